@@ -1,0 +1,284 @@
+"""Reads EMNIST and MNIST as they are published (IDX or MATLAB files) as streams of images."""
+
+import contextlib
+import gzip
+import io
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from lab_utils.settings import LabError
+
+BLOCK = 8192  # images at a time: 6 MB, whatever the size of the archive
+NUM_BYCLASS = 62
+FIRST_CHARACTER = 4  # where "0" stands in the mapping, behind the four special tokens
+EMNIST_EXPECTED = "NIST's gzip.zip or matlab.zip"
+MNIST_EXPECTED = "one of MNIST's four files"
+IDX_KINDS = ("images-idx3", "labels-idx1")
+
+MATLAB_STRUCT, MATLAB_MATRIX, MATLAB_COMPRESSED = 2, 14, 15
+MATLAB_DTYPES = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8"}
+
+
+class Part(NamedTuple):
+    """One part of a data set, to be read once and in order.
+
+    Attributes
+    ----------
+    name : str
+        `"train"` or `"test"`.
+    labels : numpy.ndarray
+        uint8, shape (N,), indices into the 83-entry mapping: the archive's own class plus 4.
+    images : Iterator[numpy.ndarray]
+        Blocks of uint8, shape (up to 8192, 28, 28), upright, white ink on black.
+    """
+
+    name: str
+    labels: np.ndarray
+    images: Iterator[np.ndarray]
+
+
+def read_emnist(path: Path) -> Iterator[Part]:
+    """Stream the ByClass parts of NIST's `gzip.zip` or `matlab.zip`, whole or cut.
+
+    Nothing is extracted, so no name inside the archive can lead outside a folder.
+
+    Raises
+    ------
+    LabError
+        If the file is missing, unreadable, truncated, damaged or another archive.
+    """
+    with _naming(path, EMNIST_EXPECTED), zipfile.ZipFile(path) as archive:
+        members = {name.rsplit("/", 1)[-1]: name for name in archive.namelist()}
+        if "emnist-byclass.mat" in members:
+            with archive.open(members["emnist-byclass.mat"]) as stream:
+                for part in _read_matlab(stream):
+                    yield _upright(part, path)
+            return
+        for name in ("train", "test"):
+            files = [f"emnist-byclass-{name}-{kind}-ubyte.gz" for kind in IDX_KINDS]
+            if missing := [file for file in files if file not in members]:
+                raise ValueError(f"it holds no {missing[0]}")
+            images, labels = (gzip.open(archive.open(members[file])) for file in files)
+            with images, labels:
+                (label_block,) = _read_idx(labels, ndim=1)
+                yield _upright(Part(name, label_block, _read_idx(images, ndim=3)), path)
+
+
+def read_mnist(folder: Path) -> Iterator[Part]:
+    """Stream MNIST's four official files, gzip-compressed or not, from `folder`.
+
+    Raises
+    ------
+    LabError
+        If a file is missing, unreadable, truncated, damaged or another file.
+    """
+    for name, prefix in (("train", "train"), ("test", "t10k")):
+        images, labels = (folder / f"{prefix}-{kind}-ubyte" for kind in IDX_KINDS)
+        # One file after the other, so that the error names the one that is wrong.
+        with _naming(labels, MNIST_EXPECTED), _open_idx(labels) as stream:
+            (label_block,) = _read_idx(stream, ndim=1)
+        with _naming(images, MNIST_EXPECTED), _open_idx(images) as stream:
+            part = Part(name, label_block, _read_idx(stream, ndim=3))
+            yield _checked(part, images, MNIST_EXPECTED, num_classes=10)
+
+
+def _open_idx(path: Path) -> BinaryIO:
+    compressed = path.with_name(path.name + ".gz")
+    return gzip.open(compressed) if compressed.exists() else open(path, "rb")
+
+
+@contextlib.contextmanager
+def _naming(path: Path, expected: str):
+    """Turn whatever a damaged file makes the readers raise into one sentence with its name."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise LabError(f"{path} does not exist; it should be {expected}.") from None
+    except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
+        reason = str(error).rstrip(".")
+        raise LabError(
+            f"{path} is damaged or cut off ({reason}): it should be {expected}; get it again."
+        ) from None
+    except (ValueError, struct.error, NotImplementedError, RuntimeError) as error:
+        raise LabError(f"{path} is not {expected} ({error}): get the right file.") from None
+    except OSError as error:
+        raise LabError(
+            f"{path} cannot be read ({error.strerror or error}); it should be {expected}."
+        ) from None
+
+
+def _upright(part: Part, path: Path) -> Part:
+    """Turn EMNIST's images, which are stored transposed, upright."""
+    images = (np.ascontiguousarray(block.swapaxes(1, 2)) for block in part.images)
+    return _checked(part._replace(images=images), path, EMNIST_EXPECTED, NUM_BYCLASS)
+
+
+def _checked(part: Part, path: Path, expected: str, num_classes: int) -> Part:
+    """Shift labels into the mapping; refuse classes out of range and missing images."""
+    if part.labels.max() >= num_classes:
+        raise ValueError(f"its {part.name} labels are not 0 to {num_classes - 1}")
+
+    def images():
+        total = 0
+        with _naming(path, expected):
+            for block in part.images:
+                if block.shape[1:] != (28, 28):
+                    raise ValueError(f"its {part.name} images are not 28 x 28")
+                total += len(block)
+                yield block
+            if total != len(part.labels):
+                raise ValueError(f"it has {total} {part.name} images, {len(part.labels)} labels")
+
+    return part._replace(labels=part.labels + np.uint8(FIRST_CHARACTER), images=images())
+
+
+# IDX, MNIST's format: a header of two zero bytes, the type (8 is uint8), the number of dimensions
+# and each dimension as a big-endian 32-bit number; then the values.
+
+
+def _read_idx(stream: BinaryIO, ndim: int) -> Iterator[np.ndarray]:
+    """Yield the array in blocks along its first dimension (labels: all in one block)."""
+    magic = _read_exactly(stream, 4)
+    if magic != bytes([0, 0, 8, ndim]):
+        raise ValueError(f"no IDX file of {ndim}-dimensional bytes")
+    length, *item_shape = struct.unpack(f">{ndim}I", _read_exactly(stream, 4 * ndim))
+    item_size = int(np.prod(item_shape, dtype=np.int64))
+    block = length if ndim == 1 else BLOCK
+    for start in range(0, length, max(block, 1)):
+        count = min(block, length - start)
+        values = _read_exactly(stream, count * item_size)
+        yield np.frombuffer(values, np.uint8).reshape(count, *item_shape)
+    if stream.read(1):  # reading up to the end also makes gzip and zip check their own CRC
+        raise ValueError("more values than its header says")
+
+
+def _read_exactly(stream: BinaryIO, size: int) -> bytes:
+    values = stream.read(size)
+    if len(values) < size:
+        raise EOFError("it ends too early")
+    return values
+
+
+# MATLAB 5, the format of matlab.zip: nested elements, each a type, a size and its bytes, padded
+# to 8. Read here because scipy would need a dependency of 35 MB and the whole file in memory.
+
+
+def _read_matlab(stream: BinaryIO) -> Iterator[Part]:
+    """Yield train and test of `emnist-byclass.mat`: dataset.{train,test}.{images,labels}."""
+    header = _read_exactly(stream, 128)
+    if header[126:] != b"IM":
+        raise ValueError("no little-endian MATLAB 5 file")
+    with tempfile.TemporaryFile() as spool:
+        found, names = {}, []
+        for path, shape, dtype, values in _matlab_arrays(stream):
+            if path[-1:] == ("images",) and dtype == np.uint8 and shape[1] == 784:
+                spool.seek(0)
+                while chunk := values.read(1 << 20):
+                    spool.write(chunk)
+                found["images"] = shape[0]
+            elif path[-1:] == ("labels",):
+                found["labels"] = np.frombuffer(values.read(), dtype).astype(np.uint8)
+            if len(found) == 2:
+                yield Part(path[-2], found["labels"], _transposed(spool, found["images"]))
+                names.append(path[-2])
+                found = {}
+        if sorted(names) != ["test", "train"]:
+            raise ValueError("it holds no train and test images")
+
+
+def _transposed(spool: BinaryIO, count: int) -> Iterator[np.ndarray]:
+    """Yield images from a file that holds pixel 0 of all of them, then pixel 1 and so on."""
+    for start in range(0, count, BLOCK):
+        size = min(BLOCK, count - start)
+        pixels = np.empty((784, size), np.uint8)
+        for pixel in range(784):
+            spool.seek(pixel * count + start)
+            pixels[pixel] = np.frombuffer(_read_exactly(spool, size), np.uint8)
+        yield pixels.T.reshape(size, 28, 28)
+
+
+def _matlab_arrays(stream: BinaryIO) -> Iterator[tuple]:
+    """Yield (names, shape, dtype, bytes as a stream) of every numeric array, in file order."""
+    while tag := stream.read(8):
+        kind, size = struct.unpack("<II", tag)
+        element = _Limited(stream, size)
+        if kind == MATLAB_COMPRESSED:
+            inflated = io.BufferedReader(_Inflated(element))
+            yield from _matlab_matrix(_matlab_element(inflated)[1], ())
+        elif kind == MATLAB_MATRIX:
+            yield from _matlab_matrix(element, ())
+        element.finish()
+
+
+def _matlab_matrix(stream: BinaryIO, names: tuple) -> Iterator[tuple]:
+    flags = _matlab_element(stream)[1].read()
+    shape = np.frombuffer(_matlab_element(stream)[1].read(), "<i4")
+    name = _matlab_element(stream)[1].read().decode("ascii")
+    names = (*names, name) if name else names
+    if flags[0] == MATLAB_STRUCT:
+        (width,) = struct.unpack("<i", _matlab_element(stream)[1].read())
+        fields = _matlab_element(stream)[1].read()
+        fields = [fields[i : i + width] for i in range(0, len(fields), width)]
+        for field in fields * int(np.prod(shape)):
+            matrix = _matlab_element(stream)[1]
+            yield from _matlab_matrix(matrix, (*names, field.rstrip(b"\0").decode("ascii")))
+            matrix.finish()
+    else:
+        kind, values = _matlab_element(stream)
+        if kind in MATLAB_DTYPES:
+            yield names, shape, np.dtype(MATLAB_DTYPES[kind]), values
+        values.finish()
+
+
+def _matlab_element(stream: BinaryIO) -> tuple[int, "_Limited"]:
+    tag = _read_exactly(stream, 8)
+    kind, size = struct.unpack("<II", tag)
+    if kind >> 16:  # up to four bytes stand in the tag itself
+        return kind & 0xFFFF, _Limited(io.BytesIO(tag[4:]), kind >> 16)
+    return kind, _Limited(stream, size, padding=-size % 8)
+
+
+class _Limited:
+    """Read at most `size` bytes of a stream; `finish` passes over the rest and the padding."""
+
+    def __init__(self, stream: BinaryIO, size: int, padding: int = 0):
+        self.stream, self.left, self.padding = stream, size, padding
+
+    def read(self, size: int = -1) -> bytes:
+        size = self.left if size < 0 else min(size, self.left)
+        values = _read_exactly(self.stream, size)
+        self.left -= size
+        return values
+
+    def finish(self) -> None:
+        while self.read(1 << 20):
+            pass
+        _read_exactly(self.stream, self.padding)
+        self.padding = 0
+
+
+class _Inflated(io.RawIOBase):
+    """The zlib-compressed bytes of a stream, inflated a little at a time."""
+
+    def __init__(self, stream: BinaryIO):
+        self.stream, self.inflate = stream, zlib.decompressobj()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        values = b""
+        while not values and not self.inflate.eof:
+            compressed = self.inflate.unconsumed_tail or self.stream.read(1 << 16)
+            if not compressed:
+                raise EOFError("it ends too early")
+            values = self.inflate.decompress(compressed, len(buffer))
+        buffer[: len(values)] = values
+        return len(values)

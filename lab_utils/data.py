@@ -1,0 +1,285 @@
+"""The data modules: EMNIST and MNIST as Lightning expects them, a whole batch at a time."""
+
+import string
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset, random_split
+
+from lab_utils import archives, downloads, prepared
+from lab_utils.archives import FIRST_CHARACTER
+from lab_utils.settings import SEED, LabError
+
+DIGITS = list(string.digits)
+SPECIAL_TOKENS = ["<B>", "<S>", "<E>", "<P>"]  # blank (CTC), start, end and padding of a line
+CHARACTERS = DIGITS + list(string.ascii_uppercase + string.ascii_lowercase)
+PUNCTUATION = list(" !\"#&'()*+,-./:;?")
+MAPPING = SPECIAL_TOKENS + CHARACTERS + PUNCTUATION
+CHARACTER_LABELS = range(FIRST_CHARACTER, FIRST_CHARACTER + len(CHARACTERS))
+DIGIT_LABELS = range(FIRST_CHARACTER, FIRST_CHARACTER + len(DIGITS))
+
+
+class CharacterDataset(Dataset):
+    """Images and labels in memory, fetched by the batch.
+
+    An item is a float32 tensor (1, 28, 28) in [0, 1] and an int. A `DataLoader` asks for all
+    items of a batch at once (`__getitems__`): one indexing of a uint8 tensor and one conversion,
+    where the usual data set converts and stacks image by image.
+
+    Parameters
+    ----------
+    images : torch.Tensor
+        uint8, (N, 28, 28).
+    labels : torch.Tensor
+        int64, (N,).
+    """
+
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor):
+        self.images = images
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return self.images[index].unsqueeze(0).float().div_(255), int(self.labels[index])
+
+    def __getitems__(self, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a whole batch: float32 (B, 1, 28, 28) and int64 (B,)."""
+        chosen = torch.as_tensor(indices)
+        return self.images[chosen].unsqueeze(1).float().div_(255), self.labels[chosen]
+
+
+def _already_a_batch(batch):
+    return batch
+
+
+class BaseDataModule(pl.LightningDataModule):
+    """What all data modules share: their loaders, their configuration and how they print.
+
+    Parameters
+    ----------
+    batch_size : int
+        Images a batch.
+    num_workers : int
+        Processes that fetch batches; 0 is fastest here, since a batch is one indexing.
+    """
+
+    mapping: list[str]
+    dims: tuple[int, ...]
+    output_dims: tuple[int, ...]
+
+    def __init__(self, batch_size: int = 128, num_workers: int = 0):
+        super().__init__()
+        for name, value, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
+            if not isinstance(value, int) or value < least:
+                raise LabError(f"{name}={value!r} must be a whole number of {least} or more.")
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.data_train = self.data_val = self.data_test = None
+
+    def config(self) -> dict:
+        """Return what a model must know of the data: `input_dims`, `output_dims`, `mapping`."""
+        return {"input_dims": self.dims, "output_dims": self.output_dims, "mapping": self.mapping}
+
+    def train_dataloader(self) -> DataLoader:
+        return self._loader(self.data_train, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader(self.data_val)
+
+    def test_dataloader(self) -> DataLoader:
+        return self._loader(self.data_test)
+
+    def _loader(self, dataset: Dataset | None, shuffle: bool = False) -> DataLoader:
+        if dataset is None:
+            raise LabError(
+                f"{type(self).__name__} has no data yet: call prepare_data() and setup() first."
+            )
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            shuffle=shuffle,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            collate_fn=_already_a_batch,
+        )
+
+    def __str__(self) -> str:
+        lines = [
+            f"{type(self).__name__} Dataset",
+            f"Num classes: {len(self.mapping)}",
+            f"Mapping: {self.mapping}",
+            f"Dims: {self.dims}",
+        ]
+        if self.data_train is not None:
+            sizes = ", ".join(str(len(d)) for d in (self.data_train, self.data_val, self.data_test))
+            # The first batch, not a random one, so that printing never disturbs the seed.
+            x, y = self.data_train.__getitems__(range(min(self.batch_size, len(self.data_train))))
+            lines += [
+                f"Train/val/test sizes: {sizes}",
+                f"Batch x stats: {(x.shape, x.dtype, x.min(), x.mean(), x.std(), x.max())}",
+                f"Batch y stats: {(y.shape, y.dtype, y.min(), y.max())}",
+                f"Source: {self.source_name}",
+            ]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+class _CharacterData(BaseDataModule):
+    """Single characters from a prepared file, split into train, val and test."""
+
+    dims = (1, 28, 28)
+    output_dims = (1,)
+
+    def __init__(self, source: str, batch_size: int, num_workers: int):
+        super().__init__(batch_size, num_workers)
+        if source not in prepared.SOURCES:
+            raise LabError(f"source={source!r} must be one of {', '.join(prepared.SOURCES)}.")
+        self.source = source
+        self.source_name = None
+        self._file = None
+
+    def prepare_data(self) -> None:
+        """Make sure that the images are there: prepared, fetched, or the bundled sample.
+
+        Raises
+        ------
+        LabError
+            If local files are damaged, or `source="full"` and the download failed.
+        """
+        self._file = self._locate()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the images that were prepared into `data_train`, `data_val` and `data_test`."""
+        if self.data_train is not None:  # Lightning calls again before each of fit and test
+            return
+        self._file = self._file or self._locate()
+        self.source_name = prepared.read_source(self._file)
+        labels, chosen = self._choose("train")
+        num_train = self._num_train(len(chosen))
+        split = torch.Generator().manual_seed(SEED)
+        train, val = random_split(chosen, [num_train, len(chosen) - num_train], split)
+        self.data_train = self._read("train", labels, chosen[train.indices])
+        self.data_val = self._read("train", labels, chosen[val.indices])
+        self.data_test = self._read("test", *self._choose("test"))
+
+    def _read(self, part: str, labels: np.ndarray, indices: np.ndarray) -> CharacterDataset:
+        images = prepared.read_images(self._file, part, indices)
+        return CharacterDataset(images, torch.from_numpy(labels[indices].astype(np.int64)))
+
+
+class EMNIST(_CharacterData):
+    """EMNIST ByClass: 62 classes of handwritten characters, in the 83 classes of the course.
+
+    Parameters
+    ----------
+    source : {"auto", "full", "sample"}
+        `"auto"`: what is already prepared, else the archive named by `EMNIST_ARCHIVE`, else the
+        official download, else the bundled synthetic sample. `"full"` never falls back to the
+        sample, `"sample"` never touches the network.
+    balance : bool
+        Whether to take the balanced subset of Full Stack Deep Learning (260,212 train, 65,054
+        validation and 53,988 test images of the official archive), or everything.
+    batch_size, num_workers : int
+        See `BaseDataModule`.
+
+    References
+    ----------
+    Cohen et al., "EMNIST: an extension of MNIST to handwritten letters", 2017.
+    """
+
+    mapping = MAPPING
+
+    def __init__(
+        self,
+        source: str = "auto",
+        balance: bool = True,
+        batch_size: int = 128,
+        num_workers: int = 0,
+    ):
+        super().__init__(source, batch_size, num_workers)
+        self.balance = balance
+
+    def _locate(self):
+        return prepared.locate(
+            "EMNIST",
+            self.source,
+            variable="EMNIST_ARCHIVE",
+            read=archives.read_emnist,
+            download=downloads.download_emnist,
+        )
+
+    def _choose(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the labels of a part and the indices that are used of it."""
+        labels = prepared.read_labels(self._file, part)
+        # The sample has punctuation too, for the lines of a later lab; ByClass has none.
+        characters = np.flatnonzero(np.isin(labels, CHARACTER_LABELS))
+        if self.balance:
+            return labels, characters[balanced_subset(labels[characters])]
+        return labels, characters
+
+    def _num_train(self, count: int) -> int:
+        return int(0.8 * count)
+
+
+class MNIST(_CharacterData):
+    """MNIST: handwritten digits, in ten classes.
+
+    Parameters
+    ----------
+    source : {"auto", "full", "sample"}
+        As for `EMNIST`, with local files in the folder `MNIST_DIR`; the sample's digits stand in.
+    batch_size, num_workers : int
+        See `BaseDataModule`.
+    """
+
+    mapping = DIGITS
+
+    def __init__(self, source: str = "auto", batch_size: int = 128, num_workers: int = 0):
+        super().__init__(source, batch_size, num_workers)
+
+    def _locate(self):
+        return prepared.locate(
+            "MNIST",
+            self.source,
+            variable="MNIST_DIR",
+            read=archives.read_mnist,
+            download=downloads.download_mnist,
+        )
+
+    def _choose(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        labels = prepared.read_labels(self._file, part)
+        return labels - FIRST_CHARACTER, np.flatnonzero(np.isin(labels, DIGIT_LABELS))
+
+    def _num_train(self, count: int) -> int:
+        return round(count * 11 / 12)  # 55,000 of the official 60,000
+
+
+def balanced_subset(labels: np.ndarray) -> np.ndarray:
+    """Choose the indices of the subset that Full Stack Deep Learning calls balanced.
+
+    For each class in ascending order, as many indices as the mean class has are drawn with
+    replacement and each is kept once; the mean counts the four empty special tokens. So the
+    classes come out less unequal, not equal: kept as it is for the published sizes.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        Integers, shape (N,), indices into the mapping.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, indices into `labels`, grouped by class.
+    """
+    random = np.random.RandomState(SEED)
+    mean_count = int(np.bincount(labels).mean())
+    chosen = [
+        np.unique(random.choice(np.flatnonzero(labels == label), mean_count))
+        for label in np.unique(labels)
+    ]
+    return np.concatenate(chosen)
