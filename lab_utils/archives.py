@@ -65,8 +65,10 @@ def read_emnist(path: Path) -> Iterator[Part]:
             files = [f"emnist-byclass-{name}-{kind}-ubyte.gz" for kind in IDX_KINDS]
             if missing := [file for file in files if file not in members]:
                 raise ValueError(f"it holds no {missing[0]}")
-            images, labels = (gzip.open(archive.open(members[file])) for file in files)
-            with images, labels:
+            with (
+                gzip.open(archive.open(members[files[0]])) as images,
+                gzip.open(archive.open(members[files[1]])) as labels,
+            ):
                 (label_block,) = _read_idx(labels, ndim=1)
                 yield _upright(Part(name, label_block, _read_idx(images, ndim=3)), path)
 

@@ -99,7 +99,7 @@ def write(target: Path, parts: Iterable[Part], source: str, made_from: str) -> N
             file.attrs.update(source=source, made_from=made_from)
             for part in parts:
                 _write_part(file, part)
-        os.replace(partial, target)
+        partial.replace(target)
     except OSError as error:
         raise cannot_write(target, error) from None
     finally:
@@ -109,8 +109,8 @@ def write(target: Path, parts: Iterable[Part], source: str, made_from: str) -> N
 def _write_part(file: h5py.File, part: Part) -> None:
     count = len(part.labels)
     file[f"y_{part.name}"] = part.labels
-    shape, chunks = (count, 28, 28), (min(count, 512), 28, 28)
-    images = file.create_dataset(f"x_{part.name}", shape, np.uint8, chunks=chunks, compression="lzf")
+    layout = {"shape": (count, 28, 28), "chunks": (min(count, 512), 28, 28)}
+    images = file.create_dataset(f"x_{part.name}", dtype=np.uint8, compression="lzf", **layout)
     start = 0
     with tqdm(total=count, desc=f"Preparing {part.name}", unit=" images", delay=2) as bar:
         for block in part.images:

@@ -61,10 +61,10 @@ class BaseLitModel(pl.LightningModule):
         optimizer = torch.optim.Adam(self.parameters(), lr=self.lr)
         if self.one_cycle_max_lr is None:
             return optimizer
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.one_cycle_max_lr, total_steps=int(self.trainer.estimated_stepping_batches)
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        steps = int(self.trainer.estimated_stepping_batches)
+        one_cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.one_cycle_max_lr, steps)
+        schedule = {"scheduler": one_cycle, "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def _loss(self, batch, part: str, accuracy: MulticlassAccuracy) -> torch.Tensor:
         x, y = batch
