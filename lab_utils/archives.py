@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import io
+import math
 import struct
 import tempfile
 import zipfile
@@ -66,8 +67,10 @@ def read_emnist(path: Path) -> Iterator[Part]:
             if missing := [file for file in files if file not in members]:
                 raise ValueError(f"it holds no {missing[0]}")
             with (
-                gzip.open(archive.open(members[files[0]])) as images,
-                gzip.open(archive.open(members[files[1]])) as labels,
+                archive.open(members[files[0]]) as packed_images,
+                archive.open(members[files[1]]) as packed_labels,
+                gzip.open(packed_images) as images,
+                gzip.open(packed_labels) as labels,
             ):
                 (label_block,) = _read_idx(labels, ndim=1)
                 yield _upright(Part(name, label_block, _read_idx(images, ndim=3)), path)
@@ -86,9 +89,10 @@ def read_mnist(folder: Path) -> Iterator[Part]:
         # One file after the other, so that the error names the one that is wrong.
         with _naming(labels, MNIST_EXPECTED), _open_idx(labels) as stream:
             (label_block,) = _read_idx(stream, ndim=1)
+            label_block = _shifted(label_block, name, num_classes=10)
         with _naming(images, MNIST_EXPECTED), _open_idx(images) as stream:
             part = Part(name, label_block, _read_idx(stream, ndim=3))
-            yield _checked(part, images, MNIST_EXPECTED, num_classes=10)
+            yield _counted(part, images, MNIST_EXPECTED)
 
 
 def _open_idx(path: Path) -> BinaryIO:
@@ -119,26 +123,32 @@ def _naming(path: Path, expected: str):
 def _upright(part: Part, path: Path) -> Part:
     """Turn EMNIST's images, which are stored transposed, upright."""
     images = (np.ascontiguousarray(block.swapaxes(1, 2)) for block in part.images)
-    return _checked(part._replace(images=images), path, EMNIST_EXPECTED, NUM_BYCLASS)
+    labels = _shifted(part.labels, part.name, NUM_BYCLASS)
+    return _counted(Part(part.name, labels, images), path, EMNIST_EXPECTED)
 
 
-def _checked(part: Part, path: Path, expected: str, num_classes: int) -> Part:
-    """Shift labels into the mapping; refuse classes out of range and missing images."""
-    if part.labels.max() >= num_classes:
-        raise ValueError(f"its {part.name} labels are not 0 to {num_classes - 1}")
+def _shifted(labels: np.ndarray, name: str, num_classes: int) -> np.ndarray:
+    """Shift the archive's own classes into the mapping; refuse others."""
+    if labels.max() >= num_classes:
+        raise ValueError(f"its {name} labels are not 0 to {num_classes - 1}")
+    return labels + np.uint8(FIRST_CHARACTER)
+
+
+def _counted(part: Part, path: Path, expected: str) -> Part:
+    """Refuse more or fewer images than labels, and name the file if it breaks while read."""
 
     def images():
-        total = 0
+        missing = len(part.labels)
         with _naming(path, expected):
             for block in part.images:
-                if block.shape[1:] != (28, 28):
-                    raise ValueError(f"its {part.name} images are not 28 x 28")
-                total += len(block)
+                missing -= len(block)
+                if missing < 0:
+                    break
                 yield block
-            if total != len(part.labels):
-                raise ValueError(f"it has {total} {part.name} images, {len(part.labels)} labels")
+            if missing:
+                raise ValueError(f"its {part.name} images are not as many as its labels")
 
-    return part._replace(labels=part.labels + np.uint8(FIRST_CHARACTER), images=images())
+    return part._replace(images=images())
 
 
 # IDX, MNIST's format: a header of two zero bytes, the type (8 is uint8), the number of dimensions
@@ -151,7 +161,9 @@ def _read_idx(stream: BinaryIO, ndim: int) -> Iterator[np.ndarray]:
     if magic != bytes([0, 0, 8, ndim]):
         raise ValueError(f"no IDX file of {ndim}-dimensional bytes")
     length, *item_shape = struct.unpack(f">{ndim}I", _read_exactly(stream, 4 * ndim))
-    item_size = int(np.prod(item_shape, dtype=np.int64))
+    if item_shape not in ([], [28, 28]):
+        raise ValueError("its images are not 28 x 28")
+    item_size = math.prod(item_shape)
     block = length if ndim == 1 else BLOCK
     for start in range(0, length, max(block, 1)):
         count = min(block, length - start)
@@ -248,7 +260,7 @@ def _matlab_element(stream: BinaryIO) -> tuple[int, "_Limited"]:
 
 
 class _Limited:
-    """Read at most `size` bytes of a stream; `finish` passes over the rest and the padding."""
+    """Read at most `size` bytes of a stream; the padding goes with the last of them."""
 
     def __init__(self, stream: BinaryIO, size: int, padding: int = 0):
         self.stream, self.left, self.padding = stream, size, padding
@@ -257,13 +269,14 @@ class _Limited:
         size = self.left if size < 0 else min(size, self.left)
         values = _read_exactly(self.stream, size)
         self.left -= size
+        if not self.left:
+            _read_exactly(self.stream, self.padding)
+            self.padding = 0
         return values
 
     def finish(self) -> None:
         while self.read(1 << 20):
             pass
-        _read_exactly(self.stream, self.padding)
-        self.padding = 0
 
 
 class _Inflated(io.RawIOBase):

@@ -13,6 +13,7 @@ import pooch
 import requests
 from remotezip import RemoteZip, RemoteZipError
 from tqdm.auto import tqdm
+from urllib3.exceptions import HTTPError, ProtocolError
 
 from lab_utils.settings import LabError, bundled, cannot_write, is_offline
 
@@ -56,7 +57,7 @@ def download_emnist(folder: Path) -> Path:
         for fetch in (_fetch_members, _fetch_whole):
             try:
                 return fetch(archive, folder)
-            except (requests.RequestException, RemoteZipError) as error:
+            except (requests.RequestException, RemoteZipError, HTTPError) as error:
                 failures[url] = _reason(error)
             except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
                 failures[url] = f"sent another file than expected ({_first_sentence(error)})"
@@ -75,9 +76,10 @@ def download_mnist(folder: Path) -> Path:
     """
     mirrors, files = SOURCES["mnist"]["mirrors"], SOURCES["mnist"]["files"]
     failures = _unreachable([mirror + next(iter(files)) for mirror in mirrors])
+    silent = [mirror for mirror in mirrors if mirror + next(iter(files)) in failures]
     for name, file in files.items():
         for mirror in mirrors:
-            if any(url.startswith(mirror) for url in failures):
+            if mirror in silent:
                 continue
             try:
                 _retrieve(mirror + name, file["sha256"], folder / "mnist", name)
@@ -101,7 +103,8 @@ def _fetch_whole(archive: dict, folder: Path) -> Path:
 
 
 def _retrieve(url: str, sha256: str, folder: Path, name: str) -> Path:
-    bar = tqdm(desc=name, unit="B", unit_scale=True, delay=2)
+    # pooch sets the real total; it asks for the truth of the bar before, which needs a total.
+    bar = tqdm(total=1, desc=name, unit="B", unit_scale=True, delay=2)
     downloader = pooch.HTTPDownloader(
         progressbar=bar, headers=HEADERS, timeout=(PROBE_SECONDS, READ_SECONDS), chunk_size=CHUNK
     )
@@ -175,7 +178,7 @@ def _reason(error: Exception) -> str:
         return f"answered {error.response.status_code}"
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return "stopped answering"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+    if isinstance(error, (requests.exceptions.ChunkedEncodingError, ProtocolError)):
         return "broke off in the middle"
     if isinstance(error, requests.ConnectionError):
         return "no connection"

@@ -15,6 +15,7 @@ from lab_utils.settings import LabError, is_fast
 # Lightning's advice that does not fit here: the loaders need no workers (a batch is one
 # indexing), and its notes on hardware and other products repeat at every call.
 warnings.filterwarnings("ignore", ".*does not have many workers.*")
+warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning 2.6 with torch 2.13, its own affair
 logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
 
 if is_fast():  # Lightning reads such variables for arguments that a Trainer was not given

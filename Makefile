@@ -1,0 +1,63 @@
+# make lab    opens the first notebook; make test runs everything that must hold.
+# Both install what they need into .venv first, once.
+
+PYTHON ?= python3
+# torch's own index has the small CPU build; "make lab TORCH_INDEX=" takes pip's usual one (CUDA).
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+NOTEBOOKS := $(sort $(wildcard labs/*.ipynb))
+BIN := .venv/bin
+# Tests and committed outputs use the bundled sample, whatever this machine has prepared.
+SAMPLE_ONLY := LAB_OFFLINE=1 LAB_DATA_DIR=$(abspath build/no-data) EMNIST_ARCHIVE= MNIST_DIR=
+
+.PHONY: lab test test-real lint notebooks bench wheel clean
+
+lab: .venv/.installed
+	$(BIN)/jupyter lab $(firstword $(NOTEBOOKS))
+
+test: .venv/.installed lint
+	$(BIN)/pytest -n 2 tests
+	$(SAMPLE_ONLY) LAB_FAST=1 OMP_NUM_THREADS=1 \
+		$(BIN)/pytest -n 2 --dist loadfile -p no:warnings --nbval --nbval-cell-timeout=300 $(NOTEBOOKS)
+
+# The measurements and the notebooks on real data, as the README says what lies in the folder.
+REAL_DATA ?= ../shared
+test-real: export EMNIST_ARCHIVE = $(abspath $(REAL_DATA))/emnist/gzip.zip
+test-real: export MNIST_DIR = $(abspath $(REAL_DATA))/mnist
+test-real: export LAB_DATA_DIR = $(abspath build/real-data)
+test-real: .venv/.installed
+	$(BIN)/pytest -s tests/real
+	LAB_FAST=1 $(BIN)/jupyter nbconvert --to notebook --execute --output-dir build/real-notebooks \
+		$(NOTEBOOKS)
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# Runs every notebook from a fresh kernel and keeps its outputs.
+notebooks: .venv/.installed
+	$(SAMPLE_ONLY) $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+		--NotebookClient.record_timing=False --ExecutePreprocessor.timeout=900 $(NOTEBOOKS)
+
+bench: .venv/.installed
+	$(BIN)/python benchmarks/data_loading.py
+	$(BIN)/python benchmarks/lightning_overhead.py
+	$(BIN)/python benchmarks/preparation.py
+
+wheel: .venv/.installed
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf .venv build dist
+
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit( \
+		"The lab needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is " + sys.version.split()[0] + \
+		": name another one with  make lab PYTHON=python3.12")'
+	@echo "Installing the lab into .venv: once, a few minutes, 1.5 GB of disk."
+	$(PYTHON) -m venv --clear .venv
+ifneq ($(TORCH_INDEX),)
+	-$(BIN)/python -m pip install --quiet --retries 1 --no-deps -c constraints.txt \
+		--index-url $(TORCH_INDEX) torch
+endif
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[notebook,test]"
+	@touch $@

@@ -1,0 +1,88 @@
+"""What must hold on real EMNIST and MNIST. Run by `make test-real`, which names the files."""
+
+import gzip
+import os
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from lab_utils import CNN, EMNIST, MNIST, SEED, BaseLitModel
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+
+@pytest.fixture(scope="module")
+def emnist():
+    data = EMNIST(source="full")
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def idx_member(name: str) -> np.ndarray:
+    with zipfile.ZipFile(os.environ["EMNIST_ARCHIVE"]) as archive:
+        values = gzip.decompress(archive.read(f"gzip/emnist-byclass-{name}-ubyte.gz"))
+    header = 4 + 4 * values[3]
+    return np.frombuffer(values, np.uint8, offset=header)
+
+
+def test_the_balanced_subset_is_the_published_procedure(emnist):
+    """Written out as it was published, with numpy's global seed, on the archive's own bytes."""
+    labels = idx_member("train-labels-idx1") + 4
+    np.random.seed(42)  # noqa: NPY002
+    count = int(np.bincount(labels.flatten()).mean())
+    indices = []
+    for label in np.unique(labels.flatten()):
+        drawn = np.random.choice(np.where(labels == label)[0], count)  # noqa: NPY002
+        indices.append(np.unique(drawn))
+    indices = np.concatenate(indices)
+    num_train = int(0.8 * len(indices))
+    split = torch.Generator().manual_seed(42)
+    train, val = torch.utils.data.random_split(
+        indices, [num_train, len(indices) - num_train], generator=split
+    )
+    images = idx_member("train-images-idx3").reshape(-1, 28, 28).swapaxes(1, 2)
+    assert torch.equal(emnist.data_train.images, torch.from_numpy(images[list(train)].copy()))
+    assert torch.equal(emnist.data_val.labels, torch.from_numpy(labels[list(val)].astype(int)))
+
+
+def test_everything_is_everything(emnist):
+    data = EMNIST(source="full", balance=False)
+    data.setup()
+    assert len(data.data_train) + len(data.data_val) == len(idx_member("train-labels-idx1"))
+    assert len(data.data_test) == len(idx_member("test-labels-idx1"))
+
+
+def accuracy_after_training(data, max_epochs: int) -> float:
+    pl.seed_everything(SEED, verbose=False)
+    lit_model = BaseLitModel(model=CNN(data.config()), one_cycle_max_lr=3e-3)
+    trainer = pl.Trainer(max_epochs=max_epochs, logger=False, enable_checkpointing=False)
+    trainer.fit(lit_model, datamodule=data)
+    (metrics,) = trainer.test(lit_model, datamodule=data, verbose=False)
+    print(f"\n{type(data).__name__}, {max_epochs} epochs: {metrics['test_acc']:.4f}")
+    return metrics["test_acc"]
+
+
+def test_cnn_reads_emnist(emnist):
+    assert accuracy_after_training(emnist, max_epochs=5) >= 0.75
+
+
+def test_cnn_reads_mnist():
+    data = MNIST(source="full")
+    data.prepare_data()
+    data.setup()
+    assert accuracy_after_training(data, max_epochs=5) >= 0.975
+
+
+def test_the_bundled_sample_teaches_to_read_real_emnist():
+    from sample_quality import measure
+
+    strict, caseless = measure(seed=SEED)
+    print(f"\ntrained on the sample, tested on real EMNIST: {strict:.4f}, caseless {caseless:.4f}")
+    assert strict >= 0.73
+    assert caseless >= 0.84

@@ -1,0 +1,104 @@
+"""The package as a whole: what it offers, its notebooks, and what it may not contain."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+import lab_utils
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted((ROOT / "lab_utils").glob("*.py"))
+NOTEBOOKS = sorted((ROOT / "labs").glob("*.ipynb"))
+LAYERS = ["settings", "archives downloads plots", "prepared", "data models", "training", "__init__"]
+
+
+def test_everything_offered_exists():
+    assert all(hasattr(lab_utils, name) for name in lab_utils.__all__)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_a_module_is_short_and_says_what_it_is_for(path):
+    source = path.read_text(encoding="utf-8")
+    assert len(source.splitlines()) < 300
+    assert ast.get_docstring(ast.parse(source))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_imports_point_one_way(path):
+    level = {name: i for i, names in enumerate(LAYERS) for name in names.split()}
+    imported = re.findall(r"from lab_utils\.(\w+) import", path.read_text(encoding="utf-8"))
+    assert all(level[name] < level[path.stem] for name in imported)
+
+
+@pytest.mark.parametrize("name", lab_utils.__all__)
+def test_everything_offered_is_documented(name):
+    thing = getattr(lab_utils, name)
+    assert not callable(thing) or thing.__doc__
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_committed_as_executed_from_a_fresh_kernel(path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    assert path.stat().st_size < 3_000_000
+    for cell in code:
+        for output in cell["outputs"]:
+            assert output["output_type"] != "error"
+            assert "Warning" not in "".join(output.get("text", ""))
+
+
+def test_conda_and_pip_ask_for_the_same_versions():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pip = project["dependencies"] + project["optional-dependencies"]["notebook"]
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
+    renamed = {"matplotlib": "matplotlib-base", "torch": "pytorch-cpu"}
+    ranges = dict(re.match(r"([\w-]+)(.*)", line).groups() for line in conda)
+    for requirement in pip:
+        name, version = re.match(r"([\w-]+)(.*)", requirement).groups()
+        if name != "remotezip":  # small, pure Python: postBuild's pip brings it
+            assert ranges[renamed.get(name, name)] == version
+
+
+def test_pinned_versions_lie_in_the_ranges():
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.lower().split("==") for line in lines if "==" in line)
+    wanted = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
+    for requirement in map(Requirement, wanted):
+        assert requirement.specifier.contains(pins[requirement.name])
+    assert pins["torch"] == "2.13.0"
+
+
+def test_the_wheel_works_outside_the_checkout(tmp_path):
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--wheel-dir", tmp_path, ROOT], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    script = (
+        "import lab_utils; data = lab_utils.EMNIST(source='sample'); data.setup(); "
+        "print(lab_utils.__file__, len(data.data_train))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+    process = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    file, count = process.stdout.split()
+    assert Path(file).is_relative_to(tmp_path)
+    assert int(count) > 10_000
