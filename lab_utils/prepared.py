@@ -135,7 +135,8 @@ def read_images(path: Path, part: str, indices: np.ndarray) -> torch.Tensor:
 
     def fill(file):
         stored = file[f"x_{part}"]
-        for start in range(0, len(stored), BLOCK):
+        starts = range(0, len(stored), BLOCK)
+        for start in tqdm(starts, desc=f"Reading {part}", unit=" blocks", delay=2):
             low, high = np.searchsorted(ascending, [start, start + BLOCK])
             if low < high:
                 block = torch.from_numpy(stored[start : start + BLOCK])

@@ -1,7 +1,6 @@
 """Training with Lightning: what one step does, what is logged, and what Lightning may say."""
 
 import logging
-import os
 import warnings
 
 import pytorch_lightning as pl
@@ -18,9 +17,7 @@ warnings.filterwarnings("ignore", ".*does not have many workers.*")
 warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning 2.6 with torch 2.13, its own affair
 logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
 
-if is_fast():  # Lightning reads such variables for arguments that a Trainer was not given
-    for part in ("TRAIN", "VAL", "TEST"):
-        os.environ.setdefault(f"PL_TRAINER_LIMIT_{part}_BATCHES", "4")
+FAST_BATCHES = 4  # an epoch under LAB_FAST=1: enough to run through, not to learn
 
 
 class BaseLitModel(pl.LightningModule):
@@ -57,6 +54,12 @@ class BaseLitModel(pl.LightningModule):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the model's logits."""
         return self.model(x)
+
+    def setup(self, stage: str) -> None:
+        if is_fast():
+            trainer = self.trainer
+            trainer.limit_train_batches = FAST_BATCHES
+            trainer.limit_val_batches = trainer.limit_test_batches = FAST_BATCHES
 
     def configure_optimizers(self):
         optimizer = torch.optim.Adam(self.parameters(), lr=self.lr)

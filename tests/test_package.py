@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 import lab_utils
 
@@ -70,12 +71,11 @@ def test_conda_and_pip_ask_for_the_same_versions():
 
 
 def test_pinned_versions_lie_in_the_ranges():
-    from packaging.requirements import Requirement
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.lower().split("==") for line in lines if "==" in line)
-    wanted = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["notebook"], *extras["test"]]
     for requirement in map(Requirement, wanted):
         assert requirement.specifier.contains(pins[requirement.name])
     assert pins["torch"] == "2.13.0"

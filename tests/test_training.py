@@ -64,9 +64,9 @@ def test_same_seed_same_weights(digits):
 
 
 def test_one_cycle_ends_near_zero_after_all_steps(digits):
-    lit_model, trainer = fit(digits, network=MLP, one_cycle_max_lr=1e-2)
+    _, trainer = fit(digits, network=MLP, one_cycle_max_lr=1e-2)
     (optimizer,) = trainer.optimizers
-    assert optimizer.param_groups[0]["lr"] < 1e-6
+    assert optimizer.param_groups[0]["lr"] < 1e-2 / 100
     assert trainer.global_step == 2 * 16
 
 

@@ -1,0 +1,90 @@
+"""Fixtures: an empty data folder, no network, small archives and a server on this machine."""
+
+import os
+import threading
+
+import pytest
+from helpers import (
+    Server,
+    emnist_members,
+    make_images,
+    write_gzip_zip,
+    write_matlab_zip,
+    write_mnist,
+)
+
+from lab_utils import downloads
+
+# The tests in real/ need the real data that `make test-real` names.
+collect_ignore = [] if os.environ.get("EMNIST_ARCHIVE") else ["real"]
+
+
+@pytest.fixture(autouse=True)
+def environment(tmp_path, monkeypatch):
+    """Keep every test off the network, the user's data and the user's settings."""
+    for name in ("EMNIST_ARCHIVE", "MNIST_DIR", "LAB_FAST"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("LAB_OFFLINE", "1")
+    monkeypatch.setenv("LAB_DATA_DIR", str(tmp_path / "lab-data"))
+
+
+@pytest.fixture
+def data_folder(tmp_path):
+    """Return the folder that LAB_DATA_DIR names; it does not exist yet."""
+    return tmp_path / "lab-data"
+
+
+@pytest.fixture
+def online(monkeypatch):
+    """Allow downloads, from the addresses that the test sets."""
+    monkeypatch.delenv("LAB_OFFLINE")
+
+
+@pytest.fixture(scope="session")
+def characters():
+    """Return 200 train and 90 test images as ByClass has them: upright, labels 0 to 61."""
+    return make_images({"train": 200, "test": 90}, 62, seed=1)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    return make_images({"train": 120, "test": 60}, 10, seed=2)
+
+
+@pytest.fixture
+def gzip_zip(tmp_path, characters):
+    return write_gzip_zip(tmp_path / "gzip.zip", emnist_members(characters))
+
+
+@pytest.fixture
+def matlab_zip(tmp_path, characters):
+    return write_matlab_zip(tmp_path / "matlab.zip", characters)
+
+
+@pytest.fixture
+def mnist_folder(tmp_path, digits):
+    return write_mnist(tmp_path / "mnist-files", digits)
+
+
+@pytest.fixture
+def server(online):
+    """Return a server on 127.0.0.1; downloads are allowed."""
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server
+    server.released.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def emnist_sources(monkeypatch):
+    """Return the list of EMNIST's mirrors, empty, for the test to fill."""
+    mirrors = []
+    monkeypatch.setitem(downloads.SOURCES, "emnist", mirrors)
+    return mirrors
