@@ -15,7 +15,7 @@ lab: .venv/.installed
 	$(BIN)/jupyter lab $(firstword $(NOTEBOOKS))
 
 test: .venv/.installed lint
-	$(BIN)/pytest -n 2 tests
+	$(SAMPLE_ONLY) $(BIN)/pytest -n 2 tests
 	$(SAMPLE_ONLY) LAB_FAST=1 OMP_NUM_THREADS=1 \
 		$(BIN)/pytest -n 2 --dist loadfile -p no:warnings --nbval --nbval-cell-timeout=300 $(NOTEBOOKS)
 

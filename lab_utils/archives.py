@@ -2,7 +2,6 @@
 
 import contextlib
 import gzip
-import io
 import math
 import struct
 import tempfile
@@ -14,6 +13,8 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from lab_utils import matlab
+from lab_utils.matlab import read_exactly
 from lab_utils.settings import LabError
 
 BLOCK = 8192  # images at a time: 6 MB, whatever the size of the archive
@@ -22,9 +23,6 @@ FIRST_CHARACTER = 4  # where "0" stands in the mapping, behind the four special 
 EMNIST_EXPECTED = "NIST's gzip.zip or matlab.zip"
 MNIST_EXPECTED = "one of MNIST's four files"
 IDX_KINDS = ("images-idx3", "labels-idx1")
-
-MATLAB_STRUCT, MATLAB_MATRIX, MATLAB_COMPRESSED = 2, 14, 15
-MATLAB_DTYPES = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8"}
 
 
 class Part(NamedTuple):
@@ -157,41 +155,27 @@ def _counted(part: Part, path: Path, expected: str) -> Part:
 
 def _read_idx(stream: BinaryIO, ndim: int) -> Iterator[np.ndarray]:
     """Yield the array in blocks along its first dimension (labels: all in one block)."""
-    magic = _read_exactly(stream, 4)
+    magic = read_exactly(stream, 4)
     if magic != bytes([0, 0, 8, ndim]):
         raise ValueError(f"no IDX file of {ndim}-dimensional bytes")
-    length, *item_shape = struct.unpack(f">{ndim}I", _read_exactly(stream, 4 * ndim))
+    length, *item_shape = struct.unpack(f">{ndim}I", read_exactly(stream, 4 * ndim))
     if item_shape not in ([], [28, 28]):
         raise ValueError("its images are not 28 x 28")
     item_size = math.prod(item_shape)
     block = length if ndim == 1 else BLOCK
     for start in range(0, length, max(block, 1)):
         count = min(block, length - start)
-        values = _read_exactly(stream, count * item_size)
+        values = read_exactly(stream, count * item_size)
         yield np.frombuffer(values, np.uint8).reshape(count, *item_shape)
     if stream.read(1):  # reading up to the end also makes gzip and zip check their own CRC
         raise ValueError("more values than its header says")
 
 
-def _read_exactly(stream: BinaryIO, size: int) -> bytes:
-    values = stream.read(size)
-    if len(values) < size:
-        raise EOFError("it ends too early")
-    return values
-
-
-# MATLAB 5, the format of matlab.zip: nested elements, each a type, a size and its bytes, padded
-# to 8. Read here because scipy would need a dependency of 35 MB and the whole file in memory.
-
-
 def _read_matlab(stream: BinaryIO) -> Iterator[Part]:
     """Yield train and test of `emnist-byclass.mat`: dataset.{train,test}.{images,labels}."""
-    header = _read_exactly(stream, 128)
-    if header[126:] != b"IM":
-        raise ValueError("no little-endian MATLAB 5 file")
     with tempfile.TemporaryFile() as spool:
         found, names = {}, []
-        for path, shape, dtype, values in _matlab_arrays(stream):
+        for path, shape, dtype, values in matlab.read_arrays(stream):
             if path[-1:] == ("images",) and dtype == np.uint8 and shape[1] == 784:
                 spool.seek(0)
                 while chunk := values.read(1 << 20):
@@ -214,86 +198,5 @@ def _transposed(spool: BinaryIO, count: int) -> Iterator[np.ndarray]:
         pixels = np.empty((784, size), np.uint8)
         for pixel in range(784):
             spool.seek(pixel * count + start)
-            pixels[pixel] = np.frombuffer(_read_exactly(spool, size), np.uint8)
+            pixels[pixel] = np.frombuffer(read_exactly(spool, size), np.uint8)
         yield pixels.T.reshape(size, 28, 28)
-
-
-def _matlab_arrays(stream: BinaryIO) -> Iterator[tuple]:
-    """Yield (names, shape, dtype, bytes as a stream) of every numeric array, in file order."""
-    while tag := stream.read(8):
-        kind, size = struct.unpack("<II", tag)
-        element = _Limited(stream, size)
-        if kind == MATLAB_COMPRESSED:
-            inflated = io.BufferedReader(_Inflated(element))
-            yield from _matlab_matrix(_matlab_element(inflated)[1], ())
-        elif kind == MATLAB_MATRIX:
-            yield from _matlab_matrix(element, ())
-        element.finish()
-
-
-def _matlab_matrix(stream: BinaryIO, names: tuple) -> Iterator[tuple]:
-    flags = _matlab_element(stream)[1].read()
-    shape = np.frombuffer(_matlab_element(stream)[1].read(), "<i4")
-    name = _matlab_element(stream)[1].read().decode("ascii")
-    names = (*names, name) if name else names
-    if flags[0] == MATLAB_STRUCT:
-        (width,) = struct.unpack("<i", _matlab_element(stream)[1].read())
-        fields = _matlab_element(stream)[1].read()
-        fields = [fields[i : i + width] for i in range(0, len(fields), width)]
-        for field in fields * int(np.prod(shape)):
-            matrix = _matlab_element(stream)[1]
-            yield from _matlab_matrix(matrix, (*names, field.rstrip(b"\0").decode("ascii")))
-            matrix.finish()
-    else:
-        kind, values = _matlab_element(stream)
-        if kind in MATLAB_DTYPES:
-            yield names, shape, np.dtype(MATLAB_DTYPES[kind]), values
-        values.finish()
-
-
-def _matlab_element(stream: BinaryIO) -> tuple[int, "_Limited"]:
-    tag = _read_exactly(stream, 8)
-    kind, size = struct.unpack("<II", tag)
-    if kind >> 16:  # up to four bytes stand in the tag itself
-        return kind & 0xFFFF, _Limited(io.BytesIO(tag[4:]), kind >> 16)
-    return kind, _Limited(stream, size, padding=-size % 8)
-
-
-class _Limited:
-    """Read at most `size` bytes of a stream; the padding goes with the last of them."""
-
-    def __init__(self, stream: BinaryIO, size: int, padding: int = 0):
-        self.stream, self.left, self.padding = stream, size, padding
-
-    def read(self, size: int = -1) -> bytes:
-        size = self.left if size < 0 else min(size, self.left)
-        values = _read_exactly(self.stream, size)
-        self.left -= size
-        if not self.left:
-            _read_exactly(self.stream, self.padding)
-            self.padding = 0
-        return values
-
-    def finish(self) -> None:
-        while self.read(1 << 20):
-            pass
-
-
-class _Inflated(io.RawIOBase):
-    """The zlib-compressed bytes of a stream, inflated a little at a time."""
-
-    def __init__(self, stream: BinaryIO):
-        self.stream, self.inflate = stream, zlib.decompressobj()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer) -> int:
-        values = b""
-        while not values and not self.inflate.eof:
-            compressed = self.inflate.unconsumed_tail or self.stream.read(1 << 16)
-            if not compressed:
-                raise EOFError("it ends too early")
-            values = self.inflate.decompress(compressed, len(buffer))
-        buffer[: len(values)] = values
-        return len(values)

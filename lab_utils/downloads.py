@@ -23,6 +23,7 @@ HEADERS = {"User-Agent": SOURCES["user_agent"]}  # NIST answers 403 to Python's 
 PROBE_SECONDS = 8  # all mirrors are asked at once, so this bounds the wait without a network
 READ_SECONDS = 30  # a server that stalls longer than this is given up
 CHUNK = 1 << 20
+MEMBERS_ONLY = "emnist-byclass.zip"
 
 pooch.get_logger().setLevel(logging.WARNING)
 
@@ -48,6 +49,9 @@ def download_emnist(folder: Path) -> Path:
     DownloadError
         If no mirror gave a file with the expected hash, or `LAB_OFFLINE=1`.
     """
+    members_only = folder / MEMBERS_ONLY
+    if members_only.exists():  # fetched before, and not prepared to the end
+        return members_only
     archives = SOURCES["emnist"]
     failures = _unreachable([archive["url"] for archive in archives])
     for archive in archives:
@@ -60,7 +64,7 @@ def download_emnist(folder: Path) -> Path:
             except (requests.RequestException, RemoteZipError, HTTPError) as error:
                 failures[url] = _reason(error)
             except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-                failures[url] = f"sent another file than expected ({_first_sentence(error)})"
+                failures[url] = _wrong_file(error)
             except OSError as error:
                 raise cannot_write(folder, error) from None
     raise DownloadError(_summary("EMNIST", failures))
@@ -75,6 +79,8 @@ def download_mnist(folder: Path) -> Path:
         If a file came from no mirror with the expected hash, or `LAB_OFFLINE=1`.
     """
     mirrors, files = SOURCES["mnist"]["mirrors"], SOURCES["mnist"]["files"]
+    if all((folder / "mnist" / name).exists() for name in files):
+        return folder / "mnist"
     failures = _unreachable([mirror + next(iter(files)) for mirror in mirrors])
     silent = [mirror for mirror in mirrors if mirror + next(iter(files)) in failures]
     for name, file in files.items():
@@ -87,9 +93,7 @@ def download_mnist(folder: Path) -> Path:
             except requests.RequestException as error:
                 failures[mirror + name] = _reason(error)
             except ValueError as error:
-                failures[mirror + name] = (
-                    f"sent another file than expected ({_first_sentence(error)})"
-                )
+                failures[mirror + name] = _wrong_file(error)
             except OSError as error:
                 raise cannot_write(folder, error) from None
         else:
@@ -117,8 +121,7 @@ def _fetch_members(archive: dict, folder: Path) -> Path:
         _copy_members(url, archive["members"], output_file)
 
     # The hash is None because each member is checked by its own, while it is copied.
-    name = "emnist-byclass.zip"
-    return Path(pooch.retrieve(archive["url"], None, name, folder, downloader=download))
+    return Path(pooch.retrieve(archive["url"], None, MEMBERS_ONLY, folder, downloader=download))
 
 
 def _copy_members(url: str, members: dict, output_file) -> None:
@@ -185,8 +188,13 @@ def _reason(error: Exception) -> str:
     return _first_sentence(error)
 
 
+def _wrong_file(error: Exception) -> str:
+    return f"sent another file than expected ({_first_sentence(error)})"
+
+
 def _first_sentence(error: Exception) -> str:
-    return str(error).split("\n")[0].split(". ")[0].rstrip(".")
+    text = str(error).split("\n")[0].split(". ")[0]
+    return text.split(": expected")[0].rstrip(".")  # pooch goes on with two long hashes
 
 
 def _summary(name: str, failures: dict[str, str]) -> str:

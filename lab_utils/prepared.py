@@ -25,6 +25,7 @@ from lab_utils.downloads import DownloadError
 from lab_utils.settings import LabError, bundled, cannot_write, data_dir
 
 SOURCES = ("auto", "full", "sample")
+SAMPLE = "emnist_sample.h5"
 
 
 def locate(
@@ -60,7 +61,7 @@ def locate(
         If `source="full"` and there is nothing but the download, and that failed.
     """
     if source == "sample":
-        return bundled("emnist_sample.h5")
+        return bundled(SAMPLE)
     target = data_dir() / f"{name.lower()}.h5"
     local = os.environ.get(variable)
     made_from = _identity(Path(local).expanduser()) if local else None
@@ -81,7 +82,7 @@ def locate(
             f"The bundled sample stands in for {name}: synthetic handwriting, made from fonts and "
             f"pen strokes.\nReason: {error}\n{_how_to_get(name, variable)}"
         )
-        return bundled("emnist_sample.h5")
+        return bundled(SAMPLE)
     return target
 
 
@@ -158,7 +159,8 @@ def _open(path: Path, read: Callable):
         with h5py.File(path, "r", locking=False) as file:
             return read(file)
     except (OSError, KeyError, RuntimeError) as error:
-        raise LabError(f"{path} is damaged ({error}): delete it, and it is made anew.") from None
+        remedy = "get the lab anew" if path == bundled(SAMPLE) else "delete it and run this again"
+        raise LabError(f"{path} is missing or damaged ({error}): {remedy}.") from None
 
 
 @contextlib.contextmanager

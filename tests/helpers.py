@@ -91,7 +91,7 @@ class Page:
     ranges: bool = True  # whether range requests are answered with the range
     status: int = 200
     redirect: str = ""
-    fault: str = ""  # "truncated" or "stalled" in the middle, or "silent" from the start
+    fault: str = ""  # "truncated" or "stalled" in the middle, "silent" or "dripping" at the start
 
 
 class Server(ThreadingHTTPServer):
@@ -123,6 +123,12 @@ class Handler(BaseHTTPRequestHandler):
             page = Page(status=403)
         if page.fault == "silent":
             server.released.wait(20)
+            return
+        if page.fault == "dripping":
+            for line in [b"HTTP/1.0 200 OK", *99 * [b"X-Wait: a little"]]:
+                self.send(line + b"\r\n")
+                if server.released.wait(0.1):
+                    break
             return
         if page.redirect:
             self.answer(302, {"Location": page.redirect})

@@ -182,6 +182,11 @@ def test_without_a_network_the_answer_comes_in_seconds(
     assert time.monotonic() - start < 15  # promised
 
 
+def test_a_mirror_that_answers_without_end_is_left_after_the_same_time(mirror, tmp_path, impatient):
+    url = mirror("/gzip.zip", fault="dripping")  # each line in time, so no time-out of its own
+    assert f"{url}: no answer within 0.5 seconds" in failure_of(tmp_path / "new")
+
+
 def test_a_name_that_does_not_resolve_counts_as_no_connection(
     emnist_sources, gzip_zip, online, tmp_path
 ):
@@ -314,3 +319,11 @@ def test_the_sources_file_is_complete():
     for digest in hashes:
         assert len(digest) == hashlib.sha256().digest_size * 2
     assert len(set(hashes)) == 4 + 2 + 5
+
+
+def test_what_was_fetched_before_is_not_fetched_again(mirror, server, tmp_path):
+    mirror("/gzip.zip")
+    first = download_emnist(tmp_path)
+    sent = server.sent["/gzip.zip"]
+    assert download_emnist(tmp_path) == first
+    assert server.sent["/gzip.zip"] == sent

@@ -19,7 +19,14 @@ import lab_utils
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "lab_utils").glob("*.py"))
 NOTEBOOKS = sorted((ROOT / "labs").glob("*.ipynb"))
-LAYERS = ["settings", "archives downloads plots", "prepared", "data models", "training", "__init__"]
+LAYERS = [
+    "settings matlab",
+    "archives downloads plots",
+    "prepared",
+    "data models",
+    "training",
+    "__init__",
+]
 
 
 def test_everything_offered_exists():

@@ -1,0 +1,120 @@
+"""Reads MATLAB 5 files as streams, which scipy cannot: it would want EMNIST whole in memory.
+
+A file is a sequence of nested elements, each a type, a size and its bytes, padded to 8. The
+values of arrays are stored column by column.
+"""
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+
+STRUCT, MATRIX, COMPRESSED = 2, 14, 15
+DTYPES = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8"}
+
+
+def read_arrays(stream: BinaryIO) -> Iterator[tuple]:
+    """Yield every numeric array of a MATLAB 5 file, in file order.
+
+    The values of one must be read, if at all, before the next is asked for.
+
+    Yields
+    ------
+    tuple
+        Names from the outermost struct inwards, shape, dtype, and the values as a stream.
+
+    Raises
+    ------
+    ValueError, EOFError, zlib.error, struct.error
+        If the file is another one, cut off or damaged.
+    """
+    if read_exactly(stream, 128)[126:] != b"IM":
+        raise ValueError("no little-endian MATLAB 5 file")
+    while tag := stream.read(8):
+        kind, size = struct.unpack("<II", tag)
+        element = _Limited(stream, size)
+        if kind == COMPRESSED:
+            inflated = io.BufferedReader(_Inflated(element))
+            yield from _read_matrix(_read_element(inflated)[1], ())
+        elif kind == MATRIX:
+            yield from _read_matrix(element, ())
+        element.finish()
+
+
+def _read_matrix(stream: BinaryIO, names: tuple) -> Iterator[tuple]:
+    flags = _read_element(stream)[1].read()
+    shape = np.frombuffer(_read_element(stream)[1].read(), "<i4")
+    name = _read_element(stream)[1].read().decode("ascii")
+    names = (*names, name) if name else names
+    if flags[0] == STRUCT:
+        (width,) = struct.unpack("<i", _read_element(stream)[1].read())
+        fields = _read_element(stream)[1].read()
+        fields = [fields[i : i + width] for i in range(0, len(fields), width)]
+        for field in fields * int(np.prod(shape)):
+            matrix = _read_element(stream)[1]
+            yield from _read_matrix(matrix, (*names, field.rstrip(b"\0").decode("ascii")))
+            matrix.finish()
+    else:
+        kind, values = _read_element(stream)
+        if kind in DTYPES:
+            yield names, shape, np.dtype(DTYPES[kind]), values
+        values.finish()
+
+
+def _read_element(stream: BinaryIO) -> tuple[int, "_Limited"]:
+    tag = read_exactly(stream, 8)
+    kind, size = struct.unpack("<II", tag)
+    if kind >> 16:  # up to four bytes stand in the tag itself
+        return kind & 0xFFFF, _Limited(io.BytesIO(tag[4:]), kind >> 16)
+    return kind, _Limited(stream, size, padding=-size % 8)
+
+
+class _Limited:
+    """Read at most `size` bytes of a stream; the padding goes with the last of them."""
+
+    def __init__(self, stream: BinaryIO, size: int, padding: int = 0):
+        self.stream, self.left, self.padding = stream, size, padding
+
+    def read(self, size: int = -1) -> bytes:
+        size = self.left if size < 0 else min(size, self.left)
+        values = read_exactly(self.stream, size)
+        self.left -= size
+        if not self.left:
+            read_exactly(self.stream, self.padding)
+            self.padding = 0
+        return values
+
+    def finish(self) -> None:
+        while self.read(1 << 20):
+            pass
+
+
+class _Inflated(io.RawIOBase):
+    """The zlib-compressed bytes of a stream, inflated a little at a time."""
+
+    def __init__(self, stream: BinaryIO):
+        self.stream, self.inflate = stream, zlib.decompressobj()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        values = b""
+        while not values and not self.inflate.eof:
+            compressed = self.inflate.unconsumed_tail or self.stream.read(1 << 16)
+            if not compressed:
+                raise EOFError("it ends too early")
+            values = self.inflate.decompress(compressed, len(buffer))
+        buffer[: len(values)] = values
+        return len(values)
+
+
+def read_exactly(stream: BinaryIO, size: int) -> bytes:
+    """Read `size` bytes; EOFError if the stream ends before."""
+    values = stream.read(size)
+    if len(values) < size:
+        raise EOFError("it ends too early")
+    return values
