@@ -90,8 +90,7 @@ def make_matlab_archive(path: Path) -> None:
             start += len(x)
         parts[part] = {"images": images, "labels": labels}
     with tempfile.NamedTemporaryFile(suffix=".mat", dir=path.parent) as mat:
-        savemat(mat, {"dataset": parts}, do_compression=True)
-        mat.flush()
+        savemat(mat.name, {"dataset": parts}, do_compression=True)
         with zipfile.ZipFile(path, "w") as archive:
             archive.write(mat.name, "matlab/emnist-byclass.mat")
 
