@@ -152,7 +152,7 @@ class _CharacterData(BaseDataModule):
         LabError
             If local files are damaged, or `source="full"` and the download failed.
         """
-        self._file = self._locate()
+        self._file = self._file or self._locate()  # Lightning asks again before each fit and test
 
     def setup(self, stage: str | None = None) -> None:
         """Read the images that were prepared into `data_train`, `data_val` and `data_test`."""
