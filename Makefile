@@ -26,8 +26,7 @@ test-real: export MNIST_DIR = $(abspath $(REAL_DATA))/mnist
 test-real: export LAB_DATA_DIR = $(abspath build/real-data)
 test-real: .venv/.installed
 	$(BIN)/pytest -s tests/real
-	LAB_FAST=1 $(BIN)/jupyter nbconvert --to notebook --execute --output-dir build/real-notebooks \
-		$(NOTEBOOKS)
+	LAB_FAST=1 $(BIN)/python labs/execute.py --to build/real-notebooks $(NOTEBOOKS)
 
 lint: .venv/.installed
 	$(BIN)/ruff check .
@@ -35,8 +34,7 @@ lint: .venv/.installed
 
 # Runs every notebook from a fresh kernel and keeps its outputs.
 notebooks: .venv/.installed
-	$(SAMPLE_ONLY) $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-		--NotebookClient.record_timing=False --ExecutePreprocessor.timeout=900 $(NOTEBOOKS)
+	$(SAMPLE_ONLY) $(BIN)/python labs/execute.py $(NOTEBOOKS)
 
 bench: .venv/.installed
 	$(BIN)/python benchmarks/data_loading.py

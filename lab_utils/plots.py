@@ -22,7 +22,7 @@ def show_images(images, titles=None, columns: int = 9, cmap: str = "gray", size:
     """
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    height = rows * (size + (0.25 if titles is not None else 0))
+    height = rows * (size + (0.35 if titles is not None else 0))
     figure, axes = plt.subplots(rows, columns, figsize=(columns * size, height), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")

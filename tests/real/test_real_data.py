@@ -82,7 +82,7 @@ def test_cnn_reads_mnist():
 def test_the_bundled_sample_teaches_to_read_real_emnist():
     from sample_quality import measure
 
-    strict, caseless = measure(seed=SEED)
+    strict, caseless = measure(seed=SEED, epochs=6)
     print(f"\ntrained on the sample, tested on real EMNIST: {strict:.4f}, caseless {caseless:.4f}")
     assert strict >= 0.73
     assert caseless >= 0.84

@@ -1,0 +1,45 @@
+"""Runs notebooks from a fresh kernel and keeps their outputs, except for progress bars.
+
+    python labs/execute.py labs/01_look_at_emnist.ipynb     # in place
+    python labs/execute.py --to build labs/*.ipynb          # copies into a folder
+
+A progress bar is a widget that only a running kernel can draw, so a stored one is of no use.
+"""
+
+import argparse
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def execute(path: Path, target: Path) -> None:
+    """Run the notebook at `path` in its own folder, and write it to `target` when it is done."""
+    notebook = nbformat.read(path, as_version=4)
+    resources = {"metadata": {"path": path.parent}}
+    NotebookClient(
+        notebook, timeout=900, resources=resources, record_timing=False, store_widget_state=False
+    ).execute()
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [out for out in cell.outputs if WIDGET not in out.get("data", {})]
+    notebook.metadata.language_info = {"name": "python"}  # not this machine's version of it
+    nbformat.write(notebook, target)
+    print(f"{target}: executed")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("notebooks", nargs="+", type=Path)
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="write copies there")
+    options = parser.parse_args()
+    for path in options.notebooks:
+        if options.to:
+            options.to.mkdir(parents=True, exist_ok=True)
+        execute(path, options.to / path.name if options.to else path)
+
+
+if __name__ == "__main__":
+    main()
