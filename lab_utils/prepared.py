@@ -10,7 +10,6 @@ Attributes: `source` (what the images are, in words), `made_from` (which file th
 """
 
 import contextlib
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from tqdm.auto import tqdm
 
 from lab_utils.archives import BLOCK, Part
 from lab_utils.downloads import DownloadError
-from lab_utils.settings import LabError, bundled, cannot_write, data_dir
+from lab_utils.settings import LabError, bundled, cannot_write, data_dir, named_path
 
 SOURCES = ("auto", "full", "sample")
 SAMPLE = "emnist_sample.h5"
@@ -63,15 +62,15 @@ def locate(
     if source == "sample":
         return bundled(SAMPLE)
     target = data_dir() / f"{name.lower()}.h5"
-    local = os.environ.get(variable)
-    made_from = _identity(Path(local).expanduser()) if local else None
+    local = named_path(variable)
+    made_from = _identity(local) if local else None
     if _is_current(target, made_from):
         return target
     try:
         with _lock(target):
             if _is_current(target, made_from):  # prepared by the process we waited for
                 return target
-            files = Path(local).expanduser() if local else download(data_dir() / "downloads")
+            files = local or download(data_dir() / "downloads")
             what = "real" if local else "official"
             described = f"{what} {name} from {files.name}"
             write(target, read(files), described, made_from or "download")

@@ -9,6 +9,7 @@ SEED = 42  # the published lab's seed: it picks the balanced subset and the trai
 
 _PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT_DATA = _PACKAGE.parent / "data"
+_IN_CHECKOUT = (_CHECKOUT_DATA / "sources.json").exists()
 
 
 class LabError(Exception):
@@ -28,19 +29,27 @@ def data_dir() -> Path:
 
     `LAB_DATA_DIR` where it is set, else `data/` of the checkout, else the user's cache folder.
     """
-    named = os.environ.get("LAB_DATA_DIR")
-    in_checkout = (_CHECKOUT_DATA / "sources.json").exists() and os.access(_CHECKOUT_DATA, os.W_OK)
-    if named:
-        folder = Path(named).expanduser()
-    elif in_checkout:
-        folder = _CHECKOUT_DATA
-    else:
-        folder = pooch.os_cache("handwriting-lab")
+    keep_here = _IN_CHECKOUT and os.access(_CHECKOUT_DATA, os.W_OK)
+    default = _CHECKOUT_DATA if keep_here else pooch.os_cache("handwriting-lab")
+    folder = named_path("LAB_DATA_DIR") or default
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(folder, error) from None
     return folder
+
+
+def named_path(variable: str) -> Path | None:
+    """Return the path that an environment variable names, or None where it is not set.
+
+    A relative path counts from the checkout's folder, where `make lab` is called, since the
+    working directory of a notebook is `labs/`; outside a checkout from the working directory.
+    """
+    value = os.environ.get(variable)
+    if not value:
+        return None
+    start = _CHECKOUT_DATA.parent if _IN_CHECKOUT else Path.cwd()
+    return start / Path(value).expanduser()
 
 
 def cannot_write(path: Path, error: OSError) -> LabError:

@@ -1,7 +1,9 @@
 """The data modules: what they hold, how they print, and that the seed decides everything."""
 
+import os
 import re
 import string
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -354,3 +356,12 @@ def test_without_data_or_network_auto_is_the_sample(make, capsys):
     assert capsys.readouterr().out.count("stands in for") == 1
     for split, same in zip(splits(fallback), splits(ready(make(source="sample"))), strict=True):
         assert torch.equal(split.images, same.images)
+
+
+def test_a_relative_path_counts_from_the_checkout_wherever_a_notebook_runs(
+    archive, monkeypatch, tmp_path
+):
+    checkout = Path(__file__).parents[1]
+    monkeypatch.setenv("EMNIST_ARCHIVE", os.path.relpath(archive, checkout))
+    monkeypatch.chdir(tmp_path)
+    assert "gzip.zip" in str(ready(EMNIST(source="full")))
