@@ -158,7 +158,7 @@ class _CharacterData(BaseDataModule):
         """Read the images that were prepared into `data_train`, `data_val` and `data_test`."""
         if self.data_train is not None:  # Lightning calls again before each of fit and test
             return
-        self._file = self._file or self._locate()
+        self.prepare_data()
         self.source_name = prepared.read_source(self._file)
         labels, chosen = self._choose("train")
         num_train = self._num_train(len(chosen))
