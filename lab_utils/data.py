@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset, random_split
 
 from lab_utils import archives, downloads, prepared
 from lab_utils.archives import FIRST_CHARACTER
+from lab_utils.augmentation import augment
 from lab_utils.settings import SEED, LabError
 
 DIGITS = list(string.digits)
@@ -33,22 +34,28 @@ class CharacterDataset(Dataset):
         uint8, (N, 28, 28).
     labels : torch.Tensor
         int64, (N,).
+    augment : bool
+        Whether each image is changed at random whenever it is fetched (`lab_utils.augment`).
     """
 
-    def __init__(self, images: torch.Tensor, labels: torch.Tensor):
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor, augment: bool = False):
         self.images = images
         self.labels = labels
+        self.augment = augment
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        return self.images[index].unsqueeze(0).float().div_(255), int(self.labels[index])
+        images, labels = self.__getitems__([index])
+        return images[0], int(labels)
 
     def __getitems__(self, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return a whole batch: float32 (B, 1, 28, 28) and int64 (B,)."""
         chosen = torch.as_tensor(indices)
         images = self.images.index_select(0, chosen)  # ten times as fast as images[chosen]
+        if self.augment:
+            images = augment(images)
         return images.unsqueeze(1).float().div_(255), self.labels.index_select(0, chosen)
 
 
@@ -65,19 +72,22 @@ class BaseDataModule(pl.LightningDataModule):
         Images a batch.
     num_workers : int
         Processes that fetch batches; 0 is fastest here, since a batch is one indexing.
+    augment : bool
+        Whether training images are changed at random (`lab_utils.augment`).
     """
 
     mapping: list[str]
     dims: tuple[int, ...]
     output_dims: tuple[int, ...]
 
-    def __init__(self, batch_size: int = 128, num_workers: int = 0):
+    def __init__(self, batch_size: int = 128, num_workers: int = 0, augment: bool = False):
         super().__init__()
         for name, value, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
             if not isinstance(value, int) or value < least:
                 raise LabError(f"{name}={value!r} must be a whole number of {least} or more.")
         self.batch_size = batch_size
         self.num_workers = num_workers
+        self.augment = augment
         self.data_train = self.data_val = self.data_test = None
 
     def config(self) -> dict:
@@ -85,7 +95,9 @@ class BaseDataModule(pl.LightningDataModule):
         return {"input_dims": self.dims, "output_dims": self.output_dims, "mapping": self.mapping}
 
     def train_dataloader(self) -> DataLoader:
-        return self._loader(self.data_train, shuffle=True)
+        # Overfitting on purpose takes the same few batches in every epoch.
+        overfits = self.trainer is not None and self.trainer.overfit_batches > 0
+        return self._loader(self.data_train, shuffle=not overfits)
 
     def val_dataloader(self) -> DataLoader:
         return self._loader(self.data_val)
@@ -136,8 +148,8 @@ class _CharacterData(BaseDataModule):
     dims = (1, 28, 28)
     output_dims = (1,)
 
-    def __init__(self, source: str, batch_size: int, num_workers: int):
-        super().__init__(batch_size, num_workers)
+    def __init__(self, source: str = "auto", **loading):
+        super().__init__(**loading)
         if source not in prepared.SOURCES:
             raise LabError(f"source={source!r} must be one of {', '.join(prepared.SOURCES)}.")
         self.source = source
@@ -164,13 +176,16 @@ class _CharacterData(BaseDataModule):
         num_train = self._num_train(len(chosen))
         split = torch.Generator().manual_seed(SEED)
         train, val = random_split(chosen, [num_train, len(chosen) - num_train], split)
-        self.data_train = self._read("train", labels, chosen[train.indices])
+        self.data_train = self._read("train", labels, chosen[train.indices], self.augment)
         self.data_val = self._read("train", labels, chosen[val.indices])
         self.data_test = self._read("test", *self._choose("test"))
 
-    def _read(self, part: str, labels: np.ndarray, indices: np.ndarray) -> CharacterDataset:
+    def _read(
+        self, part: str, labels: np.ndarray, indices: np.ndarray, augment: bool = False
+    ) -> CharacterDataset:
         images = prepared.read_images(self._file, part, indices)
-        return CharacterDataset(images, torch.from_numpy(labels[indices].astype(np.int64)))
+        chosen = torch.from_numpy(labels[indices].astype(np.int64))
+        return CharacterDataset(images, chosen, augment)
 
 
 class EMNIST(_CharacterData):
@@ -185,8 +200,8 @@ class EMNIST(_CharacterData):
     balance : bool
         Whether to take the balanced subset of Full Stack Deep Learning (260,212 train, 65,054
         validation and 53,988 test images of the official archive), or everything.
-    batch_size, num_workers : int
-        See `BaseDataModule`.
+    **loading
+        `batch_size`, `num_workers` and `augment`, as for `BaseDataModule`.
 
     References
     ----------
@@ -195,14 +210,8 @@ class EMNIST(_CharacterData):
 
     mapping = MAPPING
 
-    def __init__(
-        self,
-        source: str = "auto",
-        balance: bool = True,
-        batch_size: int = 128,
-        num_workers: int = 0,
-    ):
-        super().__init__(source, batch_size, num_workers)
+    def __init__(self, source: str = "auto", balance: bool = True, **loading):
+        super().__init__(source, **loading)
         self.balance = balance
 
     def _locate(self):
@@ -234,14 +243,11 @@ class MNIST(_CharacterData):
     ----------
     source : {"auto", "full", "sample"}
         As for `EMNIST`, with local files in the folder `MNIST_DIR`; the sample's digits stand in.
-    batch_size, num_workers : int
-        See `BaseDataModule`.
+    **loading
+        `batch_size`, `num_workers` and `augment`, as for `BaseDataModule`.
     """
 
     mapping = DIGITS
-
-    def __init__(self, source: str = "auto", batch_size: int = 128, num_workers: int = 0):
-        super().__init__(source, batch_size, num_workers)
 
     def _locate(self):
         return prepared.locate(
@@ -258,6 +264,9 @@ class MNIST(_CharacterData):
 
     def _num_train(self, count: int) -> int:
         return round(count * 11 / 12)  # 55,000 of the official 60,000
+
+
+DATA_MODULES = {module.__name__: module for module in (EMNIST, MNIST)}
 
 
 def balanced_subset(labels: np.ndarray) -> np.ndarray:

@@ -1,6 +1,8 @@
 """What every module shares: the seed, the folders, the switches and the one kind of error."""
 
+import difflib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pooch
@@ -22,6 +24,16 @@ class LabError(Exception):
     def _render_traceback_(self):
         # IPython shows this instead of a traceback (its documented hook for custom exceptions).
         return [f"{type(self).__name__}: {self}"]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return what to tell somebody who misspelt a name: the nearest right ones, else all."""
+    names = sorted(names)
+    lower = {known.lower(): known for known in names}
+    close = [lower[match] for match in difflib.get_close_matches(name.lower(), lower)]
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"it must be one of {', '.join(names)}."
 
 
 def data_dir() -> Path:

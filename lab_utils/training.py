@@ -1,6 +1,8 @@
 """Training with Lightning: what one step does, what is logged, and what Lightning may say."""
 
 import logging
+import os
+import pickle
 import warnings
 
 import pytorch_lightning as pl
@@ -9,29 +11,41 @@ import torch.nn.functional as F
 from torch import nn
 from torchmetrics.classification import MulticlassAccuracy
 
-from lab_utils.settings import LabError, is_fast
+from lab_utils.models import NETWORKS
+from lab_utils.settings import LabError, is_fast, nearest
 
 # Lightning's advice that does not fit here: the loaders need no workers (a batch is one
 # indexing), and its notes on hardware and other products repeat at every call.
 warnings.filterwarnings("ignore", ".*does not have many workers.*")
+# An interrupted epoch goes on with as many batches as were left, drawn anew.
+warnings.filterwarnings("ignore", ".*ended before the epoch ended and your dataloader is not.*")
 warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning 2.6 with torch 2.13, its own affair
 logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
 
+OPTIMIZERS = sorted(
+    name
+    for name, thing in vars(torch.optim).items()
+    if isinstance(thing, type) and issubclass(thing, torch.optim.Optimizer) and name != "Optimizer"
+)
 FAST_BATCHES = 4  # an epoch under LAB_FAST=1: enough to run through, not to learn
 
 
 class BaseLitModel(pl.LightningModule):
-    """Trains any classifier: Adam, cross entropy, and the accuracy of train, val and test.
+    """Trains any classifier: cross entropy, and the loss and accuracy of train, val and test.
 
     Parameters
     ----------
     model : torch.nn.Module
         Maps float32 images (B, C, H, W) to logits (B, number of classes).
+    optimizer : str
+        The name of an optimiser of `torch.optim`, such as `"Adam"`, `"AdamW"` or `"SGD"`.
     lr : float
-        Adam's learning rate.
+        The optimiser's learning rate.
     one_cycle_max_lr : float, optional
         If given, the learning rate follows a one-cycle schedule with this peak: up over the first
         30% of all steps, then down to almost zero.
+    label_smoothing : float
+        The share of each target that goes evenly to all classes while training, 0 to 1.
 
     Attributes
     ----------
@@ -39,13 +53,26 @@ class BaseLitModel(pl.LightningModule):
         One entry an epoch: `epoch`, `train_loss`, `train_acc`, `val_loss`, `val_acc`.
     """
 
-    def __init__(self, model: nn.Module, lr: float = 1e-3, one_cycle_max_lr: float | None = None):
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: str = "Adam",
+        lr: float = 1e-3,
+        one_cycle_max_lr: float | None = None,
+        label_smoothing: float = 0.0,
+    ):
         super().__init__()
         if not isinstance(model, nn.Module):
             raise LabError(f"model={model!r} must be a network, such as CNN(data.config()).")
+        if optimizer not in OPTIMIZERS:
+            raise LabError(f"optimizer={optimizer!r}: {nearest(optimizer, OPTIMIZERS)}")
+        if not 0 <= label_smoothing < 1:
+            raise LabError(f"label_smoothing={label_smoothing!r} must be from 0 to below 1.")
         self.model = model
+        self.optimizer = optimizer
         self.lr = lr
         self.one_cycle_max_lr = one_cycle_max_lr
+        self.label_smoothing = label_smoothing
         self.history = []
         self.train_acc = MulticlassAccuracy(average="micro")
         self.val_acc = MulticlassAccuracy(average="micro")
@@ -62,7 +89,7 @@ class BaseLitModel(pl.LightningModule):
             trainer.limit_val_batches = trainer.limit_test_batches = FAST_BATCHES
 
     def configure_optimizers(self):
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.lr)
+        optimizer = getattr(torch.optim, self.optimizer)(self.parameters(), lr=self.lr)
         if self.one_cycle_max_lr is None:
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)
@@ -73,11 +100,13 @@ class BaseLitModel(pl.LightningModule):
     def _loss(self, batch, part: str, accuracy: MulticlassAccuracy) -> torch.Tensor:
         x, y = batch
         logits = self(x)
-        loss = F.cross_entropy(logits, y)
+        is_train = part == "train"
+        smoothing = self.label_smoothing if is_train else 0.0
+        loss = F.cross_entropy(logits, y, label_smoothing=smoothing)
         accuracy(logits, y)
-        on_bar = part != "train"
-        self.log(f"{part}_loss", loss, on_step=False, on_epoch=True, prog_bar=True)
-        self.log(f"{part}_acc", accuracy, on_step=False, on_epoch=True, prog_bar=on_bar)
+        every_epoch = {"on_step": False, "on_epoch": True}
+        self.log(f"{part}_loss", loss, prog_bar=True, sync_dist=True, **every_epoch)
+        self.log(f"{part}_acc", accuracy, prog_bar=not is_train, **every_epoch)
         return loss
 
     def training_step(self, batch, batch_idx):
@@ -95,3 +124,47 @@ class BaseLitModel(pl.LightningModule):
         metrics = self.trainer.callback_metrics
         epoch = {name: metrics[name].item() for name in names if name in metrics}
         self.history.append({"epoch": self.current_epoch, **epoch})
+
+
+def read_checkpoint(path: str | os.PathLike) -> dict:
+    """Read a checkpoint of `lab_utils.run_experiment`: tensors and plain values, never code.
+
+    Raises
+    ------
+    LabError
+        If the file is missing, damaged, or no such checkpoint.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if "model_class" in checkpoint["hyper_parameters"]:
+            return checkpoint
+        problem = "it does not say which network it is of"
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, LookupError) as error:
+        problem = str(error).split("\n")[0] or type(error).__name__
+    raise LabError(
+        f"{path} is no checkpoint of run_experiment ({problem}): "
+        "give the path that run_experiment printed at its end."
+    )
+
+
+def load_network(path: str | os.PathLike) -> tuple[nn.Module, list[str]]:
+    """Rebuild the network of a checkpoint that `lab_utils.run_experiment` saved.
+
+    Returns
+    -------
+    tuple of torch.nn.Module and list[str]
+        The network with its weights, and the mapping of its classes.
+
+    Raises
+    ------
+    LabError
+        As for `read_checkpoint`.
+    """
+    checkpoint = read_checkpoint(path)
+    described = checkpoint["hyper_parameters"]
+    model = NETWORKS[described["model_class"]](described, **described["model_arguments"])
+    weights = checkpoint["state_dict"].items()
+    model.load_state_dict(
+        {k.removeprefix("model."): v for k, v in weights if k.startswith("model.")}
+    )
+    return model.eval(), described["mapping"]

@@ -1,0 +1,206 @@
+"""Turns any picture of a character, or the strokes of a pen, into an image as EMNIST has them.
+
+EMNIST was made of binary scans (Cohen et al. 2017): blur, cut to the ink, centre in a square with a
+border, scale to 28x28. A picture or a drawing first becomes such a scan, of the usual size and pen.
+"""
+
+import os
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
+
+from lab_utils.settings import LabError
+
+SCAN = 60  # pixels: the longer side of a character in a scan
+PEN = 6  # pixels: the width of a pen in a scan
+BORDER = 2  # pixels round a scan, before it is scaled down
+BLUR = np.exp(-(np.arange(-4, 5) ** 2) / 2)  # a Gaussian of 1 pixel
+LARGEST = 512  # pixels: larger pictures are scaled down first
+FINE = 4  # strokes are drawn so many times as large and then scaled down, for smooth edges
+LEAST_CONTRAST = 25  # of 255 grey levels, between ink and paper
+
+
+def prepare(image) -> torch.Tensor:
+    """Prepare a picture or a drawing of one character as EMNIST's images were.
+
+    Parameters
+    ----------
+    image : path, PIL.Image.Image, array, tensor, or list of strokes
+        A picture of any size, dark on light or light on dark; as an array or tensor (H, W), or with
+        1, 3 or 4 channels first or last, uint8, bool, or float from 0 to 1. Or strokes: a list with
+        one sequence of points a stroke, each point (x, y) or longer, y downwards, in any unit.
+        A picture of 28x28 that is light on black is taken to be prepared already.
+
+    Returns
+    -------
+    torch.Tensor
+        uint8, (28, 28), white ink on black.
+
+    Raises
+    ------
+    LabError
+        If the image cannot be read, or there is no ink in it.
+
+    References
+    ----------
+    Cohen et al., "EMNIST: an extension of MNIST to handwritten letters", 2017.
+    """
+    if isinstance(image, list | tuple):
+        return _as_emnist(_scan_of_strokes(image))
+    grey = np.asarray(_picture(image), np.int16)
+    edges = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    paper = int(np.median(edges))
+    ink = paper - grey if paper - grey.min() > grey.max() - paper else grey - paper
+    ink = ink.clip(0).astype(np.uint8)
+    if ink.max() < LEAST_CONTRAST:
+        raise LabError(f"{_name(image)} shows no ink on its paper: write something, and darker.")
+    if ink.shape == (28, 28) and paper == 0:
+        return torch.from_numpy(ink)
+    return _as_emnist(_scan_of_picture(ink))
+
+
+def _name(image) -> str:
+    """Return how an error message calls an image: its path, or its kind."""
+    return str(image) if isinstance(image, str | os.PathLike) else f"image ({type(image).__name__})"
+
+
+def _picture(image) -> Image.Image:
+    """Return any image as a PIL image in grey, the longer side at most `LARGEST`."""
+    try:
+        if isinstance(image, str | os.PathLike):
+            picture = ImageOps.exif_transpose(Image.open(image))
+        elif isinstance(image, Image.Image):
+            picture = image
+        else:
+            picture = Image.fromarray(_pixels(image))
+        if picture.has_transparency_data:  # what is transparent is paper
+            layer = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+        picture = picture.convert("L")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise LabError(f"{_name(image)} cannot be read as a picture: {error}.") from None
+    if min(picture.size, default=0) < 2:
+        raise LabError(f"{_name(image)} has {picture.size[0]} x {picture.size[1]} pixels: too few.")
+    picture.thumbnail((LARGEST, LARGEST))
+    return picture
+
+
+def _pixels(image) -> np.ndarray:
+    """Return an array or tensor as uint8 (H, W) or (H, W, 3 or 4)."""
+    if isinstance(image, torch.Tensor):
+        image = image.detach().cpu().numpy()
+    pixels = np.asarray(image)
+    if pixels.ndim == 3 and pixels.shape[-1] not in (1, 3, 4):
+        pixels = np.moveaxis(pixels, 0, -1)
+    if pixels.ndim == 3 and pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[-1] in (3, 4))):
+        raise ValueError(f"its shape is {pixels.shape}, not (H, W) with 1, 3 or 4 channels")
+    if pixels.dtype == np.uint8:
+        return np.ascontiguousarray(pixels)
+    if pixels.dtype.kind not in "bf" or not (pixels.min() >= 0 and pixels.max() <= 1):
+        raise ValueError(f"its {pixels.dtype} values are neither uint8 nor from 0 to 1")
+    return np.rint(pixels * np.float32(255)).astype(np.uint8)
+
+
+def _scan_of_picture(ink: np.ndarray) -> np.ndarray:
+    """Scan a picture: uint8 (H, W), ink on black, to a bitmap of `SCAN` pixels."""
+    threshold = _otsu(ink)
+    mask = ink > threshold
+    scrap = _ink_from_the_edge(mask)
+    if 2 * scrap.sum() < mask.sum():  # ruled lines and parts of neighbours, not the character
+        ink, mask = np.where(scrap, 0, ink), mask & ~scrap
+    top, bottom, left, right = _extent(mask)
+    scale = SCAN / max(bottom - top, right - left)
+    region = Image.fromarray(ink[max(top - 1, 0) : bottom + 1, max(left - 1, 0) : right + 1])
+    size = [max(1, round(side * scale)) for side in region.size]
+    bitmap = np.asarray(region.resize(size, Image.Resampling.BICUBIC)) > threshold
+    return _as_thick_as_a_pen(bitmap)
+
+
+def _otsu(ink: np.ndarray) -> int:
+    """Return the threshold that splits the grey levels into two groups as far apart as can be."""
+    counts = np.bincount(ink.ravel(), minlength=256).astype(float)
+    below, sums = counts.cumsum(), (counts * np.arange(256)).cumsum()
+    above = below[-1] - below
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gap = (sums[-1] * below / below[-1] - sums) ** 2 / (below * above)
+    return int(np.nanargmax(np.where(np.isfinite(gap), gap, -1)))
+
+
+def _ink_from_the_edge(mask: np.ndarray) -> np.ndarray:
+    """Mark the ink that is connected to the edge of the picture: bool (H, W)."""
+    reached = np.zeros_like(mask)
+    reached[[0, -1]] = mask[[0, -1]]
+    reached[:, [0, -1]] = mask[:, [0, -1]]
+    count = 0
+    while (now := np.count_nonzero(reached)) > count:
+        count = now
+        wider = reached.copy()
+        wider[1:] |= reached[:-1]
+        wider[:-1] |= reached[1:]
+        reached = wider.copy()
+        reached[:, 1:] |= wider[:, :-1]
+        reached[:, :-1] |= wider[:, 1:]
+        reached &= mask
+    return reached
+
+
+def _extent(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Return the rows and columns with ink: top, bottom, left, right, the ends exclusive."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+
+
+def _as_thick_as_a_pen(bitmap: np.ndarray) -> np.ndarray:
+    """Thicken strokes that are thinner than `PEN`: a pencil's, or those of large letters."""
+    framed = np.pad(bitmap, 1)
+    outline = (framed[1:] != framed[:-1]).sum() + (framed[:, 1:] != framed[:, :-1]).sum()
+    width = 2.5 * framed.sum() / outline  # a stroke has two sides; pixels' steps lengthen them
+    missing = round((PEN - width) / 2)
+    if missing < 1:
+        return bitmap
+    wider = Image.fromarray(np.pad(bitmap, missing)).convert("L")
+    for _ in range(missing):
+        wider = wider.filter(ImageFilter.MaxFilter(3))
+    return np.asarray(wider) > 0
+
+
+def _scan_of_strokes(strokes: list) -> np.ndarray:
+    """Draw strokes with a round pen: float32 (H, W) from 0 to 1, the ink at most `SCAN` pixels."""
+    try:
+        curves = [np.asarray(stroke, float)[:, :2] for stroke in strokes if len(stroke)]
+    except (TypeError, ValueError, IndexError):
+        curves = [np.full((1, 2), np.nan)]
+    if not curves:
+        raise LabError("image is an empty list of strokes: draw something first.")
+    points = np.concatenate(curves)
+    if points.shape[1] < 2 or not np.isfinite(points).all():
+        raise LabError("image must be a list of strokes, each a list of points (x, y).")
+    low, high = points.min(0), points.max(0)
+    scale = (SCAN - PEN) / max((high - low).max(), 1e-9) * FINE
+    size = np.ceil((high - low) * scale).astype(int) + PEN * FINE
+    size += -size % FINE
+    sheet = Image.new("L", tuple(size.tolist()))
+    pen, radius = ImageDraw.Draw(sheet), PEN * FINE / 2
+    for curve in curves:
+        path = (curve - low) * scale + radius
+        pen.line([tuple(point) for point in path], fill=255, width=PEN * FINE)
+        for x, y in path:  # the pen is round at ends and corners
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
+    return np.asarray(sheet.reduce(FINE), np.float32) / 255
+
+
+def _as_emnist(scan: np.ndarray) -> torch.Tensor:
+    """Convert a scan as EMNIST's authors did: (H, W) from 0 to 1, to uint8 (28, 28)."""
+    blurred = np.pad(scan.astype(np.float32) * 255, len(BLUR) // 2)
+    for axis in (0, 1):
+        blurred = np.apply_along_axis(np.convolve, axis, blurred, BLUR / BLUR.sum(), "same")
+    height, width = blurred.shape
+    side = max(height, width) + 2 * BORDER
+    square = np.zeros((side, side), np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = blurred
+    image = Image.fromarray(square).resize((28, 28), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(image))

@@ -1,0 +1,266 @@
+"""Trains any network on any data from the terminal: python -m lab_utils.run_experiment --help."""
+
+import argparse
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import Literal
+
+import pytorch_lightning as pl
+import torch
+from jsonargparse import ArgumentParser
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from lab_utils.data import DATA_MODULES, BaseDataModule
+from lab_utils.models import NETWORKS
+from lab_utils.settings import SEED, LabError, nearest
+from lab_utils.training import BaseLitModel, read_checkpoint
+
+LOGS = "logs"
+LOGGERS = {"csv": CSVLogger, "tensorboard": TensorBoardLogger, "wandb": WandbLogger}
+# The arguments of Lightning's Trainer that are offered, with Lightning's own help.
+TRAINER_ARGUMENTS = {
+    *("accelerator", "devices", "num_nodes", "strategy", "precision", "max_epochs", "max_time"),
+    *("overfit_batches", "limit_train_batches", "limit_val_batches", "limit_test_batches"),
+}
+MAX_EPOCHS = 5
+say = rank_zero_only(print)  # once, however many processes train
+
+
+def experiment(
+    model_class: str = "CNN",
+    data_class: str = "MNIST",
+    gpus: int | None = None,
+    load_checkpoint: Path | None = None,
+    stop_early: int | None = None,
+    logger: Literal["csv", "tensorboard", "wandb", "none"] = "csv",
+    **groups,
+) -> None:
+    """Train a network, keep its best checkpoint, test that, and say where it is.
+
+    Parameters
+    ----------
+    model_class : str
+        The network; `--help` together with it shows its arguments.
+    data_class : str
+        The data module, likewise.
+    gpus : int, optional
+        Train on so many GPUs, -1 for all; where there is none, on the CPU.
+    load_checkpoint : Path, optional
+        Go on from this checkpoint of an earlier run, until max_epochs in all.
+    stop_early : int, optional
+        Stop once the validation loss has not improved for so many epochs.
+    logger : {"csv", "tensorboard", "wandb", "none"}
+        Where the metrics go, beside the terminal.
+    **groups
+        The arguments of the data module, the network, `BaseLitModel` and Lightning's `Trainer`,
+        each a dict under the name of its class.
+    """
+    pl.seed_everything(SEED, workers=True, verbose=False)
+    data = DATA_MODULES[data_class](**groups[data_class])
+    model = NETWORKS[model_class](data.config(), **groups[model_class])
+    lit_model = BaseLitModel(model, **groups["BaseLitModel"])
+    trainer_arguments = groups["Trainer"] | _hardware(gpus, groups["Trainer"])
+    description = {
+        "model_class": model_class,
+        "model_arguments": groups[model_class],
+        "input_dims": data.dims,
+        "mapping": data.mapping,
+        "max_epochs": trainer_arguments["max_epochs"],
+        **groups["BaseLitModel"],
+    }
+    lit_model.save_hyperparameters(description)
+    if load_checkpoint is not None:
+        _check_fits(read_checkpoint(load_checkpoint), description, load_checkpoint)
+
+    data.prepare_data()
+    data.setup()
+    trainer_arguments["overfit_batches"] = _whole_batches(trainer_arguments, data)
+
+    # Going on continues in the same folder, so that "best" is the best of both runs.
+    folder = load_checkpoint.resolve().parent if load_checkpoint else None
+    best = ModelCheckpoint(folder, "best", monitor="val_loss", mode="min")
+    last = ModelCheckpoint(folder, "last", save_on_exception=True)
+    callbacks = [best, last]
+    if stop_early is not None:
+        callbacks.append(EarlyStopping("val_loss", patience=stop_early))
+    run_logger = _logger(logger, f"{model_class}_{data_class}")
+    trainer = _trainer(
+        trainer_arguments, callbacks=callbacks, logger=run_logger, default_root_dir=LOGS
+    )
+    try:
+        trainer.fit(lit_model, datamodule=data, ckpt_path=load_checkpoint, weights_only=True)
+    except SystemExit:  # how Lightning ends after Ctrl-C
+        if last.best_model_path:
+            say(f"\nStopped. To go on, repeat with --load_checkpoint={_short(last)}")
+        raise
+    if torch.distributed.is_initialized():
+        # One process tests: several would each take a share, and the odd image twice.
+        torch.distributed.destroy_process_group()
+    if trainer.is_global_zero:
+        alone = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
+        tester = _trainer(trainer_arguments | alone, logger=run_logger, default_root_dir=LOGS)
+        lit_model.load_state_dict(read_checkpoint(best.best_model_path)["state_dict"])
+        tester.test(lit_model, datamodule=data)
+        say(f"Best checkpoint (validation loss {best.best_model_score:.4f}): {_short(best)}")
+
+
+def _short(checkpoint: ModelCheckpoint) -> Path:
+    path = Path(checkpoint.best_model_path)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _hardware(gpus: int | None, trainer_arguments: dict) -> dict:
+    """Turn --gpus into Lightning's arguments."""
+    if gpus is None:
+        return {}
+    if (trainer_arguments["accelerator"], trainer_arguments["devices"]) != ("auto", "auto"):
+        raise LabError("--gpus means --accelerator=gpu --devices=N: give either, not both.")
+    found = torch.cuda.device_count()
+    if gpus and not found:
+        say("No GPU found: training on the CPU.")
+    if not gpus or not found:
+        return {"accelerator": "cpu", "devices": 1}
+    if gpus > found:
+        say(f"--gpus={gpus}, but there are {found}: training on {found}.")
+    return {"accelerator": "gpu", "devices": found if gpus == -1 else min(gpus, found)}
+
+
+def _whole_batches(trainer_arguments: dict, data: BaseDataModule) -> int:
+    """Turn a fraction of the training batches into their number, at least one."""
+    overfit_batches = trainer_arguments["overfit_batches"]
+    if isinstance(overfit_batches, int) or not 0 < overfit_batches <= 1:
+        return overfit_batches
+    total = len(data.train_dataloader())
+    # Lightning would take the fraction of the validation batches too, and fail at less than one.
+    count = max(1, int(overfit_batches * total))
+    say(f"Overfitting {count} of {total} batches.")
+    return count
+
+
+def _check_fits(checkpoint: dict, description: dict, path: Path) -> None:
+    """Raise a LabError where a checkpoint cannot go on with these arguments."""
+    trained = checkpoint["hyper_parameters"]
+    for name in ("model_class", "model_arguments", "mapping", "optimizer", "one_cycle_max_lr"):
+        if trained[name] != description[name]:
+            was, now = trained[name], description[name]
+            if name == "mapping":
+                name, was, now = "number of classes", len(was), len(now)
+            raise LabError(
+                f"{path} was trained with {name}={was}, this is {now}: give the same arguments."
+            )
+    epochs, wanted = checkpoint["epoch"] + 1, description["max_epochs"]
+    if trained["one_cycle_max_lr"] is not None and trained["max_epochs"] != wanted:
+        raise LabError(
+            f"{path} follows a one-cycle schedule of {trained['max_epochs']} epochs: "
+            "give the same --max_epochs, or start anew."
+        )
+    if 0 <= wanted < epochs:
+        raise LabError(f"{path} has had {epochs} epochs: --max_epochs={wanted} leaves none.")
+
+
+def _logger(kind: str, name: str):
+    if kind == "none":
+        return False
+    named = {"project": name} if kind == "wandb" else {"name": name}
+    try:
+        # An absolute path, since a checkpoint remembers the folder that it may go on in.
+        return LOGGERS[kind](save_dir=Path(LOGS).resolve(), **named)
+    except ModuleNotFoundError:
+        raise LabError(
+            f"--logger={kind} needs a package that is not installed: "
+            f'pip install -c constraints.txt -e ".[{kind}]".'
+        ) from None
+
+
+def _trainer(arguments: dict, **more) -> pl.Trainer:
+    try:
+        return pl.Trainer(**arguments, **more, log_every_n_steps=1)
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise LabError(f"Lightning's Trainer does not take these arguments: {error}") from None
+
+
+def parse(argv: list[str]) -> dict:
+    """Return the arguments of `experiment` from the command line.
+
+    Each argument is defined once: in the signature and the docstring of the class it belongs to.
+
+    Raises
+    ------
+    LabError
+        If a class or a flag is misspelt or a value has the wrong type.
+    """
+    model_class = _chosen_class("model_class", NETWORKS, argv)
+    data_class = _chosen_class("data_class", DATA_MODULES, argv)
+    parser = ArgumentParser(
+        prog="python -m lab_utils.run_experiment", allow_abbrev=False, exit_on_error=False
+    )
+    own = parser.add_function_arguments(experiment, skip={"groups"})
+    trainer_names = set(inspect.signature(pl.Trainer).parameters)
+    groups = [
+        (data_class, set()),
+        (model_class, {"data_config"}),
+        (BaseLitModel, {"model"}),
+        (pl.Trainer, trainer_names - TRAINER_ARGUMENTS),
+    ]
+    added = {cls.__name__: parser.add_class_arguments(cls, skip=skip) for cls, skip in groups}
+    parser.set_defaults(max_epochs=MAX_EPOCHS)
+    try:
+        options = parser.parse_args(argv)
+    except argparse.ArgumentError as error:
+        names = [*own, *(name for names in added.values() for name in names)]
+        raise LabError(_explained(str(error), names)) from None
+    named = {group: {name: options[name] for name in names} for group, names in added.items()}
+    return {name: options[name] for name in own} | named
+
+
+def _chosen_class(name: str, known: dict[str, type], argv: list[str]) -> type:
+    """Return the class that --model_class or --data_class names: it brings its own arguments."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument(f"--{name}", default=inspect.signature(experiment).parameters[name].default)
+    chosen = getattr(first.parse_known_args(argv)[0], name)
+    if chosen not in known:
+        raise LabError(f"--{name}={chosen}: {nearest(chosen, known)}")
+    return known[chosen]
+
+
+def _explained(problem: str, names: list[str]) -> str:
+    """Return what to tell the user of a problem that the parser found."""
+    if problem.lower().startswith("unrecognized arguments:"):
+        wrong = problem.split()[2].split("=")[0]
+        if not wrong.startswith("--"):
+            return f"{wrong}: arguments are given as --name=value."
+        owners = [
+            cls.__name__
+            for cls in (*NETWORKS.values(), *DATA_MODULES.values())
+            if wrong[2:] in inspect.signature(cls).parameters
+        ]
+        hint = f"{' and '.join(owners)} has it." if owners else nearest(wrong[2:], names)
+        return f"{wrong}: there is no such argument here; {hint}"
+    named = re.match(r'Parser key "(\w+)"', problem)
+    value = re.search(r"[Gg](?:ot|iven) value: (.*)", problem)
+    if not (named and value):
+        return problem
+    types = re.findall(
+        r"<class '(?!NoneType)(\w+)'>|Literal\[(.*?)\]", problem.partition("Given")[0]
+    )
+    wanted = " or ".join(dict.fromkeys(plain or choices for plain, choices in types))
+    return f"--{named[1]}={value[1]}: it must be {wanted}."
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line; a student's mistake is one line, and exit status 1."""
+    try:
+        experiment(**parse(sys.argv[1:] if argv is None else argv))
+    except LabError as error:
+        sys.exit(f"Error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Stopped.")
+
+
+if __name__ == "__main__":
+    main()
