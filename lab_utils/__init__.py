@@ -1,8 +1,11 @@
 """What the notebooks of the handwriting lab may import."""
 
+from lab_utils.augmentation import augment
 from lab_utils.data import EMNIST, MNIST
-from lab_utils.models import CNN, MLP, ConvBlock
+from lab_utils.models import CNN, MLP, ConvBlock, ResidualBlock, ResNet
 from lab_utils.plots import plot_history, show_images
+from lab_utils.preparation import prepare
+from lab_utils.recognizer import Recognizer
 from lab_utils.settings import SEED, LabError, data_dir
 from lab_utils.training import BaseLitModel
 
@@ -15,7 +18,12 @@ __all__ = [
     "BaseLitModel",
     "ConvBlock",
     "LabError",
+    "Recognizer",
+    "ResNet",
+    "ResidualBlock",
+    "augment",
     "data_dir",
     "plot_history",
+    "prepare",
     "show_images",
 ]

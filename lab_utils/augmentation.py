@@ -8,23 +8,27 @@ import torch.nn.functional as F
 
 def augment(
     images: torch.Tensor,
-    shift: float = 2.0,
-    rotation: float = 10.0,
-    scale: float = 0.1,
-    slant: float = 0.15,
-    thickness: float = 0.5,
+    shift: int = 2,
+    share: float = 0.5,
+    rotation: float = 7.0,
+    scale: float = 0.07,
+    slant: float = 0.1,
+    thickness: float = 0.3,
 ) -> torch.Tensor:
     """Change each image of a batch at random, all images at once.
 
-    Every amount is drawn anew for each image, evenly between minus and plus the given limit, from
-    torch's global generator.
+    Every image is shifted, by whole pixels, which leaves it as sharp as it was. Some are turned,
+    stretched, slanted and thickened too. Each amount is drawn anew for each image, evenly from
+    minus to plus the given limit, by torch's global generator.
 
     Parameters
     ----------
     images : torch.Tensor
         uint8, (B, H, W), white ink on black.
-    shift : float
-        Pixels to the side and up or down.
+    shift : int
+        Pixels to the side, and up or down.
+    share : float
+        The share of images to which the following happens, 0 to 1.
     rotation : float
         Degrees.
     scale : float
@@ -40,32 +44,52 @@ def augment(
     torch.Tensor
         uint8, (B, H, W).
     """
-    changed = _thickened(images, thickness) if thickness else images.float()
+    images = _shifted(images, shift)
+    chosen = torch.nonzero(torch.rand(len(images)) < share).squeeze(1)
+    if len(chosen):
+        thickened = _thickened(images[chosen], thickness)
+        images[chosen] = _bent(thickened, math.radians(rotation), scale, slant)
+    return images
+
+
+def _uniform(limit: float, count: int) -> torch.Tensor:
+    return torch.empty(count).uniform_(-limit, limit)
+
+
+def _shifted(images: torch.Tensor, limit: int) -> torch.Tensor:
+    """Return uint8 (B, H, W), each image moved by its own whole number of pixels."""
     count, height, width = images.shape
-
-    def uniform(limit: float) -> torch.Tensor:
-        return torch.empty(count).uniform_(-limit, limit)
-
-    # Each row maps a pixel of the result, in coordinates from -1 to 1, to where it is read from.
-    angle = uniform(math.radians(rotation))
-    across, down = uniform(scale).exp(), uniform(scale).exp()
-    cos, sin = angle.cos(), angle.sin()
-    to_x = [across * cos, across * (uniform(slant) - sin), uniform(2 * shift / width)]
-    to_y = [down * sin, down * cos, uniform(2 * shift / height)]
-    affine = torch.stack([torch.stack(to_x, 1), torch.stack(to_y, 1)], 1)
-    grid = F.affine_grid(affine, (count, 1, height, width), align_corners=False)
-    moved = F.grid_sample(changed.unsqueeze(1), grid, align_corners=False)
-    return moved.squeeze(1).clamp_(0, 255).to(torch.uint8)
+    padded = F.pad(images, (limit,) * 4)
+    down, right = torch.randint(0, 2 * limit + 1, (2, count, 1))
+    rows, columns = down + torch.arange(height), right + torch.arange(width)
+    return padded[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 def _thickened(images: torch.Tensor, limit: float) -> torch.Tensor:
-    """Return float32 (B, H, W) in which each image's strokes are thicker or thinner."""
+    """Return float32 (B, H, W), the strokes of each image thicker or thinner."""
+    _, height, width = images.shape
     padded = F.pad(images, (1, 1, 1, 1))
     brightest = darkest = images
-    for rows, columns in ((1, 0), (1, 2), (0, 1), (2, 1)):  # left, right, above, below
-        neighbours = padded[:, rows:, columns:][:, : images.shape[1], : images.shape[2]]
-        brightest = torch.maximum(brightest, neighbours)
-        darkest = torch.minimum(darkest, neighbours)
-    amount = torch.empty(len(images), 1, 1).uniform_(-limit, limit)
+    for top, left in ((1, 0), (1, 2), (0, 1), (2, 1)):  # the neighbours left, right, above, below
+        neighbour = padded[:, top : top + height, left : left + width]
+        brightest = torch.maximum(brightest, neighbour)
+        darkest = torch.minimum(darkest, neighbour)
+    amount = _uniform(limit, len(images))[:, None, None]
     target = torch.where(amount > 0, brightest, darkest)
     return torch.lerp(images.float(), target.float(), amount.abs())
+
+
+def _bent(images: torch.Tensor, rotation: float, scale: float, slant: float) -> torch.Tensor:
+    """Return uint8 (B, H, W) of float32 images, turned (radians), stretched and slanted."""
+    count = len(images)
+    angle, zero = _uniform(rotation, count), torch.zeros(count)
+    across, down = _uniform(scale, count).exp(), _uniform(scale, count).exp()
+    # Where each pixel is read from, x and then y, of coordinates from -1 to 1.
+    x = torch.stack(
+        [across * angle.cos(), across * (_uniform(slant, count) - angle.sin()), zero], 1
+    )
+    y = torch.stack([down * angle.sin(), down * angle.cos(), zero], 1)
+    images = images.unsqueeze(1)
+    grid = F.affine_grid(torch.stack([x, y], 1), images.shape, align_corners=False)
+    bent = F.grid_sample(images, grid, mode="bicubic", align_corners=False)
+    return bent.squeeze(1).clamp_(0, 255).round_().to(torch.uint8)

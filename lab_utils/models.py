@@ -135,16 +135,19 @@ class ResNet(nn.Module):
     data_config : dict
         As for `CNN`.
     width : int
-        Feature maps of the first convolution; the blocks have two and three times as many.
+        Feature maps of the first convolution and block; the others have two and three times as
+        many.
     """
 
     def __init__(self, data_config: dict, width: int = 32):
         super().__init__()
         channels = data_config["input_dims"][0]
-        self.stem = nn.Conv2d(channels, width, kernel_size=4, stride=2, padding=1, bias=False)
+        self.stem = nn.Conv2d(channels, width, kernel_size=3, stride=2, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(width)
         self.blocks = nn.Sequential(
-            ResidualBlock(width, 2 * width, stride=2), ResidualBlock(2 * width, 3 * width, stride=2)
+            ResidualBlock(width, width),
+            ResidualBlock(width, 2 * width, stride=2),
+            ResidualBlock(2 * width, 3 * width),
         )
         self.fc = nn.Linear(3 * width, len(data_config["mapping"]))
         self.to(memory_format=torch.channels_last)

@@ -18,6 +18,7 @@ BORDER = 2  # pixels round a scan, before it is scaled down
 BLUR = np.exp(-(np.arange(-4, 5) ** 2) / 2)  # a Gaussian of 1 pixel
 LARGEST = 512  # pixels: larger pictures are scaled down first
 FINE = 4  # strokes are drawn so many times as large and then scaled down, for smooth edges
+LEAST_SIZE = 0.3  # of the picture's shorter side: the smallest ink that is taken for a character
 LEAST_CONTRAST = 25  # of 255 grey levels, between ink and paper
 
 
@@ -108,11 +109,14 @@ def _scan_of_picture(ink: np.ndarray) -> np.ndarray:
     """Scan a picture: uint8 (H, W), ink on black, to a bitmap of `SCAN` pixels."""
     threshold = _otsu(ink)
     mask = ink > threshold
-    scrap = _ink_from_the_edge(mask)
-    if 2 * scrap.sum() < mask.sum():  # ruled lines and parts of neighbours, not the character
-        ink, mask = np.where(scrap, 0, ink), mask & ~scrap
+    from_edge = _ink_from_the_edge(mask)
+    if _longer_side(mask & ~from_edge) > LEAST_SIZE * min(mask.shape):
+        # What touches the edge is a ruled line or a part of a neighbour, not the character.
+        ink = np.where(from_edge, 0, ink).astype(np.uint8)
+        threshold = _otsu(ink)
+        mask = ink > threshold
     top, bottom, left, right = _extent(mask)
-    scale = SCAN / max(bottom - top, right - left)
+    scale = SCAN / _longer_side(mask)
     region = Image.fromarray(ink[max(top - 1, 0) : bottom + 1, max(left - 1, 0) : right + 1])
     size = [max(1, round(side * scale)) for side in region.size]
     bitmap = np.asarray(region.resize(size, Image.Resampling.BICUBIC)) > threshold
@@ -151,6 +155,14 @@ def _extent(mask: np.ndarray) -> tuple[int, int, int, int]:
     """Return the rows and columns with ink: top, bottom, left, right, the ends exclusive."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+
+
+def _longer_side(mask: np.ndarray) -> int:
+    """Return the longer side of the ink, in pixels; 0 where there is none."""
+    if not mask.any():
+        return 0
+    top, bottom, left, right = _extent(mask)
+    return max(bottom - top, right - left)
 
 
 def _as_thick_as_a_pen(bitmap: np.ndarray) -> np.ndarray:

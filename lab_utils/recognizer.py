@@ -28,6 +28,8 @@ class Recognizer:
         The character of each class; a checkpoint brings its own.
     temperature : float
         What logits are divided by, so that a probability of 0.8 is right in 8 cases of 10.
+    expected : list of float, optional
+        How many times as frequent each class is in what is read as it was in what was trained on.
 
     References
     ----------
@@ -39,6 +41,7 @@ class Recognizer:
         model: nn.Module | str | os.PathLike,
         mapping: list[str] | None = None,
         temperature: float = 1.0,
+        expected: list[float] | None = None,
     ):
         if isinstance(model, str | os.PathLike):
             model, own_mapping = load_network(model)
@@ -50,13 +53,20 @@ class Recognizer:
         self.model = model
         self.mapping = list(mapping)
         self.temperature = temperature
-        self._is_character = torch.tensor([name not in SPECIAL_TOKENS for name in mapping])
+        is_character = torch.tensor([float(name not in SPECIAL_TOKENS) for name in self.mapping])
+        self._expected = is_character * torch.tensor(expected or [1.0] * len(self.mapping))
 
     @classmethod
-    def pretrained(cls) -> "Recognizer":
+    def pretrained(cls, equal_classes: bool = False) -> "Recognizer":
         """Return a recogniser with the network that ships with the lab.
 
         It reads the 62 characters of EMNIST; `data/MODEL_CARD.md` says how well.
+
+        Parameters
+        ----------
+        equal_classes : bool
+            Whether all characters are equally frequent in what is read. Otherwise they are as
+            frequent as in EMNIST, where O is more likely than o before anything is seen.
         """
         path = bundled(WEIGHTS)
         try:
@@ -67,7 +77,9 @@ class Recognizer:
             raise LabError(f"{path} is missing or damaged ({error}): get the lab anew.") from None
         model = NETWORKS[described["model_class"]](described, **described["model_arguments"])
         model.load_state_dict(weights)
-        return cls(model, described["mapping"], described["temperature"])
+        shares = described["frequencies"]
+        expected = [1 / share if share else 0.0 for share in shares] if equal_classes else None
+        return cls(model, described["mapping"], described["temperature"], expected)
 
     def predict(self, image, top_k: int = 5) -> list[tuple[str, float]]:
         """Read one character.
@@ -89,7 +101,7 @@ class Recognizer:
         LabError
             If the image cannot be read or shows no ink, or the mapping does not fit the network.
         """
-        most = int(self._is_character.sum())
+        most = int(self._expected.count_nonzero())
         if not isinstance(top_k, int) or not 1 <= top_k <= most:
             raise LabError(f"top_k={top_k!r} must be a whole number from 1 to {most}.")
         best = self.probabilities(prepare(image).unsqueeze(0))[0].topk(top_k)
@@ -119,5 +131,4 @@ class Recognizer:
                 f"mapping has {len(self.mapping)} entries, but the network's output has the shape "
                 f"{tuple(logits.shape)}: give the mapping it was trained with."
             )
-        logits = logits.masked_fill(~self._is_character, -torch.inf)
-        return torch.softmax(logits / self.temperature, dim=1)
+        return torch.softmax(logits / self.temperature + self._expected.log(), dim=1)

@@ -26,6 +26,7 @@ LOGGERS = {"csv": CSVLogger, "tensorboard": TensorBoardLogger, "wandb": WandbLog
 TRAINER_ARGUMENTS = {
     *("accelerator", "devices", "num_nodes", "strategy", "precision", "max_epochs", "max_time"),
     *("overfit_batches", "limit_train_batches", "limit_val_batches", "limit_test_batches"),
+    "enable_progress_bar",
 }
 MAX_EPOCHS = 5
 say = rank_zero_only(print)  # once, however many processes train

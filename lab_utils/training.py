@@ -27,7 +27,7 @@ OPTIMIZERS = sorted(
     for name, thing in vars(torch.optim).items()
     if isinstance(thing, type) and issubclass(thing, torch.optim.Optimizer) and name != "Optimizer"
 )
-FAST_BATCHES = 4  # an epoch under LAB_FAST=1: enough to run through, not to learn
+FAST_BATCHES, FAST_EPOCHS = 4, 5  # under LAB_FAST=1: enough to run through, not to learn
 
 
 class BaseLitModel(pl.LightningModule):
@@ -85,8 +85,10 @@ class BaseLitModel(pl.LightningModule):
     def setup(self, stage: str) -> None:
         if is_fast():
             trainer = self.trainer
-            trainer.limit_train_batches = FAST_BATCHES
-            trainer.limit_val_batches = trainer.limit_test_batches = FAST_BATCHES
+            trainer.fit_loop.max_epochs = min(trainer.fit_loop.max_epochs, FAST_EPOCHS)
+            batches = trainer.overfit_batches or FAST_BATCHES
+            trainer.limit_train_batches = trainer.limit_val_batches = batches
+            trainer.limit_test_batches = FAST_BATCHES
 
     def configure_optimizers(self):
         optimizer = getattr(torch.optim, self.optimizer)(self.parameters(), lr=self.lr)

@@ -289,6 +289,41 @@ def test_two_processes_share_the_samples(emnist):
     assert len(set(found)) == len(found)
 
 
+def test_augmentation_changes_training_images_only(emnist):
+    plain, augmented = emnist(), emnist(augment=True)
+    for split, same in zip(splits(plain), splits(augmented), strict=True):
+        assert torch.equal(split.images, same.images)
+        assert torch.equal(split.labels, same.labels)
+    torch.manual_seed(7)
+    everything = range(len(plain.data_train))
+    (x, y), (changed, labels) = (d.data_train.__getitems__(everything) for d in (plain, augmented))
+    assert torch.equal(y, labels)
+    assert (x != changed).flatten(1).any(1).float().mean() > 0.9
+    assert changed.dtype == torch.float32
+    assert 0 <= changed.min() <= changed.max() <= 1
+    for loader in ("val_dataloader", "test_dataloader"):
+        for (x, y), (same, labels) in zip(
+            getattr(plain, loader)(), getattr(augmented, loader)(), strict=True
+        ):
+            assert torch.equal(x, same)
+            assert torch.equal(y, labels)
+
+
+def test_the_seed_decides_the_augmented_batches_too(emnist):
+    data, epochs = emnist(augment=True), []
+    for seed in (7, 7, 8):
+        torch.manual_seed(seed)
+        epochs.append(torch.cat([x for x, _ in data.train_dataloader()]))
+    assert torch.equal(epochs[0], epochs[1])
+    assert not torch.equal(epochs[0], epochs[2])
+
+
+def test_an_augmented_item_differs_each_time_it_is_fetched(emnist):
+    dataset = emnist(augment=True).data_train
+    torch.manual_seed(7)
+    assert len({dataset[0][0].numpy().tobytes() for _ in range(20)}) > 1
+
+
 @pytest.mark.parametrize("loader", ["train_dataloader", "val_dataloader", "test_dataloader"])
 def test_a_loader_before_setup_is_an_error(loader):
     with pytest.raises(LabError, match=r"EMNIST has no data yet: call prepare_data\(\)"):

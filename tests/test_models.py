@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from lab_utils import CNN, EMNIST, MLP, MNIST, ConvBlock
+from lab_utils.data import EMNIST, MNIST
+from lab_utils.models import CNN, MLP, ConvBlock, ResidualBlock, ResNet
 
 
-@pytest.mark.parametrize("network", [CNN, MLP])
+@pytest.mark.parametrize("network", [CNN, MLP, ResNet])
 @pytest.mark.parametrize("data", [EMNIST(), MNIST()], ids=["EMNIST", "MNIST"])
 def test_a_batch_gives_one_logit_a_class(network, data):
     logits = network(data.config())(torch.rand(5, *data.dims))
@@ -43,3 +44,72 @@ def test_only_training_is_random():
     assert not torch.equal(model(x), model(x))  # dropout
     model.eval()
     assert torch.equal(model(x), model(x))
+
+
+# The ResNet.
+
+
+def test_resnet_is_small():
+    assert sum(p.numel() for p in ResNet(EMNIST().config()).parameters()) <= 400_000
+
+
+def test_resnet_s_width_is_an_argument():
+    small, usual = (
+        sum(p.numel() for p in ResNet(EMNIST().config(), width=width).parameters())
+        for width in (16, 32)
+    )
+    assert small < usual / 3
+
+
+def test_resnet_convolves_in_the_layout_that_is_fast_on_a_cpu():
+    model, layouts = ResNet(EMNIST().config()), []
+    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.in_channels > 1]
+    for conv in convolutions:
+        assert conv.weight.is_contiguous(memory_format=torch.channels_last)
+        conv.register_forward_hook(
+            lambda _, given, __: layouts.append(
+                given[0].is_contiguous(memory_format=torch.channels_last)
+            )
+        )
+    model(torch.rand(2, 1, 28, 28))
+    assert len(layouts) == len(convolutions) > 0
+    assert all(layouts)
+
+
+@pytest.mark.parametrize("network", [CNN, MLP, ResNet])
+def test_the_gradient_reaches_every_parameter(network):
+    torch.manual_seed(0)
+    model = network(EMNIST().config())
+    nn.functional.cross_entropy(model(torch.rand(8, 1, 28, 28)), torch.arange(8)).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_resnet_answers_alone_as_in_a_batch():
+    model, x = ResNet(EMNIST().config()).eval(), torch.rand(4, 1, 28, 28)
+    torch.testing.assert_close(model(x)[:1], model(x[:1]))
+
+
+@pytest.mark.parametrize(
+    ("channels", "stride", "shape"),
+    [
+        ((4, 4), 1, (2, 4, 14, 14)),
+        ((4, 6), 1, (2, 6, 14, 14)),
+        ((4, 4), 2, (2, 4, 7, 7)),
+        ((4, 6), 2, (2, 6, 7, 7)),
+    ],
+)
+def test_residual_block_changes_channels_and_size(channels, stride, shape):
+    y = ResidualBlock(*channels, stride=stride)(torch.randn(2, 4, 14, 14))
+    assert y.shape == shape
+    assert y.min() == 0
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_residual_block_without_convolutions_is_its_shortcut(stride):
+    block, x = ResidualBlock(4, 4, stride).eval(), torch.randn(2, 4, 14, 14)
+    nn.init.zeros_(block.norm2.weight)
+    shortcut = x if stride == 1 else block.shortcut(x)
+    assert torch.equal(block(x), shortcut.relu())
+    assert isinstance(block.shortcut, nn.Identity) == (stride == 1)

@@ -3,8 +3,11 @@
 import pytest
 import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from lab_utils import CNN, MLP, MNIST, SEED, BaseLitModel, LabError
+from lab_utils.training import OPTIMIZERS
 
 
 @pytest.fixture
@@ -83,3 +86,63 @@ def test_saved_weights_give_the_same_answers(digits, tmp_path):
 def test_a_class_instead_of_a_network_is_one_clear_error():
     with pytest.raises(LabError, match="model="):
         BaseLitModel(model=CNN)
+
+
+# The optimiser and the loss.
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_that_is_offered_lowers_the_loss(optimizer):
+    torch.manual_seed(0)
+    x, y = torch.rand(64, 1, 4, 4), torch.arange(64) % 4
+    lit_model = BaseLitModel(nn.Sequential(nn.Flatten(), nn.Linear(16, 4)), optimizer, lr=0.05)
+    chosen = lit_model.configure_optimizers()
+    assert type(chosen) is getattr(torch.optim, optimizer)
+
+    def closure():
+        chosen.zero_grad()
+        loss = F.cross_entropy(lit_model(x), y)
+        loss.backward()
+        return loss
+
+    first = closure().item()
+    for _ in range(5):
+        chosen.step(closure)
+    assert closure().item() < first
+
+
+def test_the_usual_optimizer_is_adam_and_lr_is_its_learning_rate():
+    optimizer = BaseLitModel(nn.Linear(2, 2), lr=0.25).configure_optimizers()
+    assert type(optimizer) is torch.optim.Adam
+    assert optimizer.param_groups[0]["lr"] == 0.25
+
+
+def test_label_smoothing_is_for_training_only(digits):
+    x, y = digits.data_val.__getitems__(range(128))
+    logits = torch.randn(128, 10, generator=torch.Generator().manual_seed(0))
+    lit_model, logged = BaseLitModel(MLP(digits.config()), label_smoothing=0.3), {}
+    lit_model.forward = lambda images: logits
+    lit_model.log = lambda name, value, **how: logged.update({name: value})
+    lit_model.training_step((x, y), 0)
+    lit_model.validation_step((x, y), 0)
+    lit_model.test_step((x, y), 0)
+    plain = F.cross_entropy(logits, y)
+    assert logged["val_loss"] == logged["test_loss"] == plain
+    smoothed = 0.7 * plain + 0.3 * -logits.log_softmax(1).mean()
+    torch.testing.assert_close(logged["train_loss"], smoothed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"optimizer": "adamw"}, "^optimizer='adamw': did you mean AdamW"),
+        ({"optimizer": "SDG"}, "^optimizer='SDG': did you mean SGD"),
+        ({"optimizer": "Optimizer"}, "^optimizer='Optimizer': "),
+        ({"optimizer": "gradient descent"}, "it must be one of .*Adam.*SGD"),
+        ({"label_smoothing": 1.0}, "^label_smoothing=1.0 must be from 0 to below 1"),
+        ({"label_smoothing": -0.1}, "^label_smoothing=-0.1 must be from 0 to below 1"),
+    ],
+)
+def test_a_bad_argument_is_named(arguments, says):
+    with pytest.raises(LabError, match=says):
+        BaseLitModel(nn.Linear(2, 2), **arguments)

@@ -1,0 +1,230 @@
+"""The recogniser: honest probabilities, a student's own networks, and the one that ships."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from scipy.interpolate import CubicSpline
+
+from lab_utils import recognizer
+from lab_utils.data import EMNIST, MAPPING, SPECIAL_TOKENS
+from lab_utils.models import CNN
+from lab_utils.recognizer import WEIGHTS, Recognizer
+from lab_utils.run_experiment import main
+from lab_utils.settings import LabError, bundled
+from lab_utils.training import BaseLitModel
+
+SEVEN = [[(0, 0), (50, 0), (20, 90)]]
+
+
+def network():
+    torch.manual_seed(0)
+    return CNN(EMNIST().config(), conv_dim=4, fc_dim=8)
+
+
+@pytest.fixture
+def reader():
+    return Recognizer(network(), MAPPING)
+
+
+# What it answers.
+
+
+@pytest.mark.parametrize("top_k", [1, 5, 79])
+def test_predict_gives_the_likeliest_characters_in_order(reader, top_k):
+    answers = reader.predict(SEVEN, top_k)
+    names, probabilities = zip(*answers, strict=True)
+    assert len(set(names)) == top_k
+    assert set(names) <= set(MAPPING) - set(SPECIAL_TOKENS)
+    assert list(probabilities) == sorted(probabilities, reverse=True)
+    assert all(type(p) is float and 0 < p < 1 for p in probabilities)
+    assert sum(probabilities) == pytest.approx(1) if top_k == 79 else sum(probabilities) < 1
+
+
+def test_five_answers_are_the_usual_number(reader):
+    assert reader.predict(SEVEN) == reader.predict(SEVEN, 79)[:5]
+
+
+def test_probabilities_are_those_of_the_logits_without_the_special_tokens(reader):
+    images = torch.randint(0, 256, (3, 28, 28), dtype=torch.uint8)
+    found = reader.probabilities(images)
+    assert found.dtype == torch.float32
+    assert found[:, :4].abs().max() == 0  # the special tokens come first
+    with torch.no_grad():
+        logits = reader.model.eval()(images[:, None] / 255)[:, 4:]
+    torch.testing.assert_close(found[:, 4:], logits.softmax(1))
+
+
+def test_special_tokens_are_never_the_answer_however_likely():
+    model = network()
+    with torch.no_grad():
+        model.fc2.bias[:4] = 100
+    answers = Recognizer(model, MAPPING).predict(SEVEN)
+    assert not {name for name, _ in answers} & set(SPECIAL_TOKENS)
+    assert answers[0][1] > 0.01
+
+
+def test_temperature_changes_how_sure_it_is_and_not_the_order(reader):
+    cold = Recognizer(reader.model, MAPPING, temperature=0.2).predict(SEVEN, 79)
+    warm = Recognizer(reader.model, MAPPING, temperature=5).predict(SEVEN, 79)
+    usual = reader.predict(SEVEN, 79)
+    assert [name for name, _ in cold] == [name for name, _ in warm] == [name for name, _ in usual]
+    assert cold[0][1] > usual[0][1] > warm[0][1] > 1 / 79
+
+
+def test_a_network_that_was_being_trained_answers_without_dropout(reader):
+    reader.model.train()
+    first = reader.predict(SEVEN)
+    reader.model.train()
+    assert reader.predict(SEVEN) == first
+
+
+# Mistakes.
+
+
+@pytest.mark.parametrize("model", [None, 3, CNN, {"weight": torch.ones(1)}])
+def test_a_model_that_is_no_network_is_one_error(model):
+    with pytest.raises(LabError, match=r"^model=.* must be a network or the path of a checkpoint"):
+        Recognizer(model, MAPPING)
+
+
+@pytest.mark.parametrize("mapping", [None, []])
+def test_a_missing_mapping_is_one_error(mapping):
+    with pytest.raises(LabError, match=r"^mapping is missing"):
+        Recognizer(network(), mapping)
+
+
+@pytest.mark.parametrize("mapping", [MAPPING[:-1], [*MAPPING, "~"], list("0123456789")])
+def test_a_mapping_of_another_length_is_one_error(mapping):
+    with pytest.raises(LabError, match=rf"^mapping has {len(mapping)} entries, but .* \(1, 83\)"):
+        Recognizer(network(), mapping).predict(SEVEN)
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0])
+def test_a_temperature_that_is_not_positive_is_one_error(temperature):
+    with pytest.raises(LabError, match=r"^temperature="):
+        Recognizer(network(), MAPPING, temperature)
+
+
+@pytest.mark.parametrize("top_k", [0, -1, 80, 2.0, "5", None])
+def test_a_bad_top_k_is_one_error(reader, top_k):
+    with pytest.raises(LabError, match=f"^top_k={top_k!r} must be a whole number from 1 to 79"):
+        reader.predict(SEVEN, top_k)
+
+
+def test_an_image_without_ink_is_one_error(reader):
+    with pytest.raises(LabError, match="shows no ink"):
+        reader.predict(np.zeros((28, 28), np.uint8))
+
+
+# A student's own checkpoint.
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_checkpoint_reads_as_the_network_that_was_trained(tmp_path, monkeypatch, as_text):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LAB_FAST", "1")
+    trained = []
+    monkeypatch.setattr(BaseLitModel, "on_test_end", lambda self: trained.append(self.model))
+    argv = ["--model_class=ResNet", "--width=4", "--data_class=EMNIST", "--source=sample"]
+    main([*argv, "--max_epochs=1", "--gpus=0", "--enable_progress_bar=false"])
+    (path,) = tmp_path.rglob("best.ckpt")
+    own = Recognizer(str(path) if as_text else path)
+    assert own.mapping == MAPPING
+    images = torch.randint(0, 256, (5, 28, 28), dtype=torch.uint8)
+    expected = Recognizer(trained[0], MAPPING).probabilities(images)
+    assert torch.equal(own.probabilities(images), expected)
+    assert not torch.allclose(expected[:, 4:], torch.full((5, 79), 1 / 79))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"a checkpoint", b"PK\x03\x04 and so on"])
+def test_a_missing_or_damaged_checkpoint_is_one_error(tmp_path, content):
+    path = tmp_path / "best.ckpt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(LabError, match=r"best\.ckpt is no checkpoint of run_experiment"):
+        Recognizer(path)
+
+
+# The network that ships.
+
+
+def templates(character):
+    """Return each way to write a character: strokes whose pen ran smoothly between corners."""
+    path = bundled("stroke_templates.json")
+    variants = json.loads(path.read_text(encoding="utf-8"))["characters"][character]
+    unique = {json.dumps(variant): variant for variant in variants}.values()
+    return [[smooth(stroke) for stroke in variant] for variant in unique]
+
+
+def smooth(stroke):
+    """Return the points of a curve through a template's points, in pieces between its corners."""
+    corners = [i for i, point in enumerate(stroke) if len(point) > 2 and 0 < i < len(stroke) - 1]
+    curve = []
+    for start, stop in zip([0, *corners], [*corners, len(stroke) - 1], strict=True):
+        points = np.array([point[:2] for point in stroke[start : stop + 1]], float)
+        steps = np.arange(len(points))
+        curve += CubicSpline(steps, points)(np.linspace(0, steps[-1], 8 * len(points))).tolist()
+    return curve
+
+
+def share_read(characters):
+    """Return the share of their templates whose first answer is right, be it capital or small."""
+    reader = Recognizer.pretrained()
+    answers = [
+        reader.predict(strokes, top_k=1)[0][0].lower() == character.lower()
+        for character in characters
+        for strokes in templates(character)
+    ]
+    return sum(answers) / len(answers)
+
+
+def test_the_shipped_network_reads_strokes_of_digits():
+    assert share_read("0123456789") >= 0.8
+
+
+@pytest.mark.parametrize("character", "23AHRx")
+def test_the_shipped_network_reads_strokes_of_a_character(character):
+    assert share_read(character) >= 0.75
+
+
+def test_the_shipped_network_reads_the_sample_s_test_images():
+    data = EMNIST(source="sample")
+    data.setup()
+    images, labels = data.data_test.images[::8], data.data_test.labels[::8]
+    answers = Recognizer.pretrained().probabilities(images).argmax(1)
+    assert (answers == labels).float().mean() > 0.6
+
+
+def test_the_shipped_network_answers_with_the_62_characters_and_sound_probabilities():
+    answers = Recognizer.pretrained().predict(SEVEN, top_k=62)
+    assert answers[0][0] == "7"
+    assert sum(p for _, p in answers) == pytest.approx(1, abs=0.05)
+    assert all(name.isalnum() for name, _ in answers[:10])
+
+
+def test_the_shipped_weights_are_small():
+    assert bundled(WEIGHTS).stat().st_size < 3_000_000
+
+
+WEIGHT_FILES = {
+    "missing": lambda path: None,
+    "empty": lambda path: path.touch(),
+    "text": lambda path: path.write_text("weights, once"),
+    "truncated": lambda path: path.write_bytes(bundled(WEIGHTS).read_bytes()[:50_000]),
+    "not described": lambda path: save_file({"weight": torch.ones(1)}, path),
+    "of something else": lambda path: save_file(
+        {"weight": torch.ones(1)}, path, {"model_class": '"CNN"'}
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WEIGHT_FILES)
+def test_damaged_weights_are_one_error_that_names_the_file(tmp_path, monkeypatch, kind):
+    path = tmp_path / "weights.safetensors"
+    WEIGHT_FILES[kind](path)
+    monkeypatch.setattr(recognizer, "bundled", lambda name: path)
+    with pytest.raises(LabError, match=r"weights\.safetensors is missing or damaged"):
+        Recognizer.pretrained()

@@ -1,0 +1,453 @@
+"""Training from the terminal: the published commands, mistakes, going on, and several processes."""
+
+import csv
+import inspect
+import os
+import pickle
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from lab_utils import run_experiment, training
+from lab_utils.data import DATA_MODULES
+from lab_utils.models import NETWORKS
+from lab_utils.run_experiment import TRAINER_ARGUMENTS, main, parse
+from lab_utils.settings import LabError
+from lab_utils.training import BaseLitModel
+
+QUICK = ["--model_class=MLP", "--fc1_dim=16", "--source=sample", "--enable_progress_bar=false"]
+CHECKPOINTS = Path("logs/MLP_MNIST/version_0/checkpoints")
+# Lightning says so whenever training goes on in the folder of its checkpoint.
+going_on = pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch):
+    """Leave logs/ in an empty folder, find no GPU, and train four batches an epoch."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LAB_FAST", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+def run(*argv):
+    main([*QUICK, *argv])
+
+
+def checkpoint(name="last", folder=CHECKPOINTS):
+    return torch.load(folder / f"{name}.ckpt", weights_only=True)
+
+
+def metrics(version=0):
+    """Return the values that the CSV logger wrote under each name."""
+    text = Path(f"logs/MLP_MNIST/version_{version}/metrics.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(text.splitlines()))
+    return {name: [float(row[name]) for row in rows if row[name]] for name in rows[0]}
+
+
+def mistake(*argv):
+    """Return the one line that the user reads; Python prints it and exits with status 1."""
+    with pytest.raises(SystemExit) as caught:
+        main([str(argument) for argument in argv])
+    message = caught.value.code
+    assert isinstance(message, str)
+    assert message.startswith("Error: ")
+    assert len(message.splitlines()) == 1
+    return message
+
+
+def terminal(*argv):
+    return [sys.executable, "-m", "lab_utils.run_experiment", *QUICK, *argv]
+
+
+# The published commands.
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+@pytest.mark.parametrize(
+    ("published", "cheaper"),
+    [
+        ("--model_class=CNN --data_class=MNIST --max_epochs=5 --gpus=1", "--max_epochs=2"),
+        ("--model_class=CNN --data_class=EMNIST --max_epochs=5 --gpus=1", "--max_epochs=2"),
+        (
+            "--model_class=CNN --data_class=EMNIST --max_epochs=50 --gpus=1 --overfit_batches=2",
+            "--max_epochs=3",
+        ),
+        (
+            "--model_class=CNN --data_class=EMNIST --max_epochs=5 --gpus=1 --num_workers=4",
+            "--max_epochs=1",
+        ),
+    ],
+    ids=["MNIST", "EMNIST", "overfit_batches", "num_workers"],
+)
+def test_a_published_command_runs_to_its_end(published, cheaper, capsys):
+    main([*published.split(), "--batch_size=16", *cheaper.split()])
+    out = capsys.readouterr().out
+    assert out.count("No GPU found: training on the CPU.\n") == 1
+    assert out.count("Test metric") == 1
+    (printed,) = re.findall(r"^Best checkpoint \(validation loss \d+\.\d+\): (\S+)$", out, re.M)
+    best = Path(printed)
+    assert sorted(path.name for path in best.parent.iterdir()) == ["best.ckpt", "last.ckpt"]
+    described = checkpoint("best", best.parent)["hyper_parameters"]
+    assert described["model_class"] == "CNN"
+    assert len(described["mapping"]) == (83 if "EMNIST" in published else 10)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "found", "trains_on", "says"),
+    [
+        (None, 2, {}, ""),
+        (0, 2, {"accelerator": "cpu", "devices": 1}, ""),
+        (1, 0, {"accelerator": "cpu", "devices": 1}, "No GPU found: training on the CPU.\n"),
+        (-1, 0, {"accelerator": "cpu", "devices": 1}, "No GPU found: training on the CPU.\n"),
+        (1, 2, {"accelerator": "gpu", "devices": 1}, ""),
+        (-1, 3, {"accelerator": "gpu", "devices": 3}, ""),
+        (2, 1, {"accelerator": "gpu", "devices": 1}, "--gpus=2, but there are 1: training on 1.\n"),
+    ],
+)
+def test_gpus_takes_what_is_there(gpus, found, trains_on, says, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: found)
+    automatic = {"accelerator": "auto", "devices": "auto"}
+    assert run_experiment._hardware(gpus, automatic) == trains_on
+    assert capsys.readouterr().out == says
+
+
+# The arguments.
+
+
+@pytest.mark.parametrize("data_class", DATA_MODULES)
+@pytest.mark.parametrize("model_class", NETWORKS)
+def test_help_explains_each_argument_once_under_its_class(model_class, data_class, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([f"--model_class={model_class}", f"--data_class={data_class}", "--help"])
+    assert caught.value.code == 0
+    *_, text = re.split(r"^options:$", capsys.readouterr().out, flags=re.M)
+    arguments = re.findall(r"^  --(\w+)[ ,]", text, re.M)
+    assert len(arguments) == len(set(arguments))
+    network, data = NETWORKS[model_class], DATA_MODULES[data_class]
+    for cls in (network, data, BaseLitModel, pl.Trainer):
+        title = inspect.getdoc(cls) or inspect.getdoc(cls.__init__)
+        assert f"\n{title.splitlines()[0].rstrip('.')}:\n  --" in text
+    wanted = {*inspect.signature(network).parameters, *inspect.signature(BaseLitModel).parameters}
+    wanted |= {"source", "batch_size", "num_workers", "augment", *TRAINER_ARGUMENTS}
+    wanted |= {"model_class", "data_class", "gpus", "load_checkpoint", "stop_early", "logger"}
+    assert wanted - {"data_config", "model"} <= set(arguments)
+    assert not re.findall(r"--(\w+) [A-Z_0-9]+\s+\(type", text)  # no explanation
+
+
+def test_each_argument_reaches_the_class_it_belongs_to():
+    argv = ["--model_class=MLP", "--data_class=EMNIST", "--gpus=2", "--fc1_dim=3"]
+    argv += ["--balance=false", "--batch_size=7", "--lr=0.5", "--one_cycle_max_lr=1"]
+    arguments = parse([*argv, "--max_epochs=9", "--precision=16-mixed"])
+    assert arguments["model_class"] == "MLP"
+    assert arguments["gpus"] == 2
+    assert arguments["load_checkpoint"] is None
+    assert arguments["MLP"] == {"fc1_dim": 3, "fc2_dim": 128}
+    assert arguments["EMNIST"] == {
+        **{"source": "auto", "balance": False, "batch_size": 7, "num_workers": 0},
+        "augment": False,
+    }
+    assert arguments["BaseLitModel"] == {
+        **{"optimizer": "Adam", "lr": 0.5, "one_cycle_max_lr": 1.0, "label_smoothing": 0.0},
+    }
+    assert set(arguments["Trainer"]) == TRAINER_ARGUMENTS
+    assert arguments["Trainer"]["max_epochs"] == 9
+    assert arguments["Trainer"]["precision"] == "16-mixed"
+
+
+def test_without_arguments_it_is_the_first_published_command():
+    arguments = parse([])
+    assert (arguments["model_class"], arguments["data_class"]) == ("CNN", "MNIST")
+    assert arguments["Trainer"]["max_epochs"] == 5
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        ("--model_class=CN", "--model_class=CN: did you mean CNN?"),
+        ("--data_class=Emnst", "--data_class=Emnst: did you mean EMNIST"),
+        ("--model_class=Transformer", "it must be one of CNN, MLP, ResNet."),
+        ("--model_class", "--model_class"),
+        ("--max_epoch=3", "--max_epoch: .* did you mean max_epochs"),
+        ("--model_clas=CNN", "--model_clas: .* did you mean model_class"),
+        ("--fc1_dim=3", "--fc1_dim: .* MLP has it"),
+        ("--model_class=MLP --width=3", "--width: .* ResNet has it"),
+        ("--balance=false", "--balance: .* EMNIST has it"),
+        ("CNN", "CNN: arguments are given as --name=value."),
+        ("--max_epochs=many", "--max_epochs=many: it must be int"),
+        ("--max_epochs=1.5", "--max_epochs=1.5: it must be int"),
+        ("--lr=fast", "--lr=fast: it must be float"),
+        ("--gpus=two", "--gpus=two: it must be int"),
+        ("--augment=maybe", "--augment=maybe: it must be bool"),
+        ("--overfit_batches=few", "--overfit_batches=few: it must be int or float"),
+        ("--logger=cvs", "--logger=cvs: it must be .*csv"),
+        ("--batch_size", "--batch_size: expected one argument"),
+        ("--batch_size=0", "batch_size=0 must be a whole number of 1 or more"),
+        ("--source=internet", "source='internet' must be one of auto, full, sample"),
+        ("--optimizer=Adm", "optimizer='Adm': did you mean Adam"),
+        ("--label_smoothing=1", "label_smoothing=1.0 must be"),
+        ("--gpus=1 --accelerator=cpu", "--gpus .* not both"),
+        ("--gpus=1 --devices=1", "--gpus .* not both"),
+        ("--accelerator=tpuu --source=sample", "tpuu"),
+        ("--overfit_batches=1.5 --source=sample", "1.5 for overfit_batches"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_what_is_wrong(argv, says):
+    assert re.search(says, mistake(*argv.split()))
+
+
+@pytest.mark.parametrize("argument", ["--lr=-1", "--max_epochs=0", "--stop_early=-3", "--gpus=-2"])
+def test_a_number_out_of_range_is_named(argument, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    name = argument.partition("=")[0].removeprefix("--")
+    assert name in mistake(*QUICK, *([] if name == "gpus" else ["--gpus=0"]), argument)
+
+
+def test_in_the_terminal_a_mistake_is_one_line_and_exit_status_1():
+    process = subprocess.run(terminal("--max_epoch=3"), capture_output=True, text=True)
+    assert process.returncode == 1
+    assert process.stdout == ""
+    assert process.stderr == (
+        "Error: --max_epoch: there is no such argument here; did you mean max_epochs?\n"
+    )
+
+
+# Overfitting, stopping early, logging.
+
+
+@pytest.mark.parametrize(
+    ("given", "count", "says"),
+    [
+        ("2", 2, []),
+        ("0.01", 2, ["Overfitting 2 of 277 batches."]),
+        ("0.0001", 1, ["Overfitting 1 of 277 batches."]),
+    ],
+)
+def test_overfitting_repeats_the_same_whole_batches(given, count, says, monkeypatch, capsys):
+    batches, step = [], BaseLitModel.training_step
+
+    def recorded(self, batch, batch_idx):
+        batches.append(batch[0])
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(BaseLitModel, "training_step", recorded)
+    run(f"--overfit_batches={given}", "--max_epochs=3")
+    assert len(batches) == 3 * count
+    for i, x in enumerate(batches):
+        assert torch.equal(x, batches[i % count])
+    assert re.findall(r"Overfitting.*", capsys.readouterr().out) == says
+
+
+@pytest.mark.parametrize(("argv", "epochs"), [(["--stop_early=1"], 2), ([], 4)])
+def test_stop_early_ends_training_that_no_longer_improves(argv, epochs):
+    run("--lr=0", "--max_epochs=4", *argv)
+    assert checkpoint()["epoch"] == epochs - 1
+
+
+def test_the_csv_logger_has_the_numbers_of_each_epoch_and_of_the_test(capsys):
+    run("--max_epochs=2")
+    values = metrics()
+    for name in ("train_loss", "train_acc", "val_loss", "val_acc"):
+        assert len(values[name]) == 2
+    assert len(values["test_loss"]) == len(values["test_acc"]) == 1
+    assert f"(validation loss {min(values['val_loss']):.4f})" in capsys.readouterr().out
+
+
+def test_without_a_logger_there_are_checkpoints_only(capsys):
+    run("--logger=none", "--max_epochs=1")
+    files = sorted(path for path in Path("logs").rglob("*") if path.is_file())
+    assert [path.name for path in files] == ["best.ckpt", "last.ckpt"]
+    assert capsys.readouterr().out.endswith(f": {files[0]}\n")
+
+
+@pytest.mark.parametrize("kind", ["tensorboard", "wandb"])
+def test_a_logger_whose_package_is_missing_is_one_clear_error(kind, monkeypatch):
+    def absent(**arguments):
+        raise ModuleNotFoundError(kind)
+
+    monkeypatch.setitem(run_experiment.LOGGERS, kind, absent)
+    message = mistake(*QUICK, f"--logger={kind}")
+    assert f"--logger={kind} needs a package that is not installed" in message
+    assert f'pip install -c constraints.txt -e ".[{kind}]"' in message
+
+
+# Going on.
+
+
+@going_on
+def test_going_on_continues_the_epochs_the_steps_and_the_optimizer():
+    run("--max_epochs=2")
+    run("--max_epochs=3", f"--load_checkpoint={CHECKPOINTS}/last.ckpt")
+    last = checkpoint()
+    assert (last["epoch"], last["global_step"]) == (2, 3 * 4)
+    (optimizer,) = last["optimizer_states"]
+    assert all(state["step"] == 3 * 4 for state in optimizer["state"].values())
+    assert metrics(version=1)["epoch"][0] == 2
+    assert len(metrics(version=1)["val_loss"]) == 1
+
+
+@going_on
+def test_the_best_checkpoint_is_the_best_of_both_runs(monkeypatch, capsys):
+    run("--max_epochs=1")
+    best, loss = checkpoint("best"), training.F.cross_entropy
+    monkeypatch.setattr(
+        training.F, "cross_entropy", lambda *given, **more: loss(*given, **more) + 9
+    )
+    run("--max_epochs=2", f"--load_checkpoint={CHECKPOINTS}/last.ckpt")
+    assert metrics(version=1)["val_loss"][0] > 9
+    for name, weight in checkpoint("best")["state_dict"].items():
+        assert torch.equal(weight, best["state_dict"][name])
+    out = capsys.readouterr().out
+    assert len(set(re.findall("^Best checkpoint.*", out, re.M))) == 1
+
+
+@going_on
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
+@pytest.mark.parametrize("moved", [False, True], ids=["there", "moved"])
+@pytest.mark.parametrize("name", ["best", "last"])
+def test_going_on_leaves_one_best_and_one_last_checkpoint(name, moved):
+    run("--max_epochs=1")
+    folder = Path("elsewhere") if moved else CHECKPOINTS
+    if moved:
+        shutil.move(CHECKPOINTS, folder)
+    run("--max_epochs=2", f"--load_checkpoint={folder}/{name}.ckpt")
+    assert sorted(path.name for path in folder.iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert checkpoint(folder=folder)["epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        ("--model_class=CNN", "model_class=MLP, this is CNN"),
+        ("--model_class=MLP --fc1_dim=8", r"model_arguments=.*16.* this is .*8"),
+        ("--model_class=MLP --fc1_dim=16 --data_class=EMNIST", "classes=10, this is 83"),
+        ("--model_class=MLP --fc1_dim=16 --optimizer=SGD", "optimizer=Adam, this is SGD"),
+        ("--model_class=MLP --fc1_dim=16", "one_cycle_max_lr=0.1, this is None"),
+        (
+            "--model_class=MLP --fc1_dim=16 --one_cycle_max_lr=0.1 --max_epochs=3",
+            "one-cycle schedule of 2 epochs: give the same --max_epochs",
+        ),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_refused(argv, says):
+    run("--max_epochs=2", "--one_cycle_max_lr=0.1")
+    path = CHECKPOINTS / "last.ckpt"
+    message = mistake(*argv.split(), f"--load_checkpoint={path}")
+    assert re.search(f"{path} .*{says}", message)
+
+
+@going_on
+@pytest.mark.parametrize("max_epochs", [1, 2])
+def test_a_checkpoint_with_no_epoch_left_to_train_is_refused(max_epochs):
+    run("--max_epochs=2")
+    path = CHECKPOINTS / "last.ckpt"
+    message = mistake(*QUICK, f"--max_epochs={max_epochs}", f"--load_checkpoint={path}")
+    assert f"{path} has had 2 epochs: --max_epochs={max_epochs} leaves none." in message
+
+
+UNREADABLE = {
+    "missing": lambda path: None,
+    "folder": lambda path: path.mkdir(),
+    "text": lambda path: path.write_text("a checkpoint"),
+    "empty": lambda path: path.touch(),
+    "truncated": lambda path: path.write_bytes(saved(torch.rand(5000))[:9999]),
+    "weights": lambda path: torch.save(torch.nn.Linear(2, 2).state_dict(), path),
+    "tensor": lambda path: torch.save(torch.rand(3), path),
+    "list": lambda path: torch.save([1, 2], path),
+    "none": lambda path: torch.save(None, path),
+    "nothing described": lambda path: torch.save({"hyper_parameters": None}, path),
+    "another program's": lambda path: torch.save({"hyper_parameters": {"lr": 0.1}}, path),
+}
+
+
+def saved(thing):
+    torch.save(thing, "saved")
+    return Path("saved").read_bytes()
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_a_file_that_is_no_checkpoint_is_one_clear_error(kind):
+    path = Path("other.ckpt")
+    UNREADABLE[kind](path)
+    message = mistake(*QUICK, f"--load_checkpoint={path}")
+    assert message.startswith("Error: other.ckpt is no checkpoint of run_experiment (")
+
+
+class Trap:
+    """When unpickled, makes a folder."""
+
+    def __reduce__(self):
+        return os.mkdir, ("sprung",)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: torch.save({"hyper_parameters": Trap()}, path),
+        lambda path: path.write_bytes(pickle.dumps(Trap(), protocol=2)),
+    ],
+    ids=["checkpoint", "pickle"],
+)
+def test_code_in_a_checkpoint_is_never_executed(write):
+    path = Path("trap.ckpt")
+    write(path)
+    message = mistake(*QUICK, f"--load_checkpoint={path}")
+    assert "trap.ckpt is no checkpoint" in message
+    assert "weights_only" not in message  # torch's own advice is how to execute it
+    assert not Path("sprung").exists()
+
+
+@going_on
+@pytest.mark.filterwarnings("ignore:.*ended before the epoch ended and your dataloader is not")
+def test_after_ctrl_c_training_goes_on_from_where_it_stopped(monkeypatch, capsys):
+    monkeypatch.delenv("LAB_FAST")
+    short = ["--limit_train_batches=20", "--limit_val_batches=1", "--enable_progress_bar=true"]
+    process = subprocess.Popen(
+        terminal(*short, "--max_epochs=1000000"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    out = b""
+    while b"Epoch 2:" not in out:
+        out += process.stdout.read1() or pytest.fail(f"It ended: {process.communicate()}")
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate()
+    assert process.returncode != 0
+    assert b"Traceback" not in errors
+    text = (out + rest).decode()
+    (path,) = re.findall(r"^Stopped\. To go on, repeat with --load_checkpoint=(\S+)$", text, re.M)
+    epoch = checkpoint(folder=Path(path).parent)["epoch"]
+    run(*short, f"--max_epochs={epoch + 2}", f"--load_checkpoint={path}")
+    assert "Best checkpoint" in capsys.readouterr().out
+    assert checkpoint()["global_step"] == 20 * (epoch + 2)
+
+
+# Several processes.
+
+
+def test_two_processes_share_each_epoch_and_learn_as_much(monkeypatch):
+    monkeypatch.delenv("LAB_FAST")
+    argv = ["--max_epochs=1", "--accelerator=cpu", "--batch_size=64", "--fc1_dim=64"]
+    two = subprocess.run(
+        terminal(*argv, "--devices=2", "--strategy=ddp"), capture_output=True, text=True
+    )
+    assert two.returncode == 0, two.stderr
+    assert two.stdout.count("Test metric") == 1
+    assert two.stdout.count("Best checkpoint") == 1
+    run(*argv, "--devices=1")
+    steps = checkpoint(folder=CHECKPOINTS.parents[1] / "version_1/checkpoints")["global_step"]
+    assert checkpoint()["global_step"] == -(-steps // 2)
+    accuracy = metrics(version=1)["test_acc"]
+    assert metrics()["test_acc"] == pytest.approx(accuracy, abs=0.05)
+
+
+def test_devices_that_are_not_there_are_one_clear_error():
+    with pytest.raises(LabError, match="Lightning's Trainer does not take these arguments"):
+        run_experiment.experiment(**parse([*QUICK, "--accelerator=gpu", "--devices=2"]))
