@@ -17,6 +17,9 @@ from lab_utils.settings import LabError, is_fast, nearest
 # Lightning's advice that does not fit here: the loaders need no workers (a batch is one
 # indexing), and its notes on hardware and other products repeat at every call.
 warnings.filterwarnings("ignore", ".*does not have many workers.*")
+warnings.filterwarnings("ignore", ".*suggested max number of worker.*")  # asked for on purpose
+# Training that goes on does so in the folder of its checkpoint.
+warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty.*")
 # An interrupted epoch goes on with as many batches as were left, drawn anew.
 warnings.filterwarnings("ignore", ".*ended before the epoch ended and your dataloader is not.*")
 warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning 2.6 with torch 2.13, its own affair

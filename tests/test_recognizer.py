@@ -74,6 +74,16 @@ def test_temperature_changes_how_sure_it_is_and_not_the_order(reader):
     assert cold[0][1] > usual[0][1] > warm[0][1] > 1 / 79
 
 
+def test_expected_weighs_each_class_by_how_frequent_it_is(reader):
+    expected = torch.rand(83)
+    expected[10] = 0
+    weighed = Recognizer(reader.model, MAPPING, expected=expected.tolist())
+    images = torch.randint(0, 256, (3, 28, 28), dtype=torch.uint8)
+    wanted = reader.probabilities(images) * expected
+    torch.testing.assert_close(weighed.probabilities(images), wanted / wanted.sum(1, keepdim=True))
+    assert MAPPING[10] not in [name for name, _ in weighed.predict(SEVEN, 78)]
+
+
 def test_a_network_that_was_being_trained_answers_without_dropout(reader):
     reader.model.train()
     first = reader.predict(SEVEN)
@@ -106,6 +116,11 @@ def test_a_mapping_of_another_length_is_one_error(mapping):
 def test_a_temperature_that_is_not_positive_is_one_error(temperature):
     with pytest.raises(LabError, match=r"^temperature="):
         Recognizer(network(), MAPPING, temperature)
+
+
+def test_expected_of_another_length_is_one_error():
+    with pytest.raises(LabError, match=r"^expected"):
+        Recognizer(network(), MAPPING, expected=[1.0] * 62)
 
 
 @pytest.mark.parametrize("top_k", [0, -1, 80, 2.0, "5", None])
@@ -203,6 +218,14 @@ def test_the_shipped_network_answers_with_the_62_characters_and_sound_probabilit
     assert answers[0][0] == "7"
     assert sum(p for _, p in answers) == pytest.approx(1, abs=0.05)
     assert all(name.isalnum() for name, _ in answers[:10])
+
+
+def test_the_shipped_network_can_take_all_62_characters_as_equally_frequent():
+    reader = Recognizer.pretrained(equal_classes=True)
+    names, probabilities = zip(*reader.predict(SEVEN, top_k=62), strict=True)
+    assert names[0] == "7"
+    assert sorted(names) == MAPPING[4:66]
+    assert sum(probabilities) == pytest.approx(1)
 
 
 def test_the_shipped_weights_are_small():

@@ -206,10 +206,8 @@ def test_a_mistake_is_one_line_that_names_what_is_wrong(argv, says):
 
 
 @pytest.mark.parametrize("argument", ["--lr=-1", "--max_epochs=0", "--stop_early=-3", "--gpus=-2"])
-def test_a_number_out_of_range_is_named(argument, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    name = argument.partition("=")[0].removeprefix("--")
-    assert name in mistake(*QUICK, *([] if name == "gpus" else ["--gpus=0"]), argument)
+def test_a_number_out_of_range_is_named(argument):
+    assert argument.partition("=")[0].removeprefix("--") in mistake(*QUICK, argument)
 
 
 def test_in_the_terminal_a_mistake_is_one_line_and_exit_status_1():
