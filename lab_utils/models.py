@@ -68,8 +68,10 @@ class MLP(nn.Module):
     ----------
     data_config : dict
         As for `CNN`.
-    fc1_dim, fc2_dim : int
-        Widths of the two hidden layers.
+    fc1_dim : int
+        Width of the first hidden layer.
+    fc2_dim : int
+        Width of the second.
 
     References
     ----------
@@ -154,7 +156,6 @@ class ResNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map images, float32 (B, C, H, W), to logits, (B, number of classes)."""
-        x = x.contiguous(memory_format=torch.channels_last)
         x = self.blocks(F.relu(self.norm(self.stem(x))))
         return self.fc(x.mean(dim=(2, 3)))
 

@@ -51,8 +51,13 @@ def prepare(image) -> torch.Tensor:
         return _as_emnist(_scan_of_strokes(image))
     grey = np.asarray(_picture(image), np.int16)
     edges = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    paper = int(np.median(edges))
-    ink = paper - grey if paper - grey.min() > grey.max() - paper else grey - paper
+    threshold = _otsu(grey)
+    bright = edges > threshold
+    is_light = bright.mean() > 0.5
+    if 0.1 < bright.mean() < 0.9:  # cut so tightly that much ink touches the edge
+        is_light = (grey > threshold).mean() > 0.5
+    paper = int(np.median(edges[bright == is_light]))
+    ink = paper - grey if is_light else grey - paper
     ink = ink.clip(0).astype(np.uint8)
     if ink.max() < LEAST_CONTRAST:
         raise LabError(f"{_name(image)} shows no ink on its paper: write something, and darker.")
@@ -70,14 +75,18 @@ def _picture(image) -> Image.Image:
     """Return any image as a PIL image in grey, the longer side at most `LARGEST`."""
     try:
         if isinstance(image, str | os.PathLike):
-            picture = ImageOps.exif_transpose(Image.open(image))
+            with Image.open(image) as opened:
+                picture = ImageOps.exif_transpose(opened)
         elif isinstance(image, Image.Image):
-            picture = image
+            picture = ImageOps.exif_transpose(image)
         else:
             picture = Image.fromarray(_pixels(image))
-        if picture.has_transparency_data:  # what is transparent is paper
+        if picture.has_transparency_data:  # what is transparent is paper, and shows the ink
             layer = picture.convert("RGBA")
-            picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+            opacity = np.asarray(layer.getchannel("A")) + 1e-6
+            is_light = np.average(np.asarray(layer.convert("L")), weights=opacity) > 127
+            paper = "black" if is_light else "white"
+            picture = Image.alpha_composite(Image.new("RGBA", layer.size, paper), layer)
         picture = picture.convert("L")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise LabError(f"{_name(image)} cannot be read as a picture: {error}.") from None
@@ -90,7 +99,8 @@ def _picture(image) -> Image.Image:
 def _pixels(image) -> np.ndarray:
     """Return an array or tensor as uint8 (H, W) or (H, W, 3 or 4)."""
     if isinstance(image, torch.Tensor):
-        image = image.detach().cpu().numpy()
+        image = image.detach().cpu()
+        image = (image.float() if image.is_floating_point() else image).numpy()
     pixels = np.asarray(image)
     if pixels.ndim == 3 and pixels.shape[-1] not in (1, 3, 4):
         pixels = np.moveaxis(pixels, 0, -1)
@@ -183,16 +193,16 @@ def _scan_of_strokes(strokes: list) -> np.ndarray:
     """Draw strokes with a round pen: float32 (H, W) from 0 to 1, the ink at most `SCAN` pixels."""
     try:
         curves = [np.asarray(stroke, float)[:, :2] for stroke in strokes if len(stroke)]
+        points = np.concatenate(curves) if curves else None
     except (TypeError, ValueError, IndexError):
-        curves = [np.full((1, 2), np.nan)]
-    if not curves:
+        points = np.full((1, 2), np.nan)
+    if points is None:
         raise LabError("image is an empty list of strokes: draw something first.")
-    points = np.concatenate(curves)
-    if points.shape[1] < 2 or not np.isfinite(points).all():
+    if points.ndim != 2 or points.shape[1] < 2 or not np.isfinite(points).all():
         raise LabError("image must be a list of strokes, each a list of points (x, y).")
     low, high = points.min(0), points.max(0)
     scale = (SCAN - PEN) / max((high - low).max(), 1e-9) * FINE
-    size = np.ceil((high - low) * scale).astype(int) + PEN * FINE
+    size = np.rint((high - low) * scale).astype(int) + PEN * FINE
     size += -size % FINE
     sheet = Image.new("L", tuple(size.tolist()))
     pen, radius = ImageDraw.Draw(sheet), PEN * FINE / 2

@@ -50,6 +50,10 @@ class Recognizer:
             raise LabError(f"model={model!r} must be a network or the path of a checkpoint.")
         if not mapping:
             raise LabError("mapping is missing: give the one of the data, such as data.mapping.")
+        if not temperature > 0:
+            raise LabError(f"temperature={temperature!r} must be more than 0.")
+        if expected is not None and len(expected) != len(mapping):
+            raise LabError(f"expected has {len(expected)} entries, but mapping has {len(mapping)}.")
         self.model = model
         self.mapping = list(mapping)
         self.temperature = temperature
@@ -73,13 +77,13 @@ class Recognizer:
             with safe_open(path, framework="pt") as file:
                 described = {name: json.loads(text) for name, text in file.metadata().items()}
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
+            model = NETWORKS[described["model_class"]](described, **described["model_arguments"])
+            model.load_state_dict(weights)
+            temperature, shares = described["temperature"], described["frequencies"]
+        except (OSError, SafetensorError, AttributeError, LookupError, RuntimeError) as error:
             raise LabError(f"{path} is missing or damaged ({error}): get the lab anew.") from None
-        model = NETWORKS[described["model_class"]](described, **described["model_arguments"])
-        model.load_state_dict(weights)
-        shares = described["frequencies"]
         expected = [1 / share if share else 0.0 for share in shares] if equal_classes else None
-        return cls(model, described["mapping"], described["temperature"], expected)
+        return cls(model, described["mapping"], temperature, expected)
 
     def predict(self, image, top_k: int = 5) -> list[tuple[str, float]]:
         """Read one character.

@@ -63,9 +63,14 @@ def experiment(
     """
     pl.seed_everything(SEED, workers=True, verbose=False)
     data = DATA_MODULES[data_class](**groups[data_class])
+    for name, value in groups[model_class].items():
+        if value < 1:
+            raise LabError(f"--{name}={value} must be 1 or more.")
     model = NETWORKS[model_class](data.config(), **groups[model_class])
     lit_model = BaseLitModel(model, **groups["BaseLitModel"])
     trainer_arguments = groups["Trainer"] | _hardware(gpus, groups["Trainer"])
+    if stop_early is not None and stop_early < 0:
+        raise LabError(f"--stop_early={stop_early} must be a number of epochs, 0 or more.")
     description = {
         "model_class": model_class,
         "model_arguments": groups[model_class],
@@ -84,8 +89,9 @@ def experiment(
 
     # Going on continues in the same folder, so that "best" is the best of both runs.
     folder = load_checkpoint.resolve().parent if load_checkpoint else None
-    best = ModelCheckpoint(folder, "best", monitor="val_loss", mode="min")
-    last = ModelCheckpoint(folder, "last", save_on_exception=True)
+    anew = {"enable_version_counter": folder is None}
+    best = ModelCheckpoint(folder, "best", monitor="val_loss", mode="min", **anew)
+    last = ModelCheckpoint(folder, "last", save_on_exception=True, **anew)
     callbacks = [best, last]
     if stop_early is not None:
         callbacks.append(EarlyStopping("val_loss", patience=stop_early))
@@ -103,6 +109,8 @@ def experiment(
         # One process tests: several would each take a share, and the odd image twice.
         torch.distributed.destroy_process_group()
     if trainer.is_global_zero:
+        if not best.best_model_path:
+            raise LabError("No epoch was trained: raise --max_epochs or --max_time.")
         alone = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
         tester = _trainer(trainer_arguments | alone, logger=run_logger, default_root_dir=LOGS)
         lit_model.load_state_dict(read_checkpoint(best.best_model_path)["state_dict"])
@@ -121,6 +129,8 @@ def _hardware(gpus: int | None, trainer_arguments: dict) -> dict:
         return {}
     if (trainer_arguments["accelerator"], trainer_arguments["devices"]) != ("auto", "auto"):
         raise LabError("--gpus means --accelerator=gpu --devices=N: give either, not both.")
+    if gpus < -1:
+        raise LabError(f"--gpus={gpus} must be a number of GPUs, or -1 for all.")
     found = torch.cuda.device_count()
     if gpus and not found:
         say("No GPU found: training on the CPU.")
@@ -146,7 +156,14 @@ def _whole_batches(trainer_arguments: dict, data: BaseDataModule) -> int:
 def _check_fits(checkpoint: dict, description: dict, path: Path) -> None:
     """Raise a LabError where a checkpoint cannot go on with these arguments."""
     trained = checkpoint["hyper_parameters"]
-    for name in ("model_class", "model_arguments", "mapping", "optimizer", "one_cycle_max_lr"):
+    for name in (
+        "model_class",
+        "model_arguments",
+        "mapping",
+        "optimizer",
+        "lr",
+        "one_cycle_max_lr",
+    ):
         if trained[name] != description[name]:
             was, now = trained[name], description[name]
             if name == "mapping":
@@ -154,13 +171,15 @@ def _check_fits(checkpoint: dict, description: dict, path: Path) -> None:
             raise LabError(
                 f"{path} was trained with {name}={was}, this is {now}: give the same arguments."
             )
-    epochs, wanted = checkpoint["epoch"] + 1, description["max_epochs"]
+    # An interrupted epoch does not count.
+    is_whole = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"]
+    epochs, wanted = checkpoint["epoch"] + is_whole, description["max_epochs"]
     if trained["one_cycle_max_lr"] is not None and trained["max_epochs"] != wanted:
         raise LabError(
             f"{path} follows a one-cycle schedule of {trained['max_epochs']} epochs: "
             "give the same --max_epochs, or start anew."
         )
-    if 0 <= wanted < epochs:
+    if 0 <= wanted <= epochs:
         raise LabError(f"{path} has had {epochs} epochs: --max_epochs={wanted} leaves none.")
 
 
@@ -221,9 +240,12 @@ def parse(argv: list[str]) -> dict:
 
 def _chosen_class(name: str, known: dict[str, type], argv: list[str]) -> type:
     """Return the class that --model_class or --data_class names: it brings its own arguments."""
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     first.add_argument(f"--{name}", default=inspect.signature(experiment).parameters[name].default)
-    chosen = getattr(first.parse_known_args(argv)[0], name)
+    try:
+        chosen = getattr(first.parse_known_args(argv)[0], name)
+    except argparse.ArgumentError:
+        raise LabError(f"--{name} needs a value: one of {', '.join(known)}.") from None
     if chosen not in known:
         raise LabError(f"--{name}={chosen}: {nearest(chosen, known)}")
     return known[chosen]

@@ -28,7 +28,9 @@ logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARN
 OPTIMIZERS = sorted(
     name
     for name, thing in vars(torch.optim).items()
-    if isinstance(thing, type) and issubclass(thing, torch.optim.Optimizer) and name != "Optimizer"
+    if isinstance(thing, type)
+    and issubclass(thing, torch.optim.Optimizer)
+    and name not in ("Optimizer", "Muon", "SparseAdam")  # these take only some parameters
 )
 FAST_BATCHES, FAST_EPOCHS = 4, 5  # under LAB_FAST=1: enough to run through, not to learn
 
@@ -69,6 +71,8 @@ class BaseLitModel(pl.LightningModule):
             raise LabError(f"model={model!r} must be a network, such as CNN(data.config()).")
         if optimizer not in OPTIMIZERS:
             raise LabError(f"optimizer={optimizer!r}: {nearest(optimizer, OPTIMIZERS)}")
+        if not lr >= 0:
+            raise LabError(f"lr={lr!r} must be 0 or more.")
         if not 0 <= label_smoothing < 1:
             raise LabError(f"label_smoothing={label_smoothing!r} must be from 0 to below 1.")
         self.model = model
@@ -141,11 +145,14 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        if "model_class" in checkpoint["hyper_parameters"]:
+        described = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
+        if isinstance(described, dict) and "model_class" in described:
             return checkpoint
         problem = "it does not say which network it is of"
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, LookupError) as error:
-        problem = str(error).split("\n")[0] or type(error).__name__
+    except FileNotFoundError:
+        problem = "there is no such file"
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, LookupError):
+        problem = "it is damaged, or holds more than tensors and plain values"
     raise LabError(
         f"{path} is no checkpoint of run_experiment ({problem}): "
         "give the path that run_experiment printed at its end."

@@ -44,6 +44,12 @@ def cropped(picture):
     return picture.crop(ImageOps.invert(picture).getbbox())
 
 
+def white_on_transparent(picture):
+    layer = Image.new("RGBA", picture.size)  # transparent black
+    layer.paste((255, 255, 255, 255), mask=ImageOps.invert(picture))
+    return layer
+
+
 def transparent(picture):
     """Return black ink on nothing."""
     layer = Image.new("RGBA", picture.size, (0, 0, 0, 0))
@@ -72,6 +78,7 @@ FORMS = {
     "16 bits": lambda: saved(Image.fromarray(PIXELS.astype(np.uint16) * 257)),
     **{mode: lambda mode=mode: PICTURE.convert(mode) for mode in ("1", "P", "LA", "RGB", "RGBA")},
     "transparent": lambda: transparent(PICTURE),
+    "white on transparent": lambda: white_on_transparent(PICTURE),
     "transparent path": lambda: saved(transparent(PICTURE)),
     "uint8": lambda: PIXELS,
     "float": lambda: PIXELS / 255,
