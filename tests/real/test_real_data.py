@@ -80,7 +80,7 @@ def test_cnn_reads_mnist():
 
 def test_two_batches_are_learned_by_heart(emnist):
     pl.seed_everything(SEED, verbose=False)
-    lit_model = BaseLitModel(model=CNN(emnist.config()), lr=3e-3)
+    lit_model = BaseLitModel(model=CNN(emnist.config()), one_cycle_max_lr=3e-3)
     options = {"logger": False, "enable_checkpointing": False}
     trainer = pl.Trainer(max_epochs=50, overfit_batches=2, **options)
     trainer.fit(lit_model, datamodule=emnist)
