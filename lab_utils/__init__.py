@@ -2,12 +2,17 @@
 
 from lab_utils.augmentation import augment
 from lab_utils.data import EMNIST, MNIST
+from lab_utils.decoding import CharacterLanguageModel, beam_search, greedy
+from lab_utils.line_models import LineCNN, LineCNNSimple
+from lab_utils.line_preparation import prepare_line
+from lab_utils.lines import EMNISTLines
 from lab_utils.models import CNN, MLP, ConvBlock, ResidualBlock, ResNet
 from lab_utils.plots import plot_history, show_images
 from lab_utils.preparation import prepare
-from lab_utils.recognizer import Recognizer
+from lab_utils.recognizer import LineRecognizer, Recognizer
 from lab_utils.settings import SEED, LabError, data_dir
-from lab_utils.training import BaseLitModel
+from lab_utils.text import SentenceGenerator
+from lab_utils.training import BaseLitModel, LineLitModel
 
 __all__ = [
     "CNN",
@@ -16,14 +21,24 @@ __all__ = [
     "MNIST",
     "SEED",
     "BaseLitModel",
+    "CharacterLanguageModel",
     "ConvBlock",
+    "EMNISTLines",
     "LabError",
+    "LineCNN",
+    "LineCNNSimple",
+    "LineLitModel",
+    "LineRecognizer",
     "Recognizer",
     "ResNet",
     "ResidualBlock",
+    "SentenceGenerator",
     "augment",
+    "beam_search",
     "data_dir",
+    "greedy",
     "plot_history",
     "prepare",
+    "prepare_line",
     "show_images",
 ]

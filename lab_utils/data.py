@@ -5,7 +5,7 @@ import string
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset, random_split
+from torch.utils.data import DataLoader, Dataset, Sampler, random_split
 
 from lab_utils import archives, downloads, prepared
 from lab_utils.archives import FIRST_CHARACTER
@@ -72,22 +72,19 @@ class BaseDataModule(pl.LightningDataModule):
         Images a batch.
     num_workers : int
         Processes that fetch batches; 0 is fastest here, since a batch is one indexing.
-    augment : bool
-        Whether training images are changed at random (`lab_utils.augment`).
     """
 
     mapping: list[str]
     dims: tuple[int, ...]
     output_dims: tuple[int, ...]
 
-    def __init__(self, batch_size: int = 128, num_workers: int = 0, augment: bool = False):
+    def __init__(self, batch_size: int = 128, num_workers: int = 0):
         super().__init__()
         for name, value, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
             if not isinstance(value, int) or value < least:
                 raise LabError(f"{name}={value!r} must be a whole number of {least} or more.")
         self.batch_size = batch_size
         self.num_workers = num_workers
-        self.augment = augment
         self.data_train = self.data_val = self.data_test = None
 
     def config(self) -> dict:
@@ -105,15 +102,17 @@ class BaseDataModule(pl.LightningDataModule):
     def test_dataloader(self) -> DataLoader:
         return self._loader(self.data_test)
 
-    def _loader(self, dataset: Dataset | None, shuffle: bool = False) -> DataLoader:
+    def _loader(
+        self, dataset: Dataset | None, shuffle: bool = False, sampler: Sampler | None = None
+    ) -> DataLoader:
         if dataset is None:
-            raise LabError(
-                f"{type(self).__name__} has no data yet: call prepare_data() and setup() first."
-            )
+            name = type(self).__name__
+            raise LabError(f"{name} has no data yet: call prepare_data() and setup() first.")
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
             shuffle=shuffle,
+            sampler=sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -127,17 +126,20 @@ class BaseDataModule(pl.LightningDataModule):
             f"Mapping: {self.mapping}",
             f"Dims: {self.dims}",
         ]
-        if self.data_train is not None:
-            sizes = ", ".join(str(len(d)) for d in (self.data_train, self.data_val, self.data_test))
-            # The first batch, not a random one, so that printing never disturbs the seed.
-            x, y = self.data_train.__getitems__(range(min(self.batch_size, len(self.data_train))))
-            lines += [
-                f"Train/val/test sizes: {sizes}",
-                f"Batch x stats: {(x.shape, x.dtype, x.min(), x.mean(), x.std(), x.max())}",
-                f"Batch y stats: {(y.shape, y.dtype, y.min(), y.max())}",
-                f"Source: {self.source_name}",
-            ]
-        return "\n".join(lines)
+        return "\n".join(lines + self._describe_data())
+
+    def _describe_data(self) -> list[str]:
+        if self.data_train is None:
+            return []
+        sizes = ", ".join(str(len(d)) for d in (self.data_train, self.data_val, self.data_test))
+        # The first batch, not a random one, so that printing never disturbs the seed.
+        x, y = self.data_train.__getitems__(range(min(self.batch_size, len(self.data_train))))
+        return [
+            f"Train/val/test sizes: {sizes}",
+            f"Batch x stats: {(x.shape, x.dtype, x.min(), x.mean(), x.std(), x.max())}",
+            f"Batch y stats: {(y.shape, y.dtype, y.min(), y.max())}",
+            f"Source: {self.source_name}",
+        ]
 
     __repr__ = __str__
 
@@ -148,13 +150,14 @@ class _CharacterData(BaseDataModule):
     dims = (1, 28, 28)
     output_dims = (1,)
 
-    def __init__(self, source: str = "auto", **loading):
+    def __init__(self, source: str = "auto", augment: bool = False, **loading):
         super().__init__(**loading)
         if source not in prepared.SOURCES:
             raise LabError(f"source={source!r} must be one of {', '.join(prepared.SOURCES)}.")
         self.source = source
+        self.augment = augment
         self.source_name = None
-        self._file = None
+        self.file = None
 
     def prepare_data(self) -> None:
         """Make sure that the images are there: prepared, fetched, or the bundled sample.
@@ -164,14 +167,14 @@ class _CharacterData(BaseDataModule):
         LabError
             If local files are damaged, or `source="full"` and the download failed.
         """
-        self._file = self._file or self._locate()  # Lightning asks again before each fit and test
+        self.file = self.file or self._locate()  # Lightning asks again before each fit and test
 
     def setup(self, stage: str | None = None) -> None:
         """Read the images that were prepared into `data_train`, `data_val` and `data_test`."""
         if self.data_train is not None:  # Lightning calls again before each of fit and test
             return
         self.prepare_data()
-        self.source_name = prepared.read_source(self._file)
+        self.source_name = prepared.read_source(self.file)
         labels, chosen = self._choose("train")
         num_train = self._num_train(len(chosen))
         split = torch.Generator().manual_seed(SEED)
@@ -183,7 +186,7 @@ class _CharacterData(BaseDataModule):
     def _read(
         self, part: str, labels: np.ndarray, indices: np.ndarray, augment: bool = False
     ) -> CharacterDataset:
-        images = prepared.read_images(self._file, part, indices)
+        images = prepared.read_images(self.file, part, indices)
         chosen = torch.from_numpy(labels[indices].astype(np.int64))
         return CharacterDataset(images, chosen, augment)
 
@@ -201,7 +204,8 @@ class EMNIST(_CharacterData):
         Whether to take the balanced subset of Full Stack Deep Learning (260,212 train, 65,054
         validation and 53,988 test images of the official archive), or everything.
     **loading
-        `batch_size`, `num_workers` and `augment`, as for `BaseDataModule`.
+        `augment`: whether training images are changed at random (`lab_utils.augment`);
+        `batch_size` and `num_workers`, as for `BaseDataModule`.
 
     References
     ----------
@@ -225,7 +229,7 @@ class EMNIST(_CharacterData):
 
     def _choose(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the labels of a part and the indices that are used of it."""
-        labels = prepared.read_labels(self._file, part)
+        labels = prepared.read_labels(self.file, part)
         # The sample has punctuation too, for the lines of a later lab; ByClass has none.
         characters = np.flatnonzero(np.isin(labels, CHARACTER_LABELS))
         if self.balance:
@@ -244,7 +248,8 @@ class MNIST(_CharacterData):
     source : {"auto", "full", "sample"}
         As for `EMNIST`, with local files in the folder `MNIST_DIR`; the sample's digits stand in.
     **loading
-        `batch_size`, `num_workers` and `augment`, as for `BaseDataModule`.
+        `augment`: whether training images are changed at random (`lab_utils.augment`);
+        `batch_size` and `num_workers`, as for `BaseDataModule`.
     """
 
     mapping = DIGITS
@@ -259,14 +264,11 @@ class MNIST(_CharacterData):
         )
 
     def _choose(self, part: str) -> tuple[np.ndarray, np.ndarray]:
-        labels = prepared.read_labels(self._file, part)
+        labels = prepared.read_labels(self.file, part)
         return labels - FIRST_CHARACTER, np.flatnonzero(np.isin(labels, DIGIT_LABELS))
 
     def _num_train(self, count: int) -> int:
         return round(count * 11 / 12)  # 55,000 of the official 60,000
-
-
-DATA_MODULES = {module.__name__: module for module in (EMNIST, MNIST)}
 
 
 def balanced_subset(labels: np.ndarray) -> np.ndarray:

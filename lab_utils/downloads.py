@@ -101,6 +101,32 @@ def download_mnist(folder: Path) -> Path:
     return folder / "mnist"
 
 
+def download_brown(folder: Path) -> Path:
+    """Fetch the Brown corpus as NLTK stores it, and return the zip archive.
+
+    Raises
+    ------
+    DownloadError
+        If it did not come with the expected hash, or `LAB_OFFLINE=1`.
+    """
+    corpus = SOURCES["brown"]
+    url = corpus["url"]
+    if (folder / "brown.zip").exists():  # pooch gives a file its name once its hash is right
+        return folder / "brown.zip"
+    failures = _unreachable([url])
+    try:
+        if not failures:
+            print(f"Fetching the Brown corpus (3 MB; {corpus['licence']}).")
+            return _fetch_whole(corpus, folder)
+    except requests.RequestException as error:
+        failures[url] = _reason(error)
+    except ValueError as error:
+        failures[url] = _wrong_file(error)
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    raise DownloadError(_summary("The Brown corpus", failures))
+
+
 def _fetch_whole(archive: dict, folder: Path) -> Path:
     url = archive["url"]
     return _retrieve(url, archive["sha256"], folder, url.rsplit("/", 1)[-1])

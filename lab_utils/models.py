@@ -160,4 +160,4 @@ class ResNet(nn.Module):
         return self.fc(x.mean(dim=(2, 3)))
 
 
-NETWORKS = {network.__name__: network for network in (CNN, MLP, ResNet)}
+CHARACTER_NETWORKS = {network.__name__: network for network in (CNN, MLP, ResNet)}

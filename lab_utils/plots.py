@@ -35,17 +35,20 @@ def show_images(images, titles=None, columns: int = 9, cmap: str = "gray", size:
 
 
 def plot_history(history: list[dict]):
-    """Draw the loss and the accuracy of training and validation, epoch by epoch.
+    """Draw the loss of training and validation, and their accuracy or character error rate.
 
     Parameters
     ----------
     history : list[dict]
-        `BaseLitModel.history`.
+        `BaseLitModel.history`, of one epoch or more.
     """
     epochs = [entry["epoch"] + 1 for entry in history]
     figure, axes = plt.subplots(1, 2, figsize=(9, 3))
-    for axis, metric, title in zip(axes, ("loss", "acc"), ("Loss", "Accuracy"), strict=True):
+    second = ("cer", "Character error rate") if "val_cer" in history[-1] else ("acc", "Accuracy")
+    for axis, (metric, title) in zip(axes, (("loss", "Loss"), second), strict=True):
         for part in ("train", "val"):
+            if not any(f"{part}_{metric}" in entry for entry in history):
+                continue
             values = [entry.get(f"{part}_{metric}") for entry in history]
             axis.plot(epochs, values, marker="o", label=part)
         axis.set(title=title, xlabel="epoch")

@@ -49,9 +49,23 @@ def prepare(image) -> torch.Tensor:
     """
     if isinstance(image, list | tuple):
         return _as_emnist(_scan_of_strokes(image))
+    ink, is_prepared = ink_of(image)
+    if is_prepared and ink.shape == (28, 28):
+        return torch.from_numpy(ink)
+    return _as_emnist(_scan_of_picture(ink))
+
+
+def ink_of(image) -> tuple[np.ndarray, bool]:
+    """Return the ink of a picture, uint8 (H, W), light on black, and whether that was its paper.
+
+    Raises
+    ------
+    LabError
+        If the image cannot be read, or there is no ink in it.
+    """
     grey = np.asarray(_picture(image), np.int16)
     edges = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    threshold = _otsu(grey)
+    threshold = otsu(grey)
     bright = edges > threshold
     is_light = bright.mean() > 0.5
     if 0.1 < bright.mean() < 0.9:  # cut so tightly that much ink touches the edge
@@ -61,9 +75,7 @@ def prepare(image) -> torch.Tensor:
     ink = ink.clip(0).astype(np.uint8)
     if ink.max() < LEAST_CONTRAST:
         raise LabError(f"{_name(image)} shows no ink on its paper: write something, and darker.")
-    if ink.shape == (28, 28) and paper == 0:
-        return torch.from_numpy(ink)
-    return _as_emnist(_scan_of_picture(ink))
+    return ink, paper == 0
 
 
 def _name(image) -> str:
@@ -117,23 +129,23 @@ def _pixels(image) -> np.ndarray:
 
 def _scan_of_picture(ink: np.ndarray) -> np.ndarray:
     """Scan a picture: uint8 (H, W), ink on black, to a bitmap of `SCAN` pixels."""
-    threshold = _otsu(ink)
+    threshold = otsu(ink)
     mask = ink > threshold
     from_edge = _ink_from_the_edge(mask)
     if _longer_side(mask & ~from_edge) > LEAST_SIZE * min(mask.shape):
         # What touches the edge is a ruled line or a part of a neighbour, not the character.
         ink = np.where(from_edge, 0, ink).astype(np.uint8)
-        threshold = _otsu(ink)
+        threshold = otsu(ink)
         mask = ink > threshold
-    top, bottom, left, right = _extent(mask)
+    top, bottom, left, right = extent(mask)
     scale = SCAN / _longer_side(mask)
     region = Image.fromarray(ink[max(top - 1, 0) : bottom + 1, max(left - 1, 0) : right + 1])
     size = [max(1, round(side * scale)) for side in region.size]
     bitmap = np.asarray(region.resize(size, Image.Resampling.BICUBIC)) > threshold
-    return _as_thick_as_a_pen(bitmap)
+    return as_thick_as_a_pen(bitmap)
 
 
-def _otsu(ink: np.ndarray) -> int:
+def otsu(ink: np.ndarray) -> int:
     """Return the threshold that splits the grey levels into two groups as far apart as can be."""
     counts = np.bincount(ink.ravel(), minlength=256).astype(float)
     below, sums = counts.cumsum(), (counts * np.arange(256)).cumsum()
@@ -161,7 +173,7 @@ def _ink_from_the_edge(mask: np.ndarray) -> np.ndarray:
     return reached
 
 
-def _extent(mask: np.ndarray) -> tuple[int, int, int, int]:
+def extent(mask: np.ndarray) -> tuple[int, int, int, int]:
     """Return the rows and columns with ink: top, bottom, left, right, the ends exclusive."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
@@ -171,11 +183,11 @@ def _longer_side(mask: np.ndarray) -> int:
     """Return the longer side of the ink, in pixels; 0 where there is none."""
     if not mask.any():
         return 0
-    top, bottom, left, right = _extent(mask)
+    top, bottom, left, right = extent(mask)
     return max(bottom - top, right - left)
 
 
-def _as_thick_as_a_pen(bitmap: np.ndarray) -> np.ndarray:
+def as_thick_as_a_pen(bitmap: np.ndarray) -> np.ndarray:
     """Thicken strokes that are thinner than `PEN`: a pencil's, or those of large letters."""
     framed = np.pad(bitmap, 1)
     outline = (framed[1:] != framed[:-1]).sum() + (framed[:, 1:] != framed[:, :-1]).sum()
@@ -191,6 +203,22 @@ def _as_thick_as_a_pen(bitmap: np.ndarray) -> np.ndarray:
 
 def _scan_of_strokes(strokes: list) -> np.ndarray:
     """Draw strokes with a round pen: float32 (H, W) from 0 to 1, the ink at most `SCAN` pixels."""
+    curves = curves_of(strokes)
+    points = np.concatenate(curves)
+    low, high = points.min(0), points.max(0)
+    scale = (SCAN - PEN) / max((high - low).max(), 1e-9)
+    size = np.rint((high - low) * scale * FINE).astype(int) + PEN * FINE
+    return draw([(curve - low) * scale + PEN / 2 for curve in curves], -(-size // FINE))
+
+
+def curves_of(strokes: list) -> list[np.ndarray]:
+    """Return strokes as arrays, float64 (N, 2); without those that have no points.
+
+    Raises
+    ------
+    LabError
+        If there are none, or they are no lists of points.
+    """
     try:
         curves = [np.asarray(stroke, float)[:, :2] for stroke in strokes if len(stroke)]
         points = np.concatenate(curves) if curves else None
@@ -200,14 +228,23 @@ def _scan_of_strokes(strokes: list) -> np.ndarray:
         raise LabError("image is an empty list of strokes: draw something first.")
     if points.ndim != 2 or points.shape[1] < 2 or not np.isfinite(points).all():
         raise LabError("image must be a list of strokes, each a list of points (x, y).")
-    low, high = points.min(0), points.max(0)
-    scale = (SCAN - PEN) / max((high - low).max(), 1e-9) * FINE
-    size = np.rint((high - low) * scale).astype(int) + PEN * FINE
-    size += -size % FINE
-    sheet = Image.new("L", tuple(size.tolist()))
+    return curves
+
+
+def draw(curves: list[np.ndarray], size) -> np.ndarray:
+    """Draw curves, in pixels, with a round pen of `PEN` pixels: float32 (H, W) from 0 to 1.
+
+    Parameters
+    ----------
+    curves : list of numpy.ndarray
+        float64, (N, 2), x and y.
+    size : sequence of int
+        Width and height of the sheet.
+    """
+    sheet = Image.new("L", tuple(int(side) * FINE for side in size))
     pen, radius = ImageDraw.Draw(sheet), PEN * FINE / 2
     for curve in curves:
-        path = (curve - low) * scale + radius
+        path = curve * FINE
         pen.line([tuple(point) for point in path], fill=255, width=PEN * FINE)
         for x, y in path:  # the pen is round at ends and corners
             pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)

@@ -25,6 +25,7 @@ from lab_utils.settings import LabError, bundled, cannot_write, data_dir, named_
 
 SOURCES = ("auto", "full", "sample")
 SAMPLE = "emnist_sample.h5"
+CHUNK = 512 * 28  # columns of images that are compressed together
 
 
 def locate(
@@ -63,17 +64,16 @@ def locate(
         return bundled(SAMPLE)
     target = data_dir() / f"{name.lower()}.h5"
     local = named_path(variable)
-    made_from = _identity(local) if local else None
-    if _is_current(target, made_from):
-        return target
+    made_from = identity(local) if local else None
+
+    def prepare():
+        files = local or download(data_dir() / "downloads")
+        what = "real" if local else "official"
+        described = f"{what} {name} from {files.name}"
+        write(target, read(files), described, made_from or "download")
+
     try:
-        with _lock(target):
-            if _is_current(target, made_from):  # prepared by the process we waited for
-                return target
-            files = local or download(data_dir() / "downloads")
-            what = "real" if local else "official"
-            described = f"{what} {name} from {files.name}"
-            write(target, read(files), described, made_from or "download")
+        once(target, made_from, prepare)
     except DownloadError as error:
         if source == "full":
             raise DownloadError(f"{error} {_how_to_get(name, variable)}") from None
@@ -83,6 +83,25 @@ def locate(
         )
         return bundled(SAMPLE)
     return target
+
+
+def once(target: Path, made_from: str | None, prepare: Callable[[], None]) -> None:
+    """Call `prepare` unless `target` is there and made from the same; one process at a time.
+
+    Parameters
+    ----------
+    target : Path
+        The file that `prepare` writes.
+    made_from : str, optional
+        What it must have been made from; without it any will do.
+    prepare : Callable[[], None]
+        Calls `write`.
+    """
+    if _is_current(target, made_from):
+        return
+    with _lock(target):
+        if not _is_current(target, made_from):  # prepared by the process we waited for
+            prepare()
 
 
 def write(target: Path, parts: Iterable[Part], source: str, made_from: str) -> None:
@@ -109,11 +128,15 @@ def write(target: Path, parts: Iterable[Part], source: str, made_from: str) -> N
 def _write_part(file: h5py.File, part: Part) -> None:
     count = len(part.labels)
     file[f"y_{part.name}"] = part.labels
-    layout = {"shape": (count, 28, 28), "chunks": (min(count, 512), 28, 28)}
-    images = file.create_dataset(f"x_{part.name}", dtype=np.uint8, compression="lzf", **layout)
-    start = 0
+    images, start = None, 0
     with tqdm(total=count, desc=f"Preparing {part.name}", unit=" images", delay=2) as bar:
         for block in part.images:
+            if images is None:
+                size = block.shape[1:]
+                layout = {"shape": (count, *size), "chunks": (min(count, CHUNK // size[1]), *size)}
+                images = file.create_dataset(
+                    f"x_{part.name}", dtype=np.uint8, compression="lzf", **layout
+                )
             images[start : start + len(block)] = block
             start += len(block)
             bar.update(len(block))
@@ -125,26 +148,27 @@ def read_labels(path: Path, part: str) -> np.ndarray:
 
 
 def read_images(path: Path, part: str, indices: np.ndarray) -> torch.Tensor:
-    """Return the chosen images of a part: uint8, (len(indices), 28, 28), in that order.
+    """Return the chosen images of a part: uint8, (len(indices), 28, W), in that order.
 
     The file is read block by block, so no more than the chosen images are ever in memory.
     """
-    images = torch.empty((len(indices), 28, 28), dtype=torch.uint8)
     order = np.argsort(indices, kind="stable")
     ascending = np.asarray(indices)[order]
 
-    def fill(file):
+    def read(file):
         stored = file[f"x_{part}"]
-        starts = range(0, len(stored), BLOCK)
+        images = torch.empty((len(indices), *stored.shape[1:]), dtype=torch.uint8)
+        size = BLOCK * 28 // stored.shape[2]
+        starts = range(0, len(stored), size)
         for start in tqdm(starts, desc=f"Reading {part}", unit=" blocks", delay=2):
-            low, high = np.searchsorted(ascending, [start, start + BLOCK])
+            low, high = np.searchsorted(ascending, [start, start + size])
             if low < high:
-                block = torch.from_numpy(stored[start : start + BLOCK])
+                block = torch.from_numpy(stored[start : start + size])
                 positions = torch.from_numpy(order[low:high])
                 images[positions] = block[torch.from_numpy(ascending[low:high] - start)]
+        return images
 
-    _open(path, fill)
-    return images
+    return _open(path, read)
 
 
 def read_source(path: Path) -> str:
@@ -186,7 +210,7 @@ def _is_current(target: Path, made_from: str | None) -> bool:
     return made_from in (None, _open(target, lambda file: file.attrs["made_from"]))
 
 
-def _identity(local: Path) -> str:
+def identity(local: Path) -> str:
     """Name the local files in a way that changes when they do: path, size and time."""
     files = sorted(local.glob("*-ubyte*")) if local.is_dir() else [local]
     stats = [file.stat() for file in files if file.exists()]

@@ -1,19 +1,23 @@
-"""Reads a picture or a drawing of one character, with the shipped network or a student's own."""
+"""Reads a character or a line, in a picture or a drawing, with a shipped network or one's own."""
 
 import json
 import os
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from lab_utils.data import SPECIAL_TOKENS
-from lab_utils.models import NETWORKS
+from lab_utils.data import MAPPING, SPECIAL_TOKENS
+from lab_utils.decoding import greedy_path, text_of
+from lab_utils.line_models import NETWORKS, LineCNN
+from lab_utils.line_preparation import prepare_line
 from lab_utils.preparation import prepare
 from lab_utils.settings import LabError, bundled
 from lab_utils.training import load_network
 
-WEIGHTS = "character_weights.safetensors"
+WEIGHTS = {"character": "character_weights.safetensors", "line": "line_weights.safetensors"}
+ALTERNATIVES = 5  # for each character of a line
 
 
 class Recognizer:
@@ -61,29 +65,32 @@ class Recognizer:
         self._expected = is_character * torch.tensor(expected or [1.0] * len(self.mapping))
 
     @classmethod
-    def pretrained(cls, equal_classes: bool = False) -> "Recognizer":
-        """Return a recogniser with the network that ships with the lab.
+    def pretrained(cls, kind: str = "character", equal_classes: bool = False):
+        """Return a recogniser with a network that ships with the lab.
 
-        It reads the 62 characters of EMNIST; `data/MODEL_CARD.md` says how well.
+        It reads the 62 characters of EMNIST, or lines of them and punctuation;
+        `data/MODEL_CARD.md` says how well.
 
         Parameters
         ----------
+        kind : {"character", "line"}
+            What it reads.
         equal_classes : bool
             Whether all characters are equally frequent in what is read. Otherwise they are as
             frequent as in EMNIST, where O is more likely than o before anything is seen.
+
+        Returns
+        -------
+        Recognizer or LineRecognizer
         """
-        path = bundled(WEIGHTS)
-        try:
-            with safe_open(path, framework="pt") as file:
-                described = {name: json.loads(text) for name, text in file.metadata().items()}
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            model = NETWORKS[described["model_class"]](described, **described["model_arguments"])
-            model.load_state_dict(weights)
-            temperature, shares = described["temperature"], described["frequencies"]
-        except (OSError, SafetensorError, AttributeError, LookupError, RuntimeError) as error:
-            raise LabError(f"{path} is missing or damaged ({error}): get the lab anew.") from None
+        if kind not in WEIGHTS:
+            raise LabError(f"kind={kind!r} must be one of {', '.join(WEIGHTS)}.")
+        model, described = _shipped(WEIGHTS[kind])
+        if kind == "line":
+            return LineRecognizer(model, described["temperature"])
+        shares = described["frequencies"]
         expected = [1 / share if share else 0.0 for share in shares] if equal_classes else None
-        return cls(model, described["mapping"], temperature, expected)
+        return cls(model, described["mapping"], described["temperature"], expected)
 
     def predict(self, image, top_k: int = 5) -> list[tuple[str, float]]:
         """Read one character.
@@ -136,3 +143,87 @@ class Recognizer:
                 f"{tuple(logits.shape)}: give the mapping it was trained with."
             )
         return torch.softmax(logits / self.temperature + self._expected.log(), dim=1)
+
+
+class LineReading(NamedTuple):
+    """What a line says.
+
+    Attributes
+    ----------
+    text : str
+        Its characters.
+    confidences : list of float
+        How likely each character is.
+    alternatives : list of list of tuple[str, float]
+        For each character, the likeliest ones with their probabilities, itself first.
+    """
+
+    text: str
+    confidences: list[float]
+    alternatives: list[list[tuple[str, float]]]
+
+
+class LineRecognizer:
+    """Reads a line of handwriting.
+
+    Parameters
+    ----------
+    model : LineCNN or path
+        A network that was trained on `EMNISTLines`, or a checkpoint of `lab_utils.run_experiment`.
+    temperature : float
+        As for `Recognizer`.
+    """
+
+    def __init__(self, model: nn.Module | str | os.PathLike, temperature: float = 1.0):
+        if isinstance(model, str | os.PathLike):
+            model, _ = load_network(model)
+        if not isinstance(model, LineCNN):
+            raise LabError(f"model={type(model).__name__} must be a LineCNN, or its checkpoint.")
+        if not temperature > 0:
+            raise LabError(f"temperature={temperature!r} must be more than 0.")
+        self.model = model
+        self.temperature = temperature
+
+    @torch.inference_mode()
+    def predict_line(self, image, guides: tuple[float, float] | None = None) -> LineReading:
+        """Read one line.
+
+        Parameters
+        ----------
+        image, guides
+            As for `lab_utils.prepare_line`.
+
+        Raises
+        ------
+        LabError
+            If the image cannot be read or shows no ink.
+        """
+        self.model.eval()
+        device = next(self.model.parameters()).device
+        line = prepare_line(image, guides).to(device).float().div_(255)
+        logits = self.model(line[None, None])[0].float().cpu() / self.temperature
+        labels, steps = greedy_path(logits)
+        # Blank and the other special tokens are no alternatives to a character.
+        characters = logits[len(SPECIAL_TOKENS) :, steps].softmax(0)
+        likely, best = characters.topk(ALTERNATIVES, dim=0)
+        names = [[MAPPING[i + len(SPECIAL_TOKENS)] for i in column] for column in best.T.tolist()]
+        alternatives = [
+            list(zip(column, p, strict=True))
+            for column, p in zip(names, likely.T.tolist(), strict=True)
+        ]
+        return LineReading(text_of(labels), likely[0].tolist(), alternatives)
+
+
+def _shipped(name: str) -> tuple[nn.Module, dict]:
+    """Return a network that ships with the lab, and what its file says of it."""
+    path = bundled(name)
+    try:
+        with safe_open(path, framework="pt") as file:
+            described = {key: json.loads(text) for key, text in file.metadata().items()}
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        model = NETWORKS[described["model_class"]](described, **described["model_arguments"])
+        model.load_state_dict(weights)
+        described["temperature"]
+    except (OSError, SafetensorError, AttributeError, LookupError, RuntimeError) as error:
+        raise LabError(f"{path} is missing or damaged ({error}): get the lab anew.") from None
+    return model, described

@@ -15,11 +15,13 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from lab_utils.data import DATA_MODULES, BaseDataModule
-from lab_utils.models import NETWORKS
+from lab_utils.data import EMNIST, MNIST, BaseDataModule
+from lab_utils.line_models import LINE_NETWORKS, NETWORKS
+from lab_utils.lines import EMNISTLines
 from lab_utils.settings import SEED, LabError, nearest
-from lab_utils.training import BaseLitModel, read_checkpoint
+from lab_utils.training import BaseLitModel, LineLitModel, read_checkpoint
 
+DATA_MODULES = {module.__name__: module for module in (EMNIST, MNIST, EMNISTLines)}
 LOGS = "logs"
 LOGGERS = {"csv": CSVLogger, "tensorboard": TensorBoardLogger, "wandb": WandbLogger}
 # The arguments of Lightning's Trainer that are offered, with Lightning's own help.
@@ -59,15 +61,22 @@ def experiment(
         Where the metrics go, beside the terminal.
     **groups
         The arguments of the data module, the network, `BaseLitModel` and Lightning's `Trainer`,
-        each a dict under the name of its class.
+        each a dict under the name of its class (`LineLitModel` for networks that read lines).
     """
     pl.seed_everything(SEED, workers=True, verbose=False)
+    if (model_class in LINE_NETWORKS) != (data_class == EMNISTLines.__name__):
+        raise LabError(
+            f"--model_class={model_class} does not read --data_class={data_class}: "
+            f"{' and '.join(LINE_NETWORKS)} read lines, the others characters."
+        )
     data = DATA_MODULES[data_class](**groups[data_class])
     for name, value in groups[model_class].items():
         if value < 1:
             raise LabError(f"--{name}={value} must be 1 or more.")
     model = NETWORKS[model_class](data.config(), **groups[model_class])
-    lit_model = BaseLitModel(model, **groups["BaseLitModel"])
+    lit_class = _lit_class(model_class)
+    training_arguments = groups[lit_class.__name__]
+    lit_model = lit_class(model, **training_arguments)
     trainer_arguments = groups["Trainer"] | _hardware(gpus, groups["Trainer"])
     if stop_early is not None and stop_early < 0:
         raise LabError(f"--stop_early={stop_early} must be a number of epochs, 0 or more.")
@@ -75,9 +84,10 @@ def experiment(
         "model_class": model_class,
         "model_arguments": groups[model_class],
         "input_dims": data.dims,
+        "output_dims": data.output_dims,
         "mapping": data.mapping,
         "max_epochs": trainer_arguments["max_epochs"],
-        **groups["BaseLitModel"],
+        **training_arguments,
     }
     lit_model.save_hyperparameters(description)
     if load_checkpoint is not None:
@@ -116,6 +126,10 @@ def experiment(
         lit_model.load_state_dict(read_checkpoint(best.best_model_path)["state_dict"])
         tester.test(lit_model, datamodule=data)
         say(f"Best checkpoint (validation loss {best.best_model_score:.4f}): {_short(best)}")
+
+
+def _lit_class(model_class: str) -> type[BaseLitModel]:
+    return LineLitModel if model_class in LINE_NETWORKS else BaseLitModel
 
 
 def _short(checkpoint: ModelCheckpoint) -> Path:
@@ -157,12 +171,8 @@ def _check_fits(checkpoint: dict, description: dict, path: Path) -> None:
     """Raise a LabError where a checkpoint cannot go on with these arguments."""
     trained = checkpoint["hyper_parameters"]
     for name in (
-        "model_class",
-        "model_arguments",
-        "mapping",
-        "optimizer",
-        "lr",
-        "one_cycle_max_lr",
+        *("model_class", "model_arguments", "mapping"),
+        *("optimizer", "lr", "one_cycle_max_lr"),
     ):
         if trained[name] != description[name]:
             was, now = trained[name], description[name]
@@ -224,7 +234,7 @@ def parse(argv: list[str]) -> dict:
     groups = [
         (data_class, set()),
         (model_class, {"data_config"}),
-        (BaseLitModel, {"model"}),
+        (_lit_class(model_class.__name__), {"model"}),
         (pl.Trainer, trainer_names - TRAINER_ARGUMENTS),
     ]
     added = {cls.__name__: parser.add_class_arguments(cls, skip=skip) for cls, skip in groups}

@@ -9,9 +9,12 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.text import CharErrorRate, WordErrorRate
 
-from lab_utils.models import NETWORKS
+from lab_utils.decoding import text_of
+from lab_utils.line_models import NETWORKS
 from lab_utils.settings import LabError, is_fast, nearest
 
 # Lightning's advice that does not fit here: the loaders need no workers (a batch is one
@@ -55,7 +58,8 @@ class BaseLitModel(pl.LightningModule):
     Attributes
     ----------
     history : list[dict]
-        One entry an epoch: `epoch`, `train_loss`, `train_acc`, `val_loss`, `val_acc`.
+        One entry an epoch: `epoch`, `train_loss`, `train_acc`, `val_loss`, `val_acc`; for lines
+        `val_cer` instead of the accuracies.
     """
 
     def __init__(
@@ -128,11 +132,70 @@ class BaseLitModel(pl.LightningModule):
         self._loss(batch, "test", self.test_acc)
 
     def on_train_epoch_end(self):
-        # Runs after validation, so that the epoch's four numbers are all there.
-        names = ("train_loss", "train_acc", "val_loss", "val_acc")
+        # Runs after validation, so that the epoch's numbers are all there.
+        names = ("train_loss", "train_acc", "val_loss", "val_acc", "val_cer")
         metrics = self.trainer.callback_metrics
         epoch = {name: metrics[name].item() for name in names if name in metrics}
         self.history.append({"epoch": self.current_epoch, **epoch})
+
+
+class LineLitModel(BaseLitModel):
+    """Trains a network for lines: its own loss, and error rates that leave padding out.
+
+    Logged are `val_cer` and `test_cer` (edits to mend a line, by characters it has), and of the
+    test also `test_cer_caseless`, `test_wer` (the same by words) and `test_exact` (lines without
+    any mistake).
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        `LineCNN` or `LineCNNSimple`.
+    optimizer, lr, one_cycle_max_lr
+        As for `BaseLitModel`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: str = "AdamW",
+        lr: float = 1e-3,
+        one_cycle_max_lr: float | None = 3e-3,
+    ):
+        super().__init__(model, optimizer, lr, one_cycle_max_lr)
+        self.val_cer = CharErrorRate()
+        self.test_cer, self.test_cer_caseless = CharErrorRate(), CharErrorRate()
+        self.test_wer, self.test_exact = WordErrorRate(), MeanMetric()
+
+    def configure_gradient_clipping(self, optimizer, *_):
+        # The CTC loss of a network that knows nothing yet has steep gradients.
+        self.clip_gradients(optimizer, 5.0, "norm")
+
+    def training_step(self, batch, batch_idx):
+        return self._log_loss(batch, "train")[0]
+
+    def validation_step(self, batch, batch_idx):
+        _, read, written = self._log_loss(batch, "val")
+        self.val_cer(read, written)
+        self.log("val_cer", self.val_cer, prog_bar=True)
+
+    def test_step(self, batch, batch_idx):
+        _, read, written = self._log_loss(batch, "test")
+        self.test_cer(read, written)
+        self.test_cer_caseless([t.lower() for t in read], [t.lower() for t in written])
+        self.test_wer(read, written)
+        self.test_exact([float(r == w) for r, w in zip(read, written, strict=True)])
+        for name in ("test_cer", "test_cer_caseless", "test_wer", "test_exact"):
+            self.log(name, getattr(self, name))
+
+    def _log_loss(self, batch, part: str) -> tuple[torch.Tensor, list[str], list[str]]:
+        """Return the loss, and but for training what was read and what was written."""
+        x, y = batch
+        logits = self(x)
+        loss = self.model.loss(logits, y)
+        self.log(f"{part}_loss", loss, prog_bar=True, sync_dist=True, on_step=False, on_epoch=True)
+        if part == "train":
+            return loss, [], []
+        return loss, self.model.read(logits, x), [text_of(line) for line in y.tolist()]
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict:

@@ -22,7 +22,7 @@ collect_ignore = [] if os.environ.get("EMNIST_ARCHIVE") else ["real"]
 @pytest.fixture(autouse=True)
 def environment(tmp_path, monkeypatch):
     """Keep every test off the network, the user's data and the user's settings."""
-    for name in ("EMNIST_ARCHIVE", "MNIST_DIR", "LAB_FAST"):
+    for name in ("EMNIST_ARCHIVE", "MNIST_DIR", "NLTK_DATA", "LAB_FAST"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)

@@ -25,7 +25,9 @@ LAYERS = [
     "archives downloads plots preparation",
     "prepared",
     "data models",
-    "training",
+    "text line_images decoding line_preparation",
+    "line_maker line_models",
+    "lines training",
     "recognizer run_experiment",
     "__init__",
 ]

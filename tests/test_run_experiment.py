@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,10 @@ import pytorch_lightning as pl
 import torch
 
 from lab_utils import run_experiment, training
-from lab_utils.data import DATA_MODULES
-from lab_utils.models import NETWORKS
-from lab_utils.run_experiment import TRAINER_ARGUMENTS, main, parse
+from lab_utils.line_models import CHARACTER_NETWORKS, LINE_NETWORKS, NETWORKS
+from lab_utils.run_experiment import DATA_MODULES, TRAINER_ARGUMENTS, main, parse
 from lab_utils.settings import LabError
-from lab_utils.training import BaseLitModel
+from lab_utils.training import BaseLitModel, LineLitModel
 
 QUICK = ["--model_class=MLP", "--fc1_dim=16", "--source=sample", "--enable_progress_bar=false"]
 CHECKPOINTS = Path("logs/MLP_MNIST/version_0/checkpoints")
@@ -124,8 +124,10 @@ def test_gpus_takes_what_is_there(gpus, found, trains_on, says, monkeypatch, cap
 # The arguments.
 
 
-@pytest.mark.parametrize("data_class", DATA_MODULES)
-@pytest.mark.parametrize("model_class", NETWORKS)
+@pytest.mark.parametrize(
+    ("model_class", "data_class"),
+    [*product(CHARACTER_NETWORKS, ("MNIST", "EMNIST")), *product(LINE_NETWORKS, ("EMNISTLines",))],
+)
 def test_help_explains_each_argument_once_under_its_class(model_class, data_class, capsys):
     with pytest.raises(SystemExit) as caught:
         main([f"--model_class={model_class}", f"--data_class={data_class}", "--help"])
@@ -134,10 +136,11 @@ def test_help_explains_each_argument_once_under_its_class(model_class, data_clas
     arguments = re.findall(r"^  --(\w+)[ ,]", text, re.M)
     assert len(arguments) == len(set(arguments))
     network, data = NETWORKS[model_class], DATA_MODULES[data_class]
-    for cls in (network, data, BaseLitModel, pl.Trainer):
+    lit_class = LineLitModel if model_class in LINE_NETWORKS else BaseLitModel
+    for cls in (network, data, lit_class, pl.Trainer):
         title = inspect.getdoc(cls) or inspect.getdoc(cls.__init__)
         assert f"\n{title.splitlines()[0].rstrip('.')}:\n  --" in text
-    wanted = {*inspect.signature(network).parameters, *inspect.signature(BaseLitModel).parameters}
+    wanted = {*inspect.signature(network).parameters, *inspect.signature(lit_class).parameters}
     wanted |= {"source", "batch_size", "num_workers", "augment", *TRAINER_ARGUMENTS}
     wanted |= {"model_class", "data_class", "gpus", "load_checkpoint", "stop_early", "logger"}
     assert wanted - {"data_config", "model"} <= set(arguments)

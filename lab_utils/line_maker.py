@@ -1,0 +1,153 @@
+"""Draws the lines of EMNISTLines by their numbers: the same number is always the same line."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lab_utils import prepared
+from lab_utils.archives import FIRST_CHARACTER
+from lab_utils.data import CHARACTER_LABELS, CHARACTERS, MAPPING, PUNCTUATION, SPECIAL_TOKENS
+from lab_utils.line_images import (
+    GLYPH_DRAWS,
+    LINE_DRAWS,
+    SIZE,
+    GlyphPool,
+    plain_lines,
+    realistic_lines,
+)
+from lab_utils.settings import SEED, bundled
+from lab_utils.text import PARTS, SentenceGenerator, random_numbers
+
+START, END, PADDING = (SPECIAL_TOKENS.index(token) for token in ("<S>", "<E>", "<P>"))
+REALISTIC_STEP = 11  # columns that a character takes, about
+FEW = 64  # realistic lines drawn at a time: what fits into a cache
+MOST_GLYPHS = 4000  # of a class, in train: more would take memory and add little
+
+
+class LineMaker:
+    """Draws the lines of one part, any numbers of them at once.
+
+    Parameters
+    ----------
+    settings : EMNISTLines
+        How the lines look: its overlap, style, length and tokens.
+    part : {"train", "val", "test"}
+        Which glyphs and which text.
+    characters : Path
+        The prepared file of EMNIST, or of the bundled sample.
+    sentences : SentenceGenerator
+        The text of that part.
+    """
+
+    def __init__(self, settings, part: str, characters: Path, sentences: SentenceGenerator):
+        self.settings = settings
+        self.sentences = sentences
+        self.pool = GlyphPool(*read_glyphs(characters, part))
+        self.seed = SEED + 1 + PARTS.index(part)
+
+    def labels(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the labels of lines, padded: uint8, (B, max_length)."""
+        length = self.settings.max_length
+        if not self.settings.with_start_end_tokens:
+            text = self.sentences.labels(numbers, length)
+            return np.where(text, text, PADDING).astype(np.uint8)
+        text = self.sentences.labels(numbers, length - 2)
+        labels = np.full((len(text), length), PADDING, np.uint8)
+        labels[:, 0] = START
+        labels[:, 1:-1][text > 0] = text[text > 0]
+        labels[np.arange(len(text)), 1 + (text > 0).sum(1)] = END
+        return labels
+
+    def draw(self, numbers: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the lines of the given numbers.
+
+        Parameters
+        ----------
+        numbers : numpy.ndarray
+            Integers, (B,). The same number is always the same line.
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            Images, uint8 (B, 28, 28 * max_length), and labels, int64 (B, max_length).
+        """
+        labels = torch.from_numpy(self.labels(numbers)).long()
+        text = labels[:, 1:] if self.settings.with_start_end_tokens else labels
+        of_line = self._random("line", numbers, LINE_DRAWS)
+        if self.settings.fresh_glyphs:
+            of_glyph = self._random("glyph", numbers, text.shape[1])
+        else:
+            of_glyph = self._random("glyph", numbers, len(MAPPING)).gather(1, text)
+        glyphs = self.pool.choose(text, of_glyph)
+        width = self.settings.dims[-1]
+        is_plain = self._is_plain(numbers)
+        if is_plain.all():
+            return plain_lines(self.pool, glyphs, self._steps(of_line), width), labels
+        images = torch.empty((len(text), SIZE, width), dtype=torch.uint8)
+        images[is_plain] = plain_lines(
+            self.pool, glyphs[is_plain], self._steps(of_line[is_plain]), width
+        )
+        rest = torch.nonzero(~is_plain).squeeze(1)
+        more = self._random("more", numbers, text.shape[1] * GLYPH_DRAWS)
+        more = more.view(*text.shape, GLYPH_DRAWS)
+        for some in rest.split(FEW):
+            images[some] = realistic_lines(
+                self.pool, text[some], glyphs[some], of_line[some], more[some], width
+            )
+        return images, labels
+
+    def widths(self, numbers: np.ndarray) -> torch.Tensor:
+        """Return about how many columns lines have, without drawing them: int64 (B,)."""
+        characters = torch.from_numpy((self.labels(numbers) >= FIRST_CHARACTER).sum(1))
+        steps = self._steps(self._random("line", numbers, LINE_DRAWS))
+        return characters * torch.where(self._is_plain(numbers), steps, REALISTIC_STEP)
+
+    def _is_plain(self, numbers: np.ndarray) -> torch.Tensor:
+        style = self.settings.style
+        if style == "both":
+            return torch.from_numpy(numbers % 2 == 0)
+        return torch.full((len(numbers),), style == "plain")
+
+    def _random(self, what: str, numbers: np.ndarray, count: int) -> torch.Tensor:
+        seed = self.seed + 100 * ("line", "glyph", "more").index(what)
+        return torch.from_numpy(random_numbers(seed, numbers, count))
+
+    def _steps(self, draws: torch.Tensor) -> torch.Tensor:
+        low, high = self.settings.min_overlap, self.settings.max_overlap
+        return SIZE - ((low + (high - low) * draws[:, 0]) * SIZE).long()
+
+
+def read_glyphs(characters: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the glyphs of a part; those of val are set aside from the train part of the file.
+
+    Parameters
+    ----------
+    characters : Path
+        The prepared file of EMNIST, or of the bundled sample, which adds its punctuation.
+    part : {"train", "val", "test"}
+        Which glyphs.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        Images, uint8 (N, 28, 28), and labels, int64 (N,); at most 4,000 of a class.
+    """
+    sample = bundled(prepared.SAMPLE)
+    labels_of = {characters: FIRST_CHARACTER + np.arange(len(CHARACTERS) + len(PUNCTUATION))}
+    if characters != sample:  # EMNIST has no punctuation
+        labels_of = {characters: CHARACTER_LABELS, sample: labels_of[characters][len(CHARACTERS) :]}
+    name = "test" if part == "test" else "train"
+    images, labels = [], []
+    for file, wanted in labels_of.items():
+        known = prepared.read_labels(file, name)
+        random, chosen = np.random.default_rng(SEED), []
+        for label in wanted:
+            indices = random.permutation(np.flatnonzero(known == label))
+            cut = len(indices) * 4 // 5
+            share = {"train": indices[:cut], "val": indices[cut:], "test": indices}[part]
+            chosen.append(share[:MOST_GLYPHS])
+        chosen = np.concatenate(chosen)
+        images.append(prepared.read_images(file, name, chosen))
+        labels.append(torch.from_numpy(known[chosen].astype(np.int64)))
+    return torch.cat(images), torch.cat(labels)

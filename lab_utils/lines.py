@@ -1,0 +1,300 @@
+"""The data module EMNISTLines: lines of handwriting put together from single characters."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+from tqdm.auto import trange
+
+from lab_utils import prepared
+from lab_utils.archives import Part
+from lab_utils.augmentation import augment as augmented
+from lab_utils.data import EMNIST, MAPPING, BaseDataModule
+from lab_utils.line_images import SIZE
+from lab_utils.line_maker import LineMaker
+from lab_utils.line_models import used_columns
+from lab_utils.settings import SEED, LabError, data_dir
+from lab_utils.text import PARTS, SentenceGenerator
+
+STYLES = ("plain", "realistic")
+BLOCK = 500  # lines drawn at a time
+ALIKE_BATCHES = 20  # lines are sorted by width within so many batches
+
+
+class EMNISTLines(BaseDataModule):
+    """Lines of synthetic handwriting: phrases, written with characters of EMNIST.
+
+    Line number n of a part is the same line on every machine. Glyphs and phrases of train, val and
+    test are disjoint. Punctuation, which EMNIST lacks, is of the bundled sample.
+
+    Parameters
+    ----------
+    max_length : int
+        Characters of a line at most, with `<S>` and `<E>` if there are any.
+    min_overlap, max_overlap : float
+        How much of a glyph lies under the next one, drawn evenly for each line; plain style only.
+    num_train, num_val, num_test : int
+        Lines.
+    with_start_end_tokens : bool
+        Whether labels begin with `<S>` and end with `<E>`.
+    fresh_glyphs : bool
+        Whether each character of a line has an image of its own, or, as in the published lab, the
+        same for all its occurrences.
+    style : {"plain", "realistic", "both"}
+        `"plain"`: glyphs fill the height of the line, as published. `"realistic"`: as one writer
+        would, with small and tall letters on a baseline. `"both"`: every second line each.
+    on_the_fly : bool
+        Whether each epoch trains on new lines, drawn by the loader; otherwise on those of a file.
+    source, text : str
+        Where images and text come from: as for `EMNIST` and `SentenceGenerator`.
+    augment : bool
+        Whether training lines are shifted at random by up to two pixels.
+    **loading
+        `batch_size` and `num_workers`, as for `BaseDataModule`.
+
+    References
+    ----------
+    Full Stack Deep Learning 2021, lab 2.
+    """
+
+    mapping = MAPPING
+
+    def __init__(
+        self,
+        max_length: int = 32,
+        min_overlap: float = 0,
+        max_overlap: float = 0.33,
+        num_train: int = 10000,
+        num_val: int = 2000,
+        num_test: int = 2000,
+        with_start_end_tokens: bool = False,
+        fresh_glyphs: bool = True,
+        style: str = "plain",
+        on_the_fly: bool = False,
+        source: str = "auto",
+        text: str = "auto",
+        augment: bool = False,
+        **loading,
+    ):
+        super().__init__(**loading)
+        counts = {"num_train": num_train, "num_val": num_val, "num_test": num_test}
+        least = 3 if with_start_end_tokens else 1
+        for name, value in {"max_length": max_length, **counts}.items():
+            lowest = least if name == "max_length" else 1
+            if not isinstance(value, int) or value < lowest:
+                raise LabError(f"{name}={value!r} must be a whole number of {lowest} or more.")
+        if not 0 <= min_overlap <= max_overlap < 1:
+            raise LabError(
+                f"min_overlap={min_overlap!r} and max_overlap={max_overlap!r} must be from 0 to "
+                "below 1, and the first no larger than the second."
+            )
+        if style not in (*STYLES, "both"):
+            raise LabError(f"style={style!r} must be one of {', '.join(STYLES)}, both.")
+        self.max_length = max_length
+        self.min_overlap = min_overlap
+        self.max_overlap = max_overlap
+        self.sizes = dict(zip(PARTS, counts.values(), strict=True))
+        self.with_start_end_tokens = with_start_end_tokens
+        self.fresh_glyphs = fresh_glyphs
+        self.style = style
+        self.on_the_fly = on_the_fly
+        self.augment = augment
+        self.dims = (1, SIZE, SIZE * max_length)
+        self.output_dims = (max_length, 1)
+        self.source_name = None
+        self._emnist = EMNIST(source)
+        self._text = text
+        self._files = None
+
+    def prepare_data(self) -> None:
+        """Make sure that the lines are there: the file of these settings is made if need be.
+
+        Raises
+        ------
+        LabError
+            As for `EMNIST` and `SentenceGenerator`, or if the file cannot be written.
+        """
+        if self._files is not None:
+            return
+        self._emnist.prepare_data()
+        self._text = SentenceGenerator(source=self._text).source
+        characters = self._emnist.file
+        self.source_name = f"{prepared.read_source(characters)}; text: {self._text}"
+        settings = {
+            "max_length": self.max_length,
+            "overlap": [self.min_overlap, self.max_overlap],
+            "sizes": self.sizes,
+            "tokens": self.with_start_end_tokens,
+            "fresh_glyphs": self.fresh_glyphs,
+            "style": self.style,
+            "on_the_fly": self.on_the_fly,
+            "text": self._text,
+            "characters": prepared.identity(characters),
+        }
+        made_from = json.dumps(settings)
+        digest = hashlib.sha256(made_from.encode()).hexdigest()[:8]
+        target = data_dir() / f"lines_{self.max_length}_{self.style}_{digest}.h5"
+        write = partial(prepared.write, target, self._parts(), self.source_name, made_from)
+        prepared.once(target, made_from, write)
+        self._files = characters, target
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the lines into `data_train`, `data_val` and `data_test`."""
+        if self.data_train is not None:  # Lightning calls again before each of fit and test
+            return
+        self.prepare_data()
+        target = self._files[1]
+        found = {}
+        for part in PARTS[1:] if self.on_the_fly else PARTS:
+            labels = prepared.read_labels(target, part)
+            images = prepared.read_images(target, part, np.arange(len(labels)))
+            is_augmented = self.augment and part == "train"
+            found[part] = LineDataset(images, torch.from_numpy(labels).long(), is_augmented)
+        if self.on_the_fly:
+            found["train"] = FreshLines(self.maker("train"), self.sizes["train"], self.augment)
+        self.data_train, self.data_val, self.data_test = (found[part] for part in PARTS)
+
+    def train_dataloader(self) -> DataLoader:
+        overfits = self.trainer is not None and self.trainer.overfit_batches > 0
+        if overfits or self.data_train is None:
+            return self._loader(self.data_train)
+        return self._loader(self.data_train, sampler=ByWidth(self.data_train, self.batch_size))
+
+    def maker(self, part: str) -> LineMaker:
+        """Return what draws the lines of a part."""
+        self._emnist.prepare_data()
+        return LineMaker(self, part, self._emnist.file, SentenceGenerator(part, self._text))
+
+    def _parts(self) -> Iterator[Part]:
+        for part in PARTS[1:] if self.on_the_fly else PARTS:
+            maker, count = self.maker(part), self.sizes[part]
+            starts = trange(0, count, BLOCK, desc=f"Writing {part} lines", unit=" blocks", delay=2)
+            labels = maker.labels(np.arange(count))
+            blocks = (maker.draw(np.arange(s, min(s + BLOCK, count)))[0].numpy() for s in starts)
+            yield Part(part, labels, blocks)
+
+    def __str__(self) -> str:
+        lines = [
+            "EMNIST Lines Dataset",
+            f"Min overlap: {self.min_overlap}",
+            f"Max overlap: {self.max_overlap}",
+            f"Num classes: {len(self.mapping)}",
+            f"Dims: {self.dims}",
+            f"Output dims: {self.output_dims}",
+        ]
+        return "\n".join(lines + self._describe_data())
+
+    __repr__ = __str__
+
+
+class LineDataset(Dataset):
+    """Lines in memory, fetched by the batch: float32 (B, 1, 28, W) and int64 (B, max_length).
+
+    Parameters
+    ----------
+    images : torch.Tensor
+        uint8, (N, 28, W).
+    labels : torch.Tensor
+        int64, (N, max_length), padded.
+    augment : bool
+        Whether each line is shifted at random whenever it is fetched.
+    """
+
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor, augment: bool = False):
+        self.images = images
+        self.labels = labels
+        self.augment = augment
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        images, labels = self.__getitems__([index])
+        return images[0], labels[0]
+
+    def __getitems__(self, numbers: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        chosen = torch.as_tensor(numbers)
+        images, labels = self._lines(chosen)
+        if self.augment:
+            images = augmented(images, share=0)
+        return images.unsqueeze(1).float().div_(255), labels
+
+    def _lines(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
+
+    def widths(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Return how many columns lines have, or about so many: int64 (B,)."""
+        return used_columns(self.images[numbers].unsqueeze(1))
+
+
+class FreshLines(LineDataset):
+    """Lines without end, drawn when they are fetched; number n is always the same line.
+
+    Parameters
+    ----------
+    maker : LineMaker
+        What draws them.
+    count : int
+        How many make an epoch.
+    augment : bool
+        As for `LineDataset`.
+    """
+
+    def __init__(self, maker: LineMaker, count: int, augment: bool = False):
+        self.maker = maker
+        self.count = count
+        self.augment = augment
+
+    def __len__(self) -> int:
+        return self.count
+
+    def _lines(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.maker.draw(chosen.numpy())
+
+    def widths(self, numbers: torch.Tensor) -> torch.Tensor:
+        return self.maker.widths(numbers.numpy())
+
+
+class ByWidth(Sampler):
+    """Shuffles lines so that those of a batch are about equally wide: fewer columns to compute.
+
+    Parameters
+    ----------
+    dataset : LineDataset
+        The lines; of `FreshLines`, each epoch takes the next ones.
+    batch_size : int
+        Lines a batch.
+    """
+
+    def __init__(self, dataset: LineDataset, batch_size: int):
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes next; Lightning does, also when training goes on."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        count = len(self.dataset)
+        random = torch.Generator().manual_seed(SEED + self.epoch)
+        numbers = torch.randperm(count, generator=random)
+        if isinstance(self.dataset, FreshLines):
+            numbers += self.epoch * count
+        self.epoch += 1
+        batches = []
+        for group in numbers.split(self.batch_size * ALIKE_BATCHES):
+            sorted_group = group[torch.argsort(self.dataset.widths(group), stable=True)]
+            batches += sorted_group.split(self.batch_size)
+        # A batch that is not full stays at the end, where a loader expects it.
+        full = sum(len(batch) == self.batch_size for batch in batches)
+        order = torch.randperm(full, generator=random).tolist()
+        for batch in [batches[i] for i in order] + batches[full:]:
+            yield from batch.tolist()
