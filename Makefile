@@ -7,7 +7,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 NOTEBOOKS := $(sort $(wildcard labs/*.ipynb))
 BIN := .venv/bin
 # Tests and committed outputs use the bundled sample, whatever this machine has prepared.
-SAMPLE_ONLY := LAB_OFFLINE=1 LAB_DATA_DIR=$(abspath build/no-data) EMNIST_ARCHIVE= MNIST_DIR=
+SAMPLE_ONLY := LAB_OFFLINE=1 LAB_DATA_DIR=$(abspath build/no-data) EMNIST_ARCHIVE= MNIST_DIR= NLTK_DATA=
 
 .PHONY: lab test test-real lint notebooks weights bench wheel clean
 
@@ -23,6 +23,7 @@ test: .venv/.installed lint
 REAL_DATA ?= ../shared
 test-real: export EMNIST_ARCHIVE = $(abspath $(REAL_DATA))/emnist/gzip.zip
 test-real: export MNIST_DIR = $(abspath $(REAL_DATA))/mnist
+test-real: export NLTK_DATA = $(abspath $(REAL_DATA))/nltk_data
 test-real: export PHOTOS = $(abspath $(REAL_DATA))/handwriting/photos.zip
 test-real: export LAB_DATA_DIR = $(abspath build/real-data)
 test-real: .venv/.installed
@@ -41,11 +42,13 @@ bench: .venv/.installed
 	$(BIN)/python benchmarks/data_loading.py
 	$(BIN)/python benchmarks/lightning_overhead.py
 	$(BIN)/python benchmarks/preparation.py
+	$(BIN)/python benchmarks/line_drawing.py
 	$(BIN)/python benchmarks/resnet.py
 
-# Trains the network that ships; EMNIST_ARCHIVE or the download brings the data.
+# Trains the networks that ship; EMNIST_ARCHIVE and NLTK_DATA or downloads bring the data.
 weights: .venv/.installed
 	$(BIN)/python data/train_weights.py
+	$(BIN)/python data/train_line_weights.py
 
 wheel: .venv/.installed
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

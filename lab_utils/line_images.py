@@ -2,8 +2,10 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.lib.stride_tricks import as_strided
 
 from lab_utils.data import CHARACTERS, MAPPING, SPECIAL_TOKENS
 from lab_utils.settings import LabError
@@ -108,28 +110,31 @@ def plain_lines(
     Returns
     -------
     torch.Tensor
-        uint8, (B, 28, width).
+        uint8, (B, 28, width); in memory column by column.
     """
     # All glyphs of a line lie equally far apart. So each is cut into pieces one step wide: the
     # first piece falls into the glyph's own slot, the next into the slot to its right.
-    lines = torch.zeros((len(glyphs), width, SIZE), dtype=torch.uint8)
+    paper = np.zeros((len(glyphs), width + SIZE, SIZE), np.uint8)
+    lines, slots = torch.nonzero(glyphs, as_tuple=True)
+    step_of = steps[lines]
     for step in steps.unique().tolist():
-        chosen = torch.nonzero(steps == step).squeeze(1)
-        pieces = -(-SIZE // step)
-        slots = F.pad(glyphs[chosen], (0, pieces - 1))  # blank: room for the last pieces
-        count = slots.shape[1]
-        images = pool.columns.index_select(0, slots.flatten()).view(len(chosen), count, SIZE, SIZE)
-        canvas = images[:, :, :step].contiguous()
-        for piece in range(1, pieces):
-            ink = images[:, : count - piece, piece * step : (piece + 1) * step]
-            _add_ink(canvas[:, piece:, : ink.shape[2]], ink)
-        columns = canvas.view(len(chosen), -1, SIZE)[:, :width]
-        lines[chosen, : columns.shape[1]] = columns
-    return lines.transpose(1, 2).contiguous()
+        chosen = torch.nonzero(step_of == step).squeeze(1)
+        line, slot = lines[chosen].numpy(), slots[chosen].numpy()
+        images = pool.columns.index_select(0, glyphs[line, slot]).flatten(1).numpy()
+        # The same memory, seen as slots.
+        shape = (len(paper), (width + SIZE) // step, step * SIZE)
+        canvas = as_strided(paper, shape, (paper.strides[0], step * SIZE, 1))
+        canvas[line, slot] = images[:, : step * SIZE]
+        for piece in range(1, -(-SIZE // step)):
+            ink = images[:, piece * step * SIZE : (piece + 1) * step * SIZE]
+            there = canvas[line, slot + piece, : ink.shape[1]]
+            canvas[line, slot + piece, : ink.shape[1]] = _added(there, ink)
+    return torch.from_numpy(paper[:, :width]).transpose(1, 2)
 
 
-def _add_ink(target: torch.Tensor, ink: torch.Tensor) -> None:
-    target += torch.minimum(ink, 255 - target)
+def _added(ink: np.ndarray, more: np.ndarray) -> np.ndarray:
+    """Return the sum of two uint8 arrays, 255 where it would be more."""
+    return ink + np.minimum(more, 255 - ink)
 
 
 class _Shape(NamedTuple):
@@ -288,5 +293,5 @@ def _paste(
         is_cut = (slot >= 0) & (offset >= 0) & (offset < SIZE)
         index = torch.where(is_cut, numbers.gather(1, known) * SIZE + offset, 0)
         found = boxes.view(-1, SIZE).index_select(0, index.flatten())
-        _add_ink(lines, found.view(lines.shape))
+        lines += torch.minimum(found.view(lines.shape), 255 - lines)
     return lines.transpose(1, 2)

@@ -74,22 +74,22 @@ class LineMaker:
         """
         labels = torch.from_numpy(self.labels(numbers)).long()
         text = labels[:, 1:] if self.settings.with_start_end_tokens else labels
-        of_line = self._random("line", numbers, LINE_DRAWS)
+        of_line = self.random("writer", numbers, LINE_DRAWS)
         if self.settings.fresh_glyphs:
-            of_glyph = self._random("glyph", numbers, text.shape[1])
+            of_glyph = self.random("glyph", numbers, text.shape[1])
         else:
-            of_glyph = self._random("glyph", numbers, len(MAPPING)).gather(1, text)
+            of_glyph = self.random("glyph", numbers, len(MAPPING)).gather(1, text)
         glyphs = self.pool.choose(text, of_glyph)
         width = self.settings.dims[-1]
         is_plain = self._is_plain(numbers)
         if is_plain.all():
-            return plain_lines(self.pool, glyphs, self._steps(of_line), width), labels
+            return plain_lines(self.pool, glyphs, self.steps(numbers), width), labels
         images = torch.empty((len(text), SIZE, width), dtype=torch.uint8)
         images[is_plain] = plain_lines(
-            self.pool, glyphs[is_plain], self._steps(of_line[is_plain]), width
+            self.pool, glyphs[is_plain], self.steps(numbers[is_plain.numpy()]), width
         )
         rest = torch.nonzero(~is_plain).squeeze(1)
-        more = self._random("more", numbers, text.shape[1] * GLYPH_DRAWS)
+        more = self.random("more", numbers, text.shape[1] * GLYPH_DRAWS)
         more = more.view(*text.shape, GLYPH_DRAWS)
         for some in rest.split(FEW):
             images[some] = realistic_lines(
@@ -100,8 +100,9 @@ class LineMaker:
     def widths(self, numbers: np.ndarray) -> torch.Tensor:
         """Return about how many columns lines have, without drawing them: int64 (B,)."""
         characters = torch.from_numpy((self.labels(numbers) >= FIRST_CHARACTER).sum(1))
-        steps = self._steps(self._random("line", numbers, LINE_DRAWS))
-        return characters * torch.where(self._is_plain(numbers), steps, REALISTIC_STEP)
+        return characters * torch.where(
+            self._is_plain(numbers), self.steps(numbers), REALISTIC_STEP
+        )
 
     def _is_plain(self, numbers: np.ndarray) -> torch.Tensor:
         style = self.settings.style
@@ -109,13 +110,16 @@ class LineMaker:
             return torch.from_numpy(numbers % 2 == 0)
         return torch.full((len(numbers),), style == "plain")
 
-    def _random(self, what: str, numbers: np.ndarray, count: int) -> torch.Tensor:
-        seed = self.seed + 100 * ("line", "glyph", "more").index(what)
+    def random(self, what: str, numbers: np.ndarray, count: int) -> torch.Tensor:
+        """Return the random numbers of lines for one purpose: float64 (B, count)."""
+        seed = self.seed + 100 * ("overlap", "glyph", "writer", "more").index(what)
         return torch.from_numpy(random_numbers(seed, numbers, count))
 
-    def _steps(self, draws: torch.Tensor) -> torch.Tensor:
+    def steps(self, numbers: np.ndarray) -> torch.Tensor:
+        """Return the columns from one glyph to the next, of lines in plain style: int64 (B,)."""
         low, high = self.settings.min_overlap, self.settings.max_overlap
-        return SIZE - ((low + (high - low) * draws[:, 0]) * SIZE).long()
+        draws = self.random("overlap", numbers, 1)[:, 0]
+        return SIZE - ((low + (high - low) * draws) * SIZE).long()
 
 
 def read_glyphs(characters: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -17,6 +17,7 @@ FLAT_HEIGHT = 15.0  # rows for such a line, which is all small letters, all capi
 MOST_HEIGHT = 25.0  # rows for all ink
 MARGIN = 4  # columns left and right of the ink
 MOST_COLUMNS = 28 * 120
+LARGEST = 4096  # pixels: the longer side of a picture
 LEAST_POINTS = 1e-6
 
 
@@ -45,7 +46,7 @@ def prepare_line(image, guides: tuple[float, float] | None = None) -> torch.Tens
         raise LabError(f"guides={guides!r} must be the top of small letters and the baseline.")
     if isinstance(image, list | tuple):
         return _from_strokes(image, guides)
-    ink, is_prepared = ink_of(image)
+    ink, is_prepared = ink_of(image, LARGEST)
     if is_prepared and len(ink) == HEIGHT:
         return torch.from_numpy(ink)
     return _from_picture(ink, guides)

@@ -55,15 +55,22 @@ def prepare(image) -> torch.Tensor:
     return _as_emnist(_scan_of_picture(ink))
 
 
-def ink_of(image) -> tuple[np.ndarray, bool]:
+def ink_of(image, largest: int = LARGEST) -> tuple[np.ndarray, bool]:
     """Return the ink of a picture, uint8 (H, W), light on black, and whether that was its paper.
+
+    Parameters
+    ----------
+    image
+        As for `prepare`, but no strokes.
+    largest : int
+        Pixels: a picture with a longer side is scaled down first.
 
     Raises
     ------
     LabError
         If the image cannot be read, or there is no ink in it.
     """
-    grey = np.asarray(_picture(image), np.int16)
+    grey = np.asarray(_picture(image, largest), np.int16)
     edges = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     threshold = otsu(grey)
     bright = edges > threshold
@@ -83,8 +90,8 @@ def _name(image) -> str:
     return str(image) if isinstance(image, str | os.PathLike) else f"image ({type(image).__name__})"
 
 
-def _picture(image) -> Image.Image:
-    """Return any image as a PIL image in grey, the longer side at most `LARGEST`."""
+def _picture(image, largest: int) -> Image.Image:
+    """Return any image as a PIL image in grey, the longer side at most `largest`."""
     try:
         if isinstance(image, str | os.PathLike):
             with Image.open(image) as opened:
@@ -104,7 +111,7 @@ def _picture(image) -> Image.Image:
         raise LabError(f"{_name(image)} cannot be read as a picture: {error}.") from None
     if min(picture.size, default=0) < 2:
         raise LabError(f"{_name(image)} has {picture.size[0]} x {picture.size[1]} pixels: too few.")
-    picture.thumbnail((LARGEST, LARGEST))
+    picture.thumbnail((largest, largest))
     return picture
 
 

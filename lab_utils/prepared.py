@@ -10,6 +10,7 @@ Attributes: `source` (what the images are, in words), `made_from` (which file th
 """
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -77,12 +78,17 @@ def locate(
     except DownloadError as error:
         if source == "full":
             raise DownloadError(f"{error} {_how_to_get(name, variable)}") from None
-        print(
+        _say_once(
             f"The bundled sample stands in for {name}: synthetic handwriting, made from fonts and "
             f"pen strokes.\nReason: {error}\n{_how_to_get(name, variable)}"
         )
         return bundled(SAMPLE)
     return target
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    print(message)  # a notebook may ask for the same data several times
 
 
 def once(target: Path, made_from: str | None, prepare: Callable[[], None]) -> None:

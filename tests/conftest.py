@@ -13,7 +13,7 @@ from helpers import (
     write_mnist,
 )
 
-from lab_utils import downloads
+from lab_utils import downloads, prepared
 
 # The tests in real/ need the real data that `make test-real` names.
 collect_ignore = [] if os.environ.get("EMNIST_ARCHIVE") else ["real"]
@@ -28,6 +28,7 @@ def environment(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv("LAB_OFFLINE", "1")
+    prepared._say_once.cache_clear()
     monkeypatch.setenv("LAB_DATA_DIR", str(tmp_path / "lab-data"))
 
 

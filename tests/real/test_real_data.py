@@ -11,7 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from lab_utils import CNN, EMNIST, MNIST, SEED, BaseLitModel
+from lab_utils import CNN, EMNIST, MNIST, SEED, BaseLitModel, Recognizer
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
@@ -108,3 +108,15 @@ def test_the_shipped_weights_read_what_their_card_says():
     assert found["EMNIST test"]["calibration_error"] < 0.03
     assert found["photos, equal classes"]["accuracy"] >= 0.75
     assert found["photos, equal classes"]["caseless"] >= 0.88
+
+
+def test_the_shipped_weights_read_lines_as_their_card_says():
+    from line_reading import measure
+
+    found = measure(Recognizer.pretrained("line"), lines=300)
+    for name, rates in found.items():
+        print(f"\n{name}: {rates}")
+    assert found["plain", "test", "greedy"]["cer"] <= 0.08
+    assert found["plain", "test", "greedy"]["cer_caseless"] <= 0.05
+    assert found["plain", "test", "beams, language model"]["cer"] <= 0.06
+    assert found["realistic", "test", "greedy"]["cer"] <= 0.08
