@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from lab_utils import EMNIST, SEED, EMNISTLines, LineCNN
 from lab_utils.decoding import greedy_path
+from lab_utils.line_batches import ByWidth, FreshLines
 from lab_utils.line_images import GlyphPool
 from lab_utils.line_maker import read_glyphs
-from lab_utils.lines import ByWidth, FreshLines
 
 WEIGHTS = Path(__file__).with_name("line_weights.safetensors")
 ARGUMENTS = {"width": 32, "sequence_dim": 128}

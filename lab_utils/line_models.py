@@ -18,10 +18,14 @@ class LineCNNSimple(nn.Module):
     ----------
     data_config : dict
         As for `CNN`, of a data module of lines.
-    window_width, window_stride : int
-        Columns of a window, and from one window to the next.
-    conv_dim, fc_dim : int
-        As for `CNN`.
+    window_width : int
+        Columns of a window.
+    window_stride : int
+        Columns from one window to the next.
+    conv_dim : int
+        Feature maps of each convolution of the `CNN`.
+    fc_dim : int
+        Width of its first linear layer.
 
     References
     ----------

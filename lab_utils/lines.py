@@ -7,22 +7,20 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 from tqdm.auto import trange
 
 from lab_utils import prepared
 from lab_utils.archives import Part
-from lab_utils.augmentation import augment as augmented
 from lab_utils.data import EMNIST, MAPPING, BaseDataModule
+from lab_utils.line_batches import ByWidth, FreshLines, LineDataset
 from lab_utils.line_images import SIZE
 from lab_utils.line_maker import LineMaker
-from lab_utils.line_models import used_columns
-from lab_utils.settings import SEED, LabError, data_dir
+from lab_utils.settings import LabError, data_dir
 from lab_utils.text import PARTS, SentenceGenerator
 
 STYLES = ("plain", "realistic")
 BLOCK = 500  # lines drawn at a time
-ALIKE_BATCHES = 20  # lines are sorted by width within so many batches
 
 
 class EMNISTLines(BaseDataModule):
@@ -35,10 +33,16 @@ class EMNISTLines(BaseDataModule):
     ----------
     max_length : int
         Characters of a line at most, with `<S>` and `<E>` if there are any.
-    min_overlap, max_overlap : float
-        How much of a glyph lies under the next one, drawn evenly for each line; plain style only.
-    num_train, num_val, num_test : int
-        Lines.
+    min_overlap : float
+        How much of a glyph lies under the next one, at least; drawn for each line, in plain style.
+    max_overlap : float
+        The same, at most.
+    num_train : int
+        Lines to train on.
+    num_val : int
+        Lines for validation.
+    num_test : int
+        Lines for the test.
     with_start_end_tokens : bool
         Whether labels begin with `<S>` and end with `<E>`.
     fresh_glyphs : bool
@@ -49,8 +53,10 @@ class EMNISTLines(BaseDataModule):
         would, with small and tall letters on a baseline. `"both"`: every second line each.
     on_the_fly : bool
         Whether each epoch trains on new lines, drawn by the loader; otherwise on those of a file.
-    source, text : str
-        Where images and text come from: as for `EMNIST` and `SentenceGenerator`.
+    source : {"auto", "full", "sample"}
+        Where images come from, as for `EMNIST`.
+    text : {"auto", "brown", "own"}
+        Where text comes from, as for `SentenceGenerator`.
     augment : bool
         Whether training lines are shifted at random by up to two pixels.
     **loading
@@ -189,112 +195,3 @@ class EMNISTLines(BaseDataModule):
         return "\n".join(lines + self._describe_data())
 
     __repr__ = __str__
-
-
-class LineDataset(Dataset):
-    """Lines in memory, fetched by the batch: float32 (B, 1, 28, W) and int64 (B, max_length).
-
-    Parameters
-    ----------
-    images : torch.Tensor
-        uint8, (N, 28, W).
-    labels : torch.Tensor
-        int64, (N, max_length), padded.
-    augment : bool
-        Whether each line is shifted at random whenever it is fetched.
-    """
-
-    def __init__(self, images: torch.Tensor, labels: torch.Tensor, augment: bool = False):
-        self.images = images
-        self.labels = labels
-        self.augment = augment
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        images, labels = self.__getitems__([index])
-        return images[0], labels[0]
-
-    def __getitems__(self, numbers: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        chosen = torch.as_tensor(numbers)
-        images, labels = self._lines(chosen)
-        if self.augment:
-            images = augmented(images, share=0)
-        return images.unsqueeze(1).float().div_(255), labels
-
-    def _lines(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
-
-    def widths(self, numbers: torch.Tensor) -> torch.Tensor:
-        """Return how many columns lines have, or about so many: int64 (B,)."""
-        return used_columns(self.images[numbers].unsqueeze(1))
-
-
-class FreshLines(LineDataset):
-    """Lines without end, drawn when they are fetched; number n is always the same line.
-
-    Parameters
-    ----------
-    maker : LineMaker
-        What draws them.
-    count : int
-        How many make an epoch.
-    augment : bool
-        As for `LineDataset`.
-    """
-
-    def __init__(self, maker: LineMaker, count: int, augment: bool = False):
-        self.maker = maker
-        self.count = count
-        self.augment = augment
-
-    def __len__(self) -> int:
-        return self.count
-
-    def _lines(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.maker.draw(chosen.numpy())
-
-    def widths(self, numbers: torch.Tensor) -> torch.Tensor:
-        return self.maker.widths(numbers.numpy())
-
-
-class ByWidth(Sampler):
-    """Shuffles lines so that those of a batch are about equally wide: fewer columns to compute.
-
-    Parameters
-    ----------
-    dataset : LineDataset
-        The lines; of `FreshLines`, each epoch takes the next ones.
-    batch_size : int
-        Lines a batch.
-    """
-
-    def __init__(self, dataset: LineDataset, batch_size: int):
-        self.dataset = dataset
-        self.batch_size = batch_size
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes next; Lightning does, also when training goes on."""
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[int]:
-        count = len(self.dataset)
-        random = torch.Generator().manual_seed(SEED + self.epoch)
-        numbers = torch.randperm(count, generator=random)
-        if isinstance(self.dataset, FreshLines):
-            numbers += self.epoch * count
-        self.epoch += 1
-        batches = []
-        for group in numbers.split(self.batch_size * ALIKE_BATCHES):
-            sorted_group = group[torch.argsort(self.dataset.widths(group), stable=True)]
-            batches += sorted_group.split(self.batch_size)
-        # A batch that is not full stays at the end, where a loader expects it.
-        full = sum(len(batch) == self.batch_size for batch in batches)
-        order = torch.randperm(full, generator=random).tolist()
-        for batch in [batches[i] for i in order] + batches[full:]:
-            yield from batch.tolist()

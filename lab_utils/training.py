@@ -150,8 +150,12 @@ class LineLitModel(BaseLitModel):
     ----------
     model : torch.nn.Module
         `LineCNN` or `LineCNNSimple`.
-    optimizer, lr, one_cycle_max_lr
-        As for `BaseLitModel`.
+    optimizer : str
+        The name of an optimiser of `torch.optim`.
+    lr : float
+        The optimiser's learning rate, without a schedule.
+    one_cycle_max_lr : float, optional
+        The peak of a one-cycle schedule, as for `BaseLitModel`; None for none.
     """
 
     def __init__(

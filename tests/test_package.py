@@ -27,7 +27,8 @@ LAYERS = [
     "data models",
     "text line_images decoding line_preparation",
     "line_maker line_models",
-    "lines training",
+    "line_batches training",
+    "lines",
     "recognizer run_experiment",
     "__init__",
 ]
