@@ -214,7 +214,9 @@ def realistic_lines(
     advance = advance.clamp_min_(2.0)
     x = MARGIN + 2 + advance.cumsum(1) - advance
     box = x.floor()
-    drift = DRIFT * torch.sin(6.28 * phase[:, None] + x * (0.002 + 0.02 * wave[:, None]))
+    angle = 6.28 * phase[:, None] + x * (0.002 + 0.02 * wave[:, None])
+    # Rounded, since the last bit of a sine depends on how many are computed at once.
+    drift = DRIFT * (angle.double().sin() * 1024).round().float() / 1024
     line_row = (baseline[:, None] + drift)[has_ink] + 6 * jitter[:, 2]
     from_box = MARGIN + (x - box)[has_ink]
 

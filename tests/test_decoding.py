@@ -1,0 +1,97 @@
+"""From the answers of a CTC network to text."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from lab_utils import SentenceGenerator
+from lab_utils.data import MAPPING
+from lab_utils.decoding import CharacterLanguageModel, beam_search, greedy, greedy_path
+from lab_utils.settings import LabError
+
+A, B = MAPPING.index("a"), MAPPING.index("b")
+SPACE = MAPPING.index(" ")
+
+
+def saying(*answers, sure=9.0):
+    """Return logits, (83, S), of a network that is sure of one answer a step."""
+    logits = torch.zeros(len(MAPPING), len(answers))
+    for step, name in enumerate(answers):
+        logits[0 if name == "_" else MAPPING.index(name), step] = sure
+    return logits
+
+
+@pytest.mark.parametrize(
+    ("answers", "text"),
+    [("hh__e_ll_l_oo", "hello"), ("heello", "helo"), ("___", ""), ("a_a a", "aa a"), ("a", "a")],
+)
+def test_repeats_are_merged_and_blanks_dropped(answers, text):
+    assert greedy(saying(*answers)) == text
+    assert beam_search(saying(*answers)) == text
+
+
+def test_special_tokens_are_no_text():
+    logits = saying("a", "_", "b")
+    logits[3, 1] = 20.0
+    assert greedy(logits) == "ab"
+    assert beam_search(logits) == "ab"
+
+
+def test_a_path_names_the_surest_step_of_each_character():
+    logits = saying("_", "a", "a", "a", "_", "b")
+    logits[A, 2] = 12.0
+    assert greedy_path(logits) == ([A, B], [2, 5])
+
+
+def test_beams_find_the_text_whose_paths_have_most_probability_together():
+    for seed in range(20):
+        torch.manual_seed(seed)
+        logits = torch.full((len(MAPPING), 5), -30.0)
+        logits[[0, A, B]] = torch.randn(3, 5)
+        probabilities = logits.softmax(0)
+        totals = {}
+        for path in itertools.product((0, A, B), repeat=5):
+            merged = [k for k, _ in itertools.groupby(path)]
+            text = "".join(MAPPING[k] for k in merged if k)
+            p = math.prod(probabilities[k, i].item() for i, k in enumerate(path))
+            totals[text] = totals.get(text, 0) + p
+        assert beam_search(logits, beams=100) == max(totals, key=totals.get)
+
+
+@pytest.fixture(scope="module")
+def english():
+    return CharacterLanguageModel(SentenceGenerator("train", source="own").text)
+
+
+def test_probabilities_sum_to_one_and_prefer_what_was_seen(english):
+    for context in ((), (SPACE,), tuple(MAPPING.index(c) for c in "the"), (A, A, A, A, A)):
+        probabilities = english.probabilities(context)
+        assert probabilities.sum() == pytest.approx(1)
+        assert probabilities[4:].min() > 0
+    q, u, x = (MAPPING.index(name) for name in "qux")
+    assert english.log_probability(u, (q,)) > english.log_probability(x, (q,)) + 3
+
+
+def test_an_order_of_one_counts_characters():
+    model = CharacterLanguageModel("aaab", order=1)
+    kinds, uniform = 2, 1 / len(MAPPING)
+    assert math.exp(model.log_probability(A, (B,))) == pytest.approx((3 + kinds * uniform) / 6)
+
+
+def test_english_mends_what_the_network_is_unsure_of(english):
+    logits = saying(*"t_h_e_ _t_n_e", sure=12.0)
+    logits[MAPPING.index("h"), 10] = 11.5  # n, or perhaps h
+    assert greedy(logits) == "the tne"
+    assert beam_search(logits) == "the tne"
+    assert beam_search(logits, english) == "the the"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(("abc", 0), "order=0 must be from 1 to 9"), (("", 3), "text has no characters")],
+)
+def test_a_wrong_argument_is_named(arguments, says):
+    with pytest.raises(LabError, match=says):
+        CharacterLanguageModel(*arguments)
