@@ -238,7 +238,7 @@ def realistic_lines(
 
     numbers = torch.zeros_like(glyphs)
     numbers[has_ink] = torch.arange(1, len(line) + 1)
-    ends = ((x * has_ink).amax(1) + SIZE).clamp_max(width)
+    ends = ((x * has_ink).amax(1) + SIZE).ceil().clamp_max(width)
     used = int(ends.max())
     inked = _paste(boxes, numbers, box.long() - MARGIN, used).float() * ink[:, None, None]
     start = (noise_start[:, None] * (NOISE_COLUMNS - width)).long()
