@@ -1,0 +1,177 @@
+"""What the canvas shows of its ink: the answers of a model, and pictures of what it sees."""
+
+import base64
+import functools
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from lab_utils import prepared
+from lab_utils.data import MAPPING
+from lab_utils.settings import LabError, bundled, data_dir
+from lab_utils.strokes import HEIGHT, Stroke
+
+ANSWERS = 5  # bars of a character, alternatives of a character in a line
+NEAREST = 5
+EXAMPLES = 100  # of each class, among which the nearest are looked for
+
+
+def read_character(model, image: torch.Tensor) -> dict:
+    """Read one character and find the images that are nearest to it.
+
+    Parameters
+    ----------
+    model : object or callable
+        Has a method `predict`, or is called: either takes the image and returns a list of
+        (character, probability), the likeliest first.
+    image : torch.Tensor
+        uint8, (28, 28).
+
+    Returns
+    -------
+    dict
+        `text`, the likeliest character; `answers`, a list of [character, probability]; `seen` and
+        `nearest`, PNGs as data URIs: the image, and images of the likeliest class side by side.
+    """
+    answers = getattr(model, "predict", model)(image)
+    try:
+        answers = [[str(name), float(probability)] for name, probability in answers][:ANSWERS]
+        character = answers[0][0]
+    except (TypeError, ValueError, IndexError):
+        raise LabError(
+            f"The model returned {answers!r:.60}, not a list of (character, probability)."
+        ) from None
+    result = {"text": character, "answers": answers, "seen": _data_uri(image.numpy())}
+    nearest = nearest_examples(image, character)
+    if len(nearest):
+        result["nearest"] = _data_uri(np.concatenate(list(nearest.numpy()), axis=1))
+    return result
+
+
+def read_line(model, strokes: list[Stroke], guides: tuple[float, float] | None) -> dict:
+    """Read a line.
+
+    Parameters
+    ----------
+    model : object or callable
+        Has a method `predict_line`, or is called: either takes the strokes and `guides`, and
+        returns the text, a confidence for each character, and for each character a list of
+        (character, probability), the likeliest first.
+    strokes : list of Stroke
+    guides : tuple of float or None
+        y of the x-height and of the baseline, where the line was written between guide lines.
+
+    Returns
+    -------
+    dict
+        `text`, `confidences` and `alternatives`.
+    """
+    reading = getattr(model, "predict_line", model)(strokes, guides=guides)
+    try:
+        text, confidences, alternatives = reading
+        confidences = [float(value) for value in confidences]
+        alternatives = [
+            [[str(name), float(probability)] for name, probability in found[:ANSWERS]]
+            for found in alternatives
+        ]
+        if not len(text) == len(confidences) == len(alternatives):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise LabError(
+            f"The model returned {reading!r:.60}, not a text with a confidence and alternatives "
+            "for each of its characters."
+        ) from None
+    return {"text": text, "confidences": confidences, "alternatives": alternatives}
+
+
+def nearest_examples(image: torch.Tensor, character: str) -> torch.Tensor:
+    """Return the test images of a character that differ least from an image, pixel by pixel.
+
+    They are EMNIST's where it has been prepared, else the bundled sample's.
+
+    Parameters
+    ----------
+    image : torch.Tensor
+        uint8, (28, 28).
+    character : str
+        Whose images to compare with.
+
+    Returns
+    -------
+    torch.Tensor
+        uint8, (at most 5, 28, 28), the nearest first; none where the data has no such character.
+    """
+    images, labels = examples(_prepared_file())
+    chosen = images[labels == (MAPPING.index(character) if character in MAPPING else -1)]
+    distance = (chosen.float() - image).square().sum((1, 2))
+    return chosen[distance.argsort()[:NEAREST]]
+
+
+def _prepared_file() -> Path:
+    """Return the file of images that is there already: nothing is fetched for a canvas."""
+    real = data_dir() / "emnist.h5"
+    return real if real.exists() else bundled(prepared.SAMPLE)
+
+
+@functools.lru_cache(maxsize=1)
+def examples(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return some test images of each class: uint8 (N, 28, 28), and their labels, int64 (N,)."""
+    labels = prepared.read_labels(path, "test").astype(np.int64)
+    indices = [np.flatnonzero(labels == label)[:EXAMPLES] for label in np.unique(labels)]
+    chosen = np.concatenate(indices)
+    return prepared.read_images(path, "test", chosen), torch.from_numpy(labels[chosen])
+
+
+def _data_uri(pixels: np.ndarray) -> str:
+    return "data:image/png;base64," + base64.b64encode(_png(Image.fromarray(pixels))).decode()
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format="PNG", optimize=True)
+    return file.getvalue()
+
+
+def still(strokes: list[Stroke], width: int, result: dict) -> bytes:
+    """Draw the ink and what was read, for where there is no browser to show the canvas.
+
+    Parameters
+    ----------
+    strokes : list of Stroke
+    width : int
+        Of the canvas, in its units.
+    result : dict
+        The canvas's result.
+
+    Returns
+    -------
+    bytes
+        A PNG, twice as large as the canvas's units.
+    """
+    scale, grey, black = 2, "#767676", "#1f2328"
+    is_line = "answers" not in result
+    size = (width, HEIGHT + 60) if is_line else (width + 260, HEIGHT)
+    sheet = Image.new("RGB", [side * scale for side in size], "white")
+    pen = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(15 * scale)
+    frame = (1, 1, width * scale - 2, HEIGHT * scale - 2)
+    pen.rounded_rectangle(frame, radius=16, outline="#d0d7de", width=2)
+    for stroke in strokes:
+        points = [(x * scale, y * scale) for x, y, *_ in stroke]
+        pen.line(points, fill=black, width=5 * scale, joint="curve")
+        for x, y in (points[0], points[-1]):
+            pen.ellipse((x - 5, y - 5, x + 5, y + 5), fill=black)
+    if is_line:
+        told = result.get("error") or result.get("text", "")
+        colour = "#b3261e" if "error" in result else black
+        pen.text((16, (HEIGHT + 14) * scale), told, font=font.font_variant(size=48), fill=colour)
+    for row, (character, probability) in enumerate(result.get("answers", [])):
+        y, left = (22 + 38 * row) * scale, (width + 20) * scale
+        pen.text((left, y), character, font=font, fill=black)
+        bar = (left + 50, y + 6, left + 50 + 280 * probability + 4, y + 30)
+        pen.rounded_rectangle(bar, radius=6, fill="#2f6fd0" if row == 0 else "#a8c1e6")
+        pen.text((left + 350, y), f"{probability:.0%}", font=font, fill=grey)
+    return _png(sheet.quantize(64))
