@@ -180,8 +180,9 @@ class View {
         onkeyup: (e) => e.stopPropagation(),
         onkeypress: (e) => e.stopPropagation(),
       },
+      this.prompt,
       make("div", { class: "hw-board" }, this.paper, tools),
-      make("div", { class: "hw-side" }, this.prompt, this.modelRow, this.reading, this.text),
+      make("div", { class: "hw-side" }, this.modelRow, this.reading, this.text),
       this.buildOptions(isLine),
       this.status,
       this.spoken,
@@ -647,7 +648,7 @@ class View {
       "div",
       { class: "hw-pictures" },
       make("figure", {}, this.seen, make("figcaption", {}, "What it sees")),
-      make("figure", {}, this.nearest, make("figcaption", {}, "The nearest it knows")),
+      make("figure", {}, this.nearest, make("figcaption", {}, "The nearest images of it")),
     );
   }
 
@@ -724,9 +725,9 @@ class View {
         role: "listbox",
         "aria-label": `Alternatives for ${place.textContent}`,
         onkeydown: (e) => {
-          const step = { ArrowDown: "nextSibling", ArrowUp: "previousSibling" }[e.key];
+          const step = { ArrowRight: "nextSibling", ArrowLeft: "previousSibling" }[e.key];
           if (step) document.activeElement[step]?.focus();
-          else if (e.key === "Escape") this.closeAlternatives(place);
+          else if (["Escape", "ArrowUp"].includes(e.key)) this.closeAlternatives(place);
           else return;
           e.preventDefault();
         },
@@ -734,7 +735,6 @@ class View {
       ...entries,
     );
     place.setAttribute("aria-expanded", "true");
-    list.style.left = `${place.offsetLeft}px`;
     this.reading.append(list);
     entries[0]?.focus();
   }

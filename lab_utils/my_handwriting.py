@@ -61,25 +61,23 @@ def save_drawing(path: Path, character: str, strokes: list[Stroke], image: torch
         with FileLock(f"{path}.lock"):
             try:
                 if path.exists():
+                    if not h5py.is_hdf5(path):
+                        raise _damaged(path, "it is no HDF5 file")
                     shutil.copyfile(path, partial)
                 count = _append(partial, new)
                 partial.replace(path)
-            except (KeyError, OSError, RuntimeError) as error:
-                if path.exists() and not h5py.is_hdf5(path):
-                    raise _damaged(path, error) from None
-                raise
             finally:
                 partial.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(path, error) from None
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise _damaged(path, error) from None
     return count
 
 
 def _append(path: Path, new: tuple) -> int:
     with h5py.File(path, "a") as file:
-        if not file:
+        if not len(file):
             layout = {"chunks": True, "compression": "gzip"}
             file.create_dataset("x", (0, 28, 28), np.uint8, maxshape=(None, 28, 28), **layout)
             file.create_dataset("y", (0,), np.uint8, maxshape=(None,))
@@ -91,7 +89,7 @@ def _append(path: Path, new: tuple) -> int:
     return count + 1
 
 
-def _damaged(path: Path, error: Exception) -> LabError:
+def _damaged(path: Path, error: Exception | str) -> LabError:
     return LabError(f"{path} is damaged ({error}): move it away or delete it, and draw anew.")
 
 
@@ -141,9 +139,9 @@ class MyHandwriting(BaseDataModule):
                 self.images = torch.from_numpy(file["x"][:])
                 self.labels = torch.from_numpy(file["y"][:].astype(np.int64))
                 texts = file["strokes"].asstr()[:]
-        except (KeyError, OSError, RuntimeError) as error:
+            self.strokes = [[decode(stroke) for stroke in text.split()] for text in texts]
+        except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
             raise _damaged(self.path, error) from None
-        self.strokes = [[decode(stroke) for stroke in text.split()] for text in texts]
         earlier = (self.labels[:, None] == self.labels).tril(-1).sum(1)
         test, val = earlier % 4 == 1, earlier % 4 == 3
         self.data_train = self._part(~(test | val), self.augment)

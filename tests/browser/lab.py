@@ -143,11 +143,14 @@ def jupyterlab(**environment: str):
         notebook["cells"][0] |= {"outputs": [], "execution_count": None}
         (Path(folder) / "work").mkdir()
         (Path(folder) / "work/canvas.ipynb").write_text(json.dumps(notebook))
+        quiet = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+        (Path(folder) / "CONFIG/labconfig").mkdir(parents=True)
+        (Path(folder) / "CONFIG/labconfig/page_config.json").write_text(json.dumps(quiet))
         own = {"LAB_OFFLINE": "1", "LAB_DATA_DIR": f"{folder}/data", "EMNIST_ARCHIVE": ""}
         own |= {f"JUPYTER_{kind}_DIR": f"{folder}/{kind}" for kind in ("CONFIG", "RUNTIME")}
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
         command += [f"--port={port}", "--IdentityProvider.token=lab", f"--notebook-dir={folder}/work"]
-        command += ["--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None"]
+        command += ["--LabApp.expose_app_in_browser=True"]
         log = open(f"{folder}/log", "w")  # noqa: SIM115
         server = subprocess.Popen(
             command, env=os.environ | own | environment, stdout=log, stderr=subprocess.STDOUT
