@@ -54,16 +54,24 @@ class Lab:
     sent : list of str
         The messages to the kernel about widgets, since it was cleared last.
     strangers : list of str
-        Requests to other machines; none is let through.
+        Requests to other machines.
+    errors : list of str
+        Exceptions that no script caught.
     """
 
     def __init__(self, page, url: str):
-        self.page, self.sent, self.strangers = page, [], []
+        self.page, self.url = page, url
+        self.sent, self.strangers, self.errors = [], [], []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", self._on_request)
         page.on("websocket", lambda ws: ws.on("framesent", self._on_frame))
-        page.goto(url)
-        page.wait_for_selector(".jp-Notebook", timeout=60_000)
-        page.wait_for_function(
+        self.open()
+
+    def open(self) -> None:
+        """Open the page, or open it anew."""
+        self.page.goto(self.url)
+        self.page.wait_for_selector(".jp-Notebook", timeout=60_000)
+        self.page.wait_for_function(
             "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel",
             timeout=60_000,
         )
