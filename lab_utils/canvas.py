@@ -324,8 +324,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
 def _readers(recognizer, mode: str) -> dict[str, object]:
     """Return what reads, by name, ready to do so at once."""
     if recognizer is None:
-        shipped = "line" if mode == "line" else True
-        recognizer = {SHIPPED: Recognizer.pretrained(shipped)}
+        recognizer = {SHIPPED: Recognizer.pretrained(mode, equal_classes=True)}
     if not isinstance(recognizer, Mapping):
         recognizer = {"model": recognizer}
     if not recognizer:

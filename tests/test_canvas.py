@@ -438,7 +438,9 @@ def test_script_and_style_are_small_and_load_nothing():
     assert sum(file.stat().st_size for file in files) <= 40_000
     for file in files:
         text = file.read_text(encoding="utf-8")
-        assert not any(word in text for word in ("http", "import ", "import(", "url(", "fetch(", "eval("))
+        assert not any(
+            word in text for word in ("http", "import ", "import(", "url(", "fetch(", "eval(")
+        )
 
 
 def test_where_there_is_no_browser_a_picture_shows_ink_and_result():

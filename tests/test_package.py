@@ -22,14 +22,15 @@ MODULES = sorted((ROOT / "lab_utils").glob("*.py"))
 NOTEBOOKS = sorted((ROOT / "labs").glob("*.ipynb"))
 LAYERS = [
     "settings matlab augmentation",
-    "archives downloads plots preparation",
+    "archives downloads plots preparation strokes",
     "prepared",
     "data models",
-    "text line_images decoding line_preparation",
+    "text line_images decoding line_preparation my_handwriting reading",
     "line_maker line_models",
     "line_batches training",
     "lines",
     "recognizer run_experiment",
+    "canvas",
     "__init__",
 ]
 

@@ -42,7 +42,17 @@ def test_strokes_are_read_and_prepared_as_they_are():
 
 @pytest.mark.parametrize(
     "drawing",
-    [None, 3, "ab", [3], [[(1,)]], [[(1, 2, 3, 4, 5)]], [[(1, math.nan)]], [[("a", "b")]], [(1, 2)]],
+    [
+        None,
+        3,
+        "ab",
+        [3],
+        [[(1,)]],
+        [[(1, 2, 3, 4, 5)]],
+        [[(1, math.nan)]],
+        [[("a", "b")]],
+        [(1, 2)],
+    ],
 )
 def test_what_is_no_drawing_is_one_error(drawing):
     with pytest.raises(LabError, match=r"^strokes must be a list of strokes, each a list of poi"):

@@ -75,6 +75,7 @@ class Lab:
             "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel",
             timeout=60_000,
         )
+        self.page.evaluate("jupyterapp.shell.collapseLeft()")
 
     def _on_request(self, request):
         if request.url.startswith(("http", "ws")) and "//127.0.0.1:" not in request.url:
@@ -117,21 +118,21 @@ class Lab:
             }"""
         )
 
-    def place(self, x: float, y: float, view: int = 0) -> tuple[float, float]:
-        """Return where a point of the canvas is on the page."""
+    def places(self, points, view: int = 0) -> list[tuple[float, float]]:
+        """Return where points of the canvas are on the page."""
         box = self.page.locator(".hw-ink").nth(view).bounding_box()
-        width = 880 if box["width"] > 2 * box["height"] else 220
-        return box["x"] + x * box["width"] / width, box["y"] + y * box["height"] / 220
+        scale = box["height"] / 220
+        return [(box["x"] + point[0] * scale, box["y"] + point[1] * scale) for point in points]
 
     def draw(self, strokes, view: int = 0) -> None:
         """Draw strokes by mouse."""
         mouse = self.page.mouse
         for stroke in strokes:
-            points = [self.place(point[0], point[1], view) for point in stroke]
-            mouse.move(*points[0])
+            places = self.places(stroke, view)
+            mouse.move(*places[0])
             mouse.down()
-            for point in points[1:]:
-                mouse.move(*point)
+            for place in places[1:]:
+                mouse.move(*place)
             mouse.up()
 
 
@@ -157,7 +158,11 @@ def jupyterlab(**environment: str):
         own = {"LAB_OFFLINE": "1", "LAB_DATA_DIR": f"{folder}/data", "EMNIST_ARCHIVE": ""}
         own |= {f"JUPYTER_{kind}_DIR": f"{folder}/{kind}" for kind in ("CONFIG", "RUNTIME")}
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
-        command += [f"--port={port}", "--IdentityProvider.token=lab", f"--notebook-dir={folder}/work"]
+        command += [
+            f"--port={port}",
+            "--IdentityProvider.token=lab",
+            f"--notebook-dir={folder}/work",
+        ]
         command += ["--LabApp.expose_app_in_browser=True"]
         log = open(f"{folder}/log", "w")  # noqa: SIM115
         server = subprocess.Popen(

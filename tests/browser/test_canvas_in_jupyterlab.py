@@ -5,7 +5,9 @@ import pytest
 from lab_utils import sample_strokes
 
 CANVAS = "canvas = HandwritingCanvas()\ncanvas"
-LINE = "from gap_reader import GapReader\ncanvas = HandwritingCanvas(GapReader(), mode='line')\ncanvas"
+LINE = (
+    "from gap_reader import GapReader\ncanvas = HandwritingCanvas(GapReader(), mode='line')\ncanvas"
+)
 DARK_PIXELS = """index => {
   const ink = document.querySelectorAll(".hw-ink")[index];
   const { data } = ink.getContext("2d").getImageData(0, 0, ink.width, ink.height);
@@ -35,7 +37,7 @@ CONTRASTS = """() => {
 
 def pointer(lab, kind, name, x=0, y=0, **more):
     """Let a pen or finger do something on the canvas."""
-    place = lab.place(x, y)
+    (place,) = lab.places([(x, y)])
     event = {"clientX": place[0], "clientY": place[1], "pointerType": kind, "bubbles": True}
     event |= {"pointerId": {"pen": 7, "touch": 8}[kind], "isPrimary": True, "cancelable": True}
     lab.page.locator(".hw-ink").first.dispatch_event(f"pointer{name}", event | more)
@@ -50,8 +52,7 @@ def pen_stroke(lab, points, kind="pen", **more):
 
 def finger(lab, name, *points):
     """Send touches through the browser's own input, with everything that follows from them."""
-    places = [lab.place(*point) for point in points]
-    touches = [{"x": x, "y": y} for x, y in places]
+    touches = [{"x": x, "y": y} for x, y in lab.places(points)]
     lab.devtools.send("Input.dispatchTouchEvent", {"type": f"touch{name}", "touchPoints": touches})
 
 
@@ -138,21 +139,25 @@ def test_a_cancelled_stroke_leaves_nothing(lab):
     assert (strokes(lab), lab.sent) == (0, [])
 
 
-def test_live_reading_answers_before_the_pen_is_lifted(lab):
-    lab.show("canvas = HandwritingCanvas(live=True)\ncanvas")
+def test_live_reading_answers_before_the_pen_is_lifted_and_asks_one_thing_at_a_time(lab):
+    lab.show(
+        "import time\nreader = Recognizer.pretrained()\n"
+        "def slow(image):\n    time.sleep(2)\n    return reader.predict(image)\n\n"
+        "canvas = HandwritingCanvas(slow, live=True)\ncanvas"
+    )
     (stroke,) = sample_strokes("C")
-    for i, point in enumerate(stroke):
-        place = lab.place(*point[:2])
+    places = lab.places(stroke)
+    lab.page.mouse.move(*places[0])
+    lab.page.mouse.down()
+    for place in places[1:-1]:
         lab.page.mouse.move(*place)
-        if i == 0:
-            lab.page.mouse.down()
+    assert 1 <= len(lab.sent) <= len(stroke) / 10
     lab.page.wait_for_selector(".hw-bars .hw-character:text-matches('.')")
     assert strokes(lab) == 0
-    asked = len(lab.sent)
-    assert 1 <= asked <= len(stroke) // 2  # throttled
+    lab.page.mouse.move(*places[-1])
     lab.page.mouse.up()
     assert lab.read() in "Cc"
-    assert len(lab.sent) == asked + 1
+    assert strokes(lab) == 1
 
 
 # Undo, redo, clear; reload, two views, sizes and themes.
@@ -166,7 +171,10 @@ def test_undo_redo_and_clear_by_buttons_keys_and_python(lab):
     count = strokes(lab)
     for undo, redo in (
         (lambda: lab.page.click(".hw-undo"), lambda: lab.page.click(".hw-redo")),
-        (lambda: lab.page.keyboard.press("Control+z"), lambda: lab.page.keyboard.press("Control+y")),
+        (
+            lambda: lab.page.keyboard.press("Control+z"),
+            lambda: lab.page.keyboard.press("Control+y"),
+        ),
         (lambda: lab.python("canvas.undo()"), lambda: lab.python("canvas.redo()")),
     ):
         undo()
@@ -249,7 +257,7 @@ def test_it_follows_the_width_of_its_cell_and_stays_sharp(lab):
             "() => { const i = document.querySelector('.hw-ink'); return [i.clientWidth, i.width]; }"
         )
         assert pixels == shown * lab.page.evaluate("devicePixelRatio")
-        assert lab.page.evaluate(DARK_PIXELS, 0) > 500
+        assert lab.page.evaluate(DARK_PIXELS, 0) > 200
         root = "document.querySelector('.hw-root')"
         assert lab.page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth")
         widths.append(shown)
@@ -301,7 +309,7 @@ def test_a_corrected_drawing_is_saved(lab, request):
 
 def test_what_is_asked_for_is_collected_after_a_pause(lab):
     lab.show("import tempfile\nfolder = tempfile.mkdtemp()\ncanvas = HandwritingCanvas("
-             "keep_in=f'{folder}/own.h5', ask='T7', pause=0.2)\ncanvas")  # fmt: skip
+             "keep_in=f'{folder}/own.h5', ask='T7', pause=0.6)\ncanvas")  # fmt: skip
     for left, character in (("7", "T"), ("", "7")):
         assert lab.page.inner_text(".hw-prompt strong") == character
         lab.draw(sample_strokes(character))
@@ -422,7 +430,7 @@ def test_a_thousand_strokes_cost_no_more_than_the_first(lab):
           const root = document.querySelector(".hw-root");
           const box = ink.getBoundingClientRect();
           const event = (name, x, y) => ink.dispatchEvent(new PointerEvent(`pointer${name}`, {
-            pointerId: 1, pointerType: "mouse", button: 0, cancelable: true, bubbles: true,
+            pointerId: 99, pointerType: "mouse", button: 0, cancelable: true, bubbles: true,
             clientX: box.left + x, clientY: box.top + y,
           }));
           const counts = [];
