@@ -64,12 +64,8 @@ def main() -> None:
         samples[character] = [ways[i] for i in best]
         print(character, " ".join(f"{sure[i]:.2f}" for i in best))
     about = "character -> variants -> strokes, as lab_utils.strokes.encode writes them"
-    lines = [
-        f"{json.dumps(character)}: {json.dumps(ways, separators=(',', ':'))}"
-        for character, ways in samples.items()
-    ]
-    text = '{"format": %s,\n"characters": {\n%s\n}}\n' % (json.dumps(about), ",\n".join(lines))
-    (DATA / "sample_strokes.json").write_text(text, encoding="utf-8")
+    text = json.dumps({"format": about, "characters": samples}, indent=0)
+    (DATA / "sample_strokes.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

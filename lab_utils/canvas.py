@@ -11,8 +11,8 @@ from torch import nn
 
 from lab_utils import preparation
 from lab_utils.my_handwriting import handwriting_file, save_drawing
-from lab_utils.reading import nearest_examples, read_character, read_line, still
-from lab_utils.recognizer import Recognizer
+from lab_utils.reading import read_character, read_line, still
+from lab_utils.recognizer import LineRecognizer, Recognizer
 from lab_utils.settings import LabError, nearest
 from lab_utils.strokes import (
     BASELINE,
@@ -29,6 +29,7 @@ from lab_utils.strokes import (
 WIDTHS = {"character": HEIGHT, "line": 4 * HEIGHT}
 MOST_INK = 45_000  # letters that all strokes may take (`encode`): some 400 strokes of a hand
 SHIPPED = "shipped network"
+DOT = Stroke([(0, 0)])
 
 
 def _encoded(strokes: list[Stroke], widget=None) -> list[str]:
@@ -335,14 +336,15 @@ def _readers(recognizer, mode: str) -> dict[str, object]:
 def _reader(model, mode: str):
     method = "predict_line" if mode == "line" else "predict"
     if isinstance(model, str | os.PathLike):
-        model = Recognizer(model)
+        model = LineRecognizer(model) if mode == "line" else Recognizer(model)
     if isinstance(model, nn.Module) or not (hasattr(model, method) or callable(model)):
         raise LabError(
             f"recognizer={type(model).__name__} cannot read in {mode!r} mode: give a Recognizer, "
             f"something else with a method {method}, or a function."
         )
-    if isinstance(model, Recognizer) and mode == "character":
-        # The first answer of all takes a second, so it is not that to the first stroke.
-        model.probabilities(torch.zeros(1, 28, 28, dtype=torch.uint8))
-        nearest_examples(torch.zeros(28, 28), "0")
+    # The first answer of all takes a second, so it is not that to the first stroke.
+    if isinstance(model, LineRecognizer):
+        model.predict_line([DOT])
+    elif isinstance(model, Recognizer):
+        read_character(model, preparation.prepare([DOT]))
     return model

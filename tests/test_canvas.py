@@ -1,7 +1,6 @@
 """The canvas without a browser: its messages, what it reads and keeps, and what goes wrong."""
 
 import base64
-import inspect
 import io
 import json
 

@@ -82,6 +82,7 @@ def test_each_character_is_trained_on_before_it_is_tested(path):
 
 def test_many_writers_at_once_lose_nothing(path):
     strokes = sample_strokes("a")
+    image = prepare(strokes)
     with ThreadPoolExecutor(8) as pool:
         counts = list(
             pool.map(lambda _: save_drawing(path, "a", strokes, prepare(strokes)), [0] * 40)

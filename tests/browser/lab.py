@@ -150,8 +150,9 @@ def jupyterlab(**environment: str):
             "nbformat_minor": 5,
         }
         notebook["cells"][0] |= {"outputs": [], "execution_count": None}
-        (Path(folder) / "work").mkdir()
-        (Path(folder) / "work/canvas.ipynb").write_text(json.dumps(notebook))
+        work = Path(folder) / "work"
+        work.mkdir()
+        (work / "canvas.ipynb").write_text(json.dumps(notebook))
         quiet = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
         (Path(folder) / "CONFIG/labconfig").mkdir(parents=True)
         (Path(folder) / "CONFIG/labconfig/page_config.json").write_text(json.dumps(quiet))

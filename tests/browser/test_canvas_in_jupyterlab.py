@@ -189,7 +189,7 @@ def test_undo_redo_and_clear_by_buttons_keys_and_python(lab):
         lab.page.locator(".hw-ink").focus()
     for clear in (
         lambda: lab.page.click(".hw-clear"),
-        lambda: lab.page.keyboard.press("Delete"),
+        lambda: press("Delete"),
         lambda: lab.python("canvas.clear()"),
     ):
         clear()
@@ -254,7 +254,7 @@ def test_it_follows_the_width_of_its_cell_and_stays_sharp(lab):
         lab.page.set_viewport_size({"width": width, "height": 800})
         lab.page.wait_for_timeout(500)
         shown, pixels = lab.page.evaluate(
-            "() => { const i = document.querySelector('.hw-ink'); return [i.clientWidth, i.width]; }"
+            "(i => [i.clientWidth, i.width])(document.querySelector('.hw-ink'))"
         )
         assert pixels == shown * lab.page.evaluate("devicePixelRatio")
         assert lab.page.evaluate(DARK_PIXELS, 0) > 200
@@ -303,8 +303,8 @@ def test_a_corrected_drawing_is_saved(lab, request):
     lab.page.locator(".hw-other input").fill("K")
     lab.page.keyboard.press("Enter")
     lab.page.wait_for_selector(".hw-status:has-text('2 in own.h5')")
-    saved = "(lambda d: (d.setup(), [d.mapping[i] for i in d.labels])[1])(MyHandwriting(canvas.keep_in))"
-    assert lab.python(saved) == [second, "K"]
+    read = "(lambda d: (d.setup(), [d.mapping[i] for i in d.labels])[1])"
+    assert lab.python(f"{read}(MyHandwriting(canvas.keep_in))") == [second, "K"]
 
 
 def test_what_is_asked_for_is_collected_after_a_pause(lab):
@@ -374,8 +374,8 @@ def test_everything_can_be_done_by_keys_alone_and_none_leaks_into_jupyter(lab):
             """() => {
               const e = document.activeElement;
               if (!e.closest(".hw-root")) return null;
-              const name = e.getAttribute("aria-label") || e.labels?.[0]?.textContent || e.textContent;
-              return [name.trim(), getComputedStyle(e).outlineStyle];
+              const label = e.getAttribute("aria-label") || e.labels?.[0]?.textContent;
+              return [(label || e.textContent).trim(), getComputedStyle(e).outlineStyle];
             }"""
         )
         if focus is None:
