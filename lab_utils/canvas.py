@@ -1,18 +1,16 @@
 """A canvas in the notebook that reads what is written on it, while it is written."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import anywidget
 import torch
 import traitlets
-from torch import nn
 
 from lab_utils import preparation
 from lab_utils.my_handwriting import handwriting_file, save_drawing
-from lab_utils.reading import read_character, read_line, still
-from lab_utils.recognizer import LineRecognizer, Recognizer
+from lab_utils.reading import read_character, read_line, readers, still
 from lab_utils.settings import LabError, nearest
 from lab_utils.strokes import (
     BASELINE,
@@ -28,8 +26,6 @@ from lab_utils.strokes import (
 
 WIDTHS = {"character": HEIGHT, "line": 4 * HEIGHT}
 MOST_INK = 45_000  # letters that all strokes may take (`encode`): some 400 strokes of a hand
-SHIPPED = "shipped network"
-DOT = Stroke([(0, 0)])
 
 
 def _encoded(strokes: list[Stroke], widget=None) -> list[str]:
@@ -119,22 +115,20 @@ class HandwritingCanvas(anywidget.AnyWidget):
     ):
         if mode not in WIDTHS:
             raise LabError(f"mode={mode!r} must be one of {', '.join(WIDTHS)}.")
-        unknown = [name for name in traits if name.startswith("_") or not self.has_trait(name)]
-        if unknown:
-            offered = [name for name in self.class_own_traits() if not name.startswith("_")]
-            raise LabError(f"{unknown[0]} is no argument: {nearest(unknown[0], offered)}")
+        for name in set(traits) - set(self.traits()):
+            raise LabError(f"{name} is no argument: {nearest(name, self.class_own_traits())}")
         self._read_by, self._choices = {}, {}
         self.prepare, self.keep_in = prepare, handwriting_file(keep_in)
-        readers = _readers(recognizer, mode)
-        first = traits.pop("model", next(iter(readers)))
+        read_by = readers(recognizer, mode)
+        first = traits.pop("model", next(iter(read_by)))
         strokes = as_strokes(traits.pop("strokes", []))
         self.set_trait("mode", mode)
         self.set_trait("width", WIDTHS[mode])
         try:
-            super().__init__(models=list(readers), **traits)
+            super().__init__(models=list(read_by), **traits)
         except traitlets.TraitError as error:
             raise LabError(f"{error}") from None
-        self._read_by = readers
+        self._read_by = read_by
         self.model = first
         self.strokes = strokes
         self.on_msg(self._on_message)
@@ -146,10 +140,10 @@ class HandwritingCanvas(anywidget.AnyWidget):
 
     @recognizer.setter
     def recognizer(self, recognizer):
-        readers = _readers(recognizer, self.mode)
+        read_by = readers(recognizer, self.mode)
         with self.hold_sync():
-            self._read_by, self.models = readers, list(readers)
-            if self.model in readers:
+            self._read_by, self.models = read_by, list(read_by)
+            if self.model in read_by:
                 self._read()
             else:
                 self.model = self.models[0]
@@ -163,11 +157,6 @@ class HandwritingCanvas(anywidget.AnyWidget):
         ----------
         strokes : list of strokes
             As for `lab_utils.prepare`, in the canvas's units: see `sample_strokes`.
-
-        Raises
-        ------
-        LabError
-            If they are no strokes, or the canvas is full.
         """
         drawn = as_strokes(strokes)
         if drawn:
@@ -178,8 +167,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
         if self.strokes:
             *strokes, last = self.strokes
             self._change(strokes, [*self._undone, last])
-        elif self._cleared:
-            cleared = self._cleared
+        elif cleared := self._cleared:
             self._change(_decoded(cleared["strokes"]), text=cleared["text"], _cleared={})
 
     def redo(self) -> None:
@@ -202,11 +190,6 @@ class HandwritingCanvas(anywidget.AnyWidget):
         label : str, optional
             What the character really is. The drawing is then saved with it in `keep_in`; so it is
             where the canvas asks for a character.
-
-        Raises
-        ------
-        LabError
-            If nothing is drawn, or the drawing cannot be saved.
         """
         if not self.strokes:
             raise LabError("Nothing is drawn yet.")
@@ -232,8 +215,6 @@ class HandwritingCanvas(anywidget.AnyWidget):
             raise LabError(f"There is no alternative {character!r} for the character {index}.")
         self._choices[index] = (reading[index][0][0], character)
         self._read()
-
-    # What follows from the strokes.
 
     def _change(self, strokes: list[Stroke], undone: list[Stroke] = (), **traits) -> None:
         """Set the strokes and what goes with them, in one message to the browser."""
@@ -280,16 +261,12 @@ class HandwritingCanvas(anywidget.AnyWidget):
         try:
             if self.mode == "character":
                 return read_character(self.recognizer, self.prepare(strokes))
-            reading = read_line(self.recognizer, strokes, self._guides if self.guides else None)
+            guides = self._guides if self.guides else None
+            return read_line(self.recognizer, strokes, guides, self._choices)
         except LabError as error:
             return {"error": str(error)}
         except Exception as error:  # of a model or preparation of a student's own
             return {"error": f"{type(error).__name__}: {error}"}
-        for index, (read, chosen) in self._choices.items():
-            if reading["text"][index : index + 1] == read:
-                reading["text"] = reading["text"][:index] + chosen + reading["text"][index + 1 :]
-                reading["confidences"][index] = 1.0
-        return reading
 
     def _on_message(self, widget, content: dict, buffers) -> None:
         """Do what the browser asks for, unless the strokes have changed since."""
@@ -309,8 +286,6 @@ class HandwritingCanvas(anywidget.AnyWidget):
         except LabError as error:
             self.status = str(error)
 
-    # Where there is no browser.
-
     def __repr__(self) -> str:
         count = f"{len(self.strokes)} stroke{'s' * (len(self.strokes) != 1)}"
         read = "read as " + repr(self.result["text"]) if "text" in self.result else "not read"
@@ -320,31 +295,3 @@ class HandwritingCanvas(anywidget.AnyWidget):
         data, metadata = super()._repr_mimebundle_(**kwargs)
         picture = still(self.strokes, self.width, self.result)
         return data | {"image/png": picture}, metadata
-
-
-def _readers(recognizer, mode: str) -> dict[str, object]:
-    """Return what reads, by name, ready to do so at once."""
-    if recognizer is None:
-        recognizer = {SHIPPED: Recognizer.pretrained(mode, equal_classes=True)}
-    if not isinstance(recognizer, Mapping):
-        recognizer = {"model": recognizer}
-    if not recognizer:
-        raise LabError("recognizer is empty: name at least one.")
-    return {str(name): _reader(model, mode) for name, model in recognizer.items()}
-
-
-def _reader(model, mode: str):
-    method = "predict_line" if mode == "line" else "predict"
-    if isinstance(model, str | os.PathLike):
-        model = LineRecognizer(model) if mode == "line" else Recognizer(model)
-    if isinstance(model, nn.Module) or not (hasattr(model, method) or callable(model)):
-        raise LabError(
-            f"recognizer={type(model).__name__} cannot read in {mode!r} mode: give a Recognizer, "
-            f"something else with a method {method}, or a function."
-        )
-    # The first answer of all takes a second, so it is not that to the first stroke.
-    if isinstance(model, LineRecognizer):
-        model.predict_line([DOT])
-    elif isinstance(model, Recognizer):
-        read_character(model, preparation.prepare([DOT]))
-    return model

@@ -104,8 +104,10 @@ class MyHandwriting(BaseDataModule):
     ----------
     path : path, optional
         The file, `my_handwriting.h5` in `data_dir()` where none is given.
+    augment : bool
+        Whether training images are changed at random (`lab_utils.augment`).
     **loading
-        `batch_size`, `num_workers` and `augment`, as for `BaseDataModule`.
+        `batch_size` and `num_workers`, as for `BaseDataModule`.
 
     Attributes
     ----------
@@ -119,8 +121,9 @@ class MyHandwriting(BaseDataModule):
     dims = (1, 28, 28)
     output_dims = (1,)
 
-    def __init__(self, path: str | os.PathLike | None = None, **loading):
+    def __init__(self, path: str | os.PathLike | None = None, augment: bool = False, **loading):
         super().__init__(**loading)
+        self.augment = augment
         self.path = handwriting_file(path)
         self.source_name = f"drawings in {self.path.name}"
 

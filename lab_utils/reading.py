@@ -1,22 +1,56 @@
-"""What the canvas shows of its ink: the answers of a model, and pictures of what it sees."""
+"""What the canvas shows of its ink: a model's answers, and pictures of what it sees."""
 
 import base64
 import functools
 import io
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from torch import nn
 
 from lab_utils import prepared
 from lab_utils.data import MAPPING
+from lab_utils.preparation import prepare
+from lab_utils.recognizer import LineRecognizer, Recognizer
 from lab_utils.settings import LabError, bundled, data_dir
 from lab_utils.strokes import HEIGHT, Stroke
 
 ANSWERS = 5  # bars of a character, alternatives of a character in a line
 NEAREST = 5
+SHIPPED = "shipped network"
 EXAMPLES = 100  # of each class, among which the nearest are looked for
+
+
+def readers(recognizer, mode: str) -> dict[str, object]:
+    """Return what reads, by name, ready to do so at once."""
+    if recognizer is None:
+        recognizer = {SHIPPED: Recognizer.pretrained(mode, equal_classes=True)}
+    if not isinstance(recognizer, Mapping):
+        recognizer = {"model": recognizer}
+    if not recognizer:
+        raise LabError("recognizer is empty: name at least one.")
+    return {str(name): _reader(model, mode) for name, model in recognizer.items()}
+
+
+def _reader(model, mode: str):
+    method = "predict_line" if mode == "line" else "predict"
+    if isinstance(model, str | os.PathLike):
+        model = LineRecognizer(model) if mode == "line" else Recognizer(model)
+    if isinstance(model, nn.Module) or not (hasattr(model, method) or callable(model)):
+        raise LabError(
+            f"recognizer={type(model).__name__} cannot read in {mode!r} mode: give a Recognizer, "
+            f"something else with a method {method}, or a function."
+        )
+    # The first answer of all takes a second, so it is not that to the first stroke.
+    if isinstance(model, LineRecognizer):
+        model.predict_line([Stroke([(0, 0)])])
+    elif isinstance(model, Recognizer):
+        read_character(model, prepare([Stroke([(0, 0)])]))
+    return model
 
 
 def read_character(model, image: torch.Tensor) -> dict:
@@ -51,7 +85,12 @@ def read_character(model, image: torch.Tensor) -> dict:
     return result
 
 
-def read_line(model, strokes: list[Stroke], guides: tuple[float, float] | None) -> dict:
+def read_line(
+    model,
+    strokes: list[Stroke],
+    guides: tuple[float, float] | None,
+    choices: Mapping[int, tuple[str, str]],
+) -> dict:
     """Read a line.
 
     Parameters
@@ -63,6 +102,8 @@ def read_line(model, strokes: list[Stroke], guides: tuple[float, float] | None) 
     strokes : list of Stroke
     guides : tuple of float or None
         y of the x-height and of the baseline, where the line was written between guide lines.
+    choices : mapping of int to tuple of str
+        What a reader of the line has put right: at which place which character stands for which.
 
     Returns
     -------
@@ -84,6 +125,11 @@ def read_line(model, strokes: list[Stroke], guides: tuple[float, float] | None) 
             f"The model returned {reading!r:.60}, not a text with a confidence and alternatives "
             "for each of its characters."
         ) from None
+    characters = list(text)
+    for place, (read, chosen) in choices.items():
+        if characters[place : place + 1] == [read]:
+            characters[place], confidences[place] = chosen, 1.0
+    text = "".join(characters)
     return {"text": text, "confidences": confidences, "alternatives": alternatives}
 
 

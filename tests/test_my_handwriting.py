@@ -84,9 +84,7 @@ def test_many_writers_at_once_lose_nothing(path):
     strokes = sample_strokes("a")
     image = prepare(strokes)
     with ThreadPoolExecutor(8) as pool:
-        counts = list(
-            pool.map(lambda _: save_drawing(path, "a", strokes, prepare(strokes)), [0] * 40)
-        )
+        counts = list(pool.map(lambda _: save_drawing(path, "a", strokes, image), [0] * 40))
     assert sorted(counts) == list(range(1, 41))
 
 

@@ -25,11 +25,12 @@ LAYERS = [
     "archives downloads plots preparation strokes",
     "prepared",
     "data models",
-    "text line_images decoding line_preparation my_handwriting reading",
+    "text line_images decoding line_preparation my_handwriting",
     "line_maker line_models",
     "line_batches training",
     "lines",
     "recognizer run_experiment",
+    "reading",
     "canvas",
     "__init__",
 ]

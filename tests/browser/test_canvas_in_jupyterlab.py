@@ -169,6 +169,7 @@ def test_undo_redo_and_clear_by_buttons_keys_and_python(lab):
     lab.read()
     full = lab.page.evaluate(DARK_PIXELS, 0)
     count = strokes(lab)
+    press = lab.page.keyboard.press
     for undo, redo in (
         (lambda: lab.page.click(".hw-undo"), lambda: lab.page.click(".hw-redo")),
         (
