@@ -615,6 +615,7 @@ class View {
       image.parentElement.classList.toggle("hw-none", !result[name]);
       if (result[name]) image.src = result[name];
       image.alt = name === "seen" ? "28 by 28 pixels" : `images of ${result.text}`;
+      if (name === "nearest") image.nextSibling.textContent = `The nearest images of ${result.text}`;
     }
     if (this.bars.parentElement !== this.reading) {
       this.reading.replaceChildren(this.bars, this.other, this.pictures);
@@ -635,7 +636,7 @@ class View {
     }
     const label = make("input", { type: "text", maxlength: 1, size: 2, autocomplete: "off" });
     this.other = make("form", { class: "hw-other" });
-    const wording = make("label", {}, "Tap the right one to save it, or type it: ", label);
+    const wording = make("label", {}, "Tap the right one to keep it, or type it: ", label);
     this.other.append(wording, make("button", { type: "submit" }, "Save"));
     this.other.addEventListener("submit", (e) => {
       e.preventDefault();
@@ -648,7 +649,7 @@ class View {
       "div",
       { class: "hw-pictures" },
       make("figure", {}, this.seen, make("figcaption", {}, "What it sees")),
-      make("figure", {}, this.nearest, make("figcaption", {}, "The nearest images of it")),
+      make("figure", {}, this.nearest, make("figcaption")),
     );
   }
 
