@@ -22,6 +22,7 @@ from lab_utils.strokes import HEIGHT, Stroke
 ANSWERS = 5  # bars of a character, alternatives of a character in a line
 NEAREST = 5
 SHIPPED = "shipped network"
+INK = "#1f2328"
 EXAMPLES = 100  # of each class, among which the nearest are looked for
 
 
@@ -197,27 +198,26 @@ def still(strokes: list[Stroke], width: int, result: dict) -> bytes:
     bytes
         A PNG, twice as large as the canvas's units.
     """
-    scale, grey, black = 2, "#767676", "#1f2328"
-    is_line = "answers" not in result
-    size = (width, HEIGHT + 60) if is_line else (width + 260, HEIGHT)
-    sheet = Image.new("RGB", [side * scale for side in size], "white")
-    pen = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(15 * scale)
-    frame = (1, 1, width * scale - 2, HEIGHT * scale - 2)
-    pen.rounded_rectangle(frame, radius=16, outline="#d0d7de", width=2)
+    size = (width + 260, HEIGHT) if "answers" in result else (width, HEIGHT + 60)
+    # Drawn four times as large and then halved, for smooth edges.
+    sheet = Image.new("RGB", tuple(4 * side for side in size), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(60)
+    frame = (2, 2, 4 * width - 3, 4 * HEIGHT - 3)
+    pen.rounded_rectangle(frame, radius=32, outline="#d0d7de", width=4)
     for stroke in strokes:
-        points = [(x * scale, y * scale) for x, y, *_ in stroke]
-        pen.line(points, fill=black, width=5 * scale, joint="curve")
+        points = [(4 * x, 4 * y) for x, y, *_ in stroke]
+        pen.line(points, fill=INK, width=20, joint="curve")
         for x, y in (points[0], points[-1]):
-            pen.ellipse((x - 5, y - 5, x + 5, y + 5), fill=black)
-    if is_line:
-        told = result.get("error") or result.get("text", "")
-        colour = "#b3261e" if "error" in result else black
-        pen.text((16, (HEIGHT + 14) * scale), told, font=font.font_variant(size=48), fill=colour)
+            pen.ellipse((x - 10, y - 10, x + 10, y + 10), fill=INK)
     for row, (character, probability) in enumerate(result.get("answers", [])):
-        y, left = (22 + 38 * row) * scale, (width + 20) * scale
-        pen.text((left, y), character, font=font, fill=black)
-        bar = (left + 50, y + 6, left + 50 + 280 * probability + 4, y + 30)
-        pen.rounded_rectangle(bar, radius=6, fill="#2f6fd0" if row == 0 else "#a8c1e6")
-        pen.text((left + 350, y), f"{probability:.0%}", font=font, fill=grey)
-    return _png(sheet.quantize(64))
+        left, y = 4 * width + 80, 88 + 152 * row
+        pen.text((left, y), character, font=font, fill=INK)
+        bar = (left + 100, y + 12, left + 108 + 560 * probability, y + 60)
+        pen.rounded_rectangle(bar, radius=12, fill="#1f5fbf" if row == 0 else "#a9c5ef")
+        share = "<1%" if probability < 0.01 else f"{probability:.0%}"
+        pen.text((left + 700, y), share, font=font, fill="#57606a")
+    if "answers" not in result:
+        told = result.get("error") or result.get("text", "")
+        colour = "#b3261e" if "error" in result else INK
+        pen.text((32, 4 * HEIGHT + 60), told, font=font.font_variant(size=96), fill=colour)
+    return _png(sheet.reduce(2).quantize(64))

@@ -31,7 +31,8 @@ def browser():
 
 @pytest.fixture(scope="session")
 def context(browser):
-    context = browser.new_context(viewport={"width": 1100, "height": 800}, has_touch=True)
+    screen = {"viewport": {"width": 1100, "height": 800}, "device_scale_factor": 2}
+    context = browser.new_context(**screen, has_touch=True)
     yield context
     context.close()
 
