@@ -17,7 +17,7 @@ from lab_utils.data import MAPPING
 from lab_utils.preparation import prepare
 from lab_utils.recognizer import LineRecognizer, Recognizer
 from lab_utils.settings import LabError, bundled, data_dir
-from lab_utils.strokes import HEIGHT, Stroke
+from lab_utils.strokes import HEIGHT, Stroke, sample_strokes
 
 ANSWERS = 5  # bars of a character, alternatives of a character in a line
 NEAREST = 5
@@ -48,9 +48,9 @@ def _reader(model, mode: str):
         )
     # The first answer of all takes a second, so it is not that to the first stroke.
     if isinstance(model, LineRecognizer):
-        model.predict_line([Stroke([(0, 0)])])
+        model.predict_line(sample_strokes("a"))
     elif isinstance(model, Recognizer):
-        read_character(model, prepare([Stroke([(0, 0)])]))
+        read_character(model, prepare(sample_strokes("a")))
     return model
 
 

@@ -9,7 +9,17 @@ import pytest
 import torch
 from PIL import Image
 
-from lab_utils import CNN, HandwritingCanvas, MyHandwriting, Recognizer, prepare, sample_strokes
+from lab_utils import (
+    CNN,
+    EMNISTLines,
+    HandwritingCanvas,
+    LineCNN,
+    LineRecognizer,
+    MyHandwriting,
+    Recognizer,
+    prepare,
+    sample_strokes,
+)
 from lab_utils.canvas import MOST_INK
 from lab_utils.data import EMNIST, MAPPING
 from lab_utils.settings import LabError, bundled
@@ -166,6 +176,18 @@ def test_a_line_is_read_between_its_guide_lines_or_without(line):
     line.guides = False
     assert line.recognizer.asked[-1][1] is None
     assert (line.width, HandwritingCanvas(Counting()).width) == (880, 220)
+
+
+@pytest.mark.parametrize("guides", [True, False])
+def test_the_line_recogniser_of_the_lab_reads_the_canvas(guides):
+    torch.manual_seed(0)
+    reader = LineRecognizer(LineCNN(EMNISTLines().config()))
+    canvas = HandwritingCanvas(reader, mode="line", guides=guides)
+    canvas.draw(sample_strokes("hi"))
+    expected = reader.predict_line(canvas.strokes, (X_HEIGHT, BASELINE) if guides else None)
+    assert canvas.result["text"] == expected.text
+    assert canvas.result["confidences"] == expected.confidences
+    assert [a[0][0] for a in canvas.result["alternatives"]] == list(expected.text)
 
 
 def test_a_chosen_alternative_stays_while_the_line_grows(line):
