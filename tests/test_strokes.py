@@ -177,12 +177,12 @@ CORNERS = list(itertools.product((0, 1), repeat=2))
 def test_a_character_is_the_same_at_all_sizes_pens_and_places(character):
     reader, strokes = Recognizer.pretrained(equal_classes=True), sample_strokes(character)
     expected = reader.predict(strokes)[0][0]
-    for size, thickness in itertools.product((30, 48, 80, 140, 260), (1 / 12, 1 / 8, 1 / 6)):
-        pen = round(size * thickness)
-        images = [prepare(rendering(strokes, size, pen, corner)) for corner in CORNERS]
-        assert all(torch.equal(image, images[0]) for image in images)
-        # A thick pen is that of a small character, so p may follow P: twins count as the same.
-        assert alike(reader.predict(images[0])[0][0], expected)
+    ways = itertools.product((30, 48, 80, 140, 260), (1 / 12, 1 / 8, 1 / 6), CORNERS)
+    images = [prepare(rendering(strokes, n, round(n * pen), corner)) for n, pen, corner in ways]
+    answers = [reader.mapping[i] for i in reader.probabilities(torch.stack(images)).argmax(1)]
+    assert len(answers) == 60
+    # A thick pen is that of a small character, so p may follow P: twins count as the same.
+    assert [answer for answer in answers if not alike(answer, expected)] == []
 
 
 @pytest.mark.parametrize("character", CHARACTERS)

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-from lab import START, Lab, chromium, find_chromium, jupyterlab
+from lab import SCREENSHOTS, START, Lab, chromium, find_chromium, jupyterlab
 
-SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 HERE = str(Path(__file__).parent)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -1,6 +1,7 @@
 """The canvas as a student meets it: a real JupyterLab, a real browser, real strokes."""
 
 import pytest
+from lab import SCREENSHOTS
 
 from lab_utils import sample_strokes
 
@@ -233,17 +234,15 @@ def test_all_text_has_contrast_in_light_and_dark(lab, code, request):
     lab.draw(sample_strokes("8" if code == CANVAS else "no 8o"))
     lab.read()
     lab.page.click(".hw-more summary")
-    folder = lab.page.locator(".hw-root")
+    root = lab.page.locator(".hw-root")
     for name in ("dark", "light"):
         theme(lab, name)
         lab.page.wait_for_timeout(300)  # what fades has faded
         found = lab.page.evaluate(CONTRASTS)
         assert len(found) > 5
         assert {text: value for text, value in found.items() if value < 4.5} == {}
-        from conftest import SCREENSHOTS
-
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        folder.screenshot(path=SCREENSHOTS / f"{request.node.callspec.id}-{name}.png")
+        root.screenshot(path=SCREENSHOTS / f"{request.node.callspec.id}-{name}.png")
 
 
 def test_it_follows_the_width_of_its_cell_and_stays_sharp(lab):
