@@ -219,20 +219,21 @@ class HandwritingCanvas(anywidget.AnyWidget):
     def _change(self, strokes: list[Stroke], undone: list[Stroke] = (), **traits) -> None:
         """Set the strokes and what goes with them, in one message to the browser."""
         cleared = traits.get("_cleared", self._cleared)
-        ink = sum(map(len, _encoded([*strokes, *undone])))
-        if ink > MOST_INK:
-            raise LabError("The canvas is full: clear it first.")
-        if ink + sum(map(len, cleared.get("strokes", []))) > MOST_INK:
+        ink = [*_encoded([*strokes, *undone]), *cleared.get("strokes", [])]
+        if sum(map(len, ink)) > MOST_INK:
             traits["_cleared"] = {}
         with self.hold_sync():
+            self.strokes = strokes  # first, as it fails where the canvas is full
+            self._undone = list(undone)
             for name, value in traits.items():
                 setattr(self, name, value)
-            self._undone = list(undone)
-            self.strokes = strokes
 
     @traitlets.validate("strokes")
     def _valid_strokes(self, proposal):
-        return as_strokes(proposal["value"])
+        strokes = as_strokes(proposal["value"])
+        if sum(map(len, _encoded(strokes))) > MOST_INK:
+            raise LabError("The canvas is full: clear it first.")
+        return strokes
 
     @traitlets.validate("model")
     def _valid_model(self, proposal):

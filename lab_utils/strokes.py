@@ -40,6 +40,7 @@ class Stroke(tuple):
     """
 
     pointer: str
+    _text: str | None = None  # what `encode` made of it, which is asked for at each new stroke
 
     def __new__(cls, points, pointer: str = "mouse"):
         missing = (0.0, 0.5)
@@ -83,6 +84,8 @@ def encode(stroke: Stroke) -> str:
     Each number of a point is its difference from the point before, in whole steps (`STEPS`), as
     the Base64 VLQ of JavaScript's source maps. `canvas.js` reads and writes the same.
     """
+    if stroke._text is not None:
+        return stroke._text
     text, before = [stroke.pointer[0]], (0, 0, 0, 0)
     for point in stroke:
         now = tuple(round(value * steps) for value, steps in zip(point, STEPS, strict=True))
@@ -93,7 +96,8 @@ def encode(stroke: Stroke) -> str:
                 rest >>= 5
             text.append(DIGITS[rest])
         before = now
-    return "".join(text)
+    stroke._text = "".join(text)
+    return stroke._text
 
 
 @functools.lru_cache(maxsize=4096)
