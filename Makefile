@@ -15,7 +15,8 @@ lab: .venv/.installed
 	$(BIN)/jupyter lab $(firstword $(NOTEBOOKS))
 
 test: .venv/.installed lint
-	$(SAMPLE_ONLY) $(BIN)/pytest -n 2 tests
+	$(SAMPLE_ONLY) $(BIN)/pytest -n 2 --ignore=tests/browser tests
+	$(BIN)/pytest -rs tests/browser
 	$(SAMPLE_ONLY) LAB_FAST=1 OMP_NUM_THREADS=1 \
 		$(BIN)/pytest -n 2 --dist loadfile -p no:warnings --nbval --nbval-cell-timeout=300 $(NOTEBOOKS)
 
@@ -44,6 +45,7 @@ bench: .venv/.installed
 	$(BIN)/python benchmarks/preparation.py
 	$(BIN)/python benchmarks/line_drawing.py
 	$(BIN)/python benchmarks/resnet.py
+	$(BIN)/python benchmarks/canvas_latency.py
 
 # Trains the networks that ship; EMNIST_ARCHIVE and NLTK_DATA or downloads bring the data.
 weights: .venv/.installed

@@ -3,7 +3,8 @@
     python labs/execute.py labs/01_look_at_emnist.ipynb     # in place
     python labs/execute.py --to build labs/*.ipynb          # copies into a folder
 
-A progress bar is a widget that only a running kernel can draw, so a stored one is of no use.
+A widget is drawn by a running kernel only, so a stored one is of no use: progress bars are left
+out, and of a canvas its picture stays.
 """
 
 import argparse
@@ -15,6 +16,11 @@ from nbclient import NotebookClient
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
+def is_bare_widget(output: dict) -> bool:
+    data = output.get("data", {})
+    return WIDGET in data and "image/png" not in data
+
+
 def execute(path: Path, target: Path) -> None:
     """Run the notebook at `path` in its own folder, and write it to `target` when it is done."""
     notebook = nbformat.read(path, as_version=4)
@@ -24,7 +30,9 @@ def execute(path: Path, target: Path) -> None:
     ).execute()
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [out for out in cell.outputs if WIDGET not in out.get("data", {})]
+            cell.outputs = [out for out in cell.outputs if not is_bare_widget(out)]
+            for output in cell.outputs:
+                output.get("data", {}).pop(WIDGET, None)
     notebook.metadata.language_info = {"name": "python"}  # not this machine's version of it
     nbformat.write(notebook, target)
     print(f"{target}: executed")

@@ -22,14 +22,16 @@ MODULES = sorted((ROOT / "lab_utils").glob("*.py"))
 NOTEBOOKS = sorted((ROOT / "labs").glob("*.ipynb"))
 LAYERS = [
     "settings matlab augmentation",
-    "archives downloads plots preparation",
+    "archives downloads plots preparation strokes",
     "prepared",
     "data models",
-    "text line_images decoding line_preparation",
+    "text line_images decoding line_preparation my_handwriting",
     "line_maker line_models",
     "line_batches training",
     "lines",
     "recognizer run_experiment",
+    "reading",
+    "canvas",
     "__init__",
 ]
 
@@ -100,6 +102,9 @@ def test_the_wheel_works_outside_the_checkout(tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     script = (
         "import lab_utils; data = lab_utils.EMNIST(source='sample'); data.setup(); "
+        "canvas = lab_utils.HandwritingCanvas(strokes=lab_utils.sample_strokes('R')); "
+        "assert canvas.result['text'] == 'R'; "
+        "assert 'render' in canvas._esm and '.hw-' in canvas._css; "
         "print(lab_utils.__file__, len(data.data_train))"
     )
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}

@@ -1,0 +1,757 @@
+// The browser's side of HandwritingCanvas: draws the ink, sends each finished stroke to Python in
+// one message, and shows what Python read. `strokes` (encoded) is the only truth; each view draws
+// it anew, so a second view or a reloaded page has the same ink.
+
+const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const STEPS = [4, 4, 1, 100]; // of a unit (x, y), of a millisecond and of the pressure
+const POINTERS = { m: "mouse", p: "pen", t: "touch" };
+const HEIGHT = 220; // units, as in Python
+const PEN = 5; // units: the width of the ink at half pressure
+const SPACING = 1.5; // units: points of a stroke are not closer
+const FOLLOW = 0.7; // of the way from the last point to the pen goes a point: takes out jitter
+const LIVE_EVERY = 80; // milliseconds
+const UNSURE = 0.6; // characters of a line below this probability are marked
+const NEXT = { character: "Next character", line: "Next line" };
+
+// Strokes as text: see lab_utils/strokes.py.
+
+function encode(pointer, points) {
+  let text = pointer[0];
+  let before = [0, 0, 0, 0];
+  for (const point of points) {
+    const now = point.map((value, i) => Math.floor(value * STEPS[i] + 0.5));
+    now.forEach((value, i) => {
+      let rest = (Math.abs(value - before[i]) << 1) | (value < before[i]);
+      for (; rest > 31; rest >>= 5) text += DIGITS[32 | (rest & 31)];
+      text += DIGITS[rest];
+    });
+    before = now;
+  }
+  return text;
+}
+
+function decode(text) {
+  const sums = [0, 0, 0, 0];
+  const points = [];
+  let [number, shift, count] = [0, 0, 0];
+  for (const digit of text.slice(1)) {
+    const value = DIGITS.indexOf(digit);
+    number |= (value & 31) << shift;
+    shift += 5;
+    if (value > 31) continue;
+    sums[count % 4] += number & 1 ? -(number >> 1) : number >> 1;
+    count += 1;
+    if (count % 4 === 0) points.push(sums.map((sum, i) => sum / STEPS[i]));
+    number = shift = 0;
+  }
+  return { pointer: POINTERS[text[0]], points };
+}
+
+const length = (strokes) => strokes.reduce((sum, stroke) => sum + stroke.length, 0);
+const percent = (p) => (p < 0.01 ? "<1%" : `${Math.round(100 * p)}%`);
+
+/** Make an element: attributes, `on...` handlers, and children. */
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value !== false) element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children);
+  return element;
+}
+
+const ICONS = {
+  undo: "M9 7 4 12l5 5M4 12h10a6 6 0 0 1 6 6",
+  redo: "m15 7 5 5-5 5M20 12H10a6 6 0 0 0-6 6",
+  clear: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
+  next: "m5 13 4 4L19 7",
+};
+
+function icon(name) {
+  const span = make("span", { class: "hw-icon", "aria-hidden": "true" });
+  span.innerHTML = `<svg viewBox="0 0 24 24"><path d="${ICONS[name]}"/></svg>`;
+  return span;
+}
+
+class View {
+  constructor(model, el) {
+    this.model = model;
+    this.mode = model.get("mode");
+    this.width = model.get("width");
+    this.drawn = []; // the encoded strokes that the canvas shows
+    this.active = null; // the stroke under the pen
+    this.penOnly = false;
+    this.cleanups = [];
+    this.build(el);
+
+    this.listen("change:strokes", () => this.showInk());
+    this.listen("change:number", () => this.showPending());
+    this.listen("change:result", () => this.showResult());
+    this.listen("change:_undone change:_cleared change:strokes", () => this.showTools());
+    this.listen("change:text change:ask", () => this.showText());
+    this.listen("change:status", () => this.say(this.model.get("status")));
+    this.listen("change:models change:model", () => this.showModels());
+    this.listen("change:live change:pause change:guides", () => this.showOptions());
+    this.listen("msg:custom", (content) => content.live && this.showLive(content.live));
+    this.watch();
+    this.showTools();
+    this.showText();
+    this.showModels();
+    this.showOptions();
+    this.showResult();
+    this.status.textContent = this.model.get("status");
+  }
+
+  listen(events, handler) {
+    for (const event of events.split(" ")) {
+      this.model.on(event, handler);
+      this.cleanups.push(() => this.model.off(event, handler));
+    }
+  }
+
+  destroy() {
+    clearTimeout(this.timer);
+    for (const cleanup of this.cleanups) cleanup();
+  }
+
+  // What there is to see.
+
+  build(el) {
+    const isLine = this.mode === "line";
+    const button = (name, label, keys, onclick) =>
+      make(
+        "button",
+        { type: "button", class: `hw-${name}`, title: `${label} (${keys})`, "aria-label": label, onclick },
+        icon(name),
+      );
+    this.ink = make("canvas", {
+      class: "hw-ink",
+      tabindex: "0",
+      role: "application",
+      "aria-roledescription": "drawing area",
+      onpointerdown: (e) => this.down(e),
+      onpointermove: (e) => this.move(e),
+      onpointerup: (e) => this.up(e),
+      onpointercancel: (e) => this.cancel(e),
+      onlostpointercapture: (e) => this.up(e),
+      oncontextmenu: (e) => e.preventDefault(),
+      ontouchstart: (e) => e.preventDefault(), // no scrolling, no selection
+    });
+    this.context = this.ink.getContext("2d");
+    this.leave = make(
+      "button",
+      { type: "button", class: "hw-leave", hidden: true, onclick: () => this.setPenOnly(false) },
+      "Pen only. Tap to draw with a finger too",
+    );
+    const hint = make("div", { class: "hw-hint", "aria-hidden": "true" });
+    hint.textContent = isLine ? "Write a word or a line" : "Write a letter or a digit";
+    this.paper = make("div", { class: "hw-paper" }, hint, this.ink, this.leave);
+    this.paper.style.aspectRatio = `${this.width} / ${HEIGHT}`;
+    const [top, bottom] = this.model.get("_guides");
+    this.paper.style.setProperty("--hw-x-height", `${(100 * top) / HEIGHT}%`);
+    this.paper.style.setProperty("--hw-baseline", `${(100 * bottom) / HEIGHT}%`);
+
+    this.undoButton = button("undo", "Undo", "Ctrl+Z", () => this.undo());
+    this.redoButton = button("redo", "Redo", "Ctrl+Shift+Z", () => this.redo());
+    this.clearButton = button("clear", "Clear", "Delete", () => this.clear());
+    this.nextButton = button("next", NEXT[this.mode], "Enter", () => this.commit());
+    this.nextButton.append(isLine ? "Next line" : "Next");
+    const tools = make("div", { class: "hw-tools", role: "group", "aria-label": "Ink" });
+    tools.append(this.undoButton, this.redoButton, this.clearButton, this.nextButton);
+
+    this.models = make("select", { onchange: (e) => this.set("model", e.target.value) });
+    this.modelRow = make("label", { class: "hw-model" }, "Read by ", this.models);
+    this.prompt = make("div", { class: "hw-prompt" });
+    this.reading = make("div", { class: "hw-reading" });
+    this.text = make("div", { class: "hw-text" });
+    this.status = make("div", { class: "hw-status" });
+    this.spoken = make("div", { class: "hw-spoken", role: "status", "aria-live": "polite" });
+
+    this.root = make(
+      "div",
+      {
+        class: "hw-root",
+        "data-mode": this.mode,
+        "data-lm-suppress-shortcuts": "true", // JupyterLab looks at keys before any listener here
+        role: "group",
+        "aria-label": "Handwriting canvas",
+        onkeydown: (e) => this.key(e),
+        onkeyup: (e) => e.stopPropagation(),
+        onkeypress: (e) => e.stopPropagation(),
+      },
+      this.prompt,
+      make("div", { class: "hw-board" }, this.paper, tools),
+      make("div", { class: "hw-side" }, this.modelRow, this.reading, this.text),
+      this.buildOptions(isLine),
+      this.status,
+      this.spoken,
+    );
+    el.append(make("div", { class: "hw-frame" }, this.root));
+  }
+
+  buildOptions(isLine) {
+    const check = (label, onchange) => {
+      const box = make("input", { type: "checkbox", onchange: () => onchange(box.checked) });
+      return [box, make("label", {}, box, ` ${label}`)];
+    };
+    const [live, liveLabel] = check("Read while the pen moves", (on) => this.set("live", on));
+    const [pen, penLabel] = check("Pen only", (on) => this.setPenOnly(on));
+    const [guides, guidesLabel] = check("Guide lines", (on) => this.set("guides", on));
+    this.live = live;
+    this.pen = pen;
+    this.guides = guides;
+    this.pause = make("select", { onchange: (e) => this.set("pause", Number(e.target.value)) });
+    const pauseLabel = make("label", {}, "Go on ", this.pause);
+    const sample = make("input", {
+      type: "text",
+      value: isLine ? "hello" : "a",
+      maxlength: isLine ? 12 : 1,
+      "aria-label": "Sample to insert",
+    });
+    const insert = make("form", { class: "hw-sample" }, "Sample ", sample);
+    insert.append(make("button", { type: "submit" }, "Insert"));
+    insert.addEventListener("submit", (e) => {
+      e.preventDefault();
+      this.send("sample", { text: sample.value });
+    });
+    const more = make("details", { class: "hw-more" }, make("summary", {}, "Options"));
+    const rows = [insert, pauseLabel, liveLabel, isLine ? guidesLabel : "", penLabel];
+    more.append(make("div", {}, ...rows.filter(Boolean)));
+    return more;
+  }
+
+  /** Follow the size of the cell, the sharpness of the screen and the theme of the page. */
+  watch() {
+    const resize = new ResizeObserver(() => this.resize());
+    resize.observe(this.paper);
+    const theme = new MutationObserver(() => this.follow());
+    const attributes = ["class", "style", "data-theme", "theme", "data-jp-theme-light"];
+    for (const element of [document.documentElement, document.body]) {
+      theme.observe(element, { attributes: true, attributeFilter: attributes });
+    }
+    const media = matchMedia("(prefers-color-scheme: dark)");
+    const onMedia = () => this.follow();
+    media.addEventListener("change", onMedia);
+    this.cleanups.push(
+      () => resize.disconnect(),
+      () => theme.disconnect(),
+      () => media.removeEventListener("change", onMedia),
+    );
+  }
+
+  follow() {
+    // The page's own background decides: each notebook names its themes differently.
+    let element = this.root;
+    let colour = null;
+    for (; element; element = element.parentElement) {
+      const parts = getComputedStyle(element).backgroundColor.match(/[\d.]+/g)?.map(Number);
+      if (parts && (parts.length < 4 || parts[3] > 0.5) && element !== this.root) {
+        colour = parts;
+        break;
+      }
+    }
+    const dark = colour
+      ? 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] < 128
+      : matchMedia("(prefers-color-scheme: dark)").matches;
+    const theme = dark ? "dark" : "light";
+    if (this.root.dataset.theme === theme) return false;
+    this.root.dataset.theme = theme;
+    this.redraw();
+    return true;
+  }
+
+  resize() {
+    const scale = window.devicePixelRatio || 1;
+    const { clientWidth, clientHeight } = this.paper;
+    const [width, height] = [Math.round(clientWidth * scale), Math.round(clientHeight * scale)];
+    if (!width || !height) return;
+    const same = this.ink.width === width && this.ink.height === height;
+    if (!same) Object.assign(this.ink, { width, height });
+    if (!this.follow() && !same) this.redraw();
+  }
+
+  // Ink.
+
+  redraw() {
+    const { width, height } = this.ink;
+    this.context.setTransform(1, 0, 0, 1, 0, 0);
+    this.context.clearRect(0, 0, width, height);
+    this.drawn = [];
+    this.showInk();
+    if (this.active) this.trace(this.active.points, 0);
+  }
+
+  showInk() {
+    const strokes = this.model.get("strokes");
+    if (strokes.length < this.drawn.length || this.drawn.some((s, i) => s !== strokes[i])) {
+      this.redraw();
+      return;
+    }
+    for (const stroke of strokes.slice(this.drawn.length)) {
+      const { points } = decode(stroke);
+      this.trace(points, 0);
+      this.trace(points, points.length);
+    }
+    this.drawn = strokes;
+    const count = strokes.length === 1 ? "1 stroke" : `${strokes.length} strokes`;
+    this.ink.setAttribute("aria-label", `Drawing area, ${count}`);
+    this.root.dataset.strokes = strokes.length;
+    this.root.classList.toggle("hw-empty", strokes.length === 0 && !this.active);
+  }
+
+  /** Draw a stroke from its point number `from`: a curve through the middles between points.
+   * From its last point on, what is left is the end: from the last middle to the last point. */
+  trace(points, from) {
+    const c = this.context;
+    const scale = this.ink.width / this.width;
+    c.setTransform(scale, 0, 0, scale, 0, 0);
+    c.strokeStyle = c.fillStyle = getComputedStyle(this.root).getPropertyValue("--hw-ink");
+    c.lineCap = c.lineJoin = "round";
+    const middle = (i) => [0, 1].map((axis) => (points[i - 1][axis] + points[i][axis]) / 2);
+    const width = (i) => PEN * (0.55 + 0.9 * points[i][3]);
+    if (points.length === 1) {
+      c.beginPath();
+      c.arc(points[0][0], points[0][1], width(0) / 2, 0, 2 * Math.PI);
+      c.fill();
+      return;
+    }
+    for (let i = Math.max(1, from); i < points.length; i += 1) {
+      c.lineWidth = width(i);
+      c.beginPath();
+      if (i === 1) c.moveTo(points[0][0], points[0][1]);
+      else c.moveTo(...middle(i - 1));
+      c.quadraticCurveTo(points[i - 1][0], points[i - 1][1], ...middle(i));
+      c.stroke();
+    }
+    if (from >= points.length) {
+      c.lineWidth = width(points.length - 1);
+      c.beginPath();
+      c.moveTo(...middle(points.length - 1));
+      c.lineTo(...points[points.length - 1].slice(0, 2));
+      c.stroke();
+    }
+  }
+
+  // The pen.
+
+  down(event) {
+    if (event.pointerType === "mouse" && event.button !== 0) return;
+    event.preventDefault();
+    if (event.pointerType === "pen" && !this.penOnly) this.setPenOnly(true);
+    if (this.penOnly && event.pointerType === "touch") return; // a palm
+    if (this.active) {
+      // A pen takes over from a palm that was there first; any other second pointer is ignored.
+      if (event.pointerType !== "pen" || this.active.pointer === "pen") return;
+      this.drop();
+    }
+    clearTimeout(this.timer);
+    this.root.classList.remove("hw-waiting", "hw-empty");
+    try {
+      this.ink.setPointerCapture(event.pointerId);
+    } catch {
+      // the pointer is gone already
+    }
+    this.ink.focus({ preventScroll: true });
+    this.active = {
+      id: event.pointerId,
+      pointer: POINTERS[event.pointerType[0]] ?? "mouse",
+      points: [],
+      start: event.timeStamp,
+      box: this.ink.getBoundingClientRect(),
+    };
+    this.liveUntil = 0;
+    this.add([event], 1);
+  }
+
+  move(event) {
+    if (event.pointerId !== this.active?.id) return;
+    const samples = event.getCoalescedEvents?.() ?? [];
+    this.add(samples.length ? samples : [event], FOLLOW);
+    this.readLive();
+  }
+
+  up(event) {
+    if (event.pointerId !== this.active?.id) return;
+    if (event.type === "pointerup") this.add([event], 1);
+    const { pointer, points } = this.active;
+    if (points.length > 1) this.trace(points, points.length);
+    this.active = null;
+    const stroke = encode(pointer, points);
+    const strokes = [...this.model.get("strokes"), stroke];
+    const cleared = this.model.get("_cleared");
+    const limit = this.model.get("_most_ink");
+    if (length(strokes) > limit) {
+      this.say("The canvas is full: clear it first.");
+      this.redraw();
+      return;
+    }
+    this.drawn = strokes; // this view has it on its canvas already
+    const changes = { strokes, _undone: [] };
+    if (length(strokes) + length(cleared.strokes ?? []) > limit) changes._cleared = {};
+    this.edit(changes);
+    this.showInk();
+  }
+
+  cancel(event) {
+    if (event.pointerId === this.active?.id) this.drop();
+  }
+
+  drop() {
+    this.active = null;
+    this.redraw();
+  }
+
+  add(samples, follow) {
+    const { points, pointer, start, box } = this.active;
+    const from = points.length;
+    for (const sample of samples) {
+      const inside = (value, most) => Math.min(Math.max(value, 0), most);
+      let x = inside(((sample.clientX - box.left) / box.width) * this.width, this.width);
+      let y = inside(((sample.clientY - box.top) / box.height) * HEIGHT, HEIGHT);
+      const last = points[points.length - 1];
+      if (last) {
+        x = last[0] + (x - last[0]) * follow;
+        y = last[1] + (y - last[1]) * follow;
+        if (Math.hypot(x - last[0], y - last[1]) < SPACING) continue;
+      }
+      const pressure = pointer === "pen" ? sample.pressure : 0.5;
+      points.push([x, y, Math.max(0, sample.timeStamp - start), pressure]);
+    }
+    if (points.length > from) this.trace(points, from);
+  }
+
+  setPenOnly(on) {
+    this.penOnly = on;
+    this.leave.hidden = !on;
+    this.pen.checked = on;
+    if (on && this.active?.pointer === "touch") this.drop();
+  }
+
+  // To Python.
+
+  set(name, value) {
+    this.model.set(name, value);
+    this.model.save_changes();
+  }
+
+  /** Change the ink: one message, with a new number for the new strokes. */
+  edit(changes) {
+    for (const [name, value] of Object.entries(changes)) this.model.set(name, value);
+    this.set("number", this.model.get("number") + 1);
+  }
+
+  send(what, content = {}) {
+    this.model.send({ do: what, number: this.model.get("number"), ...content });
+  }
+
+  undo() {
+    const strokes = this.model.get("strokes");
+    const cleared = this.model.get("_cleared");
+    if (strokes.length) {
+      const undone = [...this.model.get("_undone"), strokes[strokes.length - 1]];
+      this.edit({ strokes: strokes.slice(0, -1), _undone: undone });
+    } else if (cleared.strokes) {
+      this.edit({ strokes: cleared.strokes, text: cleared.text, _cleared: {}, _undone: [] });
+    }
+  }
+
+  redo() {
+    const undone = this.model.get("_undone");
+    if (!undone.length) return;
+    const strokes = [...this.model.get("strokes"), undone[undone.length - 1]];
+    this.edit({ strokes, _undone: undone.slice(0, -1) });
+  }
+
+  clear() {
+    const strokes = this.model.get("strokes");
+    if (!strokes.length) return;
+    this.edit({ strokes: [], _undone: [], _cleared: { strokes, text: this.model.get("text") } });
+  }
+
+  commit(label) {
+    if (this.model.get("strokes").length) this.send("commit", label ? { label } : {});
+  }
+
+  readLive() {
+    const now = performance.now();
+    const { pointer, points } = this.active;
+    // One question at a time, so that nothing queues up while Python is busy.
+    if (!this.model.get("live") || points.length < 3 || now < this.liveUntil) return;
+    this.liveUntil = now + 2000;
+    this.liveSince = now;
+    this.send("live", { stroke: encode(pointer, points) });
+  }
+
+  key(event) {
+    event.stopPropagation();
+    const command = event.ctrlKey || event.metaKey;
+    const key = event.key.toLowerCase();
+    const typing = event.target.tagName === "INPUT" && event.target.type === "text";
+    const act = (action) => {
+      event.preventDefault();
+      action();
+    };
+    if (typing) return;
+    if (command && key === "z") act(() => (event.shiftKey ? this.redo() : this.undo()));
+    else if (command && key === "y") act(() => this.redo());
+    else if (event.target !== this.ink) return;
+    else if (key === "enter") act(() => this.commit());
+    else if (key === "delete") act(() => this.clear());
+    else if (key === "backspace") act(() => this.undo());
+    else if (key === "escape" && this.active) act(() => this.drop());
+  }
+
+  // From Python.
+
+  showTools() {
+    const none = !this.model.get("strokes").length;
+    this.undoButton.disabled = none && !this.model.get("_cleared").strokes;
+    this.redoButton.disabled = !this.model.get("_undone").length;
+    this.clearButton.disabled = this.nextButton.disabled = none;
+  }
+
+  showText() {
+    const [text, ask] = [this.model.get("text"), this.model.get("ask")];
+    this.text.replaceChildren();
+    if (text) this.text.append(make("span", { class: "hw-label" }, "Text"), text);
+    this.prompt.replaceChildren();
+    if (!ask) return;
+    const kind = /\d/.test(ask[0]) ? "digit" : ask[0] === ask[0].toLowerCase() ? "small" : "capital";
+    const left = ask.length === 1 ? "the last one" : `${ask.length - 1} more after it`;
+    this.prompt.append(
+      make("span", {}, "Write "),
+      make("strong", {}, ask[0]),
+      make("span", { class: "hw-label" }, `${kind}, ${left}`),
+    );
+  }
+
+  showModels() {
+    const [names, chosen] = [this.model.get("models"), this.model.get("model")];
+    const option = (name) => make("option", { value: name, selected: name === chosen }, name);
+    this.models.replaceChildren(...names.map(option));
+    this.models.value = chosen;
+    this.modelRow.hidden = names.length < 2;
+  }
+
+  showOptions() {
+    this.live.checked = this.model.get("live");
+    this.guides.checked = this.model.get("guides");
+    const show = this.mode === "line" && this.model.get("guides");
+    this.paper.classList.toggle("hw-guided", show);
+    const pause = this.model.get("pause");
+    const pauses = [...new Set([0, 0.7, 1, 1.5, 2, 3, pause])].sort((a, b) => a - b);
+    const label = (seconds) => (seconds ? `after ${seconds} s` : "by the button");
+    this.pause.replaceChildren(...pauses.map((s) => make("option", { value: s }, label(s))));
+    this.pause.value = pause;
+  }
+
+  showPending() {
+    clearTimeout(this.timer);
+    this.root.classList.remove("hw-waiting");
+    const pending = this.model.get("result").number !== this.model.get("number");
+    this.root.classList.toggle("hw-pending", pending);
+  }
+
+  showResult() {
+    const result = this.model.get("result");
+    if (result.number !== this.model.get("number")) return; // of strokes that are no more
+    this.showPending();
+    this.show(result);
+    this.root.dataset.number = result.number;
+    const pause = this.model.get("pause");
+    if (result.text) this.announce(result);
+    if (result.text && pause > 0 && !this.active) {
+      this.root.style.setProperty("--hw-pause", `${pause}s`);
+      this.root.classList.add("hw-waiting");
+      this.timer = setTimeout(() => this.commit(), 1000 * pause);
+    }
+  }
+
+  showLive(result) {
+    if (!this.active || result.number !== this.model.get("number")) return;
+    this.liveUntil = this.liveSince + LIVE_EVERY;
+    this.show(result);
+  }
+
+  show(result) {
+    this.root.classList.toggle("hw-failed", "error" in result);
+    if ("error" in result) {
+      this.reading.replaceChildren(make("p", { class: "hw-error" }, result.error));
+      this.spoken.textContent = result.error;
+    } else if (this.mode === "line") {
+      this.showLine(result);
+    } else {
+      this.showCharacter(result);
+    }
+  }
+
+  announce(result) {
+    const sure = result.answers ? `, ${percent(result.answers[0][1])}` : "";
+    this.spoken.textContent = `Read as ${result.text}${sure}`;
+  }
+
+  say(message) {
+    this.status.textContent = this.spoken.textContent = message;
+  }
+
+  showCharacter(result) {
+    const answers = result.answers ?? [];
+    if (!this.bars) this.buildBars();
+    const rows = [...this.bars.children];
+    rows.forEach((row, i) => {
+      const [character, probability] = answers[i] ?? ["", 0];
+      const button = row.firstChild;
+      const [name, track, share] = button.children;
+      button.disabled = !character;
+      button.dataset.character = name.textContent = character;
+      track.firstChild.style.width = `${100 * probability}%`;
+      share.textContent = character ? percent(probability) : "";
+      const label = `${character}, ${percent(probability)}. Save the drawing as ${character}`;
+      button.setAttribute("aria-label", character ? label : "no answer");
+      button.title = character ? `Save the drawing as ${character}` : "";
+    });
+    for (const [image, name] of [[this.seen, "seen"], [this.nearest, "nearest"]]) {
+      image.parentElement.classList.toggle("hw-none", !result[name]);
+      if (result[name]) image.src = result[name];
+      image.alt = name === "seen" ? "28 by 28 pixels" : `images of ${result.text}`;
+      if (name === "nearest") image.nextSibling.textContent = `The nearest images of ${result.text}`;
+    }
+    if (this.bars.parentElement !== this.reading) {
+      this.reading.replaceChildren(this.bars, this.other, this.pictures);
+    }
+  }
+
+  buildBars() {
+    this.bars = make("ol", { class: "hw-bars" });
+    for (let i = 0; i < 5; i += 1) {
+      const bar = make(
+        "button",
+        { type: "button", onclick: () => this.commit(bar.dataset.character) },
+        make("span", { class: "hw-character" }),
+        make("span", { class: "hw-track" }, make("span", { class: "hw-share" })),
+        make("span", { class: "hw-percent" }),
+      );
+      this.bars.append(make("li", {}, bar));
+    }
+    const label = make("input", { type: "text", maxlength: 1, size: 2, autocomplete: "off" });
+    this.other = make("form", { class: "hw-other" });
+    const wording = make("label", {}, "Tap the right one to keep it, or type it: ", label);
+    this.other.append(wording, make("button", { type: "submit" }, "Save"));
+    this.other.addEventListener("submit", (e) => {
+      e.preventDefault();
+      this.commit(label.value);
+      label.value = "";
+    });
+    this.seen = make("img", { class: "hw-pixels" });
+    this.nearest = make("img", { class: "hw-pixels" });
+    this.pictures = make(
+      "div",
+      { class: "hw-pictures" },
+      make("figure", {}, this.seen, make("figcaption", {}, "What it sees")),
+      make("figure", {}, this.nearest, make("figcaption")),
+    );
+  }
+
+  showLine(result) {
+    const { text = "", confidences = [], alternatives = [] } = result;
+    const had = this.root.contains(document.activeElement) && document.activeElement.dataset.index;
+    const characters = [...text].map((character, i) => {
+      const unsure = confidences[i] < UNSURE;
+      const label = `${character === " " ? "space" : character}, ${percent(confidences[i])}`;
+      const place = make(
+        "button",
+        {
+          type: "button",
+          class: unsure ? "hw-letter hw-unsure" : "hw-letter",
+          tabindex: i === 0 ? "0" : "-1",
+          "data-index": i,
+          "aria-label": unsure ? `${label}, unsure` : label,
+          "aria-haspopup": "listbox",
+          "aria-expanded": "false",
+          onclick: () => this.showAlternatives(place, alternatives[i]),
+          onkeydown: (e) => this.walk(e, place),
+        },
+        character === " " ? "\u00a0" : character,
+      );
+      return place;
+    });
+    const row = make("div", { class: "hw-letters", role: "group", "aria-label": "What was read" });
+    row.append(...characters);
+    this.reading.replaceChildren(row);
+    if (had) row.children[had]?.focus();
+  }
+
+  /** Go through the characters of a line by arrow keys; Enter or down opens the alternatives. */
+  walk(event, place) {
+    const goal = { ArrowLeft: place.previousSibling, ArrowRight: place.nextSibling }[event.key];
+    if (goal?.dataset?.index) {
+      place.tabIndex = -1;
+      goal.tabIndex = 0;
+      goal.focus();
+    } else if (event.key === "ArrowDown") {
+      place.click();
+    } else {
+      return;
+    }
+    event.preventDefault();
+  }
+
+  showAlternatives(place, alternatives) {
+    const wasOpen = place.getAttribute("aria-expanded") === "true";
+    this.closeAlternatives();
+    if (wasOpen) return;
+    const index = Number(place.dataset.index);
+    const entries = alternatives.map(([character, probability]) =>
+      make(
+        "button",
+        {
+          type: "button",
+          role: "option",
+          "aria-selected": String(character === place.textContent),
+          "data-character": character,
+          onclick: () => {
+            this.send("choose", { index, character });
+            this.closeAlternatives(place);
+          },
+        },
+        make("span", { class: "hw-character" }, character === " " ? "space" : character),
+        make("span", { class: "hw-percent" }, percent(probability)),
+      ),
+    );
+    const list = make(
+      "div",
+      {
+        class: "hw-alternatives",
+        role: "listbox",
+        "aria-label": `Alternatives for ${place.textContent}`,
+        onkeydown: (e) => {
+          const step = { ArrowRight: "nextSibling", ArrowLeft: "previousSibling" }[e.key];
+          if (step) document.activeElement[step]?.focus();
+          else if (["Escape", "ArrowUp"].includes(e.key)) this.closeAlternatives(place);
+          else return;
+          e.preventDefault();
+        },
+      },
+      ...entries,
+    );
+    place.setAttribute("aria-expanded", "true");
+    this.reading.append(list);
+    entries[0]?.focus();
+  }
+
+  closeAlternatives(place) {
+    this.reading.querySelector(".hw-alternatives")?.remove();
+    for (const open of this.reading.querySelectorAll("[aria-expanded=true]")) {
+      open.setAttribute("aria-expanded", "false");
+    }
+    place?.focus();
+  }
+}
+
+export default {
+  render({ model, el }) {
+    const view = new View(model, el);
+    return () => view.destroy();
+  },
+};

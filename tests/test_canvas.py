@@ -1,0 +1,496 @@
+"""The canvas without a browser: its messages, what it reads and keeps, and what goes wrong."""
+
+import base64
+import io
+import json
+
+import h5py
+import pytest
+import torch
+from PIL import Image
+
+from lab_utils import (
+    CNN,
+    EMNISTLines,
+    HandwritingCanvas,
+    LineCNN,
+    LineRecognizer,
+    MyHandwriting,
+    Recognizer,
+    prepare,
+    sample_strokes,
+)
+from lab_utils.canvas import MOST_INK
+from lab_utils.data import EMNIST, MAPPING
+from lab_utils.settings import LabError, bundled
+from lab_utils.strokes import BASELINE, X_HEIGHT, Stroke, encode
+
+DOT = Stroke([(100, 100)])
+TICK = Stroke([(10, 10), (20, 30, 40)], "pen")
+
+
+class Counting:
+    """A recogniser that answers with how often it was asked."""
+
+    def __init__(self):
+        self.images = []
+
+    def predict(self, image):
+        self.images.append(image)
+        return [(str(len(self.images)), 0.9), ("x", 0.1)]
+
+
+class Lines:
+    def __init__(self):
+        self.asked = []
+
+    def predict_line(self, strokes, guides=None):
+        self.asked.append((strokes, guides))
+        alternatives = [[("l", 0.5), ("1", 0.3)], [("o", 0.9), ("0", 0.1)]]
+        return "lo", [0.5, 0.9], alternatives
+
+
+@pytest.fixture
+def reader():
+    return Counting()
+
+
+@pytest.fixture
+def canvas(reader, tmp_path):
+    return HandwritingCanvas(reader, keep_in=tmp_path / "own.h5")
+
+
+@pytest.fixture
+def line():
+    return HandwritingCanvas(Lines(), mode="line")
+
+
+@pytest.fixture
+def sent(canvas, monkeypatch):
+    """Return the messages to the browser, from now on."""
+    messages = []
+    monkeypatch.setattr(
+        canvas.comm, "send", lambda data=None, **rest: messages.append(json.loads(json.dumps(data)))
+    )
+    return messages
+
+
+def from_browser(canvas, **state):
+    canvas._handle_msg({"content": {"data": {"method": "update", "state": state}}})
+
+
+def ask(canvas, **content):
+    data = {"method": "custom", "content": content}
+    canvas._handle_msg({"content": {"data": data}, "buffers": []})
+
+
+def updates(messages):
+    return [message["state"] for message in messages if message["method"] == "update"]
+
+
+# Reading.
+
+
+def test_what_is_drawn_is_read_at_once():
+    canvas = HandwritingCanvas()
+    canvas.draw(sample_strokes("R"))
+    assert canvas.result["text"] == "R"
+    reader = Recognizer.pretrained(equal_classes=True)
+    answers = reader.predict(canvas.strokes)
+    assert [tuple(answer) for answer in canvas.result["answers"]] == answers
+
+
+def pixels(uri):
+    return Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))))
+
+
+def test_it_shows_what_the_network_sees_and_the_nearest_images_of_the_class():
+    canvas = HandwritingCanvas()
+    canvas.draw(sample_strokes("a"))
+    seen = prepare(sample_strokes("a"))
+    assert list(pixels(canvas.result["seen"]).tobytes()) == seen.flatten().tolist()
+    data = EMNIST(source="sample", balance=False)
+    data.setup()
+    of_class = data.data_test.images[data.data_test.labels == MAPPING.index("a")]
+    distance = (of_class.float() - seen).square().sum((1, 2))
+    nearest = of_class[distance.argsort()[:5]]
+    found = pixels(canvas.result["nearest"])
+    assert found.size == (140, 28)
+    assert found.tobytes() == torch.cat(list(nearest), 1).numpy().tobytes()
+
+
+def test_emnist_that_is_prepared_already_is_what_the_nearest_are_taken_from(data_folder):
+    image = torch.full((28, 28), 200, dtype=torch.uint8)
+    data_folder.mkdir()
+    with h5py.File(data_folder / "emnist.h5", "w") as file:
+        file["x_test"], file["y_test"] = image[None].numpy(), [MAPPING.index("7")]
+    canvas = HandwritingCanvas(lambda image: [("7", 1.0)], strokes=[DOT])
+    assert pixels(canvas.result["nearest"]).tobytes() == image.numpy().tobytes()
+    canvas.recognizer = lambda image: [("8", 1.0)]
+    assert "nearest" not in canvas.result
+
+
+def test_a_preparation_of_one_s_own_is_what_the_network_gets(reader):
+    black = torch.zeros(28, 28, dtype=torch.uint8)
+    canvas = HandwritingCanvas(reader, prepare=lambda strokes: black + len(strokes))
+    canvas.draw([DOT, TICK])
+    assert torch.equal(reader.images[-1], black + 2)
+    assert set(pixels(canvas.result["seen"]).tobytes()) == {2}
+
+
+def test_a_function_and_a_checkpoint_read_too(tmp_path):
+    canvas = HandwritingCanvas(lambda image: [("é", 1)], strokes=[DOT])
+    assert canvas.result["answers"] == [["é", 1.0]]
+    torch.manual_seed(0)
+    settings = {"model_class": "CNN", "model_arguments": {"conv_dim": 2, "fc_dim": 4}}
+    config = EMNIST().config()
+    model = CNN(config, conv_dim=2, fc_dim=4)
+    weights = {f"model.{name}": value for name, value in model.state_dict().items()}
+    path = tmp_path / "best.ckpt"
+    torch.save({"hyper_parameters": settings | config, "state_dict": weights}, path)
+    canvas.recognizer = path
+    expected = Recognizer(model, MAPPING).predict([DOT])
+    assert [tuple(answer) for answer in canvas.result["answers"]] == expected
+
+
+def test_another_model_reads_the_ink_that_is_there():
+    canvas = HandwritingCanvas(
+        {"one": lambda image: [("1", 1.0)], "two": lambda image: [("2", 1.0)]}, strokes=[DOT]
+    )
+    assert (canvas.models, canvas.model, canvas.result["text"]) == (["one", "two"], "one", "1")
+    canvas.model = "two"
+    assert canvas.result == canvas.result | {"text": "2", "number": 1}
+    canvas.recognizer = {"two": lambda image: [("zwei", 1.0)]}
+    assert (canvas.model, canvas.result["text"]) == ("two", "zwei")
+    canvas.recognizer = lambda image: [("3", 1.0)]
+    assert (canvas.models, canvas.result["text"]) == (["model"], "3")
+
+
+def test_a_line_is_read_between_its_guide_lines_or_without(line):
+    line.draw([DOT, TICK])
+    strokes, guides = line.recognizer.asked[-1]
+    assert strokes == [DOT, TICK]
+    assert guides == (X_HEIGHT, BASELINE)
+    assert line.result["text"] == "lo"
+    assert line.result["alternatives"][0] == [["l", 0.5], ["1", 0.3]]
+    line.guides = False
+    assert line.recognizer.asked[-1][1] is None
+    assert (line.width, HandwritingCanvas(Counting()).width) == (880, 220)
+
+
+@pytest.mark.parametrize("guides", [True, False])
+def test_the_line_recogniser_of_the_lab_reads_the_canvas(guides):
+    torch.manual_seed(0)
+    reader = LineRecognizer(LineCNN(EMNISTLines().config()))
+    canvas = HandwritingCanvas(reader, mode="line", guides=guides)
+    canvas.draw(sample_strokes("hi"))
+    expected = reader.predict_line(canvas.strokes, (X_HEIGHT, BASELINE) if guides else None)
+    assert canvas.result["text"] == expected.text
+    assert canvas.result["confidences"] == expected.confidences
+    assert [a[0][0] for a in canvas.result["alternatives"]] == list(expected.text)
+
+
+def test_a_chosen_alternative_stays_while_the_line_grows(line):
+    line.draw([DOT])
+    line.choose(0, "1")
+    assert (line.result["text"], line.result["confidences"]) == ("1o", [1.0, 0.9])
+    line.draw([TICK])
+    assert line.result["text"] == "1o"
+    line.clear()
+    line.draw([TICK])
+    assert line.result["text"] == "lo"
+    for index, character in ((0, "x"), (5, "l"), (-1, "o")):
+        with pytest.raises(LabError, match="There is no alternative"):
+            line.choose(index, character)
+
+
+# What a hand can do, from Python.
+
+
+def test_undo_redo_and_clear(canvas):
+    canvas.draw([DOT, TICK])
+    canvas.undo()
+    assert canvas.strokes == [DOT]
+    canvas.redo()
+    assert canvas.strokes == [DOT, TICK]
+    canvas.undo()
+    canvas.draw([DOT])
+    canvas.redo()  # what was undone is gone once something else is drawn
+    assert canvas.strokes == [DOT, DOT]
+    canvas.clear()
+    assert (canvas.strokes, canvas.result) == ([], {"number": canvas.number})
+    canvas.undo()
+    assert canvas.strokes == [DOT, DOT]
+
+
+@pytest.mark.parametrize("act", ["undo", "redo", "clear"])
+def test_with_nothing_to_do_nothing_happens(canvas, reader, act):
+    getattr(canvas, act)()
+    assert (canvas.strokes, canvas.number, reader.images) == ([], 0, [])
+
+
+def test_commit_takes_the_character_over_and_undo_takes_it_back(canvas):
+    canvas.draw([DOT])
+    canvas.commit()
+    canvas.draw([TICK])
+    canvas.commit()
+    assert (canvas.text, canvas.strokes) == ("12", [])
+    canvas.undo()
+    assert (canvas.text, canvas.strokes) == ("1", [TICK])
+
+
+def test_a_line_that_is_taken_over_ends(line):
+    line.draw([DOT])
+    line.commit()
+    assert line.text == "lo\n"
+
+
+def test_strokes_can_be_set_in_any_form_that_can_be_prepared(canvas):
+    canvas.strokes = [[(1, 2), (3, 4)], torch.tensor([[5.0, 6.0]])]
+    assert canvas.strokes == [((1, 2, 0, 0.5), (3, 4, 0, 0.5)), ((5, 6, 0, 0.5),)]
+    assert canvas.result["text"] == "1"
+
+
+def test_a_drawing_that_is_too_large_is_fitted(canvas):
+    canvas.draw([[(0, 0), (5000, 9000)]])
+    assert all(0 <= value <= 220 for point in canvas.strokes[0] for value in point[:2])
+
+
+# Messages.
+
+
+def test_a_stroke_from_the_browser_is_read_and_answered_in_one_message(canvas, sent):
+    from_browser(canvas, strokes=[encode(TICK)], number=1)
+    assert canvas.strokes == [TICK]
+    assert canvas.strokes[0].pointer == "pen"
+    (answer,) = updates(sent)
+    assert (answer["result"]["number"], answer["result"]["text"]) == (1, "1")
+    assert "strokes" not in answer  # the browser has them
+
+
+def test_what_python_draws_reaches_the_browser_in_one_message_with_its_number(canvas, sent):
+    canvas.draw([DOT, TICK])
+    (message,) = updates(sent)
+    assert message["strokes"] == [encode(DOT), encode(TICK)]
+    assert message["number"] == message["result"]["number"] == 1
+    canvas.strokes = [DOT]
+    assert updates(sent)[-1]["number"] == updates(sent)[-1]["result"]["number"] == 2
+
+
+def test_numbers_never_repeat_whoever_changes_the_strokes(canvas):
+    numbers = [canvas.number]
+    canvas.draw([DOT])
+    numbers.append(canvas.number)
+    from_browser(canvas, strokes=[encode(DOT), encode(TICK)], number=canvas.number + 1)
+    numbers.append(canvas.number)
+    for act in (canvas.undo, canvas.redo, canvas.clear, canvas.undo, canvas.commit):
+        act()
+        numbers.append(canvas.number)
+        assert canvas.result["number"] == canvas.number
+    assert numbers == list(range(8))
+
+
+def test_what_the_browser_asks_for_of_older_strokes_is_not_done(canvas, sent):
+    canvas.draw([DOT])
+    canvas.draw([TICK])
+    sent.clear()
+    for content in ({"do": "commit"}, {"do": "live", "stroke": encode(DOT)}):
+        ask(canvas, number=1, **content)
+    assert (canvas.strokes, canvas.text, sent) == ([DOT, TICK], "", [])
+
+
+def test_a_stroke_under_the_pen_is_read_but_not_kept(canvas, sent, reader):
+    canvas.draw([DOT])
+    sent.clear()
+    ask(canvas, do="live", stroke=encode(TICK), number=1)
+    (message,) = sent
+    assert message["content"]["live"] == message["content"]["live"] | {"number": 1, "text": "2"}
+    assert torch.equal(reader.images[-1], prepare([DOT, TICK]))
+    assert (canvas.strokes, canvas.result["text"]) == ([DOT], "1")
+
+
+def test_the_browser_can_take_over_choose_and_insert_samples(line):
+    ask(line, do="sample", text="hi", number=0)
+    assert line.strokes == sample_strokes("hi")
+    ask(line, do="choose", index=1, character="0", number=1)
+    assert line.result["text"] == "l0"
+    ask(line, do="commit", number=1)
+    assert line.text == "l0\n"
+    ask(line, do="sample", text="é", number=line.number)
+    assert "no sample of 'é'" in line.status
+
+
+# Collecting.
+
+
+def test_a_corrected_drawing_is_saved_with_its_label(canvas):
+    canvas.draw(sample_strokes("q"))
+    ask(canvas, do="commit", label="q", number=1)
+    assert canvas.status == "Saved as q (read as 1): 1 in own.h5."
+    assert (canvas.text, canvas.strokes) == ("q", [])
+    canvas.undo()  # it is saved already, and not to be saved twice
+    assert canvas.strokes == []
+    data = MyHandwriting(canvas.keep_in)
+    data.setup()
+    assert data.strokes == [sample_strokes("q")]
+    assert torch.equal(data.images[0], prepare(sample_strokes("q")))
+    assert MAPPING[data.labels[0]] == "q"
+
+
+def test_characters_that_are_asked_for_are_saved_one_after_the_other(canvas):
+    canvas.ask = "a7"
+    for character in "a7R":
+        canvas.draw(sample_strokes(character))
+        canvas.commit()
+    assert canvas.ask == ""
+    data = MyHandwriting(canvas.keep_in)
+    data.setup()
+    assert [MAPPING[label] for label in data.labels] == ["a", "7"]
+    assert canvas.text == "a73"
+
+
+def test_what_cannot_be_saved_stays_on_the_canvas(canvas, line):
+    canvas.draw([DOT])
+    ask(canvas, do="commit", label="é", number=1)
+    assert "'é' is not one of the 62 characters" in canvas.status
+    canvas.keep_in.write_bytes(b"damaged")
+    ask(canvas, do="commit", label="i", number=1)
+    assert "own.h5 is damaged" in canvas.status
+    assert canvas.strokes == [DOT]
+    line.draw([DOT])
+    with pytest.raises(LabError, match="Only single characters"):
+        line.commit("a")
+
+
+def test_nothing_can_be_taken_over_before_it_is_drawn(canvas):
+    with pytest.raises(LabError, match="Nothing is drawn"):
+        canvas.commit("a")
+
+
+# What goes wrong.
+
+
+def test_a_model_that_raises_shows_its_message_and_the_canvas_lives_on(canvas):
+    def broken(image):
+        raise RuntimeError("out of ideas")
+
+    canvas.recognizer = broken
+    canvas.draw([DOT])
+    assert canvas.result == {"number": 1, "error": "RuntimeError: out of ideas"}
+    canvas.recognizer = lambda image: [("i", 1.0)]
+    assert canvas.result["text"] == "i"
+
+
+def test_a_preparation_that_raises_or_leaves_no_ink_shows_its_message():
+    blank = torch.zeros(28, 28, dtype=torch.uint8)
+    canvas = HandwritingCanvas(prepare=lambda strokes: blank, strokes=[DOT])
+    assert "shows no ink" in canvas.result["error"]
+
+
+@pytest.mark.parametrize("answer", [None, "a", [], 3, ["a"], [("a",)], [("a", "b")], {"a": 1}])
+def test_an_answer_of_another_form_is_one_error(answer):
+    canvas = HandwritingCanvas(lambda image: answer, strokes=[DOT])
+    assert "not a list of (character, probability)" in canvas.result["error"]
+
+
+@pytest.mark.parametrize(
+    "answer", [None, "ab", ("ab", [1.0], []), ("a", [1.0], [3]), ("a", ["x"], [[("a", 1.0)]])]
+)
+def test_a_reading_of_another_form_is_one_error(answer):
+    canvas = HandwritingCanvas(lambda strokes, guides: answer, mode="line", strokes=[DOT])
+    assert "not a text with a confidence" in canvas.result["error"]
+
+
+BAD = {
+    "a network": ({"recognizer": torch.nn.Flatten()}, r"^recognizer=Flatten cannot read"),
+    "no reader": ({"recognizer": 3}, r"^recognizer=int cannot read in 'character' mode"),
+    "no line reader": ({"recognizer": Counting(), "mode": "line"}, "a method predict_line"),
+    "no checkpoint": ({"recognizer": "missing.ckpt"}, r"^missing\.ckpt is no checkpoint"),
+    "none of them": ({"recognizer": {}}, "^recognizer is empty"),
+    "mode": ({"mode": "word"}, r"^mode='word' must be one of character, line"),
+    "pause": ({"recognizer": Counting(), "pause": "long"}, "pause"),
+    "negative pause": ({"recognizer": Counting(), "pause": -1.0}, "pause"),
+    "misspelt": ({"recognizer": Counting(), "pauze": 1.0}, r"^pauze is no argument: .* pause"),
+    "strokes": ({"recognizer": Counting(), "strokes": [3]}, "^strokes must be a list of strokes"),
+    "model": ({"recognizer": {"a": Counting()}, "model": "b"}, "^model='b'"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_argument_is_one_error(kind):
+    arguments, message = BAD[kind]
+    with pytest.raises(LabError, match=message):
+        HandwritingCanvas(**arguments)
+
+
+def test_bad_strokes_are_one_error_and_leave_the_ink_alone(canvas):
+    canvas.draw([DOT])
+    for act in (lambda: canvas.draw([3]), lambda: setattr(canvas, "strokes", [3])):
+        with pytest.raises(LabError, match="must be a list of strokes"):
+            act()
+    assert canvas.strokes == [DOT]
+
+
+# State, and where there is no browser.
+
+
+def stored(canvas):
+    return json.dumps(canvas.get_state())
+
+
+def test_stored_state_stays_small_however_much_is_drawn():
+    canvas = HandwritingCanvas()
+    stroke = Stroke([(10 + i % 50 * 4, 10 + i % 37 * 5, 9 * i, i % 10 / 10) for i in range(60)])
+    with pytest.raises(LabError, match="The canvas is full"):
+        for _ in range(2000):
+            canvas.draw([stroke])
+    assert len(stored(canvas)) < 100_000
+    count = len(canvas.strokes)
+    canvas.clear()
+    canvas.draw([stroke] * count)
+    canvas.undo()
+    assert len(stored(canvas)) < 100_000
+    assert MOST_INK / len(encode(stroke)) - count < 1
+
+
+def test_script_and_style_are_small_and_load_nothing():
+    package = bundled("sample_strokes.json").parents[1] / "lab_utils"
+    files = [package / name for name in ("canvas.js", "canvas.css")]
+    assert sum(file.stat().st_size for file in files) <= 40_000
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        assert not any(
+            word in text for word in ("http", "import ", "import(", "url(", "fetch(", "eval(")
+        )
+
+
+def test_where_there_is_no_browser_a_picture_shows_ink_and_result():
+    canvas = HandwritingCanvas()
+    bundle, _ = canvas._repr_mimebundle_()
+    empty = Image.open(io.BytesIO(bundle["image/png"])).convert("L")
+    canvas.draw(sample_strokes("R"))
+    bundle, _ = canvas._repr_mimebundle_()
+    drawn = Image.open(io.BytesIO(bundle["image/png"])).convert("L")
+    left, right = (drawn.crop((x, 0, x + 400, 440)) for x in (20, 470))
+    assert min(left.get_flattened_data()) < 60  # ink
+    assert len(set(right.get_flattened_data())) > 3  # bars and letters
+    assert min(empty.crop((20, 20, 400, 400)).get_flattened_data()) > 250
+    assert bundle["text/plain"] == repr(canvas)
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert len(bundle["image/png"]) < 20_000
+
+
+@pytest.mark.parametrize("drawn", [[], [DOT], [TICK, DOT]])
+@pytest.mark.parametrize("model", [Lines(), lambda strokes, guides: 1 / 0], ids=["line", "broken"])
+def test_a_line_has_its_picture_too(drawn, model):
+    canvas = HandwritingCanvas(model, mode="line", strokes=drawn)
+    data, _ = canvas._repr_mimebundle_()
+    assert Image.open(io.BytesIO(data["image/png"])).width == 1760
+
+
+def test_repr_is_stable(canvas, line):
+    assert repr(canvas) == "HandwritingCanvas('character', 0 strokes, not read)"
+    canvas.draw([DOT])
+    assert repr(canvas) == "HandwritingCanvas('character', 1 stroke, read as '1')"
+    line.draw([DOT, TICK])
+    assert repr(line) == "HandwritingCanvas('line', 2 strokes, read as 'lo')"
