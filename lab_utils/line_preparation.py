@@ -18,7 +18,7 @@ MOST_HEIGHT = 25.0  # rows for all ink
 MARGIN = 4  # columns left and right of the ink
 MOST_COLUMNS = 28 * 120
 LARGEST = 4096  # pixels: the longer side of a picture
-LEAST_POINTS = 1e-6
+LEAST = 1e-6  # of an extent: a single dot has none
 
 
 def prepare_line(image, guides: tuple[float, float] | None = None) -> torch.Tensor:
@@ -60,7 +60,7 @@ def _from_strokes(strokes: list, guides: tuple[float, float] | None) -> torch.Te
         # How much ink there is at each height, by the length of the strokes there.
         steps = [np.linspace(a, b, 20) for curve in curves for a, b in pairwise(curve)]
         heights = np.concatenate([points, *steps])[:, 1]
-        profile = np.histogram(heights, 60, (top, max(bottom, top + LEAST_POINTS)))[0]
+        profile = np.histogram(heights, 60, (top, max(bottom, top + LEAST)))[0]
         guides = _estimated(profile, top, (bottom - top) / 60)
     scale, origin = _placed(guides, top, bottom, right - left)
     curves = [
@@ -114,9 +114,9 @@ def _estimated(profile: np.ndarray, top: float, step: float) -> tuple[float, flo
 def _placed(guides, top: float, bottom: float, width: float) -> tuple[float, float]:
     """Return rows by unit, and the y of the line's first row."""
     x_top, baseline = guides
-    scale = X_HEIGHT / (baseline - x_top)
-    height = max(bottom - top, LEAST_POINTS)
-    scale = min(scale, MOST_HEIGHT / height, MOST_COLUMNS / max(width, LEAST_POINTS))
+    scale = X_HEIGHT / max(baseline - x_top, LEAST)
+    height = max(bottom - top, LEAST)
+    scale = min(scale, MOST_HEIGHT / height, MOST_COLUMNS / max(width, LEAST))
     origin = baseline - BASELINE / scale
     # All ink has its place, if need be off the baseline.
     origin = min(origin, top - 1 / scale)

@@ -229,14 +229,15 @@ def test_the_shipped_network_can_take_all_62_characters_as_equally_frequent():
 
 
 def test_the_shipped_weights_are_small():
-    assert bundled(WEIGHTS).stat().st_size < 3_000_000
+    assert bundled(WEIGHTS["character"]).stat().st_size < 3_000_000
+    assert bundled(WEIGHTS["line"]).stat().st_size < 6_000_000
 
 
 WEIGHT_FILES = {
     "missing": lambda path: None,
     "empty": lambda path: path.touch(),
     "text": lambda path: path.write_text("weights, once"),
-    "truncated": lambda path: path.write_bytes(bundled(WEIGHTS).read_bytes()[:50_000]),
+    "truncated": lambda path: path.write_bytes(bundled(WEIGHTS["character"]).read_bytes()[:50_000]),
     "not described": lambda path: save_file({"weight": torch.ones(1)}, path),
     "of something else": lambda path: save_file(
         {"weight": torch.ones(1)}, path, {"model_class": '"CNN"'}
