@@ -272,7 +272,7 @@ def _explained(problem: str, names: list[str]) -> str:
             for cls in (*NETWORKS.values(), *DATA_MODULES.values())
             if wrong[2:] in inspect.signature(cls).parameters
         ]
-        hint = f"{' and '.join(owners)} has it." if owners else nearest(wrong[2:], names)
+        hint = f"it belongs to {' and '.join(owners)}." if owners else nearest(wrong[2:], names)
         return f"{wrong}: there is no such argument here; {hint}"
     named = re.match(r'Parser key "(\w+)"', problem)
     value = re.search(r"[Gg](?:ot|iven) value: (.*)", problem)
