@@ -1,5 +1,6 @@
 """Turns a picture or strokes of one handwritten line into an image as lines for training are."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -42,14 +43,24 @@ def prepare_line(image, guides: tuple[float, float] | None = None) -> torch.Tens
     LabError
         If the image cannot be read, there is no ink in it, or the guides are no two heights.
     """
-    if guides is not None and not (len(guides) == 2 and guides[0] < guides[1]):
-        raise LabError(f"guides={guides!r} must be the top of small letters and the baseline.")
+    if guides is not None:
+        guides = _heights(guides)
     if isinstance(image, list | tuple):
         return _from_strokes(image, guides)
     ink, is_prepared = ink_of(image, LARGEST)
     if is_prepared and len(ink) == HEIGHT:
         return torch.from_numpy(ink)
     return _from_picture(ink, guides)
+
+
+def _heights(guides) -> tuple[float, float]:
+    try:
+        x_top, baseline = map(float, guides)
+        if -math.inf < x_top < baseline < math.inf:
+            return x_top, baseline
+    except (TypeError, ValueError):
+        pass
+    raise LabError(f"guides={guides!r} must be the top of small letters and the baseline.")
 
 
 def _from_strokes(strokes: list, guides: tuple[float, float] | None) -> torch.Tensor:
