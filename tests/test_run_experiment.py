@@ -413,7 +413,11 @@ def test_after_ctrl_c_training_goes_on_from_where_it_stopped(monkeypatch, capsys
     monkeypatch.delenv("LAB_FAST")
     short = ["--limit_train_batches=20", "--limit_val_batches=1", "--enable_progress_bar=true"]
     process = subprocess.Popen(
-        terminal(*short, "--max_epochs=1000000"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        terminal(*short, "--max_epochs=1000000"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Where tests run in the background, Ctrl-C is ignored, and so would a child.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     out = b""
     while b"Epoch 2:" not in out:
