@@ -243,8 +243,8 @@ def realistic_lines(
     inked = _paste(boxes, numbers, box.long() - MARGIN, used).float() * ink[:, None, None]
     start = (noise_start[:, None] * (NOISE_COLUMNS - width)).long()
     columns = torch.arange(used)
-    paper = _NOISE[:, start + columns].transpose(0, 1) * (255 * noise[:, None, None])
-    inked += paper * (columns < ends[:, None])[:, None]
+    paper = _NOISE[:, (start + columns) % NOISE_COLUMNS].transpose(0, 1)
+    inked += paper * (255 * noise[:, None, None]) * (columns < ends[:, None])[:, None]
     lines = torch.zeros((len(glyphs), SIZE, width), dtype=torch.uint8)
     lines[:, :, :used] = inked.clamp_(0, 255).to(torch.uint8)
     return lines

@@ -7,6 +7,7 @@ from torch import nn
 from lab_utils.data import SPECIAL_TOKENS
 from lab_utils.decoding import BLANK, greedy, text_of
 from lab_utils.models import CHARACTER_NETWORKS, CNN, ResidualBlock
+from lab_utils.settings import LabError
 
 PADDING = SPECIAL_TOKENS.index("<P>")
 
@@ -41,7 +42,9 @@ class LineCNNSimple(nn.Module):
         fc_dim: int = 128,
     ):
         super().__init__()
-        channels, height, _ = data_config["input_dims"]
+        channels, height, width = data_config["input_dims"]
+        if not 2 <= window_width <= width:
+            raise LabError(f"window_width={window_width!r} must be from 2 to the line's {width}.")
         window = data_config | {"input_dims": (channels, height, window_width)}
         self.window_width, self.window_stride = window_width, window_stride
         self.output_length = data_config["output_dims"][0]

@@ -139,7 +139,8 @@ def _write_part(file: h5py.File, part: Part) -> None:
         for block in part.images:
             if images is None:
                 size = block.shape[1:]
-                layout = {"shape": (count, *size), "chunks": (min(count, CHUNK // size[1]), *size)}
+                together = min(count, max(1, CHUNK // size[1]))
+                layout = {"shape": (count, *size), "chunks": (together, *size)}
                 images = file.create_dataset(
                     f"x_{part.name}", dtype=np.uint8, compression="lzf", **layout
                 )
@@ -164,7 +165,7 @@ def read_images(path: Path, part: str, indices: np.ndarray) -> torch.Tensor:
     def read(file):
         stored = file[f"x_{part}"]
         images = torch.empty((len(indices), *stored.shape[1:]), dtype=torch.uint8)
-        size = BLOCK * 28 // stored.shape[2]
+        size = max(1, BLOCK * 28 // stored.shape[2])
         starts = range(0, len(stored), size)
         for start in tqdm(starts, desc=f"Reading {part}", unit=" blocks", delay=2):
             low, high = np.searchsorted(ascending, [start, start + size])

@@ -15,6 +15,7 @@ from lab_utils.line_models import (
     PADDING,
     used_columns,
 )
+from lab_utils.settings import LabError
 
 LENGTH, WIDTH = 6, 6 * 28
 CONFIG = {"input_dims": (1, 28, WIDTH), "output_dims": (LENGTH, 1), "mapping": MAPPING}
@@ -84,6 +85,12 @@ def test_windows_give_what_a_loop_over_them_gives(window, stride, count):
         start = step * stride
         expected = model.cnn(x[..., start : start + window])
         torch.testing.assert_close(logits[:, :, step], expected)
+
+
+@pytest.mark.parametrize("window", [0, 1, WIDTH + 1])
+def test_a_window_that_does_not_fit_the_line_is_named(window):
+    with pytest.raises(LabError, match=f"^window_width={window} must be from 2 to the line's 168"):
+        network("LineCNNSimple", window_width=window)
 
 
 def test_the_loss_of_windows_is_the_mean_over_the_characters_that_were_written():

@@ -317,3 +317,19 @@ def test_augmented_lines_are_only_shifted():
     (moved, _), plain = data.data_train.__getitems__([0]), data.data_train.images[:1]
     assert (moved * 255).round().sum() <= plain.sum()
     assert not data.data_val.augment
+
+
+@pytest.mark.parametrize("on_the_fly", [False, True])
+def test_a_batch_that_is_not_full_comes_last(on_the_fly):
+    loader = small(num_train=43, on_the_fly=on_the_fly).train_dataloader()
+    for _ in range(3):
+        assert [len(y) for _, y in loader] == [8] * 5 + [3]
+
+
+@pytest.mark.parametrize("style", ["plain", "realistic"])
+def test_lines_may_be_longer_than_any_page_is_wide(style):
+    data = small(max_length=600, style=style, num_train=2, num_val=1, num_test=1)
+    image, labels = data.data_train.images[0], data.data_train.labels[0]
+    assert image.shape == (28, 28 * 600)
+    assert len(characters(labels)) > 0
+    assert image.any()

@@ -432,3 +432,60 @@ def test_the_bundled_sample_has_the_documented_layout():
             assert images[:500].max() == 255
             assert np.median(images[:500]) == 0  # white ink on black
     assert "synthetic" in prepared.read_source(path)
+
+
+# Any file, made once, of images of any width.
+
+
+def lines(count=50, width=84):
+    """Return what `write` takes: one part in two blocks, and its images."""
+    images = np.random.default_rng(4).integers(0, 256, (count, 28, width), np.uint8)
+    blocks = (images[start : start + 30] for start in range(0, count, 30))
+    return [archives.Part("train", np.arange(count, dtype=np.uint8), blocks)], images
+
+
+@pytest.mark.parametrize("block", [1, 50, 8192])
+@pytest.mark.parametrize("width", [28, 84, 28 * 32, 28 * 600])
+def test_images_of_any_width_come_in_the_order_of_their_indices(
+    tmp_path, monkeypatch, width, block
+):
+    parts, images = lines(width=width)
+    prepared.write(tmp_path / "lines.h5", parts, "lines", "")
+    monkeypatch.setattr(prepared, "BLOCK", block)
+    indices = np.random.default_rng(0).integers(0, 50, 70)
+    found = prepared.read_images(tmp_path / "lines.h5", "train", indices)
+    np.testing.assert_array_equal(found, images[indices])
+
+
+def test_a_file_is_prepared_once_and_anew_for_other_settings(tmp_path):
+    target, prepared_from = tmp_path / "lines.h5", []
+
+    def ask(made_from):
+        def prepare():
+            prepared_from.append(made_from)
+            prepared.write(target, lines()[0], "lines", made_from or "anything")
+
+        prepared.once(target, made_from, prepare)
+
+    for made_from in ("a", "a", "b", "b", None, "a"):
+        ask(made_from)
+    assert prepared_from == ["a", "b", "a"]
+
+
+def test_what_fails_in_the_middle_is_not_taken_for_prepared(tmp_path):
+    target = tmp_path / "lines.h5"
+    parts, _ = lines()
+
+    def broken():
+        yield next(parts[0].images)
+        raise LabError("It broke.")
+
+    def prepare():
+        prepared.write(target, [parts[0]._replace(images=broken())], "lines", "a")
+
+    with pytest.raises(LabError, match="It broke"):
+        prepared.once(target, "a", prepare)
+    assert not list(tmp_path.glob("*.h5*partial")) and not target.exists()
+    parts, images = lines()
+    prepared.once(target, "a", lambda: prepared.write(target, parts, "lines", "a"))
+    np.testing.assert_array_equal(prepared.read_images(target, "train", np.arange(50)), images)

@@ -16,7 +16,9 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from lab_utils import run_experiment, training
+from lab_utils import LineRecognizer, run_experiment, sample_strokes, training
+from lab_utils.data import MAPPING
+from lab_utils.line_batches import FreshLines
 from lab_utils.line_models import CHARACTER_NETWORKS, LINE_NETWORKS, NETWORKS
 from lab_utils.run_experiment import DATA_MODULES, TRAINER_ARGUMENTS, main, parse
 from lab_utils.settings import LabError
@@ -202,6 +204,17 @@ def test_without_arguments_it_is_the_first_published_command():
         ("--gpus=1 --devices=1", "--gpus .* not both"),
         ("--accelerator=tpuu --source=sample", "tpuu"),
         ("--overfit_batches=1.5 --source=sample", "1.5 for overfit_batches"),
+        ("--data_class=EMNISTLine", "did you mean EMNISTLines"),
+        ("--data_class=EMNISTLines", "model_class=CNN does not read --data_class=EMNISTLines"),
+        ("--model_class=LineCNN", "model_class=LineCNN does not read --data_class=MNIST"),
+        ("--model_class=LineCNNSimple --data_class=EMNIST", "LineCNN and LineCNNSimple read lines"),
+        ("--model_class=LineCNN --data_class=EMNISTLines --width=0", "--width=0 must be 1 or more"),
+        ("--model_class=LineCNN --data_class=EMNISTLines --max_length=0", "max_length=0 must be"),
+        ("--model_class=LineCNN --data_class=EMNISTLines --style=round", "style='round' must be"),
+        (
+            "--model_class=LineCNNSimple --data_class=EMNISTLines --window_width=1000",
+            "window_width=1000 must be from 2 to the line's 896",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_that_names_what_is_wrong(argv, says):
@@ -432,6 +445,81 @@ def test_after_ctrl_c_training_goes_on_from_where_it_stopped(monkeypatch, capsys
     run(*short, f"--max_epochs={epoch + 2}", f"--load_checkpoint={path}")
     assert "Best checkpoint" in capsys.readouterr().out
     assert checkpoint()["global_step"] == 20 * (epoch + 2)
+
+
+# Lines.
+
+LINES = [
+    *("--data_class=EMNISTLines", "--source=sample", "--text=own", "--max_length=6"),
+    *("--num_train=40", "--num_val=16", "--num_test=16", "--batch_size=8"),
+    "--enable_progress_bar=false",
+]
+SIZES = {
+    "LineCNN": ["--width=4", "--sequence_dim=16"],
+    "LineCNNSimple": ["--conv_dim=4", "--fc_dim=8"],
+}
+
+
+def run_lines(model_class, *argv):
+    main([f"--model_class={model_class}", *SIZES[model_class], *LINES, *argv])
+    return Path(f"logs/{model_class}_EMNISTLines/version_0/checkpoints")
+
+
+@pytest.mark.parametrize("model_class", LINE_NETWORKS)
+def test_a_network_for_lines_is_trained_tested_and_loads_from_its_checkpoint(model_class, capsys):
+    folder = run_lines(model_class, "--max_epochs=1")
+    out = capsys.readouterr().out
+    for name in ("test_cer", "test_cer_caseless", "test_wer", "test_exact", "Best checkpoint"):
+        assert name in out
+    assert "val_cer" in (folder.parent / "metrics.csv").read_text(encoding="utf-8")
+    model, mapping = training.load_network(folder / "best.ckpt")
+    assert type(model) is LINE_NETWORKS[model_class]
+    assert mapping == MAPPING
+    trained = checkpoint("best", folder)["state_dict"]
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, trained[f"model.{name}"])
+
+
+def test_a_checkpoint_of_linecnn_reads_a_line_and_another_network_s_is_refused():
+    reading = LineRecognizer(run_lines("LineCNN", "--max_epochs=1") / "best.ckpt").predict_line(
+        sample_strokes("Hello you")
+    )
+    assert len(reading.text) == len(reading.confidences)
+    folder = run_lines("LineCNNSimple", "--max_epochs=1")
+    with pytest.raises(LabError, match=r"^model=LineCNNSimple must be a LineCNN, or"):
+        LineRecognizer(folder / "best.ckpt")
+
+
+@going_on
+def test_each_epoch_trains_on_fresh_lines_also_when_training_goes_on(monkeypatch):
+    drawn, draw = [], FreshLines._lines
+
+    def recorded(self, chosen):
+        drawn.append(set(chosen.tolist()))
+        return draw(self, chosen)
+
+    monkeypatch.setattr(FreshLines, "_lines", recorded)
+    argv = ["--on_the_fly=true", "--one_cycle_max_lr=null"]  # a schedule would fix the epochs
+    folder = run_lines("LineCNN", *argv, "--max_epochs=2")
+    run_lines("LineCNN", *argv, "--max_epochs=3", f"--load_checkpoint={folder}/last.ckpt")
+    numbers = [number for batch in drawn for number in batch]
+    assert len(numbers) == len(set(numbers))
+    assert {number // 40 for number in numbers} == {0, 1, 2}  # 40 lines an epoch
+
+
+def test_overfitting_on_lines_repeats_the_same_whole_batches(monkeypatch):
+    batches, step = [], LineLitModel.training_step
+
+    def recorded(self, batch, batch_idx):
+        batches.append(batch[0])
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(LineLitModel, "training_step", recorded)
+    run_lines("LineCNN", "--overfit_batches=2", "--max_epochs=3")
+    assert len(batches) == 3 * 2
+    for i, x in enumerate(batches):
+        assert torch.equal(x, batches[i % 2])
+    assert not torch.equal(batches[0], batches[1])
 
 
 # Several processes.

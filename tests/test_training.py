@@ -5,8 +5,20 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import DataLoader
 
-from lab_utils import CNN, MLP, MNIST, SEED, BaseLitModel, LabError
+from lab_utils import (
+    CNN,
+    MLP,
+    MNIST,
+    SEED,
+    BaseLitModel,
+    EMNISTLines,
+    LabError,
+    LineCNN,
+    LineLitModel,
+)
+from lab_utils.data import MAPPING
 from lab_utils.training import OPTIMIZERS
 
 
@@ -146,3 +158,97 @@ def test_label_smoothing_is_for_training_only(digits):
 def test_a_bad_argument_is_named(arguments, says):
     with pytest.raises(LabError, match=says):
         BaseLitModel(nn.Linear(2, 2), **arguments)
+
+
+# Lines.
+
+
+class Clerk(nn.Module):
+    """Reads lines from a list: the number of each line is its first pixel."""
+
+    def __init__(self, answers):
+        super().__init__()
+        self.answers = answers
+
+    def forward(self, x):
+        return x
+
+    def loss(self, logits, labels):
+        return logits.sum() * 0
+
+    def read(self, logits, x):
+        return [self.answers[int(line[0, 0, 0])] for line in x]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4])
+@pytest.mark.parametrize("framed", [False, True], ids=["plain", "start and end tokens"])
+def test_error_rates_are_those_of_all_lines_together(batch_size, framed):
+    pairs = [("The cat", "the cat"), ("sat", "sat"), ("on it", "o it"), ("Hello", "Hallo!")]
+    labels = torch.full((4, 12), MAPPING.index("<P>"))
+    for row, (text, _) in zip(labels, pairs, strict=True):
+        tokens = ["<S>", *text, "<E>"] if framed else text
+        row[: len(tokens)] = torch.tensor([MAPPING.index(token) for token in tokens])
+    x = torch.arange(4.0)[:, None, None, None].expand(4, 1, 28, 28)
+    loader = DataLoader(list(zip(x, labels, strict=True)), batch_size)
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    lit_model = LineLitModel(Clerk([read for _, read in pairs]))
+    (metrics,) = trainer.test(lit_model, loader, verbose=False)
+    # 20 characters: T for t, n lost, a for e and ! too many. 6 words, 4 lines.
+    assert metrics["test_cer"] == pytest.approx(4 / 20)
+    assert metrics["test_cer_caseless"] == pytest.approx(3 / 20)
+    assert metrics["test_wer"] == pytest.approx(3 / 6)
+    assert metrics["test_exact"] == pytest.approx(1 / 4)
+    (metrics,) = trainer.validate(lit_model, loader, verbose=False)
+    assert metrics["val_cer"] == pytest.approx(4 / 20)
+
+
+@pytest.fixture
+def lines():
+    sizes = {"num_train": 40, "num_val": 8, "num_test": 8, "batch_size": 8}
+    data = EMNISTLines(max_length=4, source="sample", text="own", **sizes)
+    data.setup()
+    return data
+
+
+def fit_lines(data, max_epochs=2):
+    pl.seed_everything(SEED, verbose=False)
+    lit_model = LineLitModel(LineCNN(data.config(), width=4, sequence_dim=16))
+    trainer = pl.Trainer(
+        max_epochs=max_epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(lit_model, datamodule=data)
+    return lit_model
+
+
+def test_history_of_lines_has_losses_and_the_error_rate(lines):
+    lit_model = fit_lines(lines)
+    names = {"epoch", "train_loss", "val_loss", "val_cer"}
+    assert [set(entry) for entry in lit_model.history] == [names, names]
+
+
+def test_training_on_lines_repeats_bit_for_bit(lines):
+    first, second = (fit_lines(lines, max_epochs=1).state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_gradients_of_lines_are_never_steeper_than_five(lines, monkeypatch):
+    steepness = []
+    step = torch.optim.AdamW.step
+
+    def recorded(self, closure=None):
+        if closure is not None:
+            closure()
+        slopes = [p.grad.norm() for group in self.param_groups for p in group["params"]]
+        steepness.append(torch.stack(slopes).norm().item())
+        return step(self)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", recorded)
+    monkeypatch.setattr(LineCNN, "loss", lambda self, logits, labels: 1e4 * logits.square().mean())
+    fit_lines(lines, max_epochs=1)
+    assert len(steepness) == 5
+    assert steepness == pytest.approx([5.0] * 5, rel=1e-3)
