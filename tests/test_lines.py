@@ -321,9 +321,14 @@ def test_augmented_lines_are_only_shifted():
 
 @pytest.mark.parametrize("on_the_fly", [False, True])
 def test_a_batch_that_is_not_full_comes_last(on_the_fly):
-    loader = small(num_train=43, on_the_fly=on_the_fly).train_dataloader()
+    """Elsewhere it would make every later batch of the loader one half of two others."""
+    data = small(num_train=83, on_the_fly=on_the_fly)
+    sampler = data.train_dataloader().sampler
     for _ in range(3):
-        assert [len(y) for _, y in loader] == [8] * 5 + [3]
+        batches = torch.tensor(list(sampler)).split(8)
+        assert [len(batch) for batch in batches] == [8] * 10 + [3]
+        for batch in batches:  # each was cut out of lines sorted by width
+            assert data.data_train.widths(batch).diff().min() >= 0
 
 
 @pytest.mark.parametrize("style", ["plain", "realistic"])

@@ -8,8 +8,17 @@ import torch
 from safetensors.torch import save_file
 from scipy.interpolate import CubicSpline
 
-from lab_utils import recognizer
+from lab_utils import (
+    EMNISTLines,
+    LineCNN,
+    LineCNNSimple,
+    LineRecognizer,
+    prepare_line,
+    recognizer,
+    sample_strokes,
+)
 from lab_utils.data import EMNIST, MAPPING, SPECIAL_TOKENS
+from lab_utils.decoding import greedy, greedy_path, text_of
 from lab_utils.models import CNN
 from lab_utils.recognizer import WEIGHTS, Recognizer
 from lab_utils.run_experiment import main
@@ -161,6 +170,67 @@ def test_a_missing_or_damaged_checkpoint_is_one_error(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(LabError, match=r"best\.ckpt is no checkpoint of run_experiment"):
         Recognizer(path)
+
+
+# A line.
+
+
+def line_network():
+    torch.manual_seed(0)
+    return LineCNN(EMNISTLines().config(), width=4, sequence_dim=16)
+
+
+WORD = sample_strokes("Hello you")
+
+
+def test_a_line_has_a_confidence_and_five_alternatives_for_each_character():
+    reading = LineRecognizer(line_network()).predict_line(WORD)
+    assert len(reading.text) == len(reading.confidences) == len(reading.alternatives) > 0
+    for name, sure, others in zip(*reading, strict=True):
+        names, probabilities = zip(*others, strict=True)
+        assert (names[0], probabilities[0]) == (name, sure)
+        assert len(set(names)) == 5
+        assert not set(names) & set(SPECIAL_TOKENS)
+        assert list(probabilities) == sorted(probabilities, reverse=True)
+        assert all(type(p) is float and 0 < p < 1 for p in probabilities)
+
+
+def test_a_line_reads_as_what_its_network_answers_greedily():
+    model = line_network().eval()
+    with torch.no_grad():
+        logits = model(prepare_line(WORD)[None, None].float() / 255)[0]
+    reading = LineRecognizer(model).predict_line(WORD)
+    labels, steps = greedy_path(logits)
+    assert reading.text == greedy(logits) == text_of(labels)
+    sure = logits[4:, steps].softmax(0).amax(0)
+    assert reading.confidences == pytest.approx(sure.tolist(), abs=1e-6)
+
+
+def test_temperature_changes_how_sure_a_line_is_and_not_its_text():
+    model = line_network()
+    cold, usual, warm = (LineRecognizer(model, t).predict_line(WORD) for t in (0.3, 1, 5))
+    assert cold.text == usual.text == warm.text
+    assert np.mean(cold.confidences) > np.mean(usual.confidences) > np.mean(warm.confidences)
+
+
+def test_a_network_for_lines_that_was_being_trained_answers_the_same_each_time():
+    reader = LineRecognizer(line_network())
+    first = reader.predict_line(WORD)
+    reader.model.train()
+    assert reader.predict_line(WORD) == first
+
+
+def test_a_line_in_which_the_network_sees_nothing_is_an_empty_text():
+    model = line_network()
+    with torch.no_grad():
+        model.fc.bias.view(len(MAPPING), -1)[0] = 1000  # blank
+    assert LineRecognizer(model).predict_line(WORD) == ("", [], [])
+
+
+@pytest.mark.parametrize("model", [None, network(), LineCNNSimple(EMNISTLines().config())])
+def test_only_linecnn_reads_lines(model):
+    with pytest.raises(LabError, match=r"^model=\w+ must be a LineCNN, or its checkpoint"):
+        LineRecognizer(model)
 
 
 # The network that ships.
