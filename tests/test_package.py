@@ -29,7 +29,7 @@ LAYERS = [
     "line_maker line_models",
     "line_batches training",
     "lines",
-    "recognizer run_experiment",
+    "recognizer run_experiment assignment",
     "reading",
     "canvas",
     "__init__",
