@@ -1,6 +1,6 @@
 """An assignment's notebook: its questions, checks and solutions, and the student's version of it.
 
-    lab-release labs/instructor/06_homework_resnet.ipynb -o labs/06_homework_resnet.ipynb
+lab-release labs/instructor/06_homework_resnet.ipynb -o labs/06_homework_resnet.ipynb
 """
 
 import argparse
@@ -99,15 +99,15 @@ class Assignment:
         lines = []
         for cell in self.cells:
             if cell.is_given:
-                for node in ast.parse(_without_magics(cell.source)).body:
+                for node in ast.parse(without_magics(cell.source)).body:
                     if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef):
                         lines.append(ast.unparse(node))
         return "\n".join(lines)
 
-    def unsolved(self, check: Check) -> str:
+    def unsolved(self, check: Check) -> list[str]:
         """Return what the answer cells before a check are in the student's version."""
         before = self.cells[: [cell.check for cell in self.cells].index(check)]
-        return "\n".join(cell.released for cell in before if cell.is_answer)
+        return [cell.released for cell in before if cell.is_answer]
 
     def release(self) -> nbformat.NotebookNode:
         """Return the student's notebook: no solutions, no hidden checks, no outputs."""
@@ -140,8 +140,8 @@ class Assignment:
             check = Check(form[1], bool(form[2]), float(form[3]), source)
             return Cell("code", source, source, check)
         released = _released(source, f"{self.path}, cell {number}")
-        _parse(_without_magics(source), f"{self.path}, cell {number}")
-        _parse(_without_magics(released), f"{self.path}, cell {number}, as released")
+        _parse(without_magics(source), f"{self.path}, cell {number}")
+        _parse(without_magics(released), f"{self.path}, cell {number}, as released")
         return Cell("code", source, released)
 
 
@@ -159,7 +159,8 @@ def _read(path: Path) -> nbformat.NotebookNode:
         raise LabError(f"{path} is no notebook ({str(error).splitlines()[0]}).") from None
 
 
-def _without_magics(source: str) -> str:
+def without_magics(source: str) -> str:
+    """Return IPython's code with its magics and shell commands left out, so that it is Python."""
     return re.sub(r"^(\s*)[%!].*$", r"\1pass", source, flags=re.MULTILINE)
 
 

@@ -1,0 +1,254 @@
+"""Grading a class: every submission in a process of its own, several at once.
+
+lab-grade labs/instructor/06_homework_resnet.ipynb submissions -o grades
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from tqdm import tqdm
+
+from lab_utils.assignment import Assignment, without_magics, write_whole
+from lab_utils.grade_process import Limits, require_sandbox, run_submission
+from lab_utils.grade_reports import write_reports
+from lab_utils.grade_results import flag_copies, judged
+from lab_utils.grade_steps import Step, steps
+from lab_utils.settings import LabError
+from lab_utils.submissions import Submission, find_submissions, read_submission
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def grade(
+    reference: Path,
+    submissions: Path,
+    out: Path,
+    jobs: int = 0,
+    only: str | None = None,
+    allow: tuple[str, ...] = (),
+    limits: Limits = Limits(),  # noqa: B008 - it is frozen
+    sandbox: bool = False,
+) -> dict:
+    """Grade a folder of submissions and write all reports.
+
+    Parameters
+    ----------
+    reference : Path
+        The instructor's notebook: `lab_utils.assignment.Assignment` says what it looks like.
+    submissions : Path
+        A folder of notebooks, or of one folder a student.
+    out : Path
+        Where gradebook and reports go; results found there are kept where nothing has changed.
+    jobs : int
+        Submissions at once; 0 for as many as there are CPU cores.
+    only : str, optional
+        The one student to grade anew.
+    allow : tuple of str
+        Patterns of files that a notebook may read, beside it in the student's folder.
+    limits : Limits
+        For each submission.
+    sandbox : bool
+        Run each in bubblewrap: no network, nothing writable but a folder of its own.
+
+    Returns
+    -------
+    dict
+        What `results.json` holds.
+
+    Raises
+    ------
+    LabError
+        If the reference does not pass its own checks, or there is nothing to grade.
+    """
+    assignment = Assignment(reference)
+    handed_in = [
+        submission
+        for submission in find_submissions(submissions, reference.name)
+        if submission.path is None or submission.path.resolve() != reference.resolve()
+        if (submissions / submission.student).resolve() != out.resolve()
+    ]
+    if only and only not in [submission.student for submission in handed_in]:
+        names = ", ".join(submission.student for submission in handed_in)
+        raise LabError(f"--only {only}: no such student; there are {names}.")
+    try:
+        (out / "results").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabError(f"-o {out} cannot be written ({error.strerror or error}).") from None
+    for submission in handed_in:  # all of them before any code runs that could change others
+        read_submission(submission)
+    grader = Grader(assignment, submissions, out, jobs or os.cpu_count() or 1, limits, sandbox)
+    grader.try_reference()
+    results = grader.run(handed_in, only, allow)
+    flag_copies(results)
+    everything = {
+        "assignment": reference.stem,
+        "max_points": assignment.max_points,
+        "students": results,
+    }
+    write_reports(everything, out)
+    return everything
+
+
+class Grader:
+    """Runs submissions of one assignment, and keeps their results."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        submissions: Path,
+        out: Path,
+        jobs: int,
+        limits: Limits,
+        sandbox: bool,
+    ):
+        self.assignment, self.submissions, self.out = assignment, submissions, out
+        self.jobs, self.limits, self.sandbox = jobs, limits, sandbox
+        self.threads = max(1, (os.cpu_count() or 1) // jobs)
+        modules = sorted(PACKAGE.glob("*.py"))
+        self.version = hashlib.sha256(b"".join(path.read_bytes() for path in modules)).hexdigest()
+
+    def try_reference(self) -> None:
+        """Make sure that the reference gets all points, and what students get none."""
+        code = [cell.source for cell in self.assignment.cells if cell.kind == "code"]
+        submission = Submission("the reference", self.assignment.path, code=code)
+        print(f"trying {self.assignment.path.name} itself")
+        result = self.result(submission, [], self.out / "results" / ".reference.json")
+        for check in result["checks"]:
+            if check["outcome"] == "forged":
+                why = "passes on the released notebook, before anybody has solved anything"
+            elif check["outcome"] != "passed":
+                why = f"does not pass on the reference itself ({check['message']})"
+            else:
+                continue
+            raise LabError(f"{self.assignment.path}: {check['title']!r} {why}.")
+
+    def run(self, handed_in: list[Submission], only: str | None, allow: tuple) -> list[dict]:
+        """Return the results of all submissions, in the order of their names."""
+        results = {}
+        with ThreadPoolExecutor(self.jobs) as pool:
+            futures = {}
+            for submission in handed_in:
+                kept = self.out / "results" / f"{submission.student}.json"
+                if only == submission.student:
+                    kept.unlink(missing_ok=True)
+                files = self.allowed_files(submission, allow)
+                futures[pool.submit(self.result, submission, files, kept)] = submission.student
+            bar = tqdm(as_completed(futures), total=len(futures), unit="submission")
+            for future in bar:
+                results[futures[future]] = future.result()
+        return [results[submission.student] for submission in handed_in]
+
+    def allowed_files(self, submission: Submission, allow: tuple[str, ...]) -> list[Path]:
+        """Return the files beside a notebook that it may read."""
+        if (
+            submission.path is None
+            or submission.path.parent.resolve() == self.submissions.resolve()
+        ):
+            return []
+        folder = submission.path.parent
+        found = {path for pattern in allow for path in folder.glob(pattern)}
+        return sorted(path for path in found if path.is_file() and not path.is_symlink())
+
+    def result(self, submission: Submission, files: list[Path], kept: Path) -> dict:
+        """Return one submission's result: the kept one, where nothing has changed since."""
+        to_run = [] if submission.problem else steps(self.assignment, submission)
+        content = [self.version, str(self.limits), self.sandbox, submission.problem]
+        content += [[step.number, step.source, bool(step.check)] for step in to_run]
+        content += [[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in files]
+        content += [[check.title, check.source] for check in self.assignment.checks]
+        content += [[cell.source, cell.released] for cell in self.assignment.cells]
+        fingerprint = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        try:
+            found = json.loads(kept.read_text(encoding="utf-8"))
+            if found["fingerprint"] == fingerprint:
+                return found
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        outcomes = self.outcomes(to_run, files) if to_run else []
+        result = judged(self.assignment, self.submissions, submission, to_run, outcomes)
+        result["fingerprint"] = fingerprint
+        write_whole(kept, json.dumps(result, indent=1, ensure_ascii=False))
+        return result
+
+    def outcomes(self, to_run: list[Step], files: list[Path]) -> list[dict]:
+        """Return what became of each step, as far as the submission got."""
+        job = {
+            "prelude": self.assignment.prelude(),
+            "steps": [self.described(step) for step in to_run],
+        }
+        hidden = [self.submissions, self.out, self.assignment.path.parent] if self.sandbox else None
+        return run_submission(job, files, self.limits, self.threads, hidden)
+
+    def described(self, step: Step) -> dict:
+        """Return a step as `grade_plugin` takes it."""
+        unsolved = self.assignment.unsolved(step.check) if step.check else []
+        return {
+            "source": step.source,
+            "is_check": step.check is not None,
+            "unsolved": [without_magics(source) for source in unsolved],
+        }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run `lab-grade`."""
+    parser = argparse.ArgumentParser(
+        "lab-grade",
+        description="Grade a folder of notebooks by the checks of a reference.",
+        epilog="Checks share the kernel with the student's code: forging is made hard and is "
+        "flagged, but this is no sandbox. For one, use --sandbox.",
+    )
+    parser.add_argument("reference", type=Path, help="the instructor's notebook")
+    parser.add_argument("submissions", type=Path, help="a folder of notebooks or of students")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder of all reports")
+    parser.add_argument("--jobs", type=int, default=0, help="submissions at once (all cores)")
+    parser.add_argument("--only", metavar="NAME", help="grade this student anew")
+    parser.add_argument(
+        "--allow",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="files beside a notebook that it may read, such as '*.png'",
+    )
+    parser.add_argument("--cell-timeout", type=float, default=120, metavar="SECONDS")
+    parser.add_argument("--notebook-timeout", type=float, default=900, metavar="SECONDS")
+    parser.add_argument("--memory", type=int, default=4096, metavar="MiB", help="a submission")
+    parser.add_argument("--output", type=int, default=1024, metavar="KiB", help="a cell")
+    parser.add_argument("--sandbox", action="store_true", help="in bubblewrap (Linux): no network")
+    options = parser.parse_args(arguments)
+    limits = Limits(
+        options.cell_timeout,
+        options.notebook_timeout,
+        options.memory * 2**20,
+        options.output * 2**10,
+    )
+    try:
+        if min(vars(limits).values()) <= 0 or options.jobs < 0:
+            raise LabError("limits must be above 0, and --jobs 0 or more.")
+        if options.sandbox:
+            require_sandbox()
+        everything = grade(
+            options.reference,
+            options.submissions,
+            options.out,
+            options.jobs,
+            options.only,
+            tuple(options.allow),
+            limits,
+            options.sandbox,
+        )
+    except LabError as error:
+        print(f"lab-grade: {error}", file=sys.stderr)
+        return 2
+    flagged = sum(bool(result["flags"]) for result in everything["students"])
+    print(f"{len(everything['students'])} submissions, {flagged} to look at")
+    print(f"{options.out / 'gradebook.csv'}\n{options.out / 'report.html'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

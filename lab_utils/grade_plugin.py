@@ -1,0 +1,289 @@
+"""Runs one submission with nbval, mended: a process of its own, job in on stdin, result on stdout.
+
+nbval 0.11 waits out the timeout when a kernel dies and expects all later cells to fail, reads
+output only after the cell, and obeys the student's tags. Here each cell has limits for its time,
+memory and output while it runs; after a loop or a death the kernel is restarted without the cell
+that caused it; and a check counts only with a signed answer of `grade_kernel`.
+
+A script that imports nothing of the package: thirty of them start, and none needs PyTorch.
+"""
+
+import ast
+import hashlib
+import json
+import marshal
+import os
+import re
+import secrets
+import sys
+import time
+from base64 import b64decode, b64encode
+from pathlib import Path
+
+import psutil
+import pytest
+import zmq
+from nbval.kernel import RunningKernel
+from nbval.plugin import IPyNbCell, IPyNbFile
+
+PREFIX = "#lab-grade "
+GRACE = 5  # seconds for a cell to end after it was interrupted
+RESTARTS = 5
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class Instrument(ast.NodeTransformer):
+    """Comparisons through the kernel's guarded one, and a mark after each statement."""
+
+    def __init__(self, compare: str, step: str):
+        self.compare, self.step = compare, step
+
+    def visit_Compare(self, node):
+        self.generic_visit(node)
+        names = ast.Constant(tuple(type(op).__name__ for op in node.ops))
+        values = [node.left, *node.comparators]
+        return ast.copy_location(
+            ast.Call(ast.Name(self.compare, ast.Load()), [names, *values], []), node
+        )
+
+    def mark(self, tree: ast.Module) -> int:
+        marked = []
+        for i, statement in enumerate(tree.body):
+            call = ast.Call(ast.Name(self.step, ast.Load()), [ast.Constant(i)], [])
+            marked += [statement, ast.copy_location(ast.Expr(call), statement)]
+        count, tree.body = len(tree.body), marked
+        return count
+
+
+class Signed:
+    """Signed messages to the grading kernel: each with a challenge that its answer repeats."""
+
+    def __init__(self, job: dict):
+        self.job = job
+        self.state = hashlib.blake2b(key=secrets.token_bytes(32))
+        self.key = b""
+
+    def hello(self) -> str:
+        """Return the first message of a fresh kernel: a new key, and what checks import."""
+        self.key = secrets.token_bytes(32)
+        self.state = hashlib.blake2b(key=self.key)
+        prelude = marshal.dumps(compile(self.job["prelude"], "<given>", "exec"))
+        return f"{PREFIX}{b64encode(marshal.dumps((self.key, prelude))).decode()} -"
+
+    def sign(self, content: bytes) -> str:
+        signature = self.state.copy()
+        signature.update(content)
+        return signature.hexdigest()
+
+    def check(self, step: dict) -> tuple[str, str]:
+        """Return the message that runs a check, and its challenge."""
+        challenge, names = secrets.token_hex(16), [f"_{secrets.token_hex(8)}" for _ in "cs"]
+        instrument = Instrument(*names)
+
+        def compiled(source: str, filename: str, mark: bool = False):
+            tree = instrument.visit(ast.parse(source))
+            count = instrument.mark(tree) if mark else 0
+            return compile(ast.fix_missing_locations(tree), filename, "exec"), count
+
+        check, count = compiled(step["source"], "<check>", mark=True)
+        message = {
+            "challenge": challenge,
+            "compare": names[0],
+            "step": names[1],
+            "steps": count,
+            "check": check,
+            "prelude": compiled(self.job["prelude"], "<given>")[0],
+            "unsolved": [compile(cell, "<unsolved>", "exec") for cell in step["unsolved"]],
+        }
+        content = marshal.dumps(message)
+        return f"{PREFIX}{b64encode(content).decode()} {self.sign(content)}", challenge
+
+    def outcome(self, reply: dict, challenge: str) -> dict:
+        """Return what a check's reply proves."""
+        try:
+            signed = reply["user_expressions"]["lab"]
+            answer = b64decode(signed["answer"])
+            if self.sign(answer) == signed["signature"]:
+                told, outcome, message, line, replaced = marshal.loads(answer)
+                if told == challenge:
+                    return {
+                        "outcome": outcome,
+                        "message": message,
+                        "line": line,
+                        "replaced": replaced,
+                    }
+        except (KeyError, TypeError, ValueError, EOFError):
+            pass
+        if reply.get("ename") == "KeyboardInterrupt":
+            return {"outcome": "timeout", "message": ""}
+        return {"outcome": "forged", "message": "the answer was not the grader's"}
+
+
+class GradedNotebook(IPyNbFile):
+    """A submission: its steps are run one after the other, in one kernel as far as it lives."""
+
+    def collect(self):
+        self.job = self.config.lab_job
+        self.signed = Signed(self.job)
+        self.limits = self.job["limits"]
+        self.ends = time.monotonic() + self.limits["notebook"]
+        self.done: list[str] = []  # cells to run again in a fresh kernel
+        self.starts = 0
+        self.results: list[dict] = self.config.lab_results
+        for i, step in enumerate(self.job["steps"]):
+            yield GradedCell.from_parent(self, name=f"Step {i}", cell_num=i, cell=step, options={})
+
+    def setup(self):
+        pass  # the kernel is started when it is needed
+
+    def run(self, step: dict) -> dict:
+        """Run a cell or a check, and return its outcome."""
+        if not self.is_ready():
+            return {"outcome": "not run", "message": "time was up, or the kernel died too often"}
+        if not step["is_check"]:
+            result, _ = self.execute(step["source"])
+            if result["outcome"] in ("ok", "error"):
+                self.done.append(step["source"])
+            return result
+        message, challenge = self.signed.check(step)
+        result, reply = self.execute(message)
+        return self.signed.outcome(reply, challenge) if reply else result
+
+    def is_ready(self) -> bool:
+        """Make sure that there is a kernel in the state that the notebook has reached."""
+        while self.kernel is None or not self.kernel.is_alive():
+            if self.starts > RESTARTS or time.monotonic() > self.ends:
+                return False
+            self.starts += 1
+            self.stop()
+            folder = self.path.parent
+            folder.mkdir(parents=True, exist_ok=True)  # the student's code may have removed it
+            try:
+                self.kernel = RunningKernel("lab-grading", cwd=str(folder))
+            except (RuntimeError, OSError):  # a port was taken, or memory is short
+                continue
+            self.execute(self.signed.hello(), is_hello=True)
+            for source in list(self.done):
+                if self.execute(source)[0]["outcome"] not in ("ok", "error"):
+                    self.done.remove(source)
+                    self.stop()
+                    break
+        return True
+
+    def execute(self, code: str, is_hello: bool = False) -> tuple[dict, dict]:
+        """Run code within the limits; return the outcome, and the reply if there was one."""
+        kernel = self.kernel
+        limit = 120 if is_hello else self.limits["cell"]  # imports of a cold machine take long
+        message_id = kernel.execute_cell_input(code, allow_stdin=False)
+        channels = {"shell": kernel.kc.shell_channel, "iopub": kernel.kc.iopub_channel}
+        poller = zmq.Poller()
+        for channel in channels.values():
+            poller.register(channel.socket, zmq.POLLIN)
+        watched = time.monotonic()
+        deadline, size, stopped, reply = min(watched + limit, self.ends), 0, "", None
+        while reply is None:
+            ready = dict(poller.poll(100))
+            if channels["iopub"].socket in ready:
+                size += _size(channels["iopub"].get_msg(timeout=0)["content"])
+            if channels["shell"].socket in ready:
+                message = channels["shell"].get_msg(timeout=0)
+                if message["parent_header"].get("msg_id") == message_id:
+                    reply = message["content"]
+                continue
+            now = time.monotonic()
+            if now > watched + 0.25:
+                watched = now
+                if not kernel.is_alive():
+                    return {"outcome": "died", "message": "the kernel died"}, {}
+                if self.memory() > self.limits["memory"]:
+                    self.stop()
+                    return {"outcome": "memory", "message": "it took too much memory"}, {}
+            over = "timeout" if now > deadline else "output" if size > self.limits["output"] else ""
+            if over and not stopped:
+                stopped, deadline = over, now + GRACE
+                kernel.interrupt()
+            elif stopped and now > deadline:
+                self.stop()
+                break
+        if stopped:
+            what = {"timeout": f"it ran for more than {limit:g} s", "output": "it printed too much"}
+            return {"outcome": stopped, "message": what[stopped]}, {}
+        if any(payload.get("source") == "ask_exit" for payload in reply.get("payload", [])):
+            self.stop()
+            return {"outcome": "died", "message": "it ended the kernel"}, {}
+        if reply["status"] == "error":
+            text = ANSI.sub("", f"{reply.get('ename')}: {reply.get('evalue')}")[:2000]
+            return {"outcome": "error", "message": text}, reply
+        return {"outcome": "ok", "message": ""}, reply
+
+    def memory(self) -> int:
+        """Return the bytes that the kernel and its children hold."""
+        try:
+            kernel = psutil.Process(self.kernel.km.provisioner.pid)
+            return sum(
+                process.memory_info().rss for process in [kernel, *kernel.children(recursive=True)]
+            )
+        except psutil.Error:
+            return 0
+
+    def stop(self) -> None:
+        """End the kernel, if there is one."""
+        if self.kernel is not None and hasattr(self.kernel, "km"):
+            self.kernel.stop()
+        self.kernel = None
+
+    def teardown(self):
+        self.stop()
+
+
+class GradedCell(IPyNbCell):
+    """One step of a submission."""
+
+    def setup(self):
+        pass  # nbval would mark all cells after a timeout as expected failures
+
+    def runtest(self):
+        start = time.monotonic()
+        result = self.parent.run(self.cell)
+        self.parent.results.append(result | {"seconds": round(time.monotonic() - start, 2)})
+
+
+class Plugin:
+    """Brings the job into pytest, and takes the notebook before nbval does."""
+
+    def __init__(self, job: dict):
+        self.job, self.results = job, []
+
+    def pytest_configure(self, config):
+        config.lab_job, config.lab_results = self.job, self.results
+
+    def pytest_collect_file(self, file_path, parent):
+        return GradedNotebook.from_parent(parent, path=file_path)
+
+
+def _size(content: dict) -> int:
+    data = content.get("data")
+    shown = data.values() if isinstance(data, dict) else [content.get("text", "")]
+    return sum(len(text) if isinstance(text, str) else 100 for text in shown)
+
+
+def main() -> None:
+    """Read a job from stdin, run it, and write its results to what was stdout."""
+    out = os.dup(1)  # not inherited by kernels
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 1)
+    job = json.load(sys.stdin)
+    os.dup2(null, 0)
+    base = Path(job["base"])
+    plugin = Plugin(job)
+    where = ["--noconftest", "-c", str(base / "pytest.ini"), "--rootdir", str(base)]
+    pytest.main(
+        [job["notebook"], *where, "-p", "nbval.plugin", "-p", "no:cacheprovider", "-q"],
+        plugins=[plugin],
+    )
+    with os.fdopen(out, "w", encoding="utf-8") as file:
+        json.dump(plugin.results, file)
+
+
+if __name__ == "__main__":
+    main()
