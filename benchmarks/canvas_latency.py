@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lab_utils import LabError, Recognizer, sample_strokes
+from lab_utils import sample_strokes
 
 HERE = Path(__file__).resolve().parents[1] / "tests" / "browser"
 sys.path.insert(0, str(HERE))
@@ -69,19 +69,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--busy", type=int, default=0, help="processes that compute meanwhile")
     options = parser.parse_args()
-    try:
-        Recognizer.pretrained("line")
-        reader, name = "", "line mode, the shipped network"
-    except LabError:
-        reader, name = "GapReader(), ", "line mode, a reader that parts at gaps"
     kinds = {
         "character mode, the shipped network": (
             "canvas = HandwritingCanvas()\ncanvas",
             [sample_strokes(character) for character in CHARACTERS],
         ),
-        name: (
-            "from gap_reader import GapReader\n"
-            f"canvas = HandwritingCanvas({reader}mode='line')\ncanvas",
+        "line mode, the shipped network": (
+            "canvas = HandwritingCanvas(mode='line')\ncanvas",
             [[s for s in sample_strokes(LINE) if max(p[0] for p in s) < 870]],
         ),
     }
@@ -89,7 +83,7 @@ def main() -> None:
         for _ in range(options.busy):
             command = ["nice", "-n", "19", sys.executable, "-c", "while True: pass"]
             stack.callback(subprocess.Popen(command).kill)
-        url = stack.enter_context(jupyterlab(PYTHONPATH=str(HERE), OMP_NUM_THREADS="1"))
+        url = stack.enter_context(jupyterlab(OMP_NUM_THREADS="1"))
         page = stack.enter_context(chromium()).new_page(viewport={"width": 1200, "height": 800})
         lab = Lab(page, url)
         lab.run(START)
