@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from importlib.util import find_spec
 from pathlib import Path
 
 from tqdm import tqdm
@@ -82,9 +83,12 @@ def grade(
     for submission in handed_in:  # all of them before any code runs that could change others
         read_submission(submission)
     grader = Grader(assignment, submissions, out, jobs or os.cpu_count() or 1, limits, sandbox)
-    grader.try_reference()
-    results = grader.run(handed_in, only, allow)
-    flag_copies(results)
+    with tqdm(total=len(handed_in) + 1, unit="notebook", desc="the reference first") as bar:
+        grader.try_reference()
+        bar.update()
+        bar.set_description("")
+        results = grader.run(handed_in, only, allow, bar)
+    flag_copies(assignment, results)
     everything = {
         "assignment": reference.stem,
         "max_points": assignment.max_points,
@@ -116,7 +120,6 @@ class Grader:
         """Make sure that the reference gets all points, and what students get none."""
         code = [cell.source for cell in self.assignment.cells if cell.kind == "code"]
         submission = Submission("the reference", self.assignment.path, code=code)
-        print(f"trying {self.assignment.path.name} itself")
         result = self.result(submission, [], self.out / "results" / ".reference.json")
         for check in result["checks"]:
             if check["outcome"] == "forged":
@@ -127,7 +130,9 @@ class Grader:
                 continue
             raise LabError(f"{self.assignment.path}: {check['title']!r} {why}.")
 
-    def run(self, handed_in: list[Submission], only: str | None, allow: tuple) -> list[dict]:
+    def run(
+        self, handed_in: list[Submission], only: str | None, allow: tuple, bar: tqdm
+    ) -> list[dict]:
         """Return the results of all submissions, in the order of their names."""
         results = {}
         with ThreadPoolExecutor(self.jobs) as pool:
@@ -138,28 +143,31 @@ class Grader:
                     kept.unlink(missing_ok=True)
                 files = self.allowed_files(submission, allow)
                 futures[pool.submit(self.result, submission, files, kept)] = submission.student
-            bar = tqdm(as_completed(futures), total=len(futures), unit="submission")
-            for future in bar:
+            for future in as_completed(futures):
                 results[futures[future]] = future.result()
+                bar.update()
         return [results[submission.student] for submission in handed_in]
 
-    def allowed_files(self, submission: Submission, allow: tuple[str, ...]) -> list[Path]:
-        """Return the files beside a notebook that it may read."""
-        if (
-            submission.path is None
-            or submission.path.parent.resolve() == self.submissions.resolve()
-        ):
-            return []
-        folder = submission.path.parent
-        found = {path for pattern in allow for path in folder.glob(pattern)}
-        return sorted(path for path in found if path.is_file() and not path.is_symlink())
+    def allowed_files(self, submission: Submission, allow: tuple[str, ...]) -> dict[str, Path]:
+        """Return the files that a notebook may read, by their names beside it."""
+        folder = submission.path.parent if submission.path else self.submissions
+        if folder.resolve() == self.submissions.resolve():  # everybody's
+            return {}
+        found = sorted({path for pattern in allow for path in folder.glob(pattern)})
+        return {
+            path.relative_to(folder).as_posix(): path
+            for path in found
+            if path.is_file() and path.resolve().is_relative_to(folder.resolve())
+        }
 
-    def result(self, submission: Submission, files: list[Path], kept: Path) -> dict:
+    def result(self, submission: Submission, files: dict[str, Path], kept: Path) -> dict:
         """Return one submission's result: the kept one, where nothing has changed since."""
         to_run = [] if submission.problem else steps(self.assignment, submission)
-        content = [self.version, str(self.limits), self.sandbox, submission.problem]
+        content = [self.version, str(self.limits), self.sandbox, str(vars(submission))]
         content += [[step.number, step.source, bool(step.check)] for step in to_run]
-        content += [[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in files]
+        content += [
+            [name, hashlib.sha256(path.read_bytes()).hexdigest()] for name, path in files.items()
+        ]
         content += [[check.title, check.source] for check in self.assignment.checks]
         content += [[cell.source, cell.released] for cell in self.assignment.cells]
         fingerprint = hashlib.sha256(json.dumps(content).encode()).hexdigest()
@@ -175,7 +183,7 @@ class Grader:
         write_whole(kept, json.dumps(result, indent=1, ensure_ascii=False))
         return result
 
-    def outcomes(self, to_run: list[Step], files: list[Path]) -> list[dict]:
+    def outcomes(self, to_run: list[Step], files: dict[str, Path]) -> list[dict]:
         """Return what became of each step, as far as the submission got."""
         job = {
             "prelude": self.assignment.prelude(),
@@ -229,6 +237,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if min(vars(limits).values()) <= 0 or options.jobs < 0:
             raise LabError("limits must be above 0, and --jobs 0 or more.")
+        if find_spec("nbval") is None:
+            raise LabError('nbval is not installed: pip install -e ".[grade]"')
         if options.sandbox:
             require_sandbox()
         everything = grade(

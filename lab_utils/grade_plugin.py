@@ -114,8 +114,6 @@ class Signed:
                     }
         except (KeyError, TypeError, ValueError, EOFError):
             pass
-        if reply.get("ename") == "KeyboardInterrupt":
-            return {"outcome": "timeout", "message": ""}
         return {"outcome": "forged", "message": "the answer was not the grader's"}
 
 
@@ -147,7 +145,11 @@ class GradedNotebook(IPyNbFile):
             return result
         message, challenge = self.signed.check(step)
         result, reply = self.execute(message)
-        return self.signed.outcome(reply, challenge) if reply else result
+        return (
+            self.signed.outcome(reply, challenge)
+            if reply and result["outcome"] != "died"
+            else result
+        )
 
     def is_ready(self) -> bool:
         """Make sure that there is a kernel in the state that the notebook has reached."""

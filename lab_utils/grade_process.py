@@ -34,7 +34,7 @@ class Limits:
 
 
 def run_submission(
-    job: dict, files: list[Path], limits: Limits, threads: int, hidden: list[Path] | None
+    job: dict, files: dict[str, Path], limits: Limits, threads: int, hidden: list[Path] | None
 ) -> list[dict]:
     """Run a submission in a process and a temporary folder of its own.
 
@@ -42,7 +42,7 @@ def run_submission(
     ----------
     job : dict
         The `steps` and the `prelude`, as `grade_plugin` takes them.
-    files : list[Path]
+    files : dict[str, Path]
         What is copied beside the notebook.
     limits : Limits
         For cells and notebook.
@@ -106,12 +106,13 @@ def require_sandbox() -> None:
         raise LabError(f"--sandbox: bubblewrap does not work here ({tried.stderr.strip()}).")
 
 
-def _prepare(base: Path, sources: list[str], files: list[Path], memory: int) -> Path:
+def _prepare(base: Path, sources: list[str], files: dict[str, Path], memory: int) -> Path:
     """Fill a submission's folder, and return the notebook in it: its code, without the checks."""
     for name in ("work", "home", "tmp", "data", "run", "matplotlib", "jupyter/kernels/lab-grading"):
         (base / name).mkdir(parents=True)
-    for file in files:
-        shutil.copy(file, base / "work" / file.name)
+    for name, path in files.items():
+        (base / "work" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, base / "work" / name)
     cells = [nbformat.v4.new_code_cell(id=f"step-{i}") for i, _ in enumerate(sources)]
     notebook = base / "work" / "graded.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=cells), notebook)

@@ -1,12 +1,33 @@
 """The result of one submission: points, what went wrong, and what to look at."""
 
+import re
 from pathlib import Path
 
 from lab_utils.assignment import Assignment, Check
 from lab_utils.grade_reports import message_for_student
-from lab_utils.grade_steps import Step, code_hash
-from lab_utils.submissions import Submission, look_for_oddities
+from lab_utils.grade_steps import Step, code_hash, own_cells
+from lab_utils.submissions import Submission
 
+# What an honest answer hardly ever needs. Nobody loses a point for it: somebody looks at it.
+ODD = {
+    "set_custom_exc": "handles exceptions in IPython's place",
+    "excepthook": "handles exceptions in Python's place",
+    "ast_transformers": "rewrites code before it runs",
+    "input_transformer": "rewrites code before it runs",
+    r"\brun_cell": "reaches into how cells are run",
+    "do_execute": "reaches into how cells are run",
+    r"\.kernel\b": "reaches into the kernel",
+    r"sys\.set(trace|profile)": "traces the running code",
+    r"\bf_(back|globals|locals|trace|lineno)\b": "looks at the code that calls it",
+    r"_getframe|currentframe|inspect\.stack": "looks at the code that calls it",
+    r"gc\.get_": "searches the kernel's memory",
+    r"\bctypes\b": "reaches into the interpreter",
+    r"def __(eq|ne|lt|le|gt|ge|instancecheck)__": "decides itself what it is equal to",
+    r"\bbuiltins\b|__builtins__": "touches Python's built-in functions",
+    r"os\._exit|os\.kill|os\.abort": "ends the kernel",
+    r"import signal|AssertionError": "handles signals or failed checks",
+    r"\.ipynb": "names a notebook",
+}
 TROUBLE = {
     "timeout": "ran for too long",
     "died": "ended the kernel",
@@ -24,7 +45,10 @@ def judged(
 ) -> dict:
     """Return a submission's result: points, what went wrong, and what to look at."""
     hidden = [check.source for check in assignment.checks if check.hidden]
-    look_for_oddities(submission)
+    for number, source in own_cells(assignment, submission.code):
+        for pattern, what in ODD.items():
+            if found := re.search(pattern, source):
+                submission.flag("tampering", f"cell {number} {what} ({found[0]})")
     nothing = {"outcome": "not run", "message": "", "seconds": 0}
     outcomes = outcomes + [nothing] * (len(to_run) - len(outcomes))
     by_check: dict[Check, dict] = {}
@@ -67,7 +91,7 @@ def judged(
         "checks": checks,
         "cells": cells,
         "seconds": round(sum(outcome["seconds"] for outcome in outcomes), 1),
-        "code_hash": code_hash(assignment, submission),
+        "code_hash": code_hash(assignment, submission.code),
     }
 
 
@@ -87,15 +111,18 @@ def _judged_check(check: Check, outcome: dict, hidden: list[str]) -> dict:
     }
 
 
-def flag_copies(results: list[dict]) -> None:
-    """Flag students whose own code is the same; kept results may hold flags of other classes."""
+def flag_copies(assignment: Assignment, results: list[dict]) -> None:
+    """Flag students whose own code is the same as somebody else's, or as the reference's."""
+    solution = code_hash(assignment, [cell.source for cell in assignment.cells if cell.is_answer])
     for result in results:
+        if result["code_hash"] == solution != "":
+            text = "the code is the same as the reference's"
+            result["flags"].append({"kind": "copy", "text": text})
         others = [
             other["student"]
             for other in results
             if other is not result and result["code_hash"] == other["code_hash"] != ""
         ]
-        result["flags"] = [flag for flag in result["flags"] if flag["kind"] != "copy"]
         if others:
             text = f"the code is the same as that of {', '.join(others)}"
             result["flags"].append({"kind": "copy", "text": text})

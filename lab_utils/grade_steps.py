@@ -12,6 +12,7 @@ DEFINES = re.compile(r"^(?:(?:async )?def|class)\s+(\w+)|^(\w+)\s*=(?!=)", re.MU
 INSTALLS = re.compile(
     r"\s*[!%]\s*(?:sudo\s+)?(?:\S*python\S*\s+-m\s+|\{.*\}\s+-m\s+)?(?:pip|conda|mamba|uv|apt)\b"
 )
+TOO_LITTLE = 200  # characters: two students may well write the same few lines
 
 
 @dataclass(frozen=True)
@@ -41,23 +42,32 @@ def steps(assignment: Assignment, submission: Submission) -> list[Step]:
     return done
 
 
-def own_code(assignment: Assignment, submission: Submission) -> str:
-    """Return what the student wrote: cells that are not the assignment's, without comments."""
+def own_cells(assignment: Assignment, sources: list[str]) -> list[tuple[int, str]]:
+    """Return what a student wrote, with the numbers of the cells.
+
+    That is all cells that are neither checks nor as they were handed out.
+    """
     given = {_plain(cell.released) for cell in assignment.cells}
+    return [
+        (number, source)
+        for number, source in enumerate(sources, start=1)
+        if _plain(source) not in given and not ANY_CHECK.match(first_line(source))
+    ]
+
+
+def code_hash(assignment: Assignment, sources: list[str]) -> str:
+    """Return the SHA-256 of what a student wrote, or "" where it is too little to compare.
+
+    Comments and layout don't count.
+    """
     written = []
-    for source in submission.code:
-        if _plain(source) not in given and not ANY_CHECK.match(first_line(source)):
-            try:
-                written.append(ast.dump(ast.parse(source)))
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
-                written.append(_plain(source))
-    return "\n".join(written)
-
-
-def code_hash(assignment: Assignment, submission: Submission) -> str:
-    """Return the SHA-256 of the student's own code, or "" where there is none."""
-    written = own_code(assignment, submission)
-    return hashlib.sha256(written.encode()).hexdigest() if written.strip() else ""
+    for _, source in own_cells(assignment, sources):
+        try:
+            written.append(ast.unparse(ast.parse(source)))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            written.append(_plain(source))
+    text = "\n".join(written)
+    return hashlib.sha256(text.encode()).hexdigest() if len(text) >= TOO_LITTLE else ""
 
 
 def _places(
@@ -82,9 +92,9 @@ def _places(
             place = answered[0] if answered else max(previous, 0)
             behind = [cell.check for cell in assignment.cells].index(check) + 1
             later = {_plain(cell.released) for cell in assignment.cells[behind:]}
-            others = set().union(*(answers[c.question] for c in visible[k + 1 :])) - names
+            others = set().union(*(answers[c.question] for c in visible[k + 1 :]))
             for i in range(place + 1, end):
-                if others & _defined(code[i]) or (i not in answered and _plain(code[i]) in later):
+                if others & _defined(code[i]) or _plain(code[i]) in later:
                     break
                 place = i
         of_question = [c for c in assignment.checks if c.question == check.question]
@@ -126,11 +136,15 @@ def _standing(visible: list[Check], submission: Submission, code: list[str]) -> 
 
 def _longest_rising(order: list[tuple[str, int]]) -> dict[str, int]:
     """Return the longest part of a list of places that rises."""
-    best: list[list[tuple[str, int]]] = []
+    chains: list[list[tuple[str, int]]] = []
+
+    def worth(chain: list[tuple[str, int]]) -> tuple[int, int]:
+        return len(chain), -chain[-1][1]  # of equals, the one that ends first
+
     for item in order:
-        before = [chain for chain in best if chain[-1][1] < item[1]]
-        best.append([*max(before, key=len, default=[]), item])
-    return dict(max(best, key=len, default=[]))
+        before = [chain for chain in chains if chain[-1][1] < item[1]]
+        chains.append([*max(before, key=worth, default=[]), item])
+    return dict(max(chains, key=worth, default=[]))
 
 
 def _answers(assignment: Assignment) -> dict[str, set[str]]:

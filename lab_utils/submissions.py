@@ -12,25 +12,6 @@ from lab_utils.settings import LabError
 LARGEST = 100 * 2**20  # bytes of a notebook; larger ones hold outputs that nobody wants to read
 # Canvas: kimjane_LATE_12345_67890_06_homework-1.ipynb
 CANVAS = re.compile(r"(?P<name>[^_]+)(?:_LATE)?_\d+_\d+_.")
-# What an honest answer hardly ever needs. Nobody loses a point for it: somebody looks at it.
-ODD = {
-    "set_custom_exc": "handles exceptions in IPython's place",
-    "excepthook": "handles exceptions in Python's place",
-    "ast_transformers": "rewrites code before it runs",
-    "input_transformer": "rewrites code before it runs",
-    r"\brun_cell": "reaches into how cells are run",
-    "do_execute": "reaches into how cells are run",
-    r"\.kernel\b": "reaches into the kernel",
-    r"sys\.set(trace|profile)": "traces the running code",
-    r"\bf_(back|globals|locals|trace|lineno)\b": "looks at the code that calls it",
-    r"_getframe|currentframe|inspect\.stack": "looks at the code that calls it",
-    r"gc\.get_": "searches the kernel's memory",
-    r"\bctypes\b": "reaches into the interpreter",
-    r"def __(eq|ne|lt|le|gt|ge|instancecheck)__": "decides itself what it is equal to",
-    r"\bbuiltins\b|__builtins__": "touches Python's built-in functions",
-    r"os\._exit|os\.kill|os\.abort": "ends the kernel",
-    r"import signal|AssertionError": "handles signals or failed checks",
-}
 
 
 @dataclass
@@ -109,7 +90,7 @@ def read_submission(submission: Submission) -> None:
             raise ValueError("it has no code cells")
     except OSError as error:
         submission.problem = f"{path.name} cannot be read: {error.strerror or error}"
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         submission.problem = f"{path.name} is no notebook that can be run: {error}"
     else:
         metadata = notebook.get("metadata")
@@ -117,14 +98,6 @@ def read_submission(submission: Submission) -> None:
         language = kernel.get("language", "python") if isinstance(kernel, dict) else "python"
         if str(language).lower() != "python":
             submission.flag("file", f"its kernel is for {language!r}; it was run with Python")
-
-
-def look_for_oddities(submission: Submission) -> None:
-    """Flag code that an honest answer hardly ever needs."""
-    for number, source in enumerate(submission.code, start=1):
-        for pattern, what in ODD.items():
-            if found := re.search(pattern, source):
-                submission.flag("tampering", f"cell {number} {what} ({found[0]})")
 
 
 def _is_notebook(path: Path) -> bool:
@@ -173,6 +146,8 @@ def _parsed(content: bytes) -> dict:
         raise ValueError("it is a web page; the .ipynb file itself is needed")
     try:
         notebook = json.loads(text)
+    except RecursionError:
+        raise ValueError("its JSON is nested too deeply") from None
     except ValueError as error:
         at_end = getattr(error, "pos", 0) >= len(text) - 1 or "Unterminated" in str(error)
         why = "it ends in the middle, as a half download does" if at_end else "it is no JSON"
