@@ -75,8 +75,8 @@ def _places(
 ) -> dict[int, list[Check]]:
     """Return for each cell's index the checks that run after it."""
     visible = [check for check in assignment.checks if not check.hidden]
-    standing = _standing(visible, submission, code)
     answers = _answers(assignment)
+    standing = _standing(visible, answers, submission, code)
     places, previous = {}, -1
     for k, check in enumerate(visible):
         ahead = [standing[c.question] for c in visible[k + 1 :] if c.question in standing]
@@ -103,7 +103,9 @@ def _places(
     return places
 
 
-def _standing(visible: list[Check], submission: Submission, code: list[str]) -> dict[str, int]:
+def _standing(
+    visible: list[Check], answers: dict[str, set[str]], submission: Submission, code: list[str]
+) -> dict[str, int]:
     """Return the place of each question's check, of those that stand in the right order."""
     found: dict[str, list[int]] = {}
     for i, source in enumerate(code):
@@ -125,11 +127,13 @@ def _standing(visible: list[Check], submission: Submission, code: list[str]) -> 
             submission.flag("tampering", f"the check of {question} was changed; it was put back")
         if len(places) > 1:
             submission.flag("tampering", f"the check of {question} stood there more than once")
-        if places:
-            order.append((question, (same or places)[0]))
+        answered = [i for i, source in enumerate(code) if answers[question] & _defined(source)]
+        behind = [i for i in same or places if i > min(answered, default=-1)]
+        if behind:
+            order.append((question, behind[0]))
     kept = _longest_rising(order)
-    for question, _ in order:
-        if question not in kept:
+    for question in known:
+        if question in found and question not in kept:
             submission.flag("tampering", f"the check of {question} was moved")
     return kept
 
