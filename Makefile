@@ -46,6 +46,7 @@ bench: .venv/.installed
 	$(BIN)/python benchmarks/line_drawing.py
 	$(BIN)/python benchmarks/resnet.py
 	$(BIN)/python benchmarks/canvas_latency.py
+	$(BIN)/python benchmarks/grading.py
 
 # Trains the networks that ship; EMNIST_ARCHIVE and NLTK_DATA or downloads bring the data.
 weights: .venv/.installed

@@ -120,7 +120,7 @@ class Grader:
         """Make sure that the reference gets all points, and what students get none."""
         code = [cell.source for cell in self.assignment.cells if cell.kind == "code"]
         submission = Submission("the reference", self.assignment.path, code=code)
-        result = self.result(submission, [], self.out / "results" / ".reference.json")
+        result = self.result(submission, {}, self.out / "results" / ".reference.json")
         for check in result["checks"]:
             if check["outcome"] == "forged":
                 why = "passes on the released notebook, before anybody has solved anything"
@@ -142,9 +142,16 @@ class Grader:
                 if only == submission.student:
                     kept.unlink(missing_ok=True)
                 files = self.allowed_files(submission, allow)
-                futures[pool.submit(self.result, submission, files, kept)] = submission.student
+                futures[pool.submit(self.result, submission, files, kept)] = submission
             for future in as_completed(futures):
-                results[futures[future]] = future.result()
+                submission = futures[future]
+                try:
+                    results[submission.student] = future.result()
+                except Exception as error:  # nothing of one student's may stop the others
+                    submission.problem = f"grading it failed ({type(error).__name__}: {error})"
+                    results[submission.student] = judged(
+                        self.assignment, self.submissions, submission, [], []
+                    )
                 bar.update()
         return [results[submission.student] for submission in handed_in]
 
