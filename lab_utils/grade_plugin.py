@@ -126,7 +126,7 @@ class GradedNotebook(IPyNbFile):
         self.limits = self.job["limits"]
         self.ends = time.monotonic() + self.limits["notebook"]
         self.done: list[str] = []  # cells to run again in a fresh kernel
-        self.starts = 0
+        self.starts, self.trouble = 0, ""
         self.results: list[dict] = self.config.lab_results
         for i, step in enumerate(self.job["steps"]):
             yield GradedCell.from_parent(self, name=f"Step {i}", cell_num=i, cell=step, options={})
@@ -137,7 +137,8 @@ class GradedNotebook(IPyNbFile):
     def run(self, step: dict) -> dict:
         """Run a cell or a check, and return its outcome."""
         if not self.is_ready():
-            return {"outcome": "not run", "message": "time was up, or the kernel died too often"}
+            why = self.trouble or "time was up, or the kernel died too often"
+            return {"outcome": "not run", "message": why}
         if not step["is_check"]:
             result, _ = self.execute(step["source"])
             if result["outcome"] in ("ok", "error"):
@@ -164,7 +165,10 @@ class GradedNotebook(IPyNbFile):
                 self.kernel = RunningKernel("lab-grading", cwd=str(folder))
             except (RuntimeError, OSError):  # a port was taken, or memory is short
                 continue
-            self.execute(self.signed.hello(), is_hello=True)
+            result, _ = self.execute(self.signed.hello(), is_hello=True)
+            if result["outcome"] != "ok":  # never the student's doing: nothing of theirs has run
+                self.trouble = f"the reference's imports failed: {result['message']}"
+                return False
             for source in list(self.done):
                 if self.execute(source)[0]["outcome"] not in ("ok", "error"):
                     self.done.remove(source)
