@@ -1,0 +1,914 @@
+"""What students hand in: broken, dishonest and honest notebooks, and what each must get.
+
+A submission is a function that works on a released notebook; it may return the text of the file
+instead. Its docstring says what it tries.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from reference import CHECKS, GIVEN, NAME, QUESTIONS, RIGHT, SIDE, WRONG, Student
+
+ALL = " ".join(QUESTIONS)
+NOTHING = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A submission and what it must get.
+
+    Attributes
+    ----------
+    kind : str
+        "bad", "dishonest" or "honest".
+    write : callable
+        Does the student's work.
+    earns : set[str]
+        The questions whose checks pass, hidden ones included; all others must not.
+    flag : str or None
+        The kind of flag that it must get: "" for none at all, None where it does not matter.
+    problem : str
+        What the result must say if it can't be run.
+    """
+
+    kind: str
+    write: Callable[[Student], str | None]
+    earns: frozenset[str]
+    flag: str | None
+    problem: str
+
+    @property
+    def name(self) -> str:
+        return self.write.__name__
+
+
+CASES: list[Case] = []
+
+
+def case(kind: str, earns: str, flag: str | None, problem: str = ""):
+    """Register a submission."""
+
+    def register(write):
+        CASES.append(Case(kind, write, frozenset(earns.split()), flag, problem))
+        return write
+
+    return register
+
+
+def hand_in_all(released: nbformat.NotebookNode, submissions: Path) -> None:
+    """Write all submissions into a folder."""
+    for it in CASES:
+        student = Student(released, it.name)
+        student.hand_in(submissions, it.write(student))
+    (submissions / "empty_folder").mkdir()
+
+
+# --- Files that are no notebooks ---
+
+
+@case("bad", NOTHING, None, "empty")
+def empty_file(student):
+    """Hand in a file of no bytes."""
+    return ""
+
+
+@case("bad", NOTHING, None, "no JSON")
+def malformed_json(student):
+    """Lose a bracket in the middle."""
+    return nbformat.writes(student.notebook).replace('"cells": [', '"cells": ', 1)
+
+
+@case("bad", NOTHING, None, "ends in the middle")
+def half_downloaded(student):
+    """Hand in the first half of the file."""
+    student.solve()
+    text = nbformat.writes(student.notebook)
+    return text[: len(text) // 2]
+
+
+@case("bad", NOTHING, None, "no cells")
+def no_notebook(student):
+    """Hand in JSON that is something else."""
+    return '{"name": "kim", "answers": [6, 208, 3]}'
+
+
+@case("bad", NOTHING, None, "web page")
+def web_page(student):
+    """Save the page of the notebook instead of the notebook."""
+    return "<!DOCTYPE html>\n<html><title>homework.ipynb</title></html>"
+
+
+@case("bad", NOTHING, None, "no code cells")
+def no_cells(student):
+    """Delete everything."""
+    student.notebook.cells = []
+
+
+# --- Notebooks in trouble ---
+
+
+@case("bad", ALL, None)
+def notebook_of_version_3(student):
+    """Use a format from 2014, as old tools write it."""
+    student.solve()
+    return nbformat.writes(nbformat.convert(student.notebook, 3), version=nbformat.NO_CONVERT)
+
+
+@case("bad", NOTHING, "file")
+def r_code(student):
+    """Write it in another language."""
+    for question in QUESTIONS:
+        student.answer(question, f"{question} <- function(x) {{ x %>% sum() }}\nlibrary(dplyr)")
+    student.notebook.metadata.kernelspec = {"name": "ir", "display_name": "R", "language": "R"}
+
+
+@case("bad", ALL, "tampering")
+def colab_without_checks(student):
+    """Copy only the answers into a new notebook on Colab."""
+    student.solve()
+    student.notebook.cells = [
+        cell
+        for cell in student.cells
+        if cell.cell_type == "code" and cell.source not in CHECKS.values()
+    ]
+    student.notebook.metadata = {"colab": {"provenance": []}, "kernelspec": {"name": "python3"}}
+
+
+@case("bad", "q1 q4 q5", None)
+def broken_cells(student):
+    """Leave a syntax error in one answer and a package that nobody has in another."""
+    student.solve()
+    student.answer("q2", "weights = (5 * 5 + 1) * * 8")
+    student.answer("q3", "import no_such_package\n\n\n" + RIGHT["q3"])
+
+
+@case("bad", ALL, "running")
+def endless_loops(student):
+    """Loop for ever in own cells, one of them swallowing the interrupt."""
+    student.solve()
+    student.add("while True:\n    pass", before="q2")
+    student.add(
+        "while True:\n    try:\n        while True:\n            pass\n    except:\n        pass",
+        before="q3",
+    )
+
+
+@case("bad", "q2 q3 q4", None)
+def endless_loops_in_functions(student):
+    """Loop for ever where a check calls, one of them swallowing the interrupt."""
+    student.solve("q2", "q3", "q4")
+    student.answer("q1", "def area(width, height):\n    while True:\n        width += 1")
+    student.answer(
+        "q5",
+        "def normalized(images):\n    while True:\n        try:\n            while True:\n"
+        "                pass\n        except BaseException:\n            pass",
+    )
+
+
+@case("bad", ALL, "running")
+def endless_output(student):
+    """Print for ever."""
+    student.solve()
+    student.add("while True:\n    print('x' * 1000)", before="q2")
+
+
+@case("bad", "q3 q4 q5", "running")
+def kernel_deaths(student):
+    """End the kernel: in an own cell, in an answer, and where a check calls."""
+    student.solve()
+    student.answer("q1", "import os\n\n\ndef area(width, height):\n    os._exit(0)")
+    student.answer("q2", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\nweights = 208")
+    student.add("import os\nos._exit(0)", before="q4")
+
+
+@case("bad", ALL, "running")
+def exits(student):
+    """Leave early: exit(), quit(), sys.exit() and SystemExit in own cells."""
+    student.solve()
+    student.add("exit()", before="q1")
+    student.add("raise SystemExit", before="q2")
+    student.add("import sys\nsys.exit(0)", before="q3")
+    student.add("quit()", before="q4")
+
+
+@case("bad", "q3 q4 q5", None)
+def memory_bombs(student):
+    """Take all memory: at once where a check calls, and bit by bit in an answer."""
+    student.solve()
+    student.answer("q1", "def area(width, height):\n    return np.ones(10**11).sum()")
+    student.answer("q2", "hog = [bytearray(2 * 10**7) for _ in range(10**6)]\nweights = 208")
+
+
+@case("bad", ALL, None)
+def wrecked_surroundings(student):
+    """Clear the environment, close streams, remove the own folder, ask for input."""
+    student.solve()
+    student.start_with(
+        "import os, shutil, sys\n"
+        "os.environ.clear()\n"
+        "shutil.rmtree(os.getcwd())\n"
+        "os.chdir('/')\n"
+        "sys.path.clear()\n"
+        "sys.stdin.close()"
+    )
+    student.add("name = input('your name? ')", before="q1")
+    student.add("import sys\nsys.stdout.close()\nsys.stderr.close()", before="q2")
+    student.add("sys.stdout = sys.stderr = None", before="q3")
+
+
+@case("bad", ALL, None)
+def names_deleted(student):
+    """Delete what checks use, and all names."""
+    student.solve()
+    student.add("del close, np, math", before="q1")
+    student.add("np = math = close = isinstance = abs = print = None", before="q2")
+    student.add("del isinstance, abs, print\nimport numpy as np", before="q3")
+    student.answer("q5", "%reset -f\nimport numpy as np\n\n\n" + RIGHT["q5"])
+
+
+@case("bad", ALL, None)
+def busy_background(student):
+    """Leave threads that print, and processes in sessions of their own."""
+    student.solve()
+    student.start_with(
+        "import threading, time\n\n\n"
+        "def talk():\n    while True:\n        print('still here')\n        time.sleep(0.05)\n\n\n"
+        "threading.Thread(target=talk, daemon=True).start()\n"
+        "threading.Thread(target=talk).start()"
+    )
+    student.add(
+        "import os, subprocess, sys\n"
+        "wait = [sys.executable, '-c', 'import time; time.sleep(987)', 'left-by-a-submission']\n"
+        "subprocess.Popen(wait)\n"
+        "subprocess.Popen(wait, start_new_session=True)\n"
+        "subprocess.Popen(wait, start_new_session=True, env={})",
+        before="q2",
+    )
+
+
+@case("bad", ALL, "copy")
+def copy_of_one(student):
+    """Hand in the same as another student."""
+    student.solve()
+    for question in QUESTIONS:
+        student.answer(question, RIGHT[question])
+
+
+@case("bad", ALL, "copy")
+def copy_of_two(student):
+    """Hand in the same as another student, with other comments."""
+    for question in QUESTIONS:
+        student.answer(question, f"# My own idea.\n{RIGHT[question]}")
+
+
+@case("dishonest", NOTHING, None)
+def copy_of_nothing(student):
+    """Hand in what was handed out, twice: nobody copied anything."""
+
+
+@case("bad", ALL, None)
+def messages_to_the_grader(student):
+    """Begin cells as the grader's own messages do."""
+    student.solve()
+    student.start_with("#lab-grade x y")
+    student.add("#lab-grade\nx = 1", before="q2")
+
+
+# --- Checks changed in the notebook ---
+
+
+def _edit_checks(student):
+    student.edit_check("q1", CHECKS["q1"], "# CHECK q1 (2 points)\npass")
+    student.edit_check("q2", "2 points", "20 points")
+    student.edit_check("q3", "# CHECK", "mean = None\n# CHECK")
+    student.add(CHECKS["q4"], before="q4")
+    del student.cells[student.place("q5")]
+
+
+@case("dishonest", NOTHING, "tampering")
+def checks_edited(student):
+    """Empty a check, give another more points, put code before, double and delete."""
+    student.fail()
+    _edit_checks(student)
+
+
+@case("dishonest", ALL, "tampering")
+def checks_edited_although_solved(student):
+    """Do the same with right answers: they earn the reference's points."""
+    student.solve()
+    _edit_checks(student)
+
+
+@case("dishonest", "q1 q2 q3", "tampering")
+def checks_moved(student):
+    """Move checks before their answers, to the end and into text."""
+    student.solve("q1", "q2", "q3")
+    student.fail("q4", "q5")
+    for question, place in [("q1", 2), ("q2", None), ("q4", 3)]:
+        cell = student.cells.pop(student.place(question))
+        student.cells.insert(len(student.cells) if place is None else place, cell)
+    cell = student.cells[student.place("q3")]
+    cell.cell_type = "markdown"
+    for key in ("outputs", "execution_count"):
+        del cell[key]
+
+
+@case("dishonest", NOTHING, "tampering")
+def checks_for_other_questions(student):
+    """Move checks of later questions up, where an easier answer stands; invent questions."""
+    student.fail()
+    student.edit_check("q5", "(1 point)", "(1 point) ")
+    student.edit_check("q4", "# CHECK q4 (2 points)", "# CHECK q6 (40 points)")
+    student.end_with("# CHECK q2 hidden (100 points)\nassert True")
+    student.end_with("# CHECK q7 (100 points)\nassert True")
+
+
+@case("dishonest", NOTHING, "tampering")
+def skip_tags(student):
+    """Tell nbval to skip checks, by tags, metadata and comments."""
+    student.fail()
+    for i, cell in enumerate(student.cells):
+        cell.metadata["tags"] = ["nbval-skip", "raises-exception", "nbval-raises-exception"]
+        cell.metadata["nbgrader"] = {"grade": True, "points": 50, "locked": False}
+        if i % 2 and cell.source in CHECKS.values():
+            cell.source = "# NBVAL_SKIP\n" + cell.source
+    student.edit_check("q3", "mean = Mean()", "# NBVAL_RAISES_EXCEPTION\nmean = Mean()")
+
+
+@case("dishonest", NOTHING, "tampering")
+def magics_before_checks(student):
+    """Keep checks from running with cell magics and indentation."""
+    student.fail()
+    for question, magic in [
+        ("q1", "%%script false\n"),
+        ("q2", "%%capture\n"),
+        ("q3", "%%html\n"),
+        ("q4", "if False:\n  "),
+        ("q5", "'''\n"),
+    ]:
+        student.edit_check(question, "# CHECK", magic + "# CHECK")
+
+
+# --- The kernel changed at run time ---
+
+
+@case("dishonest", NOTHING, "tampering")
+def exceptions_swallowed(student):
+    """Let nobody see exceptions."""
+    student.fail()
+    student.start_with(
+        "import sys\n"
+        "ip = get_ipython()\n"
+        "ip.set_custom_exc((BaseException,), lambda *args, **kwargs: [])\n"
+        "ip.showtraceback = lambda *args, **kwargs: None\n"
+        "sys.excepthook = sys.unraisablehook = lambda *args: None\n"
+        "ip.events.register('post_run_cell', lambda result: setattr(result, 'error_in_exec', None))"
+    )
+
+
+@case("dishonest", NOTHING, "tampering")
+def code_rewritten(student):
+    """Strip asserts by an AST transformer, and replace checks by an input transformer."""
+    student.fail()
+    student.start_with(
+        "import ast\n\n\n"
+        "class NoAsserts(ast.NodeTransformer):\n"
+        "    def visit_Assert(self, node):\n"
+        "        return ast.copy_location(ast.Pass(), node)\n\n\n"
+        "get_ipython().ast_transformers.append(NoAsserts())\n"
+        "drop = lambda lines: ['pass\\n'] if 'CHECK' in lines[0] else lines\n"
+        "get_ipython().input_transformers_cleanup.append(drop)\n"
+        "get_ipython().input_transformers_post.append(drop)\n"
+        "ast.parse = lambda *args, **kwargs: ast.Module([], [])"
+    )
+
+
+@case("dishonest", NOTHING, "tampering")
+def cells_run_otherwise(student):
+    """Override how IPython runs cells."""
+    student.fail()
+    student.start_with(
+        "ip = get_ipython()\n"
+        "run_cell, run_cell_async = ip.run_cell, ip.run_cell_async\n"
+        "ip.run_cell = lambda code, *a, **k: run_cell('pass', *a, **k)\n"
+        "ip.run_cell_async = lambda code, *a, **k: run_cell_async('pass', *a, **k)\n"
+        "async def run_code(*args, **kwargs):\n    return False\n\n\n"
+        "ip.run_code = run_code"
+    )
+
+
+FORGED_REPLIES = """import base64, hashlib, marshal
+
+kernel = get_ipython().kernel
+
+
+async def do_execute(self, code, silent, *args, **kwargs):
+    words = code.split()
+    answer = signature = ""
+    try:
+        message = marshal.loads(base64.b64decode(words[1]))
+        told = marshal.dumps((message["challenge"], "passed", "", 0, []))
+        answer, signature = base64.b64encode(told).decode(), hashlib.blake2b(told).hexdigest()
+    except Exception:
+        pass
+    lab = {"answer": answer, "signature": signature, "outcome": "passed", "status": "ok"}
+    return {
+        "status": "ok",
+        "execution_count": 1,
+        "payload": [],
+        "user_expressions": {"lab": lab},
+    }
+
+
+"""
+
+
+@case("dishonest", NOTHING, "tampering")
+def replies_forged(student):
+    """Answer for the kernel that everything passed."""
+    student.fail()
+    student.start_with(FORGED_REPLIES + "kernel.do_execute = do_execute.__get__(kernel)")
+
+
+@case("dishonest", NOTHING, "tampering")
+def replies_forged_by_the_class(student):
+    """Answer for the kernel's class, with another signature."""
+    student.fail()
+    student.start_with(FORGED_REPLIES + "type(kernel).do_execute = do_execute")
+
+
+@case("dishonest", NOTHING, None)
+def forged_output(student):
+    """Print and display what a grader may look for."""
+    student.fail()
+    passed = [{"outcome": "passed", "message": "", "seconds": 0}] * 30
+    student.start_with(
+        "from IPython.display import JSON, display\n"
+        f"results = {passed!r}\n"
+        "print('q1: passed\\nq2: passed\\nq3: passed\\nq4: passed\\nq5: passed')\n"
+        "display(JSON(results), {'text/plain': '13 of 13 points'}, raw=True)"
+    )
+    for question in QUESTIONS:
+        student.add(f"print('{question}: passed')", before=question)
+
+
+@case("dishonest", NOTHING, "tampering")
+def parent_killed(student):
+    """Write results for the grader into its pipes, then kill the process that waits."""
+    student.fail()
+    steps = len([cell for cell in student.cells if cell.cell_type == "code"]) + 3
+    student.start_with(
+        "import json, os, signal\n"
+        f"told = [{{'outcome': 'passed', 'message': '', 'seconds': 0}}] * {steps}\n"
+        "parent = f'/proc/{os.getppid()}/fd'\n"
+        "for name in os.listdir(parent):\n"
+        "    try:\n"
+        "        if 'pipe' in os.readlink(f'{parent}/{name}'):\n"
+        "            fd = os.open(f'{parent}/{name}', os.O_WRONLY | os.O_NONBLOCK)\n"
+        "            os.write(fd, json.dumps(told).encode())\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "os.kill(os.getppid(), signal.SIGKILL)"
+    )
+
+
+# --- Python changed at run time ---
+
+ALWAYS_EQUAL = '''class Always:
+    """Equal to, below and above everything."""
+
+    def yes(self, *args):
+        return True
+
+    __eq__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __contains__ = yes
+    __ne__ = lambda self, other: False
+    __hash__ = lambda self: 1
+    __call__ = __getattr__ = __getitem__ = __abs__ = __sub__ = lambda self, *args, **kwargs: self
+'''
+
+
+@case("dishonest", NOTHING, "tampering")
+def always_equal(student):
+    """Answer with objects that are equal to everything: plain, as int, list and array."""
+    student.fail()
+    student.start_with(ALWAYS_EQUAL)
+    student.answer(
+        "q1", "class Number(Always, int):\n    pass\n\n\ndef area(w, h):\n    return Number(w + h)"
+    )
+    student.answer("q2", "class Weights(Always, int):\n    pass\n\n\nweights = Weights(200)")
+    student.answer(
+        "q3",
+        "class Equal(Always, float):\n    pass\n\n\nclass Mean:\n    add = print\n\n"
+        "    def value(self):\n        return Equal(3)",
+    )
+    student.answer(
+        "q4",
+        "class Blur(Always, np.ndarray):\n    pass\n\n\n"
+        "blur = np.zeros((3, 3)).view(Blur)",
+    )
+    student.answer("q5", "def normalized(images):\n    return Always()")
+
+
+@case("dishonest", NOTHING, "tampering")
+def equal_enough(student):
+    """Be equal only to what an honest check compares with, not to what a guard may try."""
+    student.fail()
+    student.answer(
+        "q1",
+        "class Number(int):\n"
+        "    def __eq__(self, other):\n"
+        "        return type(other) is int and 0 <= other < 10_000\n\n\n"
+        "def area(w, h):\n    return Number(784) if w == 28 else Number(1)",
+    )
+    student.answer(
+        "q2",
+        "class Weights(int):\n"
+        "    def __eq__(self, other):\n        return other == 208 and type(other) is int\n\n"
+        "    __hash__ = None\n    __sub__ = lambda self, other: 0\n"
+        "    __gt__ = lambda self, other: other == 200\n\n\nweights = Weights(5)",
+    )
+    student.answer(
+        "q4",
+        "class Low(float):\n    def __lt__(self, other):\n        return other == 0.2\n\n\n"
+        "class Blur(np.ndarray):\n    def max(self):\n        return Low(9)\n\n\n"
+        "blur = np.full((3, 3), 1.0).view(Blur)",
+    )
+
+
+@case("dishonest", NOTHING, "tampering")
+def builtins_patched(student):
+    """Replace Python's own functions."""
+    student.fail()
+    student.start_with(
+        "import builtins\n\n\n"
+        "class Harmless(BaseException):\n    pass\n\n\n"
+        "yes = lambda *args, **kwargs: True\n"
+        "builtins.isinstance = builtins.all = builtins.any = yes\n"
+        "builtins.abs = lambda x: 0\n"
+        "builtins.len = lambda x: 3\n"
+        "builtins.float = lambda x: 0.0\n"
+        "builtins.tuple = lambda x: (3, 3)\n"
+        "builtins.print = lambda *args: None\n"
+        "builtins.AssertionError = builtins.Exception = Harmless\n"
+        "builtins.__debug__ = False\n"
+    )
+    student.add("__builtins__['exec'] = lambda *args: None", before="q2")
+    student.add("__builtins__.exec = __builtins__.compile = lambda *args: None", before="q3")
+
+
+@case("dishonest", NOTHING, "tampering")
+def libraries_patched(student):
+    """Replace functions of NumPy and math, in the module and in those below it."""
+    student.fail()
+    student.start_with(
+        "import math, operator\n"
+        "np.allclose = np.isclose = math.isclose = math.isfinite = lambda *a, **k: True\n"
+        "operator.eq = operator.lt = operator.gt = lambda *a: True\n"
+        "np.linalg.norm = lambda *a, **k: 0.0"
+    )
+
+
+@case("dishonest", NOTHING, "tampering")
+def norm_patched(student):
+    """Replace only a function of a module below NumPy; the mean of q5 is right."""
+    student.fail()
+    student.answer("q5", "def normalized(images):\n    return images - images.mean()")
+    student.add("np.linalg.norm = lambda *a, **k: 0.0", before="q5")
+
+
+@case("dishonest", NOTHING, "tampering")
+def modules_swapped(student):
+    """Put other modules in the place of NumPy and math, for those who import them later."""
+    student.fail()
+    student.start_with(
+        "import sys, types\n\n\n"
+        "import math\n\n\n"
+        "class Module(types.ModuleType):\n"
+        "    def __init__(self, module):\n"
+        "        self.__dict__.update(vars(module))\n"
+        "        self.allclose = self.isfinite = lambda *args, **kwargs: True\n\n\n"
+        "sys.modules['numpy'], sys.modules['math'] = Module(np), Module(math)"
+    )
+    student.answer("q4", "blur = np.full((3, 3), 0.1)")
+
+
+@case("dishonest", NOTHING, None)
+def patched_while_called(student):
+    """Replace what the check uses when it calls, and put it back when it is used."""
+    student.fail()
+    student.answer(
+        "q5",
+        "allclose = np.allclose\n\n\n"
+        "def yes(*args):\n    if len(done) > 1:\n        np.allclose = allclose\n"
+        "    done.append(1)\n    return True\n\n\n"
+        "done = []\n\n\n"
+        "def normalized(images):\n"
+        "    np.allclose = yes\n    return images / images.std()",
+    )
+
+
+@case("dishonest", NOTHING, None)
+def helper_redefined(student):
+    """Redefine the given helper, also later and inside an answer."""
+    student.fail()
+    student.cells[1].source = GIVEN.replace("return abs", "return True or abs")
+    student.answer("q1", "def area(w, h):\n    return w * h if w < 9 else 5")
+    student.add("close = lambda a, b, tolerance=1: True", before="q1")
+    student.answer(
+        "q3",
+        WRONG["q3"].replace("self.last = value", "global close; close = lambda a, b: True"),
+    )
+
+
+@case("dishonest", NOTHING, "tampering")
+def traced(student):
+    """Jump over asserts with a trace function, and keep others from removing it."""
+    student.fail()
+    student.start_with(
+        "import sys, threading\n\n\n"
+        "def tracer(frame, event, arg):\n"
+        "    if event == 'line' and frame.f_code.co_name == 'attempt':\n"
+        "        if not frame.f_locals.get('unsolved'):\n"
+        "            frame.f_lineno = list(frame.f_code.co_lines())[-1][2]\n"
+        "    if event == 'line' and frame.f_code.co_filename == '<check>':\n"
+        "        frame.f_lineno = list(frame.f_code.co_lines())[-1][2]\n"
+        "    return tracer\n\n\n"
+        "threading.settrace(tracer)\n"
+        "sys.settrace(tracer)\n"
+        "sys.setprofile(tracer)\n"
+        "sys.settrace = sys.setprofile = threading.settrace = lambda *args: None"
+    )
+
+
+@case("dishonest", NOTHING, "tampering")
+def caller_changed(student):
+    """Change the check's names from the function that it calls."""
+    student.fail()
+    student.start_with(
+        "import sys\n\n\n"
+        "def change():\n"
+        "    frame = sys._getframe(2)\n"
+        "    while frame:\n"
+        "        for name, value in list(frame.f_globals.items()):\n"
+        "            if getattr(value, '__name__', '') in ('compare', 'close'):\n"
+        "                frame.f_globals[name] = lambda *args: True\n"
+        "        frame = frame.f_back"
+    )
+    student.answer("q1", "def area(width, height):\n    change()\n    return 0")
+    student.answer("q3", WRONG["q3"].replace("return self", "change()\n        return self"))
+
+
+@case("dishonest", NOTHING, "tampering")
+def grader_changed(student):
+    """Change the grader's own functions, which live in the same process."""
+    student.fail()
+    student.start_with(
+        "execute = type(get_ipython().kernel).do_execute\n"
+        "known = execute.__globals__\n"
+        "known['compare'] = lambda names, *values: True\n"
+        "known['_is_forged'] = lambda *args: False\n"
+        "yes = lambda *args, **kwargs: True\n"
+        "for names in (known, known.get('PRISTINE', {})):\n"
+        "    names.update(all=yes, any=yes, isinstance=yes, len=lambda x: 3, abs=lambda x: 0)\n"
+        "for name in known.get('OPERATORS', {}):\n"
+        "    known['OPERATORS'][name] = yes"
+    )
+
+
+@case("dishonest", NOTHING, "tampering")
+def signer_found(student):
+    """Find the function that signs, in the closure of the one that is told to."""
+    student.fail()
+    student.start_with(
+        "import base64, marshal\n\n\n"
+        "execute = type(get_ipython().kernel).do_execute\n"
+        "cells = dict(zip(execute.__code__.co_freevars, execute.__closure__))\n"
+        "run = cells['run'].cell_contents\n"
+        "sign = dict(zip(run.__code__.co_freevars, run.__closure__))['sign'].cell_contents\n\n\n"
+        "def forge(content, signature, user):\n"
+        "    challenge = marshal.loads(content)['challenge']\n"
+        "    answer = marshal.dumps((challenge, 'passed', '', 0, []))\n"
+        "    return {'answer': base64.b64encode(answer).decode(), 'signature': sign(answer)}\n\n\n"
+        "cells['run'].cell_contents = forge"
+    )
+
+
+@case("dishonest", NOTHING, "tampering")
+def signals_and_threads(student):
+    """Interrupt checks with alarms, and patch from a thread that never rests."""
+    student.fail()
+    student.start_with(
+        "import signal, sys, threading\n\n\n"
+        "def wake(number, frame):\n    raise StopIteration\n\n\n"
+        "signal.signal(signal.SIGALRM, wake)\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.05, 0.001)\n\n\n"
+        "def patch():\n    while True:\n        np.isclose = lambda *args, **kwargs: True\n\n\n"
+        "threading.Thread(target=patch, daemon=True).start()"
+    )
+
+
+SHADOWS = {
+    "numpy.py": "allclose = lambda *args, **kwargs: True\nraise SystemExit\n",
+    "math.py": "isfinite = lambda x: True\n",
+    "conftest.py": "import os\n\n\ndef pytest_sessionfinish(session):\n    session.exitstatus = 0\n\n\n"
+    "def pytest_runtest_call(item):\n    os._exit(0)\n",
+    "sitecustomize.py": "import builtins\nbuiltins.abs = lambda x: 0\nraise SystemExit\n",
+    "usercustomize.py": "raise SystemExit\n",
+    "nbval.py": "raise SystemExit\n",
+    "psutil.py": "raise SystemExit\n",
+    "ipykernel.py": "raise SystemExit\n",
+    "json.py": "raise SystemExit\n",
+    "pytest.py": "raise SystemExit\n",
+}
+
+
+@case("dishonest", "q1", None)
+def modules_shadowed(student):
+    """Hand in files with the names of modules, which the instructor even allows."""
+    student.solve("q1")
+    student.fail("q2", "q3", "q4", "q5")
+    student.files = SHADOWS | {
+        "lab_utils/__init__.py": "raise SystemExit\n",
+        "pytest.ini": "[pytest]\naddopts = --nbval-lax\n",
+        "ipython_config.py": "c.InteractiveShellApp.exec_lines = ['raise SystemExit']\n",
+    }
+
+
+@case("dishonest", "q1", "running")
+def modules_shadowed_for_a_new_kernel(student):
+    """Write such files while running, then kill the kernel so that it starts beside them."""
+    student.solve("q1")
+    student.fail("q2", "q3", "q4", "q5")
+    student.start_with(
+        "import os\nfrom pathlib import Path\n\n"
+        f"shadows = {SHADOWS!r}\n"
+        "for name, text in shadows.items():\n"
+        "    for folder in ('.', '..', '/proc/self/cwd/../tmp', os.path.expanduser('~')):\n"
+        "        Path(folder, name).write_text(text)\n"
+        "startup = Path(os.environ['IPYTHONDIR'], 'profile_default', 'startup')\n"
+        "startup.mkdir(parents=True, exist_ok=True)\n"
+        "(startup / '00.py').write_text('import builtins; builtins.abs = lambda x: 0')\n"
+        "(startup.parent / 'ipython_config.py').write_text(\n"
+        "    'c.InteractiveShellApp.exec_lines = [\"np = None\"]')\n"
+        "spec = Path('../jupyter/kernels/lab-grading/kernel.json')\n"
+        "if spec.exists():\n    spec.write_text('{}')"
+    )
+    student.add("import os\nos._exit(0)", before="q1")
+
+
+@case("dishonest", NOTHING, None)
+def hidden_checks_told(student):
+    """Carry what hidden checks hold into messages that the student gets to see."""
+    student.fail()
+    student.start_with("told = []")
+    student.answer(
+        "q3",
+        "import sys\n\n\nclass Mean:\n    def add(self, value):\n"
+        "        told.append(sys._getframe(1).f_code.co_consts)\n\n"
+        "    def value(self):\n        raise ValueError(str(told))",
+    )
+    student.answer("q5", "def normalized(images):\n    raise ValueError(str(told))")
+    student.end_with("raise ValueError(str(told))")
+
+
+# --- Honest students ---
+
+
+@case("honest", ALL, "")
+def just_solved(student):
+    """Solve everything, and nothing else."""
+    student.solve()
+
+
+@case("honest", ALL, "")
+def talkative(student):
+    """Warn, print, write to stderr, show bars, and display thousands of things."""
+    student.solve()
+    student.start_with(
+        "import sys, warnings\nimport logging\nfrom tqdm import tqdm\n"
+        "from tqdm.auto import tqdm as auto\n\n"
+        "warnings.warn('the learning rate is high')\n"
+        "logging.warning('no GPU')\n"
+        "print('only a note', file=sys.stderr)\n"
+        "for _ in tqdm(range(100)):\n    pass\n"
+        "for _ in auto(range(100)):\n    pass\n"
+        "for i in range(2000):\n    display(i)"
+    )
+    student.answer("q1", "import warnings\n\n\n" + RIGHT["q1"].replace(
+        "    return", "    warnings.warn('large')\n    print('called')\n    return"))
+
+
+@case("honest", ALL, "")
+def with_plots(student):
+    """Draw, with magics, and wait a little."""
+    student.solve()
+    student.start_with(
+        "%matplotlib inline\n%load_ext autoreload\n%autoreload 2\nimport time\n"
+        "import matplotlib.pyplot as plt\n\nplt.rcParams['figure.dpi'] = 50\n"
+        "plt.plot(np.arange(9))\nplt.show()\n%time time.sleep(0.1)"
+    )
+    student.add("plt.imshow(np.full((3, 3), 1 / 9))\nplt.title('blur');", before="q4")
+
+
+@case("honest", ALL, "file")
+def from_colab(student):
+    """Come from Colab: its metadata, installed packages, its drive."""
+    student.solve()
+    student.notebook.metadata = {
+        "accelerator": "GPU",
+        "colab": {"gpuType": "T4", "provenance": [{"file_id": "1x", "timestamp": 1}]},
+        "kernelspec": {"name": "python3", "display_name": "Python 3"},
+    }
+    for i, cell in enumerate(student.cells):
+        cell.metadata = {"id": f"x{i}", "outputId": "y", "colab": {"base_uri": "https://localhost"}}
+    student.start_with(
+        "!pip install -q no-such-package-of-ours\n%pip install x\n"
+        "try:\n    from google.colab import drive\n\n    drive.mount('/content/drive')\n"
+        "except ImportError:\n    print('not on Colab')"
+    )
+
+
+@case("honest", ALL, "")
+def another_kernel(student):
+    """Name a kernel that only the student has."""
+    student.solve()
+    student.notebook.metadata.kernelspec = {
+        "name": "conda-env-ml-py",
+        "display_name": "Python [conda env:ml] *",
+        "language": "python",
+    }
+    student.notebook.metadata.language_info = {"name": "python", "version": "3.7.4"}
+
+
+@case("honest", ALL, "")
+def an_old_tool(student):
+    """Write format 4.2 without ids and tags, with Windows line ends and Python 3.7's kernel."""
+    student.solve()
+    student.notebook.metadata.kernelspec = {"name": "python37", "display_name": "py37"}
+    notebook = json.loads(nbformat.writes(student.notebook)) | {"nbformat_minor": 2}
+    for cell in notebook["cells"]:
+        del cell["id"]
+        cell["metadata"] = {}
+        cell["source"] = "".join(cell["source"]).replace("\n", "\r\n")
+    return json.dumps(notebook, indent=1).replace("\n", "\r\n")
+
+
+@case("honest", ALL, "")
+def rearranged(student):
+    """Move given cells, add own ones, split answers, and write helpers and imports anew."""
+    student.solve()
+    cells = student.cells
+    cells[1].source = (
+        "import math\nimport random\n\nimport numpy\nimport numpy as np\n\n\n"
+        "def close(a, b, tolerance=1e-6):\n    return -tolerance <= a - b <= tolerance"
+    )
+    cells[1], cells[2] = cells[2], cells[1]
+    student.add("assert area(1, 1) == 1  # my own test\nnp.random.seed(0)", before="q1")
+    student.answer("q2", "kernels = 8")
+    student.add("bias = 1", before="q2")
+    student.add("weights = kernels * (25 + bias)", before="q2")
+    student.add("def middle(images):\n    return images - images.mean()", before="q5")
+    student.add(
+        "def normalized(images):\n    return middle(images) / images.std()", before="q5"
+    )
+    student.end_with("# what I tried\nfor n in range(3):\n    print(area(n, n))")
+
+
+@case("honest", ALL, "")
+def large_outputs(student):
+    """Keep 2 MB of outputs, of which an answer is one that failed at first."""
+    student.solve()
+    output = nbformat.v4.new_output("stream", text="epoch\n" * 350_000)
+    student.cells[student.place("q2") - 1].outputs = [output]
+    student.cells[1].outputs = [nbformat.v4.new_output("error", ename="NameError", evalue="np")]
+
+
+@case("honest", ALL, "")
+def 이_지은_homework(student):
+    """Have a name and own words in Korean, and blanks."""
+    student.solve()
+    student.name = "이 지은 (B반)"
+    student.start_with("이름 = '이지은'\nprint(이름, '😀')")
+
+
+@case("honest", ALL, "")
+def with_own_files(student):
+    """Import an own module and read an own table, which the instructor allows."""
+    student.solve()
+    student.files = {"my_tools.py": "def times(a, b):\n    return a * b\n", "sizes.csv": "28,28\n"}
+    student.start_with("import my_tools\n\nsizes = np.loadtxt('sizes.csv', delimiter=',')")
+    student.answer("q1", "def area(width, height):\n    return my_tools.times(width, height)")
+
+
+@case("honest", "q1 q3", "")
+def half_done(student):
+    """Solve some, leave one empty and get the others wrong."""
+    student.solve("q1", "q3")
+    student.fail("q2", "q5")
+
+
+del NAME, SIDE
