@@ -168,11 +168,12 @@ def endless_loops_in_functions(student):
     )
 
 
-@case("bad", ALL, "running")
+@case("bad", "q2 q3 q4 q5", "running")
 def endless_output(student):
-    """Print for ever."""
+    """Print for ever, in an own cell and where a check calls."""
     student.solve()
     student.add("while True:\n    print('x' * 1000)", before="q2")
+    student.answer("q1", "def area(width, height):\n    while True:\n        print('x' * 10**6)")
 
 
 @case("bad", "q3 q4 q5", "running")
@@ -211,7 +212,6 @@ def wrecked_surroundings(student):
         "os.environ.clear()\n"
         "shutil.rmtree(os.getcwd())\n"
         "os.chdir('/')\n"
-        "sys.path.clear()\n"
         "sys.stdin.close()"
     )
     student.add("name = input('your name? ')", before="q1")
@@ -224,8 +224,8 @@ def names_deleted(student):
     """Delete what checks use, and all names."""
     student.solve()
     student.add("del close, np, math", before="q1")
-    student.add("np = math = close = isinstance = abs = print = None", before="q2")
-    student.add("del isinstance, abs, print\nimport numpy as np", before="q3")
+    student.add("np = math = close = None", before="q2")
+    student.add("import numpy as np", before="q3")
     student.answer("q5", "%reset -f\nimport numpy as np\n\n\n" + RIGHT["q5"])
 
 
@@ -502,7 +502,7 @@ def always_equal(student):
     student.answer(
         "q3",
         "class Equal(Always, float):\n    pass\n\n\nclass Mean:\n    add = print\n\n"
-        "    def value(self):\n        return Equal(3)",
+        "    def value(self):\n        return Equal(2)",
     )
     student.answer(
         "q4",
@@ -532,9 +532,22 @@ def equal_enough(student):
     )
     student.answer(
         "q4",
-        "class Low(float):\n    def __lt__(self, other):\n        return other == 0.2\n\n\n"
+        "class Low(float):\n    def __lt__(self, other):\n        return other == 0.2\n\n"
+        "    __sub__ = __rsub__ = lambda self, other: 0.0\n"
+        "    isfinite = lambda self: True\n\n\n"
         "class Blur(np.ndarray):\n    def max(self):\n        return Low(9)\n\n\n"
-        "blur = np.full((3, 3), 1.0).view(Blur)",
+        "blur = np.array([[Low(9)] * 3] * 3, dtype=object).view(Blur)",
+    )
+    student.answer(
+        "q5",
+        "class Mean(np.ndarray):\n"
+        "    def __array_function__(self, function, types, args, kwargs):\n"
+        "        return 0.0 if function is np.linalg.norm else True\n\n"
+        "    def __array_ufunc__(self, *args, **kwargs):\n        return self\n\n\n"
+        "class Images(np.ndarray):\n"
+        "    def mean(self):\n        return np.ones(1).view(Mean)\n\n"
+        "    def std(self):\n        return np.ones(1).view(Mean)\n\n\n"
+        "def normalized(images):\n    return np.ones(5).view(Images)",
     )
 
 
@@ -557,6 +570,20 @@ def builtins_patched(student):
     )
     student.add("__builtins__['exec'] = lambda *args: None", before="q2")
     student.add("__builtins__.exec = __builtins__.compile = lambda *args: None", before="q3")
+
+
+@case("dishonest", NOTHING, None)
+def builtins_shadowed(student):
+    """Give own global names to what checks and helpers find among the built-in functions."""
+    student.fail()
+    student.start_with(
+        "yes = lambda *args, **kwargs: True\n"
+        "abs = lambda x: 0\n"
+        "isinstance = all = any = bool = yes\n"
+        "len = lambda x: 3\n"
+        "AssertionError = Exception = BaseException = SystemExit\n"
+        "exec = compile = print = yes"
+    )
 
 
 @case("dishonest", NOTHING, "tampering")
@@ -753,9 +780,71 @@ def modules_shadowed_for_a_new_kernel(student):
         "startup.mkdir(parents=True, exist_ok=True)\n"
         "(startup / '00.py').write_text('import builtins; builtins.abs = lambda x: 0')\n"
         "(startup.parent / 'ipython_config.py').write_text(\n"
-        "    'c.InteractiveShellApp.exec_lines = [\"np = None\"]')\n"
-        "spec = Path('../jupyter/kernels/lab-grading/kernel.json')\n"
-        "if spec.exists():\n    spec.write_text('{}')"
+        "    'c.InteractiveShellApp.exec_lines = [\"np = None\"]')"
+    )
+    student.add("import os\nos._exit(0)", before="q1")
+
+
+@case("dishonest", NOTHING, "running")
+def kernel_replaced(student):
+    """Write a kernel of one's own where kernels are listed, and let it be started."""
+    student.fail()
+    student.start_with(
+        "import json, os\nfrom pathlib import Path\n\n"
+        "for spec in Path('..').rglob('kernel.json'):\n"
+        "    kernel = json.loads(spec.read_text())\n"
+        "    for i, word in enumerate(kernel['argv']):\n"
+        "        if word.endswith('.py'):\n"
+        "            mine = Path('mine.py').resolve()\n"
+        "            text = Path(word).read_text()\n"
+        "            mine.write_text(text.replace('attempt(message, user, unsolved=False)',\n"
+        "                '(\"passed\", \"\", 0)'))\n"
+        "            kernel['argv'][i] = str(mine)\n"
+        "    spec.write_text(json.dumps(kernel))"
+    )
+    student.add("import os\nos._exit(0)", before="q1")
+
+
+STARTUP = """import base64, hashlib, marshal
+
+kernel = type(get_ipython().kernel)
+execute, keys = kernel.do_execute, []
+
+
+async def do_execute(self, code, silent, *args, **kwargs):
+    if not code.startswith("#lab-grade"):
+        return await execute(self, code, silent, *args, **kwargs)
+    content, signature = code.split()[1:]
+    told = marshal.loads(base64.b64decode(content))
+    lab = {}
+    if signature == "-":
+        keys.append(told[0])
+    else:
+        answer = marshal.dumps((told["challenge"], "passed", "", 0, []))
+        signature = hashlib.blake2b(answer, key=keys[-1]).hexdigest()
+        lab = {"answer": base64.b64encode(answer).decode(), "signature": signature}
+    return {
+        "status": "ok",
+        "execution_count": 1,
+        "payload": [],
+        "user_expressions": {"lab": lab},
+    }
+
+
+kernel.do_execute = do_execute
+"""
+
+
+@case("dishonest", NOTHING, "running")
+def startup_files(student):
+    """Write a file that IPython runs before the grader's first message, which brings the key."""
+    student.fail()
+    student.start_with(
+        "import os\nfrom pathlib import Path\n\n"
+        f"text = {STARTUP!r}\n"
+        "startup = Path(get_ipython().profile_dir.location, 'startup')\n"
+        "startup.mkdir(parents=True, exist_ok=True)\n"
+        "(startup / '00.py').write_text(text)"
     )
     student.add("import os\nos._exit(0)", before="q1")
 
@@ -875,6 +964,7 @@ def rearranged(student):
     student.add(
         "def normalized(images):\n    return middle(images) / images.std()", before="q5"
     )
+    student.add("sum, max, len, all = 0, 3, 2, True  # unlucky, but no mistake", before="q5")
     student.end_with("# what I tried\nfor n in range(3):\n    print(area(n, n))")
 
 
