@@ -158,7 +158,7 @@ class Student:
     released : NotebookNode
         The notebook that students get; it is not changed.
     name : str
-        Of the student; it stands in each right answer, so that no two are copies.
+        Of the student; it stands in each answer, so that no two are copies.
     """
 
     def __init__(self, released: nbformat.NotebookNode, name: str):
@@ -193,7 +193,7 @@ class Student:
     def fail(self, *questions: str) -> None:
         """Answer questions with code that runs and is wrong: all, if none is named."""
         for question in questions or QUESTIONS:
-            self.answer(question, WRONG[question])
+            self.answer(question, f"{WRONG[question]}\n\n\nauthor = {self.name!r}")
 
     def add(self, source: str, before: str = "q1") -> None:
         """Add a code cell before the check of a question, behind its answer."""

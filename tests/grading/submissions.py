@@ -1,19 +1,22 @@
-"""What students hand in: broken, dishonest and honest notebooks, and what each must get.
+"""What students hand in: bad, dishonest and honest notebooks, and what each must get.
 
 A submission is a function that works on a released notebook; it may return the text of the file
 instead. Its docstring says what it tries.
 """
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-from reference import CHECKS, GIVEN, NAME, QUESTIONS, RIGHT, SIDE, WRONG, Student
+from reference import CHECKS, GIVEN, QUESTIONS, RIGHT, WRONG, Student, reference
 
 ALL = " ".join(QUESTIONS)
 NOTHING = ""
+MISSING, KOREAN = "missing", "이 지은 (B반)"
+LEFT = f"left-by-a-submission-of-{os.getpid()}"  # in the command of processes that must not stay
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,10 @@ class Case:
     def name(self) -> str:
         return self.write.__name__
 
+    @property
+    def student(self) -> str:
+        return KOREAN if self.name == "with_a_korean_name" else self.name
+
 
 CASES: list[Case] = []
 
@@ -59,11 +66,11 @@ def case(kind: str, earns: str, flag: str | None, problem: str = ""):
 
 
 def hand_in_all(released: nbformat.NotebookNode, submissions: Path) -> None:
-    """Write all submissions into a folder."""
+    """Write all submissions into a folder, and a student's folder that is empty."""
     for it in CASES:
-        student = Student(released, it.name)
+        student = Student(released, it.student)
         student.hand_in(submissions, it.write(student))
-    (submissions / "empty_folder").mkdir()
+    (submissions / MISSING).mkdir()
 
 
 # --- Files that are no notebooks ---
@@ -220,6 +227,19 @@ def wrecked_surroundings(student):
 
 
 @case("bad", ALL, None)
+def folders_removed(student):
+    """Overwrite the running notebook, and remove everything around it."""
+    student.solve()
+    student.start_with(
+        "import os, shutil\nfrom pathlib import Path\n\n"
+        "for path in [*Path('.').glob('*'), Path('../pytest.ini'), Path('../../gradebook.csv')]:\n"
+        "    path.write_text('13 of 13 points')\n"
+        "shutil.rmtree('..', ignore_errors=True)"
+    )
+    student.add("import os\nos._exit(0)", before="q3")
+
+
+@case("bad", ALL, None)
 def names_deleted(student):
     """Delete what checks use, and all names."""
     student.solve()
@@ -241,7 +261,7 @@ def busy_background(student):
     )
     student.add(
         "import os, subprocess, sys\n"
-        "wait = [sys.executable, '-c', 'import time; time.sleep(987)', 'left-by-a-submission']\n"
+        f"wait = [sys.executable, '-c', 'import time; time.sleep(987)', '{LEFT}']\n"
         "subprocess.Popen(wait)\n"
         "subprocess.Popen(wait, start_new_session=True)\n"
         "subprocess.Popen(wait, start_new_session=True, env={})",
@@ -264,9 +284,20 @@ def copy_of_two(student):
         student.answer(question, f"# My own idea.\n{RIGHT[question]}")
 
 
-@case("dishonest", NOTHING, None)
-def copy_of_nothing(student):
-    """Hand in what was handed out, twice: nobody copied anything."""
+@case("dishonest", ALL, "copy")
+def the_reference(student):
+    """Hand in the instructor's notebook."""
+    student.notebook = reference()
+
+
+@case("bad", NOTHING, "")
+def unedited(student):
+    """Hand in what was handed out."""
+
+
+@case("bad", NOTHING, "")
+def unedited_too(student):
+    """Hand in what was handed out, as somebody else did: nobody copied anything."""
 
 
 @case("bad", ALL, None)
@@ -978,10 +1009,9 @@ def large_outputs(student):
 
 
 @case("honest", ALL, "")
-def 이_지은_homework(student):
+def with_a_korean_name(student):
     """Have a name and own words in Korean, and blanks."""
     student.solve()
-    student.name = "이 지은 (B반)"
     student.start_with("이름 = '이지은'\nprint(이름, '😀')")
 
 
@@ -999,6 +1029,3 @@ def half_done(student):
     """Solve some, leave one empty and get the others wrong."""
     student.solve("q1", "q3")
     student.fail("q2", "q5")
-
-
-del NAME, SIDE
