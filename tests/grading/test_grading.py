@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -229,3 +230,37 @@ def test_a_reference_with_a_mistake_is_one_line(tmp_path, capsys, mistake, messa
     assert status == 2
     assert message in said[-1] and said[-1].startswith("lab-grade: ") and NAME in said[-1]
     assert not (tmp_path / "grades" / "gradebook.csv").exists()
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+def test_a_sandbox_keeps_everything_else_out_of_reach(tmp_path):
+    path, submissions = small_class(tmp_path)
+    out, kim = tmp_path / "grades", submissions / "kim.ipynb"
+    targets = [str(path), str(kim), str(out / "gradebook.csv"), str(tmp_path / "new.txt")]
+    eve = Student(Assignment(path).release(), "eve")
+    eve.solve("q1")
+    eve.fail("q2", "q3", "q4", "q5")
+    eve.start_with(
+        f"from pathlib import Path\n\nfor target in {targets!r}:\n"
+        "    try:\n        Path(target).write_text('13 of 13')\n"
+        "    except OSError as error:\n        print(error)"
+    )
+    eve.end_with(
+        f"import json\n\nfor cell in json.load(open({str(path)!r}))['cells']:\n"
+        "    if cell['cell_type'] == 'code':\n        exec(''.join(cell['source']))"
+    )
+    eve.end_with("import urllib.request\n\nurllib.request.urlopen('http://127.0.0.1')")
+    for question in ("q2", "q3", "q4", "q5"):
+        eve.add(eve.cells[-2].source, before=question)
+    eve.hand_in(submissions, None)
+    before = hashes(path, submissions)
+    command = [str(path), str(submissions), "-o", str(out), *LIMITS, "--sandbox"]
+    assert grade.main(command) == 0
+    assert hashes(path, submissions) == before
+    assert not (tmp_path / "new.txt").exists()
+    students = json.loads((out / "results.json").read_text())["students"]
+    assert {student["student"]: student["points"] for student in students} == {
+        "eve": 2,
+        "kim": 13,
+        "lee": 13,
+    }
