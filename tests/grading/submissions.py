@@ -152,6 +152,34 @@ def broken_cells(student):
     student.answer("q3", "import no_such_package\n\n\n" + RIGHT["q3"])
 
 
+@case("bad", "q2 q4 q5", None)
+def errors_that_cannot_be_shown(student):
+    """Raise errors whose texts fail, are huge, or hold what no file can."""
+    student.solve()
+    student.start_with("raise ValueError('\\ud800 \\x00 \\x1b[31m' + 'x' * 10**6)")
+    student.answer(
+        "q1",
+        "class Untold(Exception):\n    def __str__(self):\n        raise self\n\n\n"
+        "def area(width, height):\n    raise Untold",
+    )
+    student.answer(
+        "q3",
+        "class Mean:\n    def add(self, value):\n"
+        "        raise ValueError('\\ud800 \\x00 \\x1b[31m' + 'x' * 10**6)",
+    )
+    student.end_with("print('\\ud800')")
+
+
+@case("bad", ALL, None)
+def code_that_is_hard_to_read(student):
+    """Write lines that parsers and patterns need long for, and nest deeply."""
+    student.solve()
+    student.start_with("!" + "python" * 2_000)
+    student.add("x = " + "+".join("1" * 10_000), before="q2")
+    student.add("x = " + "-" * 5_000 + "1", before="q2")
+    student.add("x = " + "(" * 500 + ")" * 500, before="q3")
+
+
 @case("bad", ALL, "running")
 def endless_loops(student):
     """Loop for ever in own cells, one of them swallowing the interrupt."""
@@ -614,6 +642,22 @@ def builtins_shadowed(student):
         "len = lambda x: 3\n"
         "AssertionError = Exception = BaseException = SystemExit\n"
         "exec = compile = print = yes"
+    )
+
+
+@case("dishonest", NOTHING, None)
+def names_that_lie(student):
+    """Find the own helper by a name that is unlike the given one's only while that is stored."""
+    student.fail()
+    student.answer(
+        "q1",
+        "class Name(str):\n"
+        "    def __eq__(self, other):\n"
+        "        asked.append(1)\n        return len(asked) > 2\n\n"
+        "    __hash__ = str.__hash__\n\n\n"
+        "def area(width, height):\n    return 6\n\n\n"
+        "del close\nasked = []\n"
+        "globals()[Name('close')] = lambda *args: True\nasked.clear()",
     )
 
 
