@@ -141,7 +141,8 @@ def colab_without_checks(student):
         for cell in student.cells
         if cell.cell_type == "code" and cell.source not in CHECKS.values()
     ]
-    student.notebook.metadata = {"colab": {"provenance": []}, "kernelspec": {"name": "python3"}}
+    kernel = {"name": "python3", "display_name": "Python 3"}
+    student.notebook.metadata = {"colab": {"provenance": []}, "kernelspec": kernel}
 
 
 @case("bad", "q1 q4 q5", None)
@@ -565,8 +566,7 @@ def always_equal(student):
     )
     student.answer(
         "q4",
-        "class Blur(Always, np.ndarray):\n    pass\n\n\n"
-        "blur = np.zeros((3, 3)).view(Blur)",
+        "class Blur(Always, np.ndarray):\n    pass\n\n\nblur = np.zeros((3, 3)).view(Blur)",
     )
     student.answer("q5", "def normalized(images):\n    return Always()")
 
@@ -873,7 +873,7 @@ def kernel_replaced(student):
         "            mine = Path('mine.py').resolve()\n"
         "            text = Path(word).read_text()\n"
         "            mine.write_text(text.replace('attempt(message, user, unsolved=False)',\n"
-        "                '(\"passed\", \"\", 0)'))\n"
+        '                \'("passed", "", 0)\'))\n'
         "            kernel['argv'][i] = str(mine)\n"
         "    spec.write_text(json.dumps(kernel))"
     )
@@ -962,8 +962,13 @@ def talkative(student):
         "for _ in auto(range(100)):\n    pass\n"
         "for i in range(2000):\n    display(i)"
     )
-    student.answer("q1", "import warnings\n\n\n" + RIGHT["q1"].replace(
-        "    return", "    warnings.warn('large')\n    print('called')\n    return"))
+    student.answer(
+        "q1",
+        "import warnings\n\n\n"
+        + RIGHT["q1"].replace(
+            "    return", "    warnings.warn('large')\n    print('called')\n    return"
+        ),
+    )
 
 
 @case("honest", ALL, "")
@@ -1036,9 +1041,7 @@ def rearranged(student):
     student.add("bias = 1", before="q2")
     student.add("weights = kernels * (25 + bias)", before="q2")
     student.add("def middle(images):\n    return images - images.mean()", before="q5")
-    student.add(
-        "def normalized(images):\n    return middle(images) / images.std()", before="q5"
-    )
+    student.add("def normalized(images):\n    return middle(images) / images.std()", before="q5")
     student.add("sum, max, len, all = 0, 3, 2, True  # unlucky, but no mistake", before="q5")
     student.end_with("# what I tried\nfor n in range(3):\n    print(area(n, n))")
 

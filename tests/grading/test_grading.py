@@ -88,11 +88,7 @@ def results(graded):
 def test_everybody_gets_what_was_earned(case, results):
     result = results[case.student]
     passed = {check["title"] for check in result["checks"] if check["outcome"] == "passed"}
-    titles = {
-        check["title"]
-        for check in result["checks"]
-        if check["question"] in case.earns
-    }
+    titles = {check["title"] for check in result["checks"] if check["question"] in case.earns}
     assert not passed - titles, "points that were not earned"
     assert not titles - passed, "points that were lost"
     assert result["points"] == sum(
