@@ -1,6 +1,7 @@
 """A small assignment without PyTorch, and students who work on its released notebook."""
 
 import json
+import textwrap
 from pathlib import Path
 
 import nbformat
@@ -183,7 +184,7 @@ class Student:
 
     def answer(self, question: str, source: str) -> None:
         """Write the answer to a question."""
-        self.cells[self.place(question) - 1].source = source
+        self.cells[self.place(question) - 1].source = _code(source)
 
     def solve(self, *questions: str) -> None:
         """Answer questions rightly: all, if none is named."""
@@ -197,14 +198,15 @@ class Student:
 
     def add(self, source: str, before: str = "q1") -> None:
         """Add a code cell before the check of a question, behind its answer."""
-        self.cells.insert(self.place(before), new_code_cell(source))
+        self.cells.insert(self.place(before), new_code_cell(_code(source)))
 
     def start_with(self, source: str) -> None:
         """Add a code cell after the given ones."""
-        self.cells.insert(3, new_code_cell(source))
+        self.cells.insert(3, new_code_cell(_code(source)))
 
     def end_with(self, source: str) -> None:
-        self.cells.append(new_code_cell(source))
+        """Add a code cell after all others."""
+        self.cells.append(new_code_cell(_code(source)))
 
     def edit_check(self, question: str, old: str, new: str) -> None:
         """Change the text of a check."""
@@ -223,3 +225,7 @@ class Student:
                 (path.parent / name).parent.mkdir(parents=True, exist_ok=True)
                 (path.parent / name).write_text(text)
         path.write_bytes(content.encode())
+
+
+def _code(source: str) -> str:
+    return textwrap.dedent(source).strip("\n")

@@ -160,13 +160,23 @@ def errors_that_cannot_be_shown(student):
     student.start_with("raise ValueError('\\ud800 \\x00 \\x1b[31m' + 'x' * 10**6)")
     student.answer(
         "q1",
-        "class Untold(Exception):\n    def __str__(self):\n        raise self\n\n\n"
-        "def area(width, height):\n    raise Untold",
+        """
+        class Untold(Exception):
+            def __str__(self):
+                raise self
+
+
+        def area(width, height):
+            raise Untold
+        """,
     )
     student.answer(
         "q3",
-        "class Mean:\n    def add(self, value):\n"
-        "        raise ValueError('\\ud800 \\x00 \\x1b[31m' + 'x' * 10**6)",
+        """
+        class Mean:
+            def add(self, value):
+                raise ValueError('\\ud800 \\x00 \\x1b[31m' + 'x' * 10**6)
+        """,
     )
     student.end_with("print('\\ud800')")
 
@@ -187,7 +197,14 @@ def endless_loops(student):
     student.solve()
     student.add("while True:\n    pass", before="q2")
     student.add(
-        "while True:\n    try:\n        while True:\n            pass\n    except:\n        pass",
+        """
+        while True:
+            try:
+                while True:
+                    pass
+            except:
+                pass
+        """,
         before="q3",
     )
 
@@ -196,11 +213,25 @@ def endless_loops(student):
 def endless_loops_in_functions(student):
     """Loop for ever where a check calls, one of them swallowing the interrupt."""
     student.solve("q2", "q3", "q4")
-    student.answer("q1", "def area(width, height):\n    while True:\n        width += 1")
+    student.answer(
+        "q1",
+        """
+        def area(width, height):
+            while True:
+                width += 1
+        """,
+    )
     student.answer(
         "q5",
-        "def normalized(images):\n    while True:\n        try:\n            while True:\n"
-        "                pass\n        except BaseException:\n            pass",
+        """
+        def normalized(images):
+            while True:
+                try:
+                    while True:
+                        pass
+                except BaseException:
+                    pass
+        """,
     )
 
 
@@ -209,15 +240,38 @@ def endless_output(student):
     """Print for ever, in an own cell and where a check calls."""
     student.solve()
     student.add("while True:\n    print('x' * 1000)", before="q2")
-    student.answer("q1", "def area(width, height):\n    while True:\n        print('x' * 10**6)")
+    student.answer(
+        "q1",
+        """
+        def area(width, height):
+            while True:
+                print('x' * 10**6)
+        """,
+    )
 
 
 @case("bad", "q3 q4 q5", "running")
 def kernel_deaths(student):
     """End the kernel: in an own cell, in an answer, and where a check calls."""
     student.solve()
-    student.answer("q1", "import os\n\n\ndef area(width, height):\n    os._exit(0)")
-    student.answer("q2", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\nweights = 208")
+    student.answer(
+        "q1",
+        """
+        import os
+
+
+        def area(width, height):
+            os._exit(0)
+        """,
+    )
+    student.answer(
+        "q2",
+        """
+        import os, signal
+        os.kill(os.getpid(), signal.SIGKILL)
+        weights = 208
+        """,
+    )
     student.add("import os\nos._exit(0)", before="q4")
 
 
@@ -244,14 +298,23 @@ def wrecked_surroundings(student):
     """Clear the environment, close streams, remove the own folder, ask for input."""
     student.solve()
     student.start_with(
-        "import os, shutil, sys\n"
-        "os.environ.clear()\n"
-        "shutil.rmtree(os.getcwd())\n"
-        "os.chdir('/')\n"
-        "sys.stdin.close()"
+        """
+        import os, shutil, sys
+        os.environ.clear()
+        shutil.rmtree(os.getcwd())
+        os.chdir('/')
+        sys.stdin.close()
+        """
     )
     student.add("name = input('your name? ')", before="q1")
-    student.add("import sys\nsys.stdout.close()\nsys.stderr.close()", before="q2")
+    student.add(
+        """
+        import sys
+        sys.stdout.close()
+        sys.stderr.close()
+        """,
+        before="q2",
+    )
     student.add("sys.stdout = sys.stderr = None", before="q3")
 
 
@@ -260,10 +323,14 @@ def folders_removed(student):
     """Overwrite the running notebook, and remove everything around it."""
     student.solve()
     student.start_with(
-        "import os, shutil\nfrom pathlib import Path\n\n"
-        "for path in [*Path('.').glob('*'), Path('../pytest.ini'), Path('../../gradebook.csv')]:\n"
-        "    path.write_text('13 of 13 points')\n"
-        "shutil.rmtree('..', ignore_errors=True)"
+        """
+        import os, shutil
+        from pathlib import Path
+
+        for path in [*Path('.').glob('*'), Path('../pytest.ini'), Path('../../gradebook.csv')]:
+            path.write_text('13 of 13 points')
+        shutil.rmtree('..', ignore_errors=True)
+        """
     )
     student.add("import os\nos._exit(0)", before="q3")
 
@@ -283,17 +350,28 @@ def busy_background(student):
     """Leave threads that print, and processes in sessions of their own."""
     student.solve()
     student.start_with(
-        "import threading, time\n\n\n"
-        "def talk():\n    while True:\n        print('still here')\n        time.sleep(0.05)\n\n\n"
-        "threading.Thread(target=talk, daemon=True).start()\n"
-        "threading.Thread(target=talk).start()"
+        """
+        import threading, time
+
+
+        def talk():
+            while True:
+                print('still here')
+                time.sleep(0.05)
+
+
+        threading.Thread(target=talk, daemon=True).start()
+        threading.Thread(target=talk).start()
+        """
     )
     student.add(
-        "import os, subprocess, sys\n"
-        f"wait = [sys.executable, '-c', 'import time; time.sleep(987)', '{LEFT}']\n"
-        "subprocess.Popen(wait)\n"
-        "subprocess.Popen(wait, start_new_session=True)\n"
-        "subprocess.Popen(wait, start_new_session=True, env={})",
+        f"""
+        import os, subprocess, sys
+        wait = [sys.executable, '-c', 'import time; time.sleep(987)', '{LEFT}']
+        subprocess.Popen(wait)
+        subprocess.Popen(wait, start_new_session=True)
+        subprocess.Popen(wait, start_new_session=True, env={{}})
+        """,
         before="q2",
     )
 
@@ -420,12 +498,14 @@ def exceptions_swallowed(student):
     """Let nobody see exceptions."""
     student.fail()
     student.start_with(
-        "import sys\n"
-        "ip = get_ipython()\n"
-        "ip.set_custom_exc((BaseException,), lambda *args, **kwargs: [])\n"
-        "ip.showtraceback = lambda *args, **kwargs: None\n"
-        "sys.excepthook = sys.unraisablehook = lambda *args: None\n"
-        "ip.events.register('post_run_cell', lambda result: setattr(result, 'error_in_exec', None))"
+        """
+        import sys
+        ip = get_ipython()
+        ip.set_custom_exc((BaseException,), lambda *args, **kwargs: [])
+        ip.showtraceback = lambda *args, **kwargs: None
+        sys.excepthook = sys.unraisablehook = lambda *args: None
+        ip.events.register('post_run_cell', lambda result: setattr(result, 'error_in_exec', None))
+        """
     )
 
 
@@ -434,15 +514,21 @@ def code_rewritten(student):
     """Strip asserts by an AST transformer, and replace checks by an input transformer."""
     student.fail()
     student.start_with(
-        "import ast\n\n\n"
-        "class NoAsserts(ast.NodeTransformer):\n"
-        "    def visit_Assert(self, node):\n"
-        "        return ast.copy_location(ast.Pass(), node)\n\n\n"
-        "get_ipython().ast_transformers.append(NoAsserts())\n"
-        "drop = lambda lines: ['pass\\n'] if 'CHECK' in lines[0] else lines\n"
-        "get_ipython().input_transformers_cleanup.append(drop)\n"
-        "get_ipython().input_transformers_post.append(drop)\n"
-        "ast.parse = lambda *args, **kwargs: ast.Module([], [])"
+        """
+        import ast
+
+
+        class NoAsserts(ast.NodeTransformer):
+            def visit_Assert(self, node):
+                return ast.copy_location(ast.Pass(), node)
+
+
+        get_ipython().ast_transformers.append(NoAsserts())
+        drop = lambda lines: ['pass\\n'] if 'CHECK' in lines[0] else lines
+        get_ipython().input_transformers_cleanup.append(drop)
+        get_ipython().input_transformers_post.append(drop)
+        ast.parse = lambda *args, **kwargs: ast.Module([], [])
+        """
     )
 
 
@@ -451,12 +537,17 @@ def cells_run_otherwise(student):
     """Override how IPython runs cells."""
     student.fail()
     student.start_with(
-        "ip = get_ipython()\n"
-        "run_cell, run_cell_async = ip.run_cell, ip.run_cell_async\n"
-        "ip.run_cell = lambda code, *a, **k: run_cell('pass', *a, **k)\n"
-        "ip.run_cell_async = lambda code, *a, **k: run_cell_async('pass', *a, **k)\n"
-        "async def run_code(*args, **kwargs):\n    return False\n\n\n"
-        "ip.run_code = run_code"
+        """
+        ip = get_ipython()
+        run_cell, run_cell_async = ip.run_cell, ip.run_cell_async
+        ip.run_cell = lambda code, *a, **k: run_cell('pass', *a, **k)
+        ip.run_cell_async = lambda code, *a, **k: run_cell_async('pass', *a, **k)
+        async def run_code(*args, **kwargs):
+            return False
+
+
+        ip.run_code = run_code
+        """
     )
 
 
@@ -506,10 +597,12 @@ def forged_output(student):
     student.fail()
     passed = [{"outcome": "passed", "message": "", "seconds": 0}] * 30
     student.start_with(
-        "from IPython.display import JSON, display\n"
-        f"results = {passed!r}\n"
-        "print('q1: passed\\nq2: passed\\nq3: passed\\nq4: passed\\nq5: passed')\n"
-        "display(JSON(results), {'text/plain': '13 of 13 points'}, raw=True)"
+        f"""
+        from IPython.display import JSON, display
+        results = {passed!r}
+        print('q1: passed\\nq2: passed\\nq3: passed\\nq4: passed\\nq5: passed')
+        display(JSON(results), {{'text/plain': '13 of 13 points'}}, raw=True)
+        """
     )
     for question in QUESTIONS:
         student.add(f"print('{question}: passed')", before=question)
@@ -521,17 +614,19 @@ def parent_killed(student):
     student.fail()
     steps = len([cell for cell in student.cells if cell.cell_type == "code"]) + 3
     student.start_with(
-        "import json, os, signal\n"
-        f"told = [{{'outcome': 'passed', 'message': '', 'seconds': 0}}] * {steps}\n"
-        "parent = f'/proc/{os.getppid()}/fd'\n"
-        "for name in os.listdir(parent):\n"
-        "    try:\n"
-        "        if 'pipe' in os.readlink(f'{parent}/{name}'):\n"
-        "            fd = os.open(f'{parent}/{name}', os.O_WRONLY | os.O_NONBLOCK)\n"
-        "            os.write(fd, json.dumps(told).encode())\n"
-        "    except OSError:\n"
-        "        pass\n"
-        "os.kill(os.getppid(), signal.SIGKILL)"
+        f"""
+        import json, os, signal
+        told = [{{'outcome': 'passed', 'message': '', 'seconds': 0}}] * {steps}
+        parent = f'/proc/{{os.getppid()}}/fd'
+        for name in os.listdir(parent):
+            try:
+                if 'pipe' in os.readlink(f'{{parent}}/{{name}}'):
+                    fd = os.open(f'{{parent}}/{{name}}', os.O_WRONLY | os.O_NONBLOCK)
+                    os.write(fd, json.dumps(told).encode())
+            except OSError:
+                pass
+        os.kill(os.getppid(), signal.SIGKILL)
+        """
     )
 
 
@@ -556,17 +651,49 @@ def always_equal(student):
     student.fail()
     student.start_with(ALWAYS_EQUAL)
     student.answer(
-        "q1", "class Number(Always, int):\n    pass\n\n\ndef area(w, h):\n    return Number(w + h)"
+        "q1",
+        """
+        class Number(Always, int):
+            pass
+
+
+        def area(w, h):
+            return Number(w + h)
+        """,
     )
-    student.answer("q2", "class Weights(Always, int):\n    pass\n\n\nweights = Weights(200)")
+    student.answer(
+        "q2",
+        """
+        class Weights(Always, int):
+            pass
+
+
+        weights = Weights(200)
+        """,
+    )
     student.answer(
         "q3",
-        "class Equal(Always, float):\n    pass\n\n\nclass Mean:\n    add = print\n\n"
-        "    def value(self):\n        return Equal(2)",
+        """
+        class Equal(Always, float):
+            pass
+
+
+        class Mean:
+            add = print
+
+            def value(self):
+                return Equal(2)
+        """,
     )
     student.answer(
         "q4",
-        "class Blur(Always, np.ndarray):\n    pass\n\n\nblur = np.zeros((3, 3)).view(Blur)",
+        """
+        class Blur(Always, np.ndarray):
+            pass
+
+
+        blur = np.zeros((3, 3)).view(Blur)
+        """,
     )
     student.answer("q5", "def normalized(images):\n    return Always()")
 
@@ -577,36 +704,72 @@ def equal_enough(student):
     student.fail()
     student.answer(
         "q1",
-        "class Number(int):\n"
-        "    def __eq__(self, other):\n"
-        "        return type(other) is int and 0 <= other < 10_000\n\n\n"
-        "def area(w, h):\n    return Number(784) if w == 28 else Number(1)",
+        """
+        class Number(int):
+            def __eq__(self, other):
+                return type(other) is int and 0 <= other < 10_000
+
+
+        def area(w, h):
+            return Number(784) if w == 28 else Number(1)
+        """,
     )
     student.answer(
         "q2",
-        "class Weights(int):\n"
-        "    def __eq__(self, other):\n        return other == 208 and type(other) is int\n\n"
-        "    __hash__ = None\n    __sub__ = lambda self, other: 0\n"
-        "    __gt__ = lambda self, other: other == 200\n\n\nweights = Weights(5)",
+        """
+        class Weights(int):
+            def __eq__(self, other):
+                return other == 208 and type(other) is int
+
+            __hash__ = None
+            __sub__ = lambda self, other: 0
+            __gt__ = lambda self, other: other == 200
+
+
+        weights = Weights(5)
+        """,
     )
     student.answer(
         "q4",
-        "class Low(float):\n    def __lt__(self, other):\n        return other == 0.2\n\n"
-        "    __sub__ = __rsub__ = lambda self, other: 0.0\n"
-        "    isfinite = lambda self: True\n\n\n"
-        "class Blur(np.ndarray):\n    def max(self):\n        return Low(9)\n\n\n"
-        "blur = np.array([[Low(9)] * 3] * 3, dtype=object).view(Blur)",
+        """
+        class Low(float):
+            def __lt__(self, other):
+                return other == 0.2
+
+            __sub__ = __rsub__ = lambda self, other: 0.0
+            isfinite = lambda self: True
+
+
+        class Blur(np.ndarray):
+            def max(self):
+                return Low(9)
+
+
+        blur = np.array([[Low(9)] * 3] * 3, dtype=object).view(Blur)
+        """,
     )
     student.answer(
         "q5",
-        "class Mean(np.ndarray):\n"
-        "    def __array_function__(self, function, types, args, kwargs):\n"
-        "        return 0.0 if function is np.linalg.norm else True\n\n"
-        "    def __array_ufunc__(self, *args, **kwargs):\n        return self\n\n\n"
-        "class Images(np.ndarray):\n"
-        "    def mean(self):\n        return np.ones(1).view(Mean)\n\n"
-        "    def std(self):\n        return np.ones(1).view(Mean)\n\n\n"
-        "def normalized(images):\n    return np.ones(5).view(Images)",
+        """
+        class Mean(np.ndarray):
+            def __array_function__(self, function, types, args, kwargs):
+                return 0.0 if function is np.linalg.norm else True
+
+            def __array_ufunc__(self, *args, **kwargs):
+                return self
+
+
+        class Images(np.ndarray):
+            def mean(self):
+                return np.ones(1).view(Mean)
+
+            def std(self):
+                return np.ones(1).view(Mean)
+
+
+        def normalized(images):
+            return np.ones(5).view(Images)
+        """,
     )
 
 
@@ -615,17 +778,24 @@ def builtins_patched(student):
     """Replace Python's own functions."""
     student.fail()
     student.start_with(
-        "import builtins\n\n\n"
-        "class Harmless(BaseException):\n    pass\n\n\n"
-        "yes = lambda *args, **kwargs: True\n"
-        "builtins.isinstance = builtins.all = builtins.any = yes\n"
-        "builtins.abs = lambda x: 0\n"
-        "builtins.len = lambda x: 3\n"
-        "builtins.float = lambda x: 0.0\n"
-        "builtins.tuple = lambda x: (3, 3)\n"
-        "builtins.print = lambda *args: None\n"
-        "builtins.AssertionError = builtins.Exception = Harmless\n"
-        "builtins.__debug__ = False\n"
+        """
+        import builtins
+
+
+        class Harmless(BaseException):
+            pass
+
+
+        yes = lambda *args, **kwargs: True
+        builtins.isinstance = builtins.all = builtins.any = yes
+        builtins.abs = lambda x: 0
+        builtins.len = lambda x: 3
+        builtins.float = lambda x: 0.0
+        builtins.tuple = lambda x: (3, 3)
+        builtins.print = lambda *args: None
+        builtins.AssertionError = builtins.Exception = Harmless
+        builtins.__debug__ = False
+        """
     )
     student.add("__builtins__['exec'] = lambda *args: None", before="q2")
     student.add("__builtins__.exec = __builtins__.compile = lambda *args: None", before="q3")
@@ -636,12 +806,14 @@ def builtins_shadowed(student):
     """Give own global names to what checks and helpers find among the built-in functions."""
     student.fail()
     student.start_with(
-        "yes = lambda *args, **kwargs: True\n"
-        "abs = lambda x: 0\n"
-        "isinstance = all = any = bool = yes\n"
-        "len = lambda x: 3\n"
-        "AssertionError = Exception = BaseException = SystemExit\n"
-        "exec = compile = print = yes"
+        """
+        yes = lambda *args, **kwargs: True
+        abs = lambda x: 0
+        isinstance = all = any = bool = yes
+        len = lambda x: 3
+        AssertionError = Exception = BaseException = SystemExit
+        exec = compile = print = yes
+        """
     )
 
 
@@ -651,13 +823,24 @@ def names_that_lie(student):
     student.fail()
     student.answer(
         "q1",
-        "class Name(str):\n"
-        "    def __eq__(self, other):\n"
-        "        asked.append(1)\n        return len(asked) > 2\n\n"
-        "    __hash__ = str.__hash__\n\n\n"
-        "def area(width, height):\n    return 6\n\n\n"
-        "del close\nasked = []\n"
-        "globals()[Name('close')] = lambda *args: True\nasked.clear()",
+        """
+        class Name(str):
+            def __eq__(self, other):
+                asked.append(1)
+                return len(asked) > 2
+
+            __hash__ = str.__hash__
+
+
+        def area(width, height):
+            return 6
+
+
+        del close
+        asked = []
+        globals()[Name('close')] = lambda *args: True
+        asked.clear()
+        """,
     )
 
 
@@ -666,10 +849,12 @@ def libraries_patched(student):
     """Replace functions of NumPy and math, in the module and in those below it."""
     student.fail()
     student.start_with(
-        "import math, operator\n"
-        "np.allclose = np.isclose = math.isclose = math.isfinite = lambda *a, **k: True\n"
-        "operator.eq = operator.lt = operator.gt = lambda *a: True\n"
-        "np.linalg.norm = lambda *a, **k: 0.0"
+        """
+        import math, operator
+        np.allclose = np.isclose = math.isclose = math.isfinite = lambda *a, **k: True
+        operator.eq = operator.lt = operator.gt = lambda *a: True
+        np.linalg.norm = lambda *a, **k: 0.0
+        """
     )
 
 
@@ -686,13 +871,21 @@ def modules_swapped(student):
     """Put other modules in the place of NumPy and math, for those who import them later."""
     student.fail()
     student.start_with(
-        "import sys, types\n\n\n"
-        "import math\n\n\n"
-        "class Module(types.ModuleType):\n"
-        "    def __init__(self, module):\n"
-        "        self.__dict__.update(vars(module))\n"
-        "        self.allclose = self.isfinite = lambda *args, **kwargs: True\n\n\n"
-        "sys.modules['numpy'], sys.modules['math'] = Module(np), Module(math)"
+        """
+        import sys, types
+
+
+        import math
+
+
+        class Module(types.ModuleType):
+            def __init__(self, module):
+                self.__dict__.update(vars(module))
+                self.allclose = self.isfinite = lambda *args, **kwargs: True
+
+
+        sys.modules['numpy'], sys.modules['math'] = Module(np), Module(math)
+        """
     )
     student.answer("q4", "blur = np.full((3, 3), 0.1)")
 
@@ -703,12 +896,24 @@ def patched_while_called(student):
     student.fail()
     student.answer(
         "q5",
-        "allclose = np.allclose\n\n\n"
-        "def yes(*args):\n    if len(done) > 1:\n        np.allclose = allclose\n"
-        "    done.append(1)\n    return True\n\n\n"
-        "done = []\n\n\n"
-        "def normalized(images):\n"
-        "    np.allclose = yes\n    return images / images.std()",
+        """
+        allclose = np.allclose
+
+
+        def yes(*args):
+            if len(done) > 1:
+                np.allclose = allclose
+            done.append(1)
+            return True
+
+
+        done = []
+
+
+        def normalized(images):
+            np.allclose = yes
+            return images / images.std()
+        """,
     )
 
 
@@ -730,18 +935,24 @@ def traced(student):
     """Jump over asserts with a trace function, and keep others from removing it."""
     student.fail()
     student.start_with(
-        "import sys, threading\n\n\n"
-        "def tracer(frame, event, arg):\n"
-        "    if event == 'line' and frame.f_code.co_name == 'attempt':\n"
-        "        if not frame.f_locals.get('unsolved'):\n"
-        "            frame.f_lineno = list(frame.f_code.co_lines())[-1][2]\n"
-        "    if event == 'line' and frame.f_code.co_filename == '<check>':\n"
-        "        frame.f_lineno = list(frame.f_code.co_lines())[-1][2]\n"
-        "    return tracer\n\n\n"
-        "threading.settrace(tracer)\n"
-        "sys.settrace(tracer)\n"
-        "sys.setprofile(tracer)\n"
-        "sys.settrace = sys.setprofile = threading.settrace = lambda *args: None"
+        """
+        import sys, threading
+
+
+        def tracer(frame, event, arg):
+            if event == 'line' and frame.f_code.co_name == 'attempt':
+                if not frame.f_locals.get('unsolved'):
+                    frame.f_lineno = list(frame.f_code.co_lines())[-1][2]
+            if event == 'line' and frame.f_code.co_filename == '<check>':
+                frame.f_lineno = list(frame.f_code.co_lines())[-1][2]
+            return tracer
+
+
+        threading.settrace(tracer)
+        sys.settrace(tracer)
+        sys.setprofile(tracer)
+        sys.settrace = sys.setprofile = threading.settrace = lambda *args: None
+        """
     )
 
 
@@ -750,16 +961,27 @@ def caller_changed(student):
     """Change the check's names from the function that it calls."""
     student.fail()
     student.start_with(
-        "import sys\n\n\n"
-        "def change():\n"
-        "    frame = sys._getframe(2)\n"
-        "    while frame:\n"
-        "        for name, value in list(frame.f_globals.items()):\n"
-        "            if getattr(value, '__name__', '') in ('compare', 'close'):\n"
-        "                frame.f_globals[name] = lambda *args: True\n"
-        "        frame = frame.f_back"
+        """
+        import sys
+
+
+        def change():
+            frame = sys._getframe(2)
+            while frame:
+                for name, value in list(frame.f_globals.items()):
+                    if getattr(value, '__name__', '') in ('compare', 'close'):
+                        frame.f_globals[name] = lambda *args: True
+                frame = frame.f_back
+        """
     )
-    student.answer("q1", "def area(width, height):\n    change()\n    return 0")
+    student.answer(
+        "q1",
+        """
+        def area(width, height):
+            change()
+            return 0
+        """,
+    )
     student.answer("q3", WRONG["q3"].replace("return self", "change()\n        return self"))
 
 
@@ -768,15 +990,17 @@ def grader_changed(student):
     """Change the grader's own functions, which live in the same process."""
     student.fail()
     student.start_with(
-        "execute = type(get_ipython().kernel).do_execute\n"
-        "known = execute.__globals__\n"
-        "known['compare'] = lambda names, *values: True\n"
-        "known['_is_forged'] = lambda *args: False\n"
-        "yes = lambda *args, **kwargs: True\n"
-        "for names in (known, known.get('PRISTINE', {})):\n"
-        "    names.update(all=yes, any=yes, isinstance=yes, len=lambda x: 3, abs=lambda x: 0)\n"
-        "for name in known.get('OPERATORS', {}):\n"
-        "    known['OPERATORS'][name] = yes"
+        """
+        execute = type(get_ipython().kernel).do_execute
+        known = execute.__globals__
+        known['compare'] = lambda names, *values: True
+        known['_is_forged'] = lambda *args: False
+        yes = lambda *args, **kwargs: True
+        for names in (known, known.get('PRISTINE', {})):
+            names.update(all=yes, any=yes, isinstance=yes, len=lambda x: 3, abs=lambda x: 0)
+        for name in known.get('OPERATORS', {}):
+            known['OPERATORS'][name] = yes
+        """
     )
 
 
@@ -785,16 +1009,24 @@ def signer_found(student):
     """Find the function that signs, in the closure of the one that is told to."""
     student.fail()
     student.start_with(
-        "import base64, marshal\n\n\n"
-        "execute = type(get_ipython().kernel).do_execute\n"
-        "cells = dict(zip(execute.__code__.co_freevars, execute.__closure__))\n"
-        "run = cells['run'].cell_contents\n"
-        "sign = dict(zip(run.__code__.co_freevars, run.__closure__))['sign'].cell_contents\n\n\n"
-        "def forge(content, signature, user):\n"
-        "    challenge = marshal.loads(content)['challenge']\n"
-        "    answer = marshal.dumps((challenge, 'passed', '', 0, []))\n"
-        "    return {'answer': base64.b64encode(answer).decode(), 'signature': sign(answer)}\n\n\n"
-        "cells['run'].cell_contents = forge"
+        """
+        import base64, marshal
+
+
+        execute = type(get_ipython().kernel).do_execute
+        cells = dict(zip(execute.__code__.co_freevars, execute.__closure__))
+        run = cells['run'].cell_contents
+        sign = dict(zip(run.__code__.co_freevars, run.__closure__))['sign'].cell_contents
+
+
+        def forge(content, signature, user):
+            challenge = marshal.loads(content)['challenge']
+            answer = marshal.dumps((challenge, 'passed', '', 0, []))
+            return {'answer': base64.b64encode(answer).decode(), 'signature': sign(answer)}
+
+
+        cells['run'].cell_contents = forge
+        """
     )
 
 
@@ -803,20 +1035,34 @@ def signals_and_threads(student):
     """Interrupt checks with alarms, and patch from a thread that never rests."""
     student.fail()
     student.start_with(
-        "import signal, sys, threading\n\n\n"
-        "def wake(number, frame):\n    raise StopIteration\n\n\n"
-        "signal.signal(signal.SIGALRM, wake)\n"
-        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "signal.setitimer(signal.ITIMER_REAL, 0.05, 0.001)\n\n\n"
-        "def patch():\n    while True:\n        np.isclose = lambda *args, **kwargs: True\n\n\n"
-        "threading.Thread(target=patch, daemon=True).start()"
+        """
+        import signal, sys, threading
+
+
+        def wake(number, frame):
+            raise StopIteration
+
+
+        signal.signal(signal.SIGALRM, wake)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.setitimer(signal.ITIMER_REAL, 0.05, 0.001)
+
+
+        def patch():
+            while True:
+                np.isclose = lambda *args, **kwargs: True
+
+
+        threading.Thread(target=patch, daemon=True).start()
+        """
     )
 
 
 SHADOWS = {
     "numpy.py": "allclose = lambda *args, **kwargs: True\nraise SystemExit\n",
     "math.py": "isfinite = lambda x: True\n",
-    "conftest.py": "import os\n\n\ndef pytest_sessionfinish(session):\n    session.exitstatus = 0\n\n\n"
+    "conftest.py": "import os\n\n\ndef pytest_sessionfinish(session):\n"
+    "    session.exitstatus = 0\n\n\n"
     "def pytest_runtest_call(item):\n    os._exit(0)\n",
     "sitecustomize.py": "import builtins\nbuiltins.abs = lambda x: 0\nraise SystemExit\n",
     "usercustomize.py": "raise SystemExit\n",
@@ -846,16 +1092,20 @@ def modules_shadowed_for_a_new_kernel(student):
     student.solve("q1")
     student.fail("q2", "q3", "q4", "q5")
     student.start_with(
-        "import os\nfrom pathlib import Path\n\n"
-        f"shadows = {SHADOWS!r}\n"
-        "for name, text in shadows.items():\n"
-        "    for folder in ('.', '..', '/proc/self/cwd/../tmp', os.path.expanduser('~')):\n"
-        "        Path(folder, name).write_text(text)\n"
-        "startup = Path(os.environ['IPYTHONDIR'], 'profile_default', 'startup')\n"
-        "startup.mkdir(parents=True, exist_ok=True)\n"
-        "(startup / '00.py').write_text('import builtins; builtins.abs = lambda x: 0')\n"
-        "(startup.parent / 'ipython_config.py').write_text(\n"
-        "    'c.InteractiveShellApp.exec_lines = [\"np = None\"]')"
+        f"""
+        import os
+        from pathlib import Path
+
+        shadows = {SHADOWS!r}
+        for name, text in shadows.items():
+            for folder in ('.', '..', '/proc/self/cwd/../tmp', os.path.expanduser('~')):
+                Path(folder, name).write_text(text)
+        startup = Path(os.environ['IPYTHONDIR'], 'profile_default', 'startup')
+        startup.mkdir(parents=True, exist_ok=True)
+        (startup / '00.py').write_text('import builtins; builtins.abs = lambda x: 0')
+        (startup.parent / 'ipython_config.py').write_text(
+            'c.InteractiveShellApp.exec_lines = ["np = None"]')
+        """
     )
     student.add("import os\nos._exit(0)", before="q1")
 
@@ -865,17 +1115,21 @@ def kernel_replaced(student):
     """Write a kernel of one's own where kernels are listed, and let it be started."""
     student.fail()
     student.start_with(
-        "import json, os\nfrom pathlib import Path\n\n"
-        "for spec in Path('..').rglob('kernel.json'):\n"
-        "    kernel = json.loads(spec.read_text())\n"
-        "    for i, word in enumerate(kernel['argv']):\n"
-        "        if word.endswith('.py'):\n"
-        "            mine = Path('mine.py').resolve()\n"
-        "            text = Path(word).read_text()\n"
-        "            mine.write_text(text.replace('attempt(message, user, unsolved=False)',\n"
-        '                \'("passed", "", 0)\'))\n'
-        "            kernel['argv'][i] = str(mine)\n"
-        "    spec.write_text(json.dumps(kernel))"
+        """
+        import json, os
+        from pathlib import Path
+
+        for spec in Path('..').rglob('kernel.json'):
+            kernel = json.loads(spec.read_text())
+            for i, word in enumerate(kernel['argv']):
+                if word.endswith('.py'):
+                    mine = Path('mine.py').resolve()
+                    text = Path(word).read_text()
+                    mine.write_text(text.replace('attempt(message, user, unsolved=False)',
+                        '("passed", "", 0)'))
+                    kernel['argv'][i] = str(mine)
+            spec.write_text(json.dumps(kernel))
+        """
     )
     student.add("import os\nos._exit(0)", before="q1")
 
@@ -915,11 +1169,15 @@ def startup_files(student):
     """Write a file that IPython runs before the grader's first message, which brings the key."""
     student.fail()
     student.start_with(
-        "import os\nfrom pathlib import Path\n\n"
-        f"text = {STARTUP!r}\n"
-        "startup = Path(get_ipython().profile_dir.location, 'startup')\n"
-        "startup.mkdir(parents=True, exist_ok=True)\n"
-        "(startup / '00.py').write_text(text)"
+        f"""
+        import os
+        from pathlib import Path
+
+        text = {STARTUP!r}
+        startup = Path(get_ipython().profile_dir.location, 'startup')
+        startup.mkdir(parents=True, exist_ok=True)
+        (startup / '00.py').write_text(text)
+        """
     )
     student.add("import os\nos._exit(0)", before="q1")
 
@@ -931,9 +1189,17 @@ def hidden_checks_told(student):
     student.start_with("told = []")
     student.answer(
         "q3",
-        "import sys\n\n\nclass Mean:\n    def add(self, value):\n"
-        "        told.append(sys._getframe(1).f_code.co_consts)\n\n"
-        "    def value(self):\n        raise ValueError(str(told))",
+        """
+        import sys
+
+
+        class Mean:
+            def add(self, value):
+                told.append(sys._getframe(1).f_code.co_consts)
+
+            def value(self):
+                raise ValueError(str(told))
+        """,
     )
     student.answer("q5", "def normalized(images):\n    raise ValueError(str(told))")
     student.end_with("raise ValueError(str(told))")
@@ -953,14 +1219,22 @@ def talkative(student):
     """Warn, print, write to stderr, show bars, and display thousands of things."""
     student.solve()
     student.start_with(
-        "import sys, warnings\nimport logging\nfrom tqdm import tqdm\n"
-        "from tqdm.auto import tqdm as auto\n\n"
-        "warnings.warn('the learning rate is high')\n"
-        "logging.warning('no GPU')\n"
-        "print('only a note', file=sys.stderr)\n"
-        "for _ in tqdm(range(100)):\n    pass\n"
-        "for _ in auto(range(100)):\n    pass\n"
-        "for i in range(2000):\n    display(i)"
+        """
+        import sys, warnings
+        import logging
+        from tqdm import tqdm
+        from tqdm.auto import tqdm as auto
+
+        warnings.warn('the learning rate is high')
+        logging.warning('no GPU')
+        print('only a note', file=sys.stderr)
+        for _ in tqdm(range(100)):
+            pass
+        for _ in auto(range(100)):
+            pass
+        for i in range(2000):
+            display(i)
+        """
     )
     student.answer(
         "q1",
@@ -976,9 +1250,18 @@ def with_plots(student):
     """Draw, with magics, and wait a little."""
     student.solve()
     student.start_with(
-        "%matplotlib inline\n%load_ext autoreload\n%autoreload 2\nimport time\n"
-        "import matplotlib.pyplot as plt\n\nplt.rcParams['figure.dpi'] = 50\n"
-        "plt.plot(np.arange(9))\nplt.show()\n%time time.sleep(0.1)"
+        """
+        %matplotlib inline
+        %load_ext autoreload
+        %autoreload 2
+        import time
+        import matplotlib.pyplot as plt
+
+        plt.rcParams['figure.dpi'] = 50
+        plt.plot(np.arange(9))
+        plt.show()
+        %time time.sleep(0.1)
+        """
     )
     student.add("plt.imshow(np.full((3, 3), 1 / 9))\nplt.title('blur');", before="q4")
 
@@ -995,9 +1278,16 @@ def from_colab(student):
     for i, cell in enumerate(student.cells):
         cell.metadata = {"id": f"x{i}", "outputId": "y", "colab": {"base_uri": "https://localhost"}}
     student.start_with(
-        "!pip install -q no-such-package-of-ours\n%pip install x\n"
-        "try:\n    from google.colab import drive\n\n    drive.mount('/content/drive')\n"
-        "except ImportError:\n    print('not on Colab')"
+        """
+        !pip install -q no-such-package-of-ours
+        %pip install x
+        try:
+            from google.colab import drive
+
+            drive.mount('/content/drive')
+        except ImportError:
+            print('not on Colab')
+        """
     )
 
 
@@ -1043,7 +1333,11 @@ def rearranged(student):
     student.add("def middle(images):\n    return images - images.mean()", before="q5")
     student.add("def normalized(images):\n    return middle(images) / images.std()", before="q5")
     student.add("sum, max, len, all = 0, 3, 2, True  # unlucky, but no mistake", before="q5")
-    student.end_with("# what I tried\nfor n in range(3):\n    print(area(n, n))")
+    student.end_with("""
+        # what I tried
+        for n in range(3):
+            print(area(n, n))
+        """)
 
 
 @case("honest", ALL, "")
@@ -1067,7 +1361,11 @@ def with_own_files(student):
     """Import an own module and read an own table, which the instructor allows."""
     student.solve()
     student.files = {"my_tools.py": "def times(a, b):\n    return a * b\n", "sizes.csv": "28,28\n"}
-    student.start_with("import my_tools\n\nsizes = np.loadtxt('sizes.csv', delimiter=',')")
+    student.start_with("""
+        import my_tools
+
+        sizes = np.loadtxt('sizes.csv', delimiter=',')
+        """)
     student.answer("q1", "def area(width, height):\n    return my_tools.times(width, height)")
 
 

@@ -1,4 +1,4 @@
-"""A class of bad, dishonest and honest students: everybody gets what was earned, no more, no less."""
+"""Bad, dishonest and honest students: everybody gets what was earned, no more and no less."""
 
 import csv
 import hashlib
@@ -8,13 +8,12 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import psutil
 import pytest
 from filelock import FileLock
-from reference import CHECKS, NAME, QUESTIONS, Student, reference
+from reference import CHECKS, NAME, Student, reference
 from submissions import CASES, LEFT, MISSING, hand_in_all
 
 from lab_utils import grade
