@@ -12,9 +12,10 @@ import sys
 import nbformat
 import psutil
 import pytest
+from cases import CASES, LEFT
 from filelock import FileLock
 from reference import CHECKS, NAME, Student, reference
-from submissions import CASES, LEFT, MISSING, hand_in_all
+from submissions import MISSING, hand_in_all
 
 from lab_utils import grade
 from lab_utils.assignment import Assignment
