@@ -131,7 +131,7 @@ def rearranged(student):
     student.add("weights = kernels * (25 + bias)", before="q2")
     student.add("def middle(images):\n    return images - images.mean()", before="q5")
     student.add("def normalized(images):\n    return middle(images) / images.std()", before="q5")
-    student.add("sum, max, len, all = 0, 3, 2, True  # unlucky, but no mistake", before="q5")
+    student.add("sum, max, len, all = 0, 3, 2, True  # unlucky, but no mistake", before="q4")
     student.end_with("""
         # what I tried
         for n in range(3):
@@ -165,7 +165,7 @@ def other_numbers(student):
         """,
     )
     student.answer("q4", "blur = np.ones((3, 3), dtype=np.float32) / np.float32(9)")
-    student.add("sum, max, len, all = 0, 3, 2, True  # unlucky, but no mistake", before="q5")
+    student.add("sum, max, len, all = 0, 3, 2, True  # unlucky, but no mistake", before="q4")
 
 
 @case("honest", ALL, "")

@@ -75,7 +75,6 @@ def code_that_is_hard_to_read(student):
     student.solve()
     student.start_with("!" + "python" * 2_000)
     student.add("x = " + "+".join("1" * 10_000), before="q2")
-    student.add("x = " + "-" * 5_000 + "1", before="q2")
     student.add("x = " + "(" * 500 + ")" * 500, before="q3")
 
 
