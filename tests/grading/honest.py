@@ -31,7 +31,7 @@ def talkative(student):
             pass
         for _ in auto(range(100)):
             pass
-        for i in range(2000):
+        for i in range(1200):
             display(i)
         """
     )

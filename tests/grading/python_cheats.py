@@ -164,7 +164,7 @@ def builtins_patched(student):
         builtins.float = lambda x: 0.0
         builtins.tuple = lambda x: (3, 3)
         builtins.print = lambda *args: None
-        builtins.AssertionError = builtins.Exception = Harmless
+        builtins.AssertionError = Harmless
         builtins.__debug__ = False
         """
     )
@@ -416,7 +416,7 @@ def signals_and_threads(student):
 
         signal.signal(signal.SIGALRM, wake)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.setitimer(signal.ITIMER_REAL, 0.05, 0.001)
+        signal.setitimer(signal.ITIMER_REAL, 0.05, 0.2)
 
 
         def patch():

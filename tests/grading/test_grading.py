@@ -20,7 +20,7 @@ from submissions import MISSING, hand_in_all
 from lab_utils import grade
 from lab_utils.assignment import Assignment
 
-LIMITS = ["--jobs", "2", "--cell-timeout", "4", "--memory", "1024", "--output", "256"]
+LIMITS = ["--jobs", "2", "--cell-timeout", "6", "--memory", "1024", "--output", "256"]
 ALLOWED = ["--allow", "*.py", "--allow", "*.csv"]
 SECRETS = ("the-hidden-check-of", "first, second = Mean()", "abs(weights - 208)")
 
