@@ -1,0 +1,204 @@
+"""Honest students, who must not lose a point."""
+
+import json
+
+import nbformat
+from cases import ALL, case
+from reference import RIGHT
+
+
+@case("honest", ALL, "")
+def just_solved(student):
+    """Solve everything, and nothing else."""
+    student.solve()
+
+
+@case("honest", ALL, "")
+def talkative(student):
+    """Warn, print, write to stderr, show bars, and display thousands of things."""
+    student.solve()
+    student.start_with(
+        """
+        import sys, warnings
+        import logging
+        from tqdm import tqdm
+        from tqdm.auto import tqdm as auto
+
+        warnings.warn('the learning rate is high')
+        logging.warning('no GPU')
+        print('only a note', file=sys.stderr)
+        for _ in tqdm(range(100)):
+            pass
+        for _ in auto(range(100)):
+            pass
+        for i in range(2000):
+            display(i)
+        """
+    )
+    student.answer(
+        "q1",
+        "import warnings\n\n\n"
+        + RIGHT["q1"].replace(
+            "    return", "    warnings.warn('large')\n    print('called')\n    return"
+        ),
+    )
+
+
+@case("honest", ALL, "")
+def with_plots(student):
+    """Draw, with magics, and wait a little."""
+    student.solve()
+    student.start_with(
+        """
+        %matplotlib inline
+        %load_ext autoreload
+        %autoreload 2
+        import time
+        import matplotlib.pyplot as plt
+
+        plt.rcParams['figure.dpi'] = 50
+        plt.plot(np.arange(9))
+        plt.show()
+        %time time.sleep(0.1)
+        """
+    )
+    student.add("plt.imshow(np.full((3, 3), 1 / 9))\nplt.title('blur');", before="q4")
+
+
+@case("honest", ALL, "file")
+def from_colab(student):
+    """Come from Colab: its metadata, installed packages, its drive."""
+    student.solve()
+    student.notebook.metadata = {
+        "accelerator": "GPU",
+        "colab": {"gpuType": "T4", "provenance": [{"file_id": "1x", "timestamp": 1}]},
+        "kernelspec": {"name": "python3", "display_name": "Python 3"},
+    }
+    for i, cell in enumerate(student.cells):
+        cell.metadata = {"id": f"x{i}", "outputId": "y", "colab": {"base_uri": "https://localhost"}}
+    student.start_with(
+        """
+        !pip install -q no-such-package-of-ours
+        %pip install x
+        try:
+            from google.colab import drive
+
+            drive.mount('/content/drive')
+        except ImportError:
+            print('not on Colab')
+        """
+    )
+
+
+@case("honest", ALL, "")
+def another_kernel(student):
+    """Name a kernel that only the student has."""
+    student.solve()
+    student.notebook.metadata.kernelspec = {
+        "name": "conda-env-ml-py",
+        "display_name": "Python [conda env:ml] *",
+        "language": "python",
+    }
+    student.notebook.metadata.language_info = {"name": "python", "version": "3.7.4"}
+
+
+@case("honest", ALL, "")
+def an_old_tool(student):
+    """Write format 4.2 without ids and tags, with Windows line ends and Python 3.7's kernel."""
+    student.solve()
+    student.notebook.metadata.kernelspec = {"name": "python37", "display_name": "py37"}
+    notebook = json.loads(nbformat.writes(student.notebook)) | {"nbformat_minor": 2}
+    for cell in notebook["cells"]:
+        del cell["id"]
+        cell["metadata"] = {}
+        cell["source"] = "".join(cell["source"]).replace("\n", "\r\n")
+    return json.dumps(notebook, indent=1).replace("\n", "\r\n")
+
+
+@case("honest", ALL, "")
+def rearranged(student):
+    """Move given cells, add own ones, split answers, and write helpers and imports anew."""
+    student.solve()
+    cells = student.cells
+    cells[1].source = (
+        "import math\nimport random\n\nimport numpy\nimport numpy as np\n\n\n"
+        "def close(a, b, tolerance=1e-6):\n    return -tolerance <= a - b <= tolerance"
+    )
+    cells[1], cells[2] = cells[2], cells[1]
+    student.add("assert area(1, 1) == 1  # my own test\nnp.random.seed(0)", before="q1")
+    student.answer("q2", "kernels = 8")
+    student.add("bias = 1", before="q2")
+    student.add("weights = kernels * (25 + bias)", before="q2")
+    student.add("def middle(images):\n    return images - images.mean()", before="q5")
+    student.add("def normalized(images):\n    return middle(images) / images.std()", before="q5")
+    student.add("sum, max, len, all = 0, 3, 2, True  # unlucky, but no mistake", before="q5")
+    student.end_with("""
+        # what I tried
+        for n in range(3):
+            print(area(n, n))
+        """)
+
+
+@case("honest", ALL, "")
+def other_numbers(student):
+    """Answer with numbers of other kinds, and with names of built-in functions in use."""
+    student.solve("q2", "q5")
+    student.start_with("from math import *\nfrom numpy import *")
+    student.answer("q1", "def area(*sides):\n    return np.prod(sides)")
+    student.answer(
+        "q3",
+        """
+        from dataclasses import dataclass
+        from fractions import Fraction
+
+
+        @dataclass
+        class Mean:
+            total: int = 0
+            count: int = 0
+
+            def add(self, value):
+                self.total, self.count = self.total + value, self.count + 1
+
+            def value(self):
+                return Fraction(self.total, self.count)
+        """,
+    )
+    student.answer("q4", "blur = np.ones((3, 3), dtype=np.float32) / np.float32(9)")
+    student.add("sum, max, len, all = 0, 3, 2, True  # unlucky, but no mistake", before="q5")
+
+
+@case("honest", ALL, "")
+def large_outputs(student):
+    """Keep 2 MB of outputs, of which an answer is one that failed at first."""
+    student.solve()
+    output = nbformat.v4.new_output("stream", text="epoch\n" * 350_000)
+    student.cells[student.place("q2") - 1].outputs = [output]
+    student.cells[1].outputs = [nbformat.v4.new_output("error", ename="NameError", evalue="np")]
+
+
+@case("honest", ALL, "")
+def with_a_korean_name(student):
+    """Have a name and own words in Korean, and blanks."""
+    student.solve()
+    student.start_with("이름 = '이지은'\nprint(이름, '😀')")
+
+
+@case("honest", ALL, "")
+def with_own_files(student):
+    """Import an own module and read an own table, which the instructor allows."""
+    student.solve()
+    student.files = {"my_tools.py": "def times(a, b):\n    return a * b\n", "sizes.csv": "28,28\n"}
+    student.start_with("""
+        import my_tools
+
+        sizes = np.loadtxt('sizes.csv', delimiter=',')
+        """)
+    student.answer("q1", "def area(width, height):\n    return my_tools.times(width, height)")
+
+
+@case("honest", "q1 q3", "")
+def half_done(student):
+    """Solve some, leave one empty and get the others wrong."""
+    student.solve("q1", "q3")
+    student.fail("q2", "q5")

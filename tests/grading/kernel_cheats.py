@@ -1,0 +1,141 @@
+"""Cheats that change the kernel, IPython or the grader at run time."""
+
+from cases import NOTHING, case
+from reference import QUESTIONS
+
+
+@case("dishonest", NOTHING, "tampering")
+def exceptions_swallowed(student):
+    """Let nobody see exceptions."""
+    student.fail()
+    student.start_with(
+        """
+        import sys
+        ip = get_ipython()
+        ip.set_custom_exc((BaseException,), lambda *args, **kwargs: [])
+        ip.showtraceback = lambda *args, **kwargs: None
+        sys.excepthook = sys.unraisablehook = lambda *args: None
+        ip.events.register('post_run_cell', lambda result: setattr(result, 'error_in_exec', None))
+        """
+    )
+
+
+@case("dishonest", NOTHING, "tampering")
+def code_rewritten(student):
+    """Strip asserts by an AST transformer, and replace checks by an input transformer."""
+    student.fail()
+    student.start_with(
+        """
+        import ast
+
+
+        class NoAsserts(ast.NodeTransformer):
+            def visit_Assert(self, node):
+                return ast.copy_location(ast.Pass(), node)
+
+
+        get_ipython().ast_transformers.append(NoAsserts())
+        drop = lambda lines: ['pass\\n'] if 'CHECK' in lines[0] else lines
+        get_ipython().input_transformers_cleanup.append(drop)
+        get_ipython().input_transformers_post.append(drop)
+        ast.parse = lambda *args, **kwargs: ast.Module([], [])
+        """
+    )
+
+
+@case("dishonest", NOTHING, "tampering")
+def cells_run_otherwise(student):
+    """Override how IPython runs cells."""
+    student.fail()
+    student.start_with(
+        """
+        ip = get_ipython()
+        run_cell, run_cell_async = ip.run_cell, ip.run_cell_async
+        ip.run_cell = lambda code, *a, **k: run_cell('pass', *a, **k)
+        ip.run_cell_async = lambda code, *a, **k: run_cell_async('pass', *a, **k)
+        async def run_code(*args, **kwargs):
+            return False
+
+
+        ip.run_code = run_code
+        """
+    )
+
+
+FORGED_REPLIES = """import base64, hashlib, marshal
+
+kernel = get_ipython().kernel
+
+
+async def do_execute(self, code, silent, *args, **kwargs):
+    words = code.split()
+    answer = signature = ""
+    try:
+        message = marshal.loads(base64.b64decode(words[1]))
+        told = marshal.dumps((message["challenge"], "passed", "", 0, []))
+        answer, signature = base64.b64encode(told).decode(), hashlib.blake2b(told).hexdigest()
+    except Exception:
+        pass
+    lab = {"answer": answer, "signature": signature, "outcome": "passed", "status": "ok"}
+    return {
+        "status": "ok",
+        "execution_count": 1,
+        "payload": [],
+        "user_expressions": {"lab": lab},
+    }
+
+
+"""
+
+
+@case("dishonest", NOTHING, "tampering")
+def replies_forged(student):
+    """Answer for the kernel that everything passed."""
+    student.fail()
+    student.start_with(FORGED_REPLIES + "kernel.do_execute = do_execute.__get__(kernel)")
+
+
+@case("dishonest", NOTHING, "tampering")
+def replies_forged_by_the_class(student):
+    """Answer for the kernel's class, with another signature."""
+    student.fail()
+    student.start_with(FORGED_REPLIES + "type(kernel).do_execute = do_execute")
+
+
+@case("dishonest", NOTHING, None)
+def forged_output(student):
+    """Print and display what a grader may look for."""
+    student.fail()
+    passed = [{"outcome": "passed", "message": "", "seconds": 0}] * 30
+    student.start_with(
+        f"""
+        from IPython.display import JSON, display
+        results = {passed!r}
+        print('q1: passed\\nq2: passed\\nq3: passed\\nq4: passed\\nq5: passed')
+        display(JSON(results), {{'text/plain': '13 of 13 points'}}, raw=True)
+        """
+    )
+    for question in QUESTIONS:
+        student.add(f"print('{question}: passed')", before=question)
+
+
+@case("dishonest", NOTHING, "tampering")
+def parent_killed(student):
+    """Write results for the grader into its pipes, then kill the process that waits."""
+    student.fail()
+    steps = len([cell for cell in student.cells if cell.cell_type == "code"]) + 3
+    student.start_with(
+        f"""
+        import json, os, signal
+        told = [{{'outcome': 'passed', 'message': '', 'seconds': 0}}] * {steps}
+        parent = f'/proc/{{os.getppid()}}/fd'
+        for name in os.listdir(parent):
+            try:
+                if 'pipe' in os.readlink(f'{{parent}}/{{name}}'):
+                    fd = os.open(f'{{parent}}/{{name}}', os.O_WRONLY | os.O_NONBLOCK)
+                    os.write(fd, json.dumps(told).encode())
+            except OSError:
+                pass
+        os.kill(os.getppid(), signal.SIGKILL)
+        """
+    )

@@ -1,0 +1,24 @@
+"""The corpus: all submissions of a class, registered in `CASES`, and written as files."""
+
+from pathlib import Path
+
+import broken_files  # noqa: F401 - it registers its cases, as the others do
+import edited_checks  # noqa: F401
+import file_cheats  # noqa: F401
+import honest  # noqa: F401
+import kernel_cheats  # noqa: F401
+import nbformat
+import python_cheats  # noqa: F401
+import trouble  # noqa: F401
+from cases import CASES
+from reference import Student
+
+MISSING = "missing"
+
+
+def hand_in_all(released: nbformat.NotebookNode, submissions: Path) -> None:
+    """Write all submissions into a folder, and a student's folder that is empty."""
+    for case in CASES:
+        student = Student(released, case.student)
+        student.hand_in(submissions, case.write(student))
+    (submissions / MISSING).mkdir()

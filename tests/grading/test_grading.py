@@ -1,0 +1,262 @@
+"""Bad, dishonest and honest students: everybody gets what was earned, no more and no less."""
+
+import csv
+import hashlib
+import html
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import psutil
+import pytest
+from cases import CASES, LEFT
+from filelock import FileLock
+from reference import CHECKS, NAME, Student, reference
+from submissions import MISSING, hand_in_all
+
+from lab_utils import grade
+from lab_utils.assignment import Assignment
+
+LIMITS = ["--jobs", "2", "--cell-timeout", "4", "--memory", "1024", "--output", "256"]
+ALLOWED = ["--allow", "*.py", "--allow", "*.csv"]
+SECRETS = ("the-hidden-check-of", "first, second = Mean()", "abs(weights - 208)")
+
+
+def write_reference(folder, notebook=None):
+    path = folder / NAME
+    nbformat.write(notebook or reference(), path)
+    return path
+
+
+def hashes(*paths):
+    files = [file for path in paths for file in [path, *path.rglob("*")] if file.is_file()]
+    return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def still_running():
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if LEFT in process.cmdline():
+                found.append(" ".join(process.cmdline()))
+                process.kill()
+        except psutil.Error:
+            continue
+    return found
+
+
+def grade_the_class(root):
+    submissions = root / "submissions"
+    submissions.mkdir(parents=True)
+    path = write_reference(root)
+    hand_in_all(Assignment(path).release(), submissions)
+    before = hashes(path, submissions)
+    command = [sys.executable, "-m", "lab_utils.grade", path, submissions, "-o", root / "grades"]
+    process = subprocess.run([*command, *LIMITS, *ALLOWED], capture_output=True, text=True)
+    return {
+        "status": process.returncode,
+        "stderr": process.stderr[-2000:],
+        "unchanged": before == hashes(path, submissions),
+        "left": still_running(),
+    }
+
+
+@pytest.fixture(scope="session")
+def graded(tmp_path_factory):
+    """Return the folder of a graded class, and how grading it ended: once, whoever tests."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # of all workers
+    root, ended = base / "class", base / "class.json"
+    with FileLock(base / "class.lock"):
+        if not ended.exists():
+            ended.write_text(json.dumps(grade_the_class(root)))
+    return root, json.loads(ended.read_text())
+
+
+@pytest.fixture(scope="session")
+def results(graded):
+    """Return the results of the class, by student."""
+    text = (graded[0] / "grades" / "results.json").read_text(encoding="utf-8")
+    return {result["student"]: result for result in json.loads(text)["students"]}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.kind}-{case.name}")
+def test_everybody_gets_what_was_earned(case, results):
+    result = results[case.student]
+    passed = {check["title"] for check in result["checks"] if check["outcome"] == "passed"}
+    titles = {check["title"] for check in result["checks"] if check["question"] in case.earns}
+    assert not passed - titles, "points that were not earned"
+    assert not titles - passed, "points that were lost"
+    assert result["points"] == sum(
+        check["points"] for check in result["checks"] if check["title"] in titles
+    )
+    assert result["max_points"] == 13
+    assert case.problem in result["problem"] and bool(case.problem) == bool(result["problem"])
+    kinds = {flag["kind"] for flag in result["flags"]}
+    if case.flag == "":
+        assert not kinds
+    elif case.flag:
+        assert case.flag in kinds
+
+
+def test_there_are_enough_of_each_kind():
+    kinds = [case.kind for case in CASES]
+    assert kinds.count("dishonest") >= 25 and kinds.count("bad") >= 20
+    assert kinds.count("honest") >= 10
+
+
+def test_the_batch_ends_well(graded):
+    _, ended = graded
+    assert ended["status"] == 0, ended["stderr"]
+    assert not ended["left"]
+
+
+def test_reference_and_submissions_are_as_they_were(graded):
+    assert graded[1]["unchanged"]
+
+
+def test_everybody_has_a_row_and_a_page(graded, results):
+    grades = graded[0] / "grades"
+    expected = {case.student for case in CASES} | {MISSING}
+    assert results.keys() == expected
+    with (grades / "gradebook.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.reader(file))
+    assert len(rows) == 1 + len(expected)
+    assert {row[0] for row in rows[1:]} == expected
+    assert len(list((grades / "feedback").glob("*.html"))) == len(expected)
+    assert results[MISSING]["points"] == 0 and "no notebook" in results[MISSING]["problem"]
+    for student, result in results.items():
+        kept = json.loads((grades / "results" / f"{student}.json").read_text(encoding="utf-8"))
+        assert kept["points"] == result["points"]
+
+
+def test_no_student_is_told_what_hidden_checks_hold(graded):
+    for page in (graded[0] / "grades" / "feedback").glob("*.html"):
+        text = html.unescape(page.read_text(encoding="utf-8"))
+        assert not [secret for secret in SECRETS if secret in text], page.name
+
+
+def small_class(folder):
+    path = write_reference(folder)
+    submissions = folder / "submissions"
+    submissions.mkdir()
+    for name in ("kim", "lee"):
+        student = Student(Assignment(path).release(), name)
+        student.solve()
+        student.hand_in(submissions, None)
+    return path, submissions
+
+
+def test_regrading_runs_only_what_has_changed(tmp_path, monkeypatch, capsys):
+    path, submissions = small_class(tmp_path)
+    out, runs, run = tmp_path / "grades", [], grade.run_submission
+
+    def counted(*args):
+        runs.append(args)
+        return run(*args)
+
+    def graded_anew(*options):
+        runs.clear()
+        status = grade.main([str(path), str(submissions), "-o", str(out), *LIMITS, *options])
+        found = {file.name: file.stat().st_mtime_ns for file in (out / "results").iterdir()}
+        return status, len(runs), found
+
+    monkeypatch.setattr(grade, "run_submission", counted)
+    status, count, first = graded_anew()
+    assert (status, count) == (0, 3)  # the reference, too
+    assert graded_anew() == (0, 0, first)
+    status, count, second = graded_anew("--only", "lee")
+    assert (status, count) == (0, 1)
+    assert [name for name in first if first[name] != second[name]] == ["lee.json"]
+    kim = Student(Assignment(path).release(), "kim")
+    kim.solve("q1")
+    kim.hand_in(submissions, None)
+    status, count, third = graded_anew()
+    assert (status, count) == (0, 1)
+    assert [name for name in second if second[name] != third[name]] == ["kim.json"]
+    students = json.loads((out / "results.json").read_text())["students"]
+    assert [student["points"] for student in students] == [2, 13]
+    capsys.readouterr()
+    assert graded_anew("--only", "nobody") == (2, 0, third)
+    assert "nobody" in capsys.readouterr().err
+
+
+def doubled(notebook, answer, check):
+    notebook.cells.append(nbformat.v4.new_code_cell(check.source))
+
+
+def without_points(notebook, answer, check):
+    check.source = check.source.replace(" (2 points)", "")
+
+
+def without_end(notebook, answer, check):
+    answer.source = answer.source.replace("### END SOLUTION", "")
+
+
+def passing_unsolved(notebook, answer, check):
+    check.source = "# CHECK q1 (2 points)\nassert callable(area)"
+
+
+def failing_solved(notebook, answer, check):
+    answer.source = answer.source.replace("width * height", "width + height")
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        (doubled, "2 visible checks of q1"),
+        (without_points, "(2 points)"),
+        (without_end, "### END SOLUTION"),
+        (passing_unsolved, "before anybody has solved anything"),
+        (failing_solved, "does not pass on the reference itself"),
+    ],
+)
+def test_a_reference_with_a_mistake_is_one_line(tmp_path, capsys, mistake, message):
+    path, submissions = small_class(tmp_path)
+    notebook = reference()
+    at = next(i for i, cell in enumerate(notebook.cells) if cell.source == CHECKS["q1"])
+    mistake(notebook, notebook.cells[at - 1], notebook.cells[at])
+    path = write_reference(tmp_path, notebook)
+    status = grade.main([str(path), str(submissions), "-o", str(tmp_path / "grades"), *LIMITS])
+    said = capsys.readouterr().err.split("\r")[-1].strip().splitlines()
+    assert status == 2
+    assert message in said[-1] and said[-1].startswith("lab-grade: ") and NAME in said[-1]
+    assert not (tmp_path / "grades" / "gradebook.csv").exists()
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+def test_a_sandbox_keeps_everything_else_out_of_reach(tmp_path):
+    path, submissions = small_class(tmp_path)
+    out, kim = tmp_path / "grades", submissions / "kim.ipynb"
+    targets = [str(path), str(kim), str(out / "gradebook.csv"), str(tmp_path / "new.txt")]
+    eve = Student(Assignment(path).release(), "eve")
+    eve.solve("q1")
+    eve.fail("q2", "q3", "q4", "q5")
+    eve.start_with(
+        f"from pathlib import Path\n\nfor target in {targets!r}:\n"
+        "    try:\n        Path(target).write_text('13 of 13')\n"
+        "    except OSError as error:\n        print(error)"
+    )
+    eve.end_with(
+        f"import json\n\nfor cell in json.load(open({str(path)!r}))['cells']:\n"
+        "    if cell['cell_type'] == 'code':\n        exec(''.join(cell['source']))"
+    )
+    eve.end_with("import urllib.request\n\nurllib.request.urlopen('http://127.0.0.1')")
+    for question in ("q2", "q3", "q4", "q5"):
+        eve.add(eve.cells[-2].source, before=question)
+    eve.hand_in(submissions, None)
+    before = hashes(path, submissions)
+    command = [str(path), str(submissions), "-o", str(out), *LIMITS, "--sandbox"]
+    assert grade.main(command) == 0
+    assert hashes(path, submissions) == before
+    assert not (tmp_path / "new.txt").exists()
+    students = json.loads((out / "results.json").read_text())["students"]
+    assert {student["student"]: student["points"] for student in students} == {
+        "eve": 2,
+        "kim": 13,
+        "lee": 13,
+    }
