@@ -8,113 +8,30 @@ that caused it; and a check counts only with a signed answer of `grade_kernel`.
 A script that imports nothing of the package: thirty of them start, and none needs PyTorch.
 """
 
-import ast
-import hashlib
+import contextlib
+import ctypes
 import json
-import marshal
 import os
 import re
-import secrets
+import shutil
 import sys
+import tempfile
 import time
-from base64 import b64decode, b64encode
 from pathlib import Path
 
 import psutil
 import pytest
 import zmq
-from nbval.kernel import RunningKernel
+from jupyter_client.kernelspec import KernelSpec
+from nbval.kernel import NbvalKernelspecManager, RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile
 
-PREFIX = "#lab-grade "
+sys.path.append(str(Path(__file__).parent))  # last, and only here: kernels don't have it
+from grade_messages import Signed
+
 GRACE = 5  # seconds for a cell to end after it was interrupted
 RESTARTS = 5
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-
-
-class Instrument(ast.NodeTransformer):
-    """Comparisons through the kernel's guarded one, and a mark after each statement."""
-
-    def __init__(self, compare: str, step: str):
-        self.compare, self.step = compare, step
-
-    def visit_Compare(self, node):
-        self.generic_visit(node)
-        names = ast.Constant(tuple(type(op).__name__ for op in node.ops))
-        values = [node.left, *node.comparators]
-        return ast.copy_location(
-            ast.Call(ast.Name(self.compare, ast.Load()), [names, *values], []), node
-        )
-
-    def mark(self, tree: ast.Module) -> int:
-        marked = []
-        for i, statement in enumerate(tree.body):
-            call = ast.Call(ast.Name(self.step, ast.Load()), [ast.Constant(i)], [])
-            marked += [statement, ast.copy_location(ast.Expr(call), statement)]
-        count, tree.body = len(tree.body), marked
-        return count
-
-
-class Signed:
-    """Signed messages to the grading kernel: each with a challenge that its answer repeats."""
-
-    def __init__(self, job: dict):
-        self.job = job
-        self.state = hashlib.blake2b(key=secrets.token_bytes(32))
-        self.key = b""
-
-    def hello(self) -> str:
-        """Return the first message of a fresh kernel: a new key, and what checks import."""
-        self.key = secrets.token_bytes(32)
-        self.state = hashlib.blake2b(key=self.key)
-        prelude = marshal.dumps(compile(self.job["prelude"], "<given>", "exec"))
-        return f"{PREFIX}{b64encode(marshal.dumps((self.key, prelude))).decode()} -"
-
-    def sign(self, content: bytes) -> str:
-        signature = self.state.copy()
-        signature.update(content)
-        return signature.hexdigest()
-
-    def check(self, step: dict) -> tuple[str, str]:
-        """Return the message that runs a check, and its challenge."""
-        challenge, names = secrets.token_hex(16), [f"_{secrets.token_hex(8)}" for _ in "cs"]
-        instrument = Instrument(*names)
-
-        def compiled(source: str, filename: str, mark: bool = False):
-            tree = instrument.visit(ast.parse(source))
-            count = instrument.mark(tree) if mark else 0
-            return compile(ast.fix_missing_locations(tree), filename, "exec"), count
-
-        check, count = compiled(step["source"], "<check>", mark=True)
-        message = {
-            "challenge": challenge,
-            "compare": names[0],
-            "step": names[1],
-            "steps": count,
-            "check": check,
-            "prelude": compiled(self.job["prelude"], "<given>")[0],
-            "unsolved": [compile(cell, "<unsolved>", "exec") for cell in step["unsolved"]],
-        }
-        content = marshal.dumps(message)
-        return f"{PREFIX}{b64encode(content).decode()} {self.sign(content)}", challenge
-
-    def outcome(self, reply: dict, challenge: str) -> dict:
-        """Return what a check's reply proves."""
-        try:
-            signed = reply["user_expressions"]["lab"]
-            answer = b64decode(signed["answer"])
-            if self.sign(answer) == signed["signature"]:
-                told, outcome, message, line, replaced = marshal.loads(answer)
-                if told == challenge:
-                    return {
-                        "outcome": outcome,
-                        "message": message,
-                        "line": line,
-                        "replaced": replaced,
-                    }
-        except (KeyError, TypeError, ValueError, EOFError):
-            pass
-        return {"outcome": "forged", "message": "the answer was not the grader's"}
 
 
 class GradedNotebook(IPyNbFile):
@@ -161,6 +78,7 @@ class GradedNotebook(IPyNbFile):
             self.stop()
             folder = self.path.parent
             folder.mkdir(parents=True, exist_ok=True)  # the student's code may have removed it
+            self.fresh_folders()
             try:
                 self.kernel = RunningKernel("lab-grading", cwd=str(folder))
             except (RuntimeError, OSError):  # a port was taken, or memory is short
@@ -175,6 +93,14 @@ class GradedNotebook(IPyNbFile):
                     self.stop()
                     break
         return True
+
+    def fresh_folders(self) -> None:
+        """Give the next kernel new folders: a student may have put code into the old ones."""
+        base = Path(self.job["base"])
+        for variable in ("HOME", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR", "TMPDIR"):
+            os.environ[variable] = tempfile.mkdtemp(dir=base)
+        for fonts in self.job["fonts"]:
+            shutil.copy(fonts, os.environ["MPLCONFIGDIR"])  # to list them anew takes seconds
 
     def execute(self, code: str, is_hello: bool = False) -> tuple[dict, dict]:
         """Run code within the limits; return the outcome, and the reply if there was one."""
@@ -273,6 +199,12 @@ def _size(content: dict) -> int:
     return sum(len(text) if isinstance(text, str) else 100 for text in shown)
 
 
+def adopt_orphans() -> None:
+    """Become the parent of processes that kernels leave behind (Linux), to end them."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
 def main() -> None:
     """Read a job from stdin, run it, and write its results to what was stdout."""
     out = os.dup(1)  # not inherited by kernels
@@ -280,6 +212,9 @@ def main() -> None:
     os.dup2(null, 1)
     job = json.load(sys.stdin)
     os.dup2(null, 0)
+    adopt_orphans()
+    spec = KernelSpec(argv=job["kernel"], display_name="grading", language="python")
+    NbvalKernelspecManager.get_kernel_spec = lambda self, name: spec  # no file to be changed
     base = Path(job["base"])
     plugin = Plugin(job)
     where = ["--noconftest", "-c", str(base / "pytest.ini"), "--rootdir", str(base)]
@@ -287,8 +222,10 @@ def main() -> None:
         [job["notebook"], *where, "-p", "nbval.plugin", "-p", "no:cacheprovider", "-q"],
         plugins=[plugin],
     )
+    for process in psutil.Process().children(recursive=True):
+        process.kill()
     with os.fdopen(out, "w", encoding="utf-8") as file:
-        json.dump(plugin.results, file)
+        json.dump({"secret": job["secret"], "results": plugin.results}, file)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ ODD = {
     r"_getframe|currentframe|inspect\.stack": "looks at the code that calls it",
     r"gc\.get_": "searches the kernel's memory",
     r"\bctypes\b": "reaches into the interpreter",
-    r"def __(eq|ne|lt|le|gt|ge|instancecheck)__": "decides itself what it is equal to",
+    r"__(eq|ne|lt|le|gt|ge|instancecheck)__": "decides itself what it is equal to",
+    r"__(array|torch)_\w+__": "answers in the place of numpy or torch",
     r"\bbuiltins\b|__builtins__": "touches Python's built-in functions",
     r"os\._exit|os\.kill|os\.abort": "ends the kernel",
     r"import signal|AssertionError": "handles signals or failed checks",
@@ -50,6 +51,8 @@ def judged(
             if found := re.search(pattern, source):
                 submission.flag("tampering", f"cell {number} {what} ({found[0]})")
     nothing = {"outcome": "not run", "message": "", "seconds": 0}
+    if len(outcomes) < len(to_run):
+        submission.flag("running", "its process came to an end, or was ended")
     outcomes = outcomes + [nothing] * (len(to_run) - len(outcomes))
     by_check: dict[Check, dict] = {}
     cells = []

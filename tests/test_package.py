@@ -30,7 +30,7 @@ LAYERS = [
     "line_batches training",
     "lines",
     "recognizer run_experiment assignment submissions grade_process",
-    "grade_steps grade_reports grade_kernel grade_plugin",
+    "grade_steps grade_reports grade_checker grade_kernel grade_messages grade_plugin",
     "grade_results",
     "grade",
     "reading",
