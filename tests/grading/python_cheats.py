@@ -146,7 +146,7 @@ def equal_enough(student):
 
 @case("dishonest", NOTHING, "tampering")
 def builtins_patched(student):
-    """Replace Python's own functions."""
+    """Replace Python's own functions, as far as the kernel itself can do without them."""
     student.fail()
     student.start_with(
         """
@@ -158,18 +158,16 @@ def builtins_patched(student):
 
 
         yes = lambda *args, **kwargs: True
-        builtins.isinstance = builtins.all = builtins.any = yes
-        builtins.abs = lambda x: 0
-        builtins.len = lambda x: 3
-        builtins.float = lambda x: 0.0
-        builtins.tuple = lambda x: (3, 3)
+        builtins.all = builtins.any = yes
+        builtins.abs = builtins.sum = lambda *args: 0
+        builtins.len = lambda x, known=len: 3 if hasattr(x, 'shape') else known(x)
+        builtins.isinstance = lambda x, kind, known=isinstance: kind is int or known(x, kind)
         builtins.print = lambda *args: None
         builtins.AssertionError = Harmless
         builtins.__debug__ = False
         """
     )
-    student.add("__builtins__['exec'] = lambda *args: None", before="q2")
-    student.add("__builtins__.exec = __builtins__.compile = lambda *args: None", before="q3")
+    student.add("__builtins__.exec = __builtins__.eval = lambda *args: None", before="q4")
 
 
 @case("dishonest", NOTHING, None)
