@@ -197,7 +197,8 @@ def _start(block: list[str], in_function: bool) -> list[str]:
     if STUDENT in marks:
         given = textwrap.dedent("\n".join(block[marks.index(STUDENT) + 1 :])).splitlines()
         return ["# YOUR CODE HERE", *(re.sub(r"^# ?", "", line) for line in given)]
-    return ["# YOUR CODE HERE", *(["raise NotImplementedError"] if in_function else [])]
+    unsolved = ['raise NotImplementedError("your code is still missing")'] if in_function else []
+    return ["# YOUR CODE HERE", *unsolved]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -88,6 +88,8 @@ def grade(
         bar.update()
         bar.set_description("")
         results = grader.run(handed_in, only, allow, bar)
+    for result in results:  # once more: a submission may have overwritten those of others
+        grader.keep(out / "results" / f"{result['student']}.json", result)
     flag_copies(assignment, results)
     everything = {
         "assignment": reference.stem,
@@ -187,8 +189,14 @@ class Grader:
         outcomes = self.outcomes(to_run, files) if to_run else []
         result = judged(self.assignment, self.submissions, submission, to_run, outcomes)
         result["fingerprint"] = fingerprint
-        write_whole(kept, json.dumps(result, indent=1, ensure_ascii=False))
+        self.keep(kept, result)
         return result
+
+    def keep(self, path: Path, result: dict) -> None:
+        """Write a result for the next time, unless it stands there."""
+        text = json.dumps(result, indent=1, ensure_ascii=False)
+        if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
+            write_whole(path, text)
 
     def outcomes(self, to_run: list[Step], files: dict[str, Path]) -> list[dict]:
         """Return what became of each step, as far as the submission got."""

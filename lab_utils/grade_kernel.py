@@ -29,6 +29,12 @@ def start_checker(source: str, key: bytes, prelude: bytes):
     return checker.send
 
 
+def failure(error: Exception) -> dict:
+    """Return a reply: a kernel that raises instead does not answer."""
+    message = {"ename": type(error).__name__, "evalue": str(error), "traceback": []}
+    return {"status": "error", "execution_count": 0, "payload": [], **message}
+
+
 def kernel_class(source: str) -> type[IPythonKernel]:
     """Return a kernel that starts a checker with the first message, before the student's code."""
     send, streams, thread = None, {}, None
@@ -39,6 +45,8 @@ def kernel_class(source: str) -> type[IPythonKernel]:
             if not code.startswith(PREFIX):
                 try:
                     return await super().do_execute(code, silent, *args, **kwargs)
+                except Exception as error:
+                    return failure(error)
                 finally:  # without its streams a kernel does not answer any more
                     vars(sys).update(streams)
                     for name in ("stdout", "stderr"):
@@ -52,9 +60,8 @@ def kernel_class(source: str) -> type[IPythonKernel]:
                     send = start_checker(source, *loads(a2b_base64(content)))
                 else:
                     answer = send((a2b_base64(content), signature, self.shell.user_ns))
-            except Exception as error:  # a kernel that raises here would not answer
-                message = {"ename": type(error).__name__, "evalue": str(error), "traceback": []}
-                return {"status": "error", "execution_count": 0, "payload": [], **message}
+            except Exception as error:
+                return failure(error)
             return {
                 "status": "ok",
                 "execution_count": 0,

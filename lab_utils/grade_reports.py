@@ -60,13 +60,16 @@ def write_reports(results: dict, out: Path) -> None:
     write_whole(out / "results.json", json.dumps(results, indent=1, ensure_ascii=False) + "\n")
 
 
-def message_for_student(message: str, hidden_sources: list[str]) -> str:
-    """Return a message without colours, not too long, and without lines of hidden checks."""
-    message = CONTROL.sub("", ANSI.sub("", message))
-    lines = {line.strip() for source in hidden_sources for line in source.splitlines()}
-    for line in sorted(lines, key=len, reverse=True):
-        if len(line) >= 20:
-            message = message.replace(line, "[withheld]")
+def clean(message: str) -> str:
+    """Return a message without colours and without characters that no file may hold."""
+    return CONTROL.sub("", ANSI.sub("", message))
+
+
+def message_for_student(message: str, secrets: list[str]) -> str:
+    """Return a message that is clean, not too long, and without what hidden checks say."""
+    message = clean(message)
+    for secret in secrets:
+        message = message.replace(secret, "[withheld]")
     return message if len(message) <= LONGEST else message[:LONGEST] + " ..."
 
 
@@ -225,7 +228,7 @@ def _cell(value: object) -> str:
 
 
 def _text(text: str) -> str:
-    return html.escape(CONTROL.sub("", ANSI.sub("", text)))
+    return html.escape(clean(text))
 
 
 def _points(student: dict) -> str:

@@ -1,10 +1,11 @@
 """The result of one submission: points, what went wrong, and what to look at."""
 
+import ast
 import re
 from pathlib import Path
 
 from lab_utils.assignment import Assignment, Check
-from lab_utils.grade_reports import message_for_student
+from lab_utils.grade_reports import clean, message_for_student
 from lab_utils.grade_steps import Step, code_hash, own_cells
 from lab_utils.submissions import Submission
 
@@ -45,7 +46,7 @@ def judged(
     outcomes: list[dict],
 ) -> dict:
     """Return a submission's result: points, what went wrong, and what to look at."""
-    hidden = [check.source for check in assignment.checks if check.hidden]
+    secrets = _secrets(assignment)
     for number, source in own_cells(assignment, submission.code):
         for pattern, what in ODD.items():
             if found := re.search(pattern, source):
@@ -65,7 +66,7 @@ def judged(
                         "number": step.number,
                         "first_line": step.source.strip().split("\n")[0][:120],
                         "outcome": outcome["outcome"],
-                        "message": message_for_student(message, hidden),
+                        "message": message_for_student(message, secrets),
                     }
                 )
             if outcome["outcome"] in TROUBLE:
@@ -79,7 +80,7 @@ def judged(
         for name in outcome.get("replaced", []):
             submission.flag("tampering", f"{name} was replaced; it was put back")
     checks = [
-        _judged_check(check, by_check.get(check, nothing), hidden) for check in assignment.checks
+        _judged_check(check, by_check.get(check, nothing), secrets) for check in assignment.checks
     ]
     path = submission.path
     return {
@@ -98,7 +99,21 @@ def judged(
     }
 
 
-def _judged_check(check: Check, outcome: dict, hidden: list[str]) -> dict:
+def _secrets(assignment: Assignment) -> list[str]:
+    """Return the lines and texts of hidden checks that stand in no visible one, longest first."""
+    visible = "\n".join(check.source for check in assignment.checks if not check.hidden)
+    found = set()
+    for check in assignment.checks:
+        if check.hidden:
+            lines = [line.strip() for line in check.source.splitlines()]
+            nodes = ast.walk(ast.parse(check.source))
+            texts = [n.value for n in nodes if isinstance(n, ast.Constant) and type(n.value) is str]
+            found.update([line for line in lines if len(line) >= 20])
+            found.update([text for text in texts if len(text) >= 8])
+    return sorted((secret for secret in found if secret not in visible), key=len, reverse=True)
+
+
+def _judged_check(check: Check, outcome: dict, secrets: list[str]) -> dict:
     """Return one check's part of a result."""
     message = outcome["message"]
     if outcome.get("line") and message.endswith(": "):  # an assert without a message
@@ -109,7 +124,7 @@ def _judged_check(check: Check, outcome: dict, hidden: list[str]) -> dict:
         "points": check.points,
         "earned": check.points if outcome["outcome"] == "passed" else 0.0,
         "outcome": outcome["outcome"],
-        "message": message if check.hidden else message_for_student(message, hidden),
+        "message": clean(message) if check.hidden else message_for_student(message, secrets),
         "title": check.title,
     }
 

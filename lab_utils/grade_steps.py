@@ -175,7 +175,7 @@ def _without_installs(source: str, submission: Submission) -> str:
     """Leave out lines that install packages: they would change the instructor's machine."""
     kept, goes_on = [], False
     for line in source.split("\n"):
-        if goes_on or INSTALLS.match(line):
+        if goes_on or INSTALLS.match(line[:300]):
             goes_on = line.endswith("\\")
             line = line[: len(line) - len(line.lstrip())] + "pass  # nothing is installed here"
             submission.flag("file", "lines that install packages were left out")

@@ -44,7 +44,8 @@ def test_students_get_neither_solutions_nor_hidden_checks_nor_outputs(tmp_path):
     assert [cell.source for cell in student.cells] == [
         "# Title",
         GIVEN,
-        "def area(r):\n    # YOUR CODE HERE\n    raise NotImplementedError",
+        "def area(r):\n    # YOUR CODE HERE\n"
+        '    raise NotImplementedError("your code is still missing")',
         CHECK,
         '# YOUR CODE HERE\nclass Box:\n    side = ...\n\n# how long is it?\nprint("made")',
         CHECK_2,
