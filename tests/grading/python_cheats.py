@@ -287,6 +287,28 @@ def patched_while_called(student):
 
 
 @case("dishonest", NOTHING, None)
+def norm_patched_while_called(student):
+    """Do the same in a module below NumPy, for the one call that matters."""
+    student.fail()
+    student.answer(
+        "q5",
+        """
+        norm = np.linalg.norm
+
+
+        def zero(*args):
+            np.linalg.norm = norm
+            return 0.0
+
+
+        def normalized(images):
+            np.linalg.norm = zero
+            return images - images.mean()
+        """,
+    )
+
+
+@case("dishonest", NOTHING, None)
 def helper_redefined(student):
     """Redefine the given helper, also later and inside an answer."""
     student.fail()
