@@ -31,12 +31,7 @@ COMPARISONS = {
     "IsNot": (operator.is_not,),
 }
 # With these a class answers in the place of numpy's and torch's functions.
-IN_PLACE_OF_LIBRARIES = (
-    "__array_function__",
-    "__array_ufunc__",
-    "__torch_function__",
-    "__torch_dispatch__",
-)
+ANSWERS = ["__array_function__", "__array_ufunc__", "__torch_function__", "__torch_dispatch__"]
 FRAMES = ("tb_frame", "gi_frame", "cr_frame", "ag_frame")
 SEARCHES = ("gc.get_objects", "gc.get_referrers", "gc.get_referents")
 set_handler, interrupted = signal.signal, signal.default_int_handler
@@ -51,10 +46,9 @@ def all_classes() -> set[type]:
     """Return all classes that there are."""
     found, todo = set(), [object]
     while todo:
-        for kind in type.__subclasses__(todo.pop()):
-            if kind not in found:
-                found.add(kind)
-                todo.append(kind)
+        new = set(type.__subclasses__(todo.pop())) - found
+        found |= new
+        todo += new
     return found
 
 
@@ -100,10 +94,17 @@ class Library:
 
     def freeze(self, names: dict) -> None:
         """Give a namespace copies of its modules, which changes to the modules don't reach."""
-        for name, value in list(names.items()):
-            if type(value) is types.ModuleType and value.__name__ in self.modules:
-                names[name] = types.ModuleType(value.__name__)
-                vars(names[name]).update(vars(value))
+        copies = {}
+
+        def frozen(value):
+            if type(value) is not types.ModuleType or self.modules.get(value.__name__) is not value:
+                return value
+            if value not in copies:
+                copies[value] = types.ModuleType(value.__name__)
+                vars(copies[value]).update({k: frozen(v) for k, v in vars(value).items()})
+            return copies[value]
+
+        names.update({name: frozen(value) for name, value in names.items()})
 
 
 def checker(key: bytes, prelude: bytes):
@@ -205,7 +206,7 @@ def checker(key: bytes, prelude: bytes):
         return any(
             is_students(getattr(vars(kind).get(name), "__globals__", vars(operator)))
             for kind in all_classes() - classes
-            for name in IN_PLACE_OF_LIBRARIES
+            for name in ANSWERS
         )
 
     def sign(content: bytes) -> str:
