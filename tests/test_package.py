@@ -32,7 +32,7 @@ LAYERS = [
     "line_maker line_models",
     "line_batches training",
     "lines",
-    "recognizer run_experiment assignment submissions grade_process",
+    "recognizer run_experiment assignment submissions grade_process grade_pages",
     "grade_steps grade_reports grade_checker grade_kernel grade_messages grade_plugin",
     "grade_results",
     "grade",
