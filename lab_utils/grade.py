@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -84,9 +84,6 @@ def grade(
         read_submission(submission)
     grader = Grader(assignment, submissions, out, jobs or os.cpu_count() or 1, limits, sandbox)
     with tqdm(total=len(handed_in) + 1, unit="notebook", desc="the reference first") as bar:
-        grader.try_reference()
-        bar.update()
-        bar.set_description("")
         results = grader.run(handed_in, only, allow, bar)
     for result in results:  # once more: a submission may have overwritten those of others
         grader.keep(out / "results" / f"{result['student']}.json", result)
@@ -135,9 +132,13 @@ class Grader:
     def run(
         self, handed_in: list[Submission], only: str | None, allow: tuple, bar: tqdm
     ) -> list[dict]:
-        """Return the results of all submissions, in the order of their names."""
+        """Return the results of all submissions, in the order of their names.
+
+        The reference is tried beside them: if it fails, what has not begun does not begin.
+        """
         results = {}
         with ThreadPoolExecutor(self.jobs) as pool:
+            reference = pool.submit(self.try_reference)
             futures = {}
             for submission in handed_in:
                 kept = self.out / "results" / f"{submission.student}.json"
@@ -145,17 +146,25 @@ class Grader:
                     kept.unlink(missing_ok=True)
                 files = self.allowed_files(submission, allow)
                 futures[pool.submit(self.result, submission, files, kept)] = submission
-            for future in as_completed(futures):
-                submission = futures[future]
-                try:
-                    results[submission.student] = future.result()
-                except Exception as error:  # nothing of one student's may stop the others
-                    submission.problem = f"grading it failed ({type(error).__name__}: {error})"
-                    results[submission.student] = judged(
-                        self.assignment, self.submissions, submission, [], []
-                    )
+            try:
+                reference.result()
                 bar.update()
+                bar.set_description("")
+                for future in as_completed(futures):
+                    results[futures[future].student] = self.finished(future, futures[future])
+                    bar.update()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
         return [results[submission.student] for submission in handed_in]
+
+    def finished(self, future: Future, submission: Submission) -> dict:
+        """Return a result, even if grading failed: nothing of one student's stops the others."""
+        try:
+            return future.result()
+        except Exception as error:
+            submission.problem = f"grading it failed ({type(error).__name__}: {error})"
+            return judged(self.assignment, self.submissions, submission, [], [])
 
     def allowed_files(self, submission: Submission, allow: tuple[str, ...]) -> dict[str, Path]:
         """Return the files that a notebook may read, by their names beside it."""
@@ -269,6 +278,9 @@ def main(arguments: list[str] | None = None) -> int:
     except LabError as error:
         print(f"lab-grade: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("lab-grade: stopped. What is graded is kept: run it again.", file=sys.stderr)
+        return 130
     flagged = sum(bool(result["flags"]) for result in everything["students"])
     print(f"{len(everything['students'])} submissions, {flagged} to look at")
     print(f"{options.out / 'gradebook.csv'}\n{options.out / 'report.html'}")
