@@ -61,10 +61,12 @@ def page_names(students: list[str]) -> dict[str, str]:
     """Return a file name for each student's page: safe on every system, and never the same."""
     names, taken = {}, set()
     for student in students:
-        stem = re.sub(r"[^\w.-]+", "_", student).strip("._")[:50] or "student"
+        stem = re.sub(r"[^\w.-]+", "_", student).strip("._-")[:50] or "student"
         digest = hashlib.sha256(student.encode(errors="replace")).hexdigest()
+        if RESERVED.fullmatch(stem):  # also before a dot
+            stem = stem.replace(".", "_") + "_"
         choices = [f"{stem}-{digest[:8]}", f"{stem}-{digest}"]
-        if stem == student and not RESERVED.fullmatch(stem):
+        if stem == student:
             choices.insert(0, stem)
         name = next(choice for choice in choices if _same(choice) not in taken)
         taken.add(_same(name))
