@@ -204,7 +204,7 @@ class Grader:
     def keep(self, path: Path, result: dict) -> None:
         """Write a result for the next time, unless it stands there."""
         text = json.dumps(result, indent=1, ensure_ascii=False)
-        if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
+        if not path.exists() or path.read_bytes() != text.encode(errors="replace"):
             write_whole(path, text)
 
     def outcomes(self, to_run: list[Step], files: dict[str, Path]) -> list[dict]:

@@ -45,8 +45,7 @@ def write_reports(results: dict, out: Path) -> None:
     write_whole(out / "gradebook.csv", gradebook(results))
     write_whole(out / "report.html", report_page(results, pages))
     write_whole(out / "junit.xml", junit(results))
-    text = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
-    write_whole(out / "results.json", text.encode(errors="replace").decode())  # lone surrogates
+    write_whole(out / "results.json", json.dumps(results, indent=1, ensure_ascii=False) + "\n")
 
 
 def message_for_student(message: str, secrets: list[str]) -> str:
