@@ -121,7 +121,7 @@ class Grader:
         submission = Submission("the reference", self.assignment.path, code=code)
         result = self.result(submission, {}, self.out / "results" / ".reference.json")
         for check in result["checks"]:
-            if check["outcome"] == "forged":
+            if check["message"].startswith("it passes without a solution"):
                 why = "passes on the released notebook, before anybody has solved anything"
             elif check["outcome"] != "passed":
                 why = f"does not pass on the reference itself ({check['message']})"
