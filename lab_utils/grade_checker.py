@@ -1,9 +1,8 @@
 """What runs and judges checks inside a grading kernel.
 
-`grade_kernel` executes this file in a dict of its own, with built-in functions of its own, before
-any code of a student. The key lives in the frame of a generator, and an audit hook, which nothing
-can remove, guards that frame. A student's code that shares a process can always find a way; this
-makes it hard, and visible.
+`grade_kernel` executes this file in a dict of its own before any code of a student. The key lives
+in the frame of a generator, which an audit hook guards. A student's code that shares a process
+can always find a way; this makes it hard, and visible.
 """
 
 import builtins
@@ -30,8 +29,7 @@ COMPARISONS = {
     "Is": (operator.is_,),
     "IsNot": (operator.is_not,),
 }
-# With these a class answers in the place of numpy's and torch's functions.
-ANSWERS = ["__array_function__", "__array_ufunc__", "__torch_function__", "__torch_dispatch__"]
+LIBRARY_HOOKS = [f"__{name}__" for name in ("array_function", "array_ufunc", "torch_function")]
 FRAMES = ("tb_frame", "gi_frame", "cr_frame", "ag_frame")
 SEARCHES = ("gc.get_objects", "gc.get_referrers", "gc.get_referents")
 set_handler, interrupted = signal.signal, signal.default_int_handler
@@ -54,10 +52,9 @@ def all_classes() -> set[type]:
 
 def _is_wrapped_by_library(new, old) -> bool:
     """Tell whether a library has wrapped its own function, as torch does its optimisers' steps."""
-    names = getattr(new, "__globals__", None)
-    if names is None or getattr(new, "__wrapped__", None) is not old:
-        return False
-    return vars(sys.modules.get(names.get("__name__"), operator)) is names is not vars(operator)
+    names = getattr(new, "__globals__", {})
+    module = sys.modules.get(names.get("__name__"), operator)
+    return getattr(new, "__wrapped__", None) is old and vars(module) is names
 
 
 class Library:
@@ -127,8 +124,7 @@ def checker(key: bytes, prelude: bytes):
     exec(loads(prelude), namespace)
     library = Library({k: v for k, v in namespace.items() if k != "__builtins__"})
     classes = all_classes()
-    checking, seen, inside = [], [], []
-    own = []
+    checking, seen, inside, own = [], [], [], []
 
     def is_students(names: dict) -> bool:
         """Tell whether code with these globals is no module's."""
@@ -210,7 +206,7 @@ def checker(key: bytes, prelude: bytes):
         return any(
             is_students(getattr(vars(kind).get(name), "__globals__", vars(operator)))
             for kind in all_classes() - classes
-            for name in ANSWERS
+            for name in [*LIBRARY_HOOKS, "__torch_dispatch__"]
         )
 
     def sign(content: bytes) -> str:
@@ -289,8 +285,8 @@ def checker(key: bytes, prelude: bytes):
             sys.stdout, sys.stderr = streams
         return message["challenge"], outcome, error, line, replaced[:20]
 
+    own.append((yield))  # the generator itself comes first
     answer = {}
-    own.append((yield answer))  # the generator itself comes first
     while True:
         got = yield answer
         answer = {}
