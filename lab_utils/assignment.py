@@ -17,6 +17,8 @@ import nbformat
 from lab_utils.settings import LabError
 
 CHECK = re.compile(r"#\s*CHECK\s+(q\d+)(\s+hidden)?\s*\(\s*(\d+(?:\.\d+)?)\s+points?\s*\)\s*$")
+# Its number and its points are not part of what a heading says.
+HEADING = re.compile(r"^#+ +(?:\d+\. +)?(.+?)(?: *\([\d.]+ points?\))?\s*$", re.MULTILINE)
 # Recognises a check whose points or form were edited, too.
 ANY_CHECK = re.compile(r"#\s*CHECK\s+(q\d+)\b(\s+hidden\b)?", re.IGNORECASE)
 BEGIN, STUDENT, END = "### BEGIN SOLUTION", "### STUDENT", "### END SOLUTION"
@@ -103,6 +105,16 @@ class Assignment:
                     if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef):
                         lines.append(ast.unparse(node))
         return "\n".join(lines)
+
+    def topic(self, question: str) -> str:
+        """Return the last heading before a question's checks."""
+        topic = ""
+        for cell in self.cells:
+            if cell.check and cell.check.question == question:
+                break
+            if cell.kind == "markdown":
+                topic = [topic, *HEADING.findall(cell.source)][-1]
+        return topic
 
     def unsolved(self, check: Check) -> list[str]:
         """Return what the answer cells before a check are in the student's version."""

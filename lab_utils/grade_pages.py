@@ -112,8 +112,9 @@ def report_page(results: dict, pages: dict[str, str]) -> str:
 def _question(checks: list[dict], question: str) -> str:
     """Return the card that explains one question to a student."""
     earned, points = scored(checks, question)
-    parts = [f"<h2>Question {question[1:]} <span>{earned:g} of {points:g} points</span></h2>"]
     its = [check for check in checks if check["question"] == question]
+    title = f"Question {question[1:]}: {_text(its[0]['topic'])}".removesuffix(": ")
+    parts = [f"<h2>{title} <span>{earned:g} of {points:g} points</span></h2>"]
     for check in its:
         if check["hidden"]:
             continue
@@ -149,11 +150,12 @@ def _hardest(students: list[dict]) -> str:
         )
         share = statistics.fmean(earned) / (worth or 1)
         full = sum(points == worth for points in earned)
-        rows.append((share, int(name[1:]), name, worth, full, only_hidden))
+        title = f"{name} {_text(its[0][0]['topic'])}".rstrip()
+        rows.append((share, int(name[1:]), title, worth, full, only_hidden))
     head = ["question", "mean share", "%", "worth", "full points", "missed hidden checks only"]
     table = [
-        _row(name, _bar(share, 1), f"{share * 100:.0f}", f"{worth:g}", full, only_hidden)
-        for share, _, name, worth, full, only_hidden in sorted(rows)
+        _row(title, _bar(share, 1), f"{share * 100:.0f}", f"{worth:g}", full, only_hidden)
+        for share, _, title, worth, full, only_hidden in sorted(rows)
     ]
     return _table("Questions", head, table)
 

@@ -80,7 +80,9 @@ def judged(
         for name in outcome.get("replaced", []):
             submission.flag("tampering", f"{name} was replaced; it was put back")
     checks = [
-        _judged_check(check, by_check.get(check, nothing), secrets) for check in assignment.checks
+        _judged_check(check, by_check.get(check, nothing), secrets)
+        | {"topic": assignment.topic(check.question)}
+        for check in assignment.checks
     ]
     path = submission.path
     return {

@@ -10,6 +10,7 @@ from lab_utils.settings import LabError
 GIVEN = (
     "import math\nfrom math import pi\n\n\ndef half(x):\n    return x / 2\n\n\nlimit = 3\n%time 1"
 )
+HEADING = "Read on.\n\n## 1. Title (3.5 points)\n\nText."
 FUNCTION = """def area(r):
     ### BEGIN SOLUTION
     return pi * r**2
@@ -30,7 +31,7 @@ CHECK_2 = "# CHECK q2 (1 point)\nassert Box().side == 2"
 
 
 def write(folder, *sources):
-    cells = [new_markdown_cell("# Title"), *map(new_code_cell, sources)]
+    cells = [new_markdown_cell(HEADING), *map(new_code_cell, sources)]
     cells[-1].outputs = [new_output("stream", text="secret")]
     path = folder / "reference.ipynb"
     nbformat.write(new_notebook(cells=cells), path)
@@ -42,7 +43,7 @@ def test_students_get_neither_solutions_nor_hidden_checks_nor_outputs(tmp_path):
     assert main([str(path), "-o", str(tmp_path / "student.ipynb")]) == 0
     student = nbformat.read(tmp_path / "student.ipynb", as_version=4)
     assert [cell.source for cell in student.cells] == [
-        "# Title",
+        HEADING,
         GIVEN,
         "def area(r):\n    # YOUR CODE HERE\n"
         '    raise NotImplementedError("your code is still missing")',
@@ -58,6 +59,7 @@ def test_an_assignment_knows_its_points_and_what_checks_may_rely_on(tmp_path):
     assignment = Assignment(write(tmp_path, GIVEN, FUNCTION, CHECK, HIDDEN, CLASS, CHECK_2))
     assert assignment.max_points == 4.5
     assert [check.hidden for check in assignment.checks] == [False, True, False]
+    assert assignment.topic("q1") == assignment.topic("q2") == "Title"
     names = {}
     exec(assignment.prelude(), names)
     assert names["half"](4) == 2 and "math" in names and "limit" not in names

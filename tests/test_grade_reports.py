@@ -23,6 +23,7 @@ def check(question, earned, points=2, hidden=False, message="", outcome=None):
         "outcome": outcome or ("passed" if earned else "failed"),
         "message": message,
         "title": f"# CHECK {question}",
+        "topic": {"q1": "Areas & <sides>", "q2": ""}[question],
     }
 
 
@@ -80,6 +81,7 @@ def test_the_gradebook_has_a_row_a_student_and_no_formula(out):
 
 def test_a_student_is_told_what_went_wrong_but_nothing_of_hidden_checks(out):
     lee = page(out, "<b>lee</b>")
+    assert "Question 1: Areas &amp; &lt;sides&gt; " in lee and "Question 2 " in lee
     assert "Cell 3 ran for too long." in lee and "of this question did not pass" in lee
     assert "&lt;script&gt;" in lee and "while &lt;True&gt;:" in lee
     assert "<script" not in lee and "<b>lee" not in lee
@@ -107,7 +109,8 @@ def test_the_report_shows_what_many_have_in_common(tmp_path):
     report = re.sub(r"<[^>]+>", "", (tmp_path / "report.html").read_text("utf-8"))
     assert "left out.ada, cleo" in report  # identical
     assert report.index("3 failed: ada, bob, cleo(2, 8) should") < report.index("1 error: dan")
-    assert re.search(r"Questions, .*q1020.*q225", report, re.DOTALL)  # nobody's, a quarter's
+    # of the first question nobody has a point, of the second a quarter
+    assert re.search(r"Questions, .*q1 Areas \D*020.*q225", report, re.DOTALL)
 
 
 def test_nobody_handed_in(tmp_path):

@@ -33,9 +33,10 @@ def digits():
     return data
 
 
-def fit(data, network=CNN, max_epochs=2, **kwargs):
+def trained(build, data, max_epochs):
+    """Return what `build` makes of a configuration, trained from the seed, and its trainer."""
     pl.seed_everything(SEED, verbose=False)
-    lit_model = BaseLitModel(model=network(data.config()), **kwargs)
+    lit_model = build(data.config())
     trainer = pl.Trainer(
         max_epochs=max_epochs,
         accelerator="cpu",
@@ -46,6 +47,10 @@ def fit(data, network=CNN, max_epochs=2, **kwargs):
     )
     trainer.fit(lit_model, datamodule=data)
     return lit_model, trainer
+
+
+def fit(data, network=CNN, max_epochs=2, **kwargs):
+    return trained(lambda config: BaseLitModel(network(config), **kwargs), data, max_epochs)
 
 
 def test_training_learns(digits):
@@ -211,18 +216,10 @@ def lines():
 
 
 def fit_lines(data, max_epochs=2):
-    pl.seed_everything(SEED, verbose=False)
-    lit_model = LineLitModel(LineCNN(data.config(), width=4, sequence_dim=16))
-    trainer = pl.Trainer(
-        max_epochs=max_epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(lit_model, datamodule=data)
-    return lit_model
+    def build(config):
+        return LineLitModel(LineCNN(config, width=4, sequence_dim=16))
+
+    return trained(build, data, max_epochs)[0]
 
 
 def test_history_of_lines_has_losses_and_the_error_rate(lines):
