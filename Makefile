@@ -12,7 +12,7 @@ SAMPLE_ONLY := LAB_OFFLINE=1 LAB_DATA_DIR=$(abspath build/no-data) EMNIST_ARCHIV
 .PHONY: lab test test-real lint notebooks weights bench wheel clean
 
 lab: .venv/.installed
-	$(BIN)/jupyter lab $(firstword $(NOTEBOOKS))
+	$(BIN)/jupyter lab --notebook-dir=. $(firstword $(NOTEBOOKS))
 
 test: .venv/.installed lint
 	$(SAMPLE_ONLY) $(BIN)/pytest -n 2 --ignore=tests/browser tests
