@@ -9,7 +9,7 @@ from lab_utils.line_preparation import prepare_line
 from lab_utils.lines import EMNISTLines
 from lab_utils.models import CNN, MLP, ConvBlock, ResidualBlock, ResNet
 from lab_utils.my_handwriting import MyHandwriting
-from lab_utils.plots import plot_history, show_images
+from lab_utils.plots import plot_history, show_blocks, show_images
 from lab_utils.preparation import prepare
 from lab_utils.recognizer import LineRecognizer, Recognizer
 from lab_utils.settings import SEED, LabError, data_dir
@@ -46,5 +46,6 @@ __all__ = [
     "prepare",
     "prepare_line",
     "sample_strokes",
+    "show_blocks",
     "show_images",
 ]

@@ -1,7 +1,11 @@
-"""The pictures that several notebooks draw: a row or grid of images, and learning curves."""
+"""Pictures for notebooks: a row or grid of images, learning curves, blocks of networks."""
+
+import itertools
 
 import matplotlib.pyplot as plt
 from matplotlib.ticker import MaxNLocator
+
+BLUE, ORANGE = "#44546a", "#c55a11"
 
 
 def show_images(images, titles=None, columns: int = 9, cmap: str = "gray", size: float = 1.1):
@@ -57,3 +61,37 @@ def plot_history(history: list[dict]):
         axis.legend()
     figure.tight_layout()
     plt.show()
+
+
+def show_blocks():
+    """Draw the course's convolution block and a residual block, side by side."""
+    axes = plt.subplots(1, 2, figsize=(10, 5.6))[1]
+    twice = ("BatchNorm", "ReLU", "3 × 3 convolution", "BatchNorm", "+", "ReLU")
+    chains = {
+        "the course's block": ("x", "3 × 3 convolution", "ReLU", "output"),
+        "a residual block": ("x", "3 × 3 convolution, stride", *twice, "output"),
+    }
+    for axis, (title, chain) in zip(axes, chains.items(), strict=True):
+        heights = [1 - i / (len(chain) - 1) for i in range(len(chain))]
+        for above, below in itertools.pairwise(heights):
+            _arrow(axis, (0, above), (0, below), BLUE, shrink=10)
+        for part, height in zip(chain, heights, strict=True):
+            color = {"x": "white", "output": "white", "+": "#f8d7a8"}.get(part, "#dbe9f6")
+            _box(axis, 0, height, part, color)
+        axis.set(title=title, xlim=(-0.6, 1.35), ylim=(-0.08, 1.08))
+        axis.axis("off")
+    plus = heights[chain.index("+")]
+    axis.plot((0.06, 0.95, 0.95), (1, 1, plus), color=ORANGE, linewidth=2)
+    _arrow(axis, (0.95, plus), (0.05, plus), ORANGE, shrink=0)
+    _box(axis, 0.95, 0.62, "the skip:\nx itself, or a\n1 × 1 convolution", "#fbe5d6")
+    plt.show()
+
+
+def _box(axis, x: float, y: float, text: str, color: str):
+    style = {"boxstyle": "round,pad=0.45", "facecolor": color, "edgecolor": BLUE}
+    axis.text(x, y, text, ha="center", va="center", fontsize=11, color="black", bbox=style)
+
+
+def _arrow(axis, start: tuple, end: tuple, color: str, shrink: float):
+    style = {"arrowstyle": "-|>", "color": color, "linewidth": 1.8}
+    axis.annotate("", end, start, arrowprops=style | {"shrinkA": shrink, "shrinkB": shrink})
