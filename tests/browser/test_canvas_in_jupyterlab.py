@@ -317,6 +317,7 @@ def test_what_is_asked_for_is_collected_after_a_pause(lab):
         assert lab.python("canvas.ask") == left
     lab.page.wait_for_selector(".hw-status:has-text('2 in own.h5')")
     assert lab.page.inner_text(".hw-prompt") == ""
+    assert lab.page.locator("figcaption:visible").count() == 0  # nothing is there to be seen
 
 
 def test_a_model_that_raises_is_shown_and_another_one_reads_on(lab):
