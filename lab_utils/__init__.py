@@ -15,7 +15,7 @@ from lab_utils.recognizer import LineRecognizer, Recognizer
 from lab_utils.settings import SEED, LabError, data_dir
 from lab_utils.strokes import sample_strokes
 from lab_utils.text import SentenceGenerator
-from lab_utils.training import BaseLitModel, LineLitModel
+from lab_utils.training import BaseLitModel, LineLitModel, TrainingBar
 
 __all__ = [
     "CNN",
@@ -38,6 +38,7 @@ __all__ = [
     "ResNet",
     "ResidualBlock",
     "SentenceGenerator",
+    "TrainingBar",
     "augment",
     "beam_search",
     "data_dir",

@@ -8,6 +8,8 @@ import warnings
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 from torch import nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
@@ -200,6 +202,14 @@ class LineLitModel(BaseLitModel):
         if part == "train":
             return loss, [], []
         return loss, self.model.read(logits, x), [text_of(line) for line in y.tolist()]
+
+
+class TrainingBar(TQDMProgressBar):
+    """Lightning's progress bar without one for each validation: a notebook would keep them all."""
+
+    def init_validation_tqdm(self) -> Tqdm:
+        """Return a bar that is not shown."""
+        return Tqdm(disable=True)
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict:

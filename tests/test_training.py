@@ -17,6 +17,7 @@ from lab_utils import (
     LabError,
     LineCNN,
     LineLitModel,
+    TrainingBar,
 )
 from lab_utils.data import MAPPING
 from lab_utils.training import OPTIMIZERS
@@ -33,7 +34,7 @@ def digits():
     return data
 
 
-def trained(build, data, max_epochs):
+def trained(build, data, max_epochs, **options):
     """Return what `build` makes of a configuration, trained from the seed, and its trainer."""
     pl.seed_everything(SEED, verbose=False)
     lit_model = build(data.config())
@@ -42,8 +43,8 @@ def trained(build, data, max_epochs):
         accelerator="cpu",
         logger=False,
         enable_checkpointing=False,
-        enable_progress_bar=False,
         enable_model_summary=False,
+        **({"enable_progress_bar": False} | options),
     )
     trainer.fit(lit_model, datamodule=data)
     return lit_model, trainer
@@ -103,6 +104,16 @@ def test_saved_weights_give_the_same_answers(digits, tmp_path):
 def test_a_class_instead_of_a_network_is_one_clear_error():
     with pytest.raises(LabError, match="model="):
         BaseLitModel(model=CNN)
+
+
+def test_the_training_bar_leaves_no_bar_of_a_validation_behind(digits, capsys):
+    def build(config):
+        return BaseLitModel(MLP(config))
+
+    trained(build, digits, 1, callbacks=TrainingBar(), enable_progress_bar=True)
+    shown = "".join(capsys.readouterr())
+    assert "Epoch 0" in shown and "val_loss" in shown
+    assert "Validation" not in shown
 
 
 # The optimiser and the loss.
