@@ -19,7 +19,7 @@ from lab_utils.grade_process import Limits, require_sandbox, run_submission
 from lab_utils.grade_reports import write_reports
 from lab_utils.grade_results import flag_copies, judged
 from lab_utils.grade_steps import Step, steps
-from lab_utils.settings import LabError
+from lab_utils.settings import LabError, is_fast
 from lab_utils.submissions import Submission, find_submissions, read_submission
 
 PACKAGE = Path(__file__).resolve().parent
@@ -181,7 +181,7 @@ class Grader:
     def result(self, submission: Submission, files: dict[str, Path], kept: Path) -> dict:
         """Return one submission's result: the kept one, where nothing has changed since."""
         to_run = [] if submission.problem else steps(self.assignment, submission)
-        content = [self.version, str(self.limits), self.sandbox, str(vars(submission))]
+        content = [self.version, str(self.limits), self.sandbox, is_fast(), str(vars(submission))]
         content += [[step.number, step.source, bool(step.check)] for step in to_run]
         content += [
             [name, hashlib.sha256(path.read_bytes()).hexdigest()] for name, path in files.items()

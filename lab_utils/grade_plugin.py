@@ -70,7 +70,7 @@ class GradedNotebook(IPyNbFile):
     def is_ready(self) -> bool:
         """Make sure that there is a kernel in the state that the notebook has reached."""
         while self.kernel is None or not self.kernel.is_alive():
-            if self.starts > RESTARTS or time.monotonic() > self.ends:
+            if self.trouble or self.starts > RESTARTS or time.monotonic() > self.ends:
                 return False
             self.starts += 1
             self.stop()
@@ -84,6 +84,7 @@ class GradedNotebook(IPyNbFile):
             result, _ = self.execute(self.signed.hello(), is_hello=True)
             if result["outcome"] != "ok":  # never the student's doing: nothing of theirs has run
                 self.trouble = f"the reference's imports failed: {result['message']}"
+                self.stop()
                 return False
             for source in list(self.done):
                 if self.execute(source)[0]["outcome"] not in ("ok", "error"):

@@ -8,7 +8,8 @@ from lab_utils.assignment import Assignment, main
 from lab_utils.settings import LabError
 
 GIVEN = (
-    "import math\nfrom math import pi\n\n\ndef half(x):\n    return x / 2\n\n\nlimit = 3\n%time 1"
+    "import math\nfrom math import pi\n\n\ndef half(x):\n    return x / 2\n\n\nlimit = 3\n%time 1\n"
+    "\n\ndef scaled(x, by=limit):\n    return by * x"
 )
 HEADING = "Read on.\n\n## 1. Title (3.5 points)\n\nText."
 FUNCTION = """def area(r):
@@ -63,6 +64,7 @@ def test_an_assignment_knows_its_points_and_what_checks_may_rely_on(tmp_path):
     names = {}
     exec(assignment.prelude(), names)
     assert names["half"](4) == 2 and "math" in names and "limit" not in names
+    assert "scaled" not in names  # it needs more than imports
     assert len(assignment.unsolved(assignment.checks[1])) == 1
     assert len(assignment.unsolved(assignment.checks[2])) == 2
 

@@ -16,7 +16,11 @@ import numpy as np
 def close(a, b, tolerance=1e-6):
     """Tell whether two numbers are nearly the same."""
     return abs(float(a) - float(b)) <= tolerance'''
-SIDE = "side = 28  # of an image, in pixels"
+SIDE = """side = 28  # of an image, in pixels
+
+
+def pixels(height, width=side):
+    return height * width"""
 
 # Of each question: the cell with its solution, the visible check and the hidden ones.
 QUESTIONS = {

@@ -197,6 +197,10 @@ def without_end(notebook, answer, check):
     answer.source = answer.source.replace("### END SOLUTION", "")
 
 
+def without_a_package(notebook, answer, check):
+    notebook.cells.insert(1, nbformat.v4.new_code_cell("import not_installed"))
+
+
 def passing_unsolved(notebook, answer, check):
     check.source = "# CHECK q1 (2 points)\nassert callable(area)"
 
@@ -211,6 +215,7 @@ def failing_solved(notebook, answer, check):
         (doubled, "2 visible checks of q1"),
         (without_points, "(2 points)"),
         (without_end, "### END SOLUTION"),
+        (without_a_package, "imports failed: ModuleNotFoundError: No module named 'not_installed'"),
         (passing_unsolved, "before anybody has solved anything"),
         (failing_solved, "does not pass on the reference itself"),
     ],
