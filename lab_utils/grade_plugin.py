@@ -12,7 +12,6 @@ import contextlib
 import ctypes
 import json
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -33,7 +32,6 @@ from nbval.plugin import IPyNbCell, IPyNbFile  # noqa: E402
 
 GRACE = 5  # seconds for a cell to end after it was interrupted
 RESTARTS = 5
-ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class GradedNotebook(IPyNbFile):
@@ -143,7 +141,7 @@ class GradedNotebook(IPyNbFile):
             self.stop()
             return {"outcome": "died", "message": "it ended the kernel"}, {}
         if reply["status"] == "error":
-            text = ANSI.sub("", f"{reply.get('ename')}: {reply.get('evalue')}")[:2000]
+            text = f"{reply.get('ename')}: {reply.get('evalue')}"[:2000]
             return {"outcome": "error", "message": text}, reply
         return {"outcome": "ok", "message": ""}, reply
 
