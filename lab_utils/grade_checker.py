@@ -29,7 +29,7 @@ COMPARISONS = {
     "Is": (operator.is_,),
     "IsNot": (operator.is_not,),
 }
-LIBRARY_HOOKS = [f"__{name}__" for name in ("array_function", "array_ufunc", "torch_function")]
+CLASS_HOOKS = ["__array_function__", "__array_ufunc__", "__torch_function__", "__torch_dispatch__"]
 FRAMES = ("tb_frame", "gi_frame", "cr_frame", "ag_frame")
 SEARCHES = ("gc.get_objects", "gc.get_referrers", "gc.get_referents")
 set_handler, interrupted = signal.signal, signal.default_int_handler
@@ -206,7 +206,7 @@ def checker(key: bytes, prelude: bytes):
         return any(
             is_students(getattr(vars(kind).get(name), "__globals__", vars(operator)))
             for kind in all_classes() - classes
-            for name in [*LIBRARY_HOOKS, "__torch_dispatch__"]
+            for name in CLASS_HOOKS
         )
 
     def sign(content: bytes) -> str:
