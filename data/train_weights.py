@@ -2,32 +2,44 @@
 
     EMNIST_ARCHIVE=gzip.zip python data/train_weights.py        # or: make weights
 
-It learns from the whole train part of EMNIST and from the bundled sample together. In both, some
-characters are far more frequent than others; here each batch is drawn so that characters are as
-frequent as in the balanced subset of EMNIST, and a share of it comes from the sample.
+It learns from the whole train part of EMNIST, from the bundled sample and from drawings of our
+stroke templates together. In all three, some characters are more frequent than others; here each
+batch is drawn so that characters are as frequent as in the balanced subset of EMNIST.
+
+First two teachers are trained on the labels, side by side. Then the network itself learns the
+labels and what the teachers answer: that an image is an O, but might as well be a 0.
 
 The temperature is chosen on images of EMNIST's train part that are set aside before training.
 """
 
 import argparse
 import json
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from draw_templates import draw_templates
 from safetensors.torch import save_file
 from tqdm import trange
 
 from lab_utils import EMNIST, SEED, Recognizer, ResNet, augment
-from lab_utils.data import BaseDataModule
+from lab_utils.data import CHARACTER_LABELS, BaseDataModule
 
 WEIGHTS = Path(__file__).with_name("character_weights.safetensors")
 WIDTH = 40
-STEPS, BATCH = 9_000, 128
+TEACHERS, TEACHER_STEPS = 2, 8_000
+STEPS, BATCH = 12_000, 128
 MAX_LR, LABEL_SMOOTHING = 6e-3, 0.1
-SAMPLE_SHARE = 0.3  # of each batch
+TEACHERS_SHARE = 0.7  # of each target; the rest is the label
+AUGMENTATION = {"share": 0.8, "slant": 0.12, "elastic": 0.8}
+SAMPLE_SHARE, DRAWN_SHARE = 0.2, 0.15  # of each batch
+DRAWN = 600  # drawings of each character
 SET_ASIDE = 3_000  # images of EMNIST, for the temperature
+SHIFTS = [(0, 0), (1, 1), (-1, -1)]  # pixels; a teacher answers them all
 
 
 def train_part(data: BaseDataModule) -> tuple[torch.Tensor, torch.Tensor]:
@@ -43,27 +55,89 @@ def image_weights(labels: torch.Tensor, frequencies: torch.Tensor) -> torch.Tens
     return weights / weights.sum()
 
 
+def training_data() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Return what is trained on, and what is set aside.
+
+    Returns
+    -------
+    tuple of dict
+        `images`, uint8 (N, 28, 28), `labels`, int64 (N,), and `weights`, how often each is drawn;
+        and of what is set aside `images`, `labels`, and `frequencies`, the share of each class.
+    """
+    balanced = train_part(EMNIST(source="full"))[1]
+    frequencies = torch.bincount(balanced, minlength=len(EMNIST.mapping)).double()
+    images, labels = train_part(EMNIST(source="full", balance=False))
+    weights = image_weights(labels, frequencies)
+    aside = torch.multinomial(weights, SET_ASIDE, replacement=False)
+    kept = {"images": images[aside], "labels": labels[aside]}
+    kept["frequencies"] = frequencies / frequencies.sum()
+    weights[aside] = 0
+
+    sample, sample_labels = train_part(EMNIST(source="sample", balance=False))
+    drawn, drawn_labels = draw_templates(DRAWN, seed=SEED)
+    drawn_labels += CHARACTER_LABELS.start
+    shares = (1 - SAMPLE_SHARE - DRAWN_SHARE, SAMPLE_SHARE, DRAWN_SHARE)
+    of_others = [image_weights(part, frequencies) for part in (sample_labels, drawn_labels)]
+    parts = zip((weights, *of_others), shares, strict=True)
+    data = {
+        "images": torch.cat([images, sample, drawn]),
+        "labels": torch.cat([labels, sample_labels, drawn_labels]),
+        "weights": torch.cat([weights * share for weights, share in parts]),
+    }
+    return data, kept
+
+
 def train(
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    weights: torch.Tensor,
+    data: dict[str, torch.Tensor],
     steps: int,
-    mapping: list[str],
+    bfloat16: bool,
+    answers: torch.Tensor | None = None,
+    desc: str = "steps",
 ) -> ResNet:
-    """Train on images that are drawn with the given weights."""
-    model = ResNet({"input_dims": (1, 28, 28), "mapping": mapping}, width=WIDTH).train()
+    """Train on images that are drawn with their weights, and on teachers' answers to them."""
+    model = ResNet({"input_dims": (1, 28, 28), "mapping": EMNIST.mapping}, width=WIDTH).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=MAX_LR)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, MAX_LR, total_steps=steps)
-    bounds = weights.double().cumsum(0)
-    for _ in trange(steps, desc="steps"):
+    bounds = data["weights"].double().cumsum(0)
+    for _ in trange(steps, desc=desc, mininterval=2):
         drawn = torch.searchsorted(bounds, torch.rand(BATCH, dtype=torch.double) * bounds[-1])
-        x = augment(images[drawn]).unsqueeze(1).float().div_(255)
-        loss = F.cross_entropy(model(x), labels[drawn], label_smoothing=LABEL_SMOOTHING)
+        x = augment(data["images"][drawn], **AUGMENTATION).unsqueeze(1).float().div_(255)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            logits = model(x)
+        labels = data["labels"][drawn]
+        if answers is None:
+            loss = F.cross_entropy(logits.float(), labels, label_smoothing=LABEL_SMOOTHING)
+        else:
+            targets = F.one_hot(labels, len(EMNIST.mapping)).float()
+            targets = torch.lerp(targets, answers[drawn], TEACHERS_SHARE)
+            loss = F.cross_entropy(logits.float(), targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
     return model.eval()
+
+
+@torch.inference_mode()
+def answers_to(model: ResNet, images: torch.Tensor, bfloat16: bool) -> torch.Tensor:
+    """Return the probabilities of each class, the mean over small shifts: float32 (N, classes)."""
+    answers = []
+    for part in images.split(256):
+        shifted = torch.cat([part.roll(shift, dims=(1, 2)) for shift in SHIFTS])
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            logits = model(shifted.unsqueeze(1).float().div_(255))
+        answers.append(logits.float().softmax(1).unflatten(0, (len(SHIFTS), -1)).mean(0))
+    return torch.cat(answers)
+
+
+def teach(number: int, steps: int, bfloat16: bool) -> torch.Tensor:
+    """Train a teacher on one core, and return its answers to all train images."""
+    torch.set_num_threads(1)
+    pl.seed_everything(SEED, verbose=False)
+    data, _ = training_data()  # the same for all
+    torch.manual_seed(SEED + number)
+    teacher = train(data, steps, bfloat16, desc=f"teacher {number}")
+    return answers_to(teacher, data["images"], bfloat16)
 
 
 def best_temperature(model: ResNet, images: torch.Tensor, labels: torch.Tensor) -> float:
@@ -77,32 +151,30 @@ def best_temperature(model: ResNet, images: torch.Tensor, labels: torch.Tensor) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--teacher-steps", type=int, default=TEACHER_STEPS)
     parser.add_argument("--output", type=Path, default=WEIGHTS)
+    parser.add_argument("--bfloat16", action="store_true", help="faster on CPUs that have it")
     options = parser.parse_args()
+    started = time.perf_counter()
+
+    spawn = multiprocessing.get_context("spawn")  # a fork would share torch's threads
+    with ProcessPoolExecutor(TEACHERS, mp_context=spawn) as pool:
+        tasks = [
+            pool.submit(teach, number, options.teacher_steps, options.bfloat16)
+            for number in range(1, TEACHERS + 1)
+        ]
+        answers = sum(task.result() for task in tasks) / TEACHERS
+
     pl.seed_everything(SEED, verbose=False)
-
-    balanced = train_part(EMNIST(source="full"))[1]
-    frequencies = torch.bincount(balanced, minlength=len(EMNIST.mapping)).double()
-    images, labels = train_part(EMNIST(source="full", balance=False))
-    weights = image_weights(labels, frequencies)
-    aside = torch.multinomial(weights, SET_ASIDE, replacement=False)
-    aside_images, aside_labels = images[aside], labels[aside]
-    weights[aside] = 0
-
-    sample_images, sample_labels = train_part(EMNIST(source="sample", balance=False))
-    sample_weights = image_weights(sample_labels, frequencies)
-    images, labels = torch.cat([images, sample_images]), torch.cat([labels, sample_labels])
-    weights = torch.cat([weights * (1 - SAMPLE_SHARE), sample_weights * SAMPLE_SHARE])
-
-    model = train(images, labels, weights, options.steps, EMNIST.mapping)
-    temperature = best_temperature(model, aside_images, aside_labels)
+    data, aside = training_data()
+    model = train(data, options.steps, options.bfloat16, answers)
     described = {
         "model_class": "ResNet",
         "model_arguments": {"width": WIDTH},
         "input_dims": [1, 28, 28],
         "mapping": EMNIST.mapping,
-        "temperature": temperature,
-        "frequencies": (frequencies / frequencies.sum()).tolist(),
+        "temperature": best_temperature(model, aside["images"], aside["labels"]),
+        "frequencies": aside["frequencies"].tolist(),
     }
     tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
     metadata = {name: json.dumps(value) for name, value in described.items()}
@@ -110,7 +182,9 @@ def main() -> None:
     save_file(tensors, partial, metadata=metadata)
     partial.replace(options.output)
     print(
-        f"{options.output}: {options.output.stat().st_size:,} bytes, temperature {temperature:.2f}"
+        f"{options.output}: {options.output.stat().st_size:,} bytes, "
+        f"temperature {described['temperature']:.2f}, "
+        f"{(time.perf_counter() - started) / 60:.0f} minutes"
     )
 
 

@@ -14,12 +14,13 @@ def augment(
     scale: float = 0.07,
     slant: float = 0.1,
     thickness: float = 0.3,
+    elastic: float = 0.0,
 ) -> torch.Tensor:
     """Change each image of a batch at random, all images at once.
 
     Every image is shifted, by whole pixels, which leaves it as sharp as it was. Some are turned,
     stretched, slanted and thickened too. Each amount is drawn anew for each image, evenly from
-    minus to plus the given limit, by torch's global generator.
+    minus to plus the given limit unless it says otherwise, by torch's global generator.
 
     Parameters
     ----------
@@ -38,6 +39,9 @@ def augment(
     thickness : float
         How far each pixel goes towards the brightest (thicker) or darkest (thinner) of itself and
         its four neighbours: 0 not at all, 1 all the way.
+    elastic : float
+        Pixels by which parts of the image move, each its own way: the standard deviation, on a
+        grid of 5x5 points with smooth transitions between them.
 
     Returns
     -------
@@ -48,7 +52,7 @@ def augment(
     chosen = torch.nonzero(torch.rand(len(images)) < share).squeeze(1)
     if len(chosen):
         thickened = _thickened(images[chosen], thickness)
-        images[chosen] = _bent(thickened, math.radians(rotation), scale, slant)
+        images[chosen] = _bent(thickened, math.radians(rotation), scale, slant, elastic)
     return images
 
 
@@ -79,9 +83,11 @@ def _thickened(images: torch.Tensor, limit: float) -> torch.Tensor:
     return torch.lerp(images.float(), target.float(), amount.abs())
 
 
-def _bent(images: torch.Tensor, rotation: float, scale: float, slant: float) -> torch.Tensor:
-    """Return uint8 (B, H, W) of float32 images, turned (radians), stretched and slanted."""
-    count = len(images)
+def _bent(
+    images: torch.Tensor, rotation: float, scale: float, slant: float, elastic: float
+) -> torch.Tensor:
+    """Return uint8 (B, H, W) of float32 images, turned (radians), stretched, slanted and warped."""
+    count, height, width = images.shape
     angle, zero = _uniform(rotation, count), torch.zeros(count)
     across, down = _uniform(scale, count).exp(), _uniform(scale, count).exp()
     # Where each pixel is read from, x and then y, of coordinates from -1 to 1.
@@ -91,5 +97,10 @@ def _bent(images: torch.Tensor, rotation: float, scale: float, slant: float) -> 
     y = torch.stack([down * angle.sin(), down * angle.cos(), zero], 1)
     images = images.unsqueeze(1)
     grid = F.affine_grid(torch.stack([x, y], 1), images.shape, align_corners=False)
+    if elastic:
+        pixel = torch.tensor([2 / width, 2 / height]).view(1, 2, 1, 1)
+        moves = torch.randn(count, 2, 5, 5) * elastic * pixel
+        moves = F.interpolate(moves, (height, width), mode="bicubic", align_corners=True)
+        grid = grid + moves.permute(0, 2, 3, 1)
     bent = F.grid_sample(images, grid, mode="bicubic", align_corners=False)
     return bent.squeeze(1).clamp_(0, 255).round_().to(torch.uint8)

@@ -48,11 +48,11 @@ def prepare(image) -> torch.Tensor:
     Cohen et al., "EMNIST: an extension of MNIST to handwritten letters", 2017.
     """
     if isinstance(image, list | tuple):
-        return _as_emnist(_scan_of_strokes(image))
+        return as_emnist(_scan_of_strokes(image))
     ink, is_prepared = ink_of(image)
     if is_prepared and ink.shape == (28, 28):
         return torch.from_numpy(ink)
-    return _as_emnist(_scan_of_picture(ink))
+    return as_emnist(_scan_of_picture(ink))
 
 
 def ink_of(image, largest: int = LARGEST) -> tuple[np.ndarray, bool]:
@@ -258,7 +258,7 @@ def draw(curves: list[np.ndarray], size) -> np.ndarray:
     return np.asarray(sheet.reduce(FINE), np.float32) / 255
 
 
-def _as_emnist(scan: np.ndarray) -> torch.Tensor:
+def as_emnist(scan: np.ndarray) -> torch.Tensor:
     """Convert a scan as EMNIST's authors did: (H, W) from 0 to 1, to uint8 (28, 28)."""
     blurred = np.pad(scan.astype(np.float32) * 255, len(BLUR) // 2)
     for axis in (0, 1):

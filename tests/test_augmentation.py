@@ -128,6 +128,20 @@ def test_thickness_adds_and_takes_ink_and_keeps_the_place():
     assert change["y"].abs().max() < 0.01
 
 
+def test_elastic_moves_each_part_its_own_way_and_keeps_most_of_the_ink():
+    images = torch.zeros(400, 28, 28, dtype=torch.uint8)
+    for row in (5, 21):
+        for column in (5, 21):
+            images[:, row : row + 2, column : column + 2] = 255
+    changed = augment(images, **NOTHING | {"elastic": 0.8}).double()
+    quarters = changed.unflatten(1, (2, 14)).unflatten(3, (2, 14))
+    middles = (quarters.sum(4) * torch.arange(14.0).view(1, 1, 14, 1)).sum(2) / quarters.sum((2, 4))
+    assert 0.3 < middles.std(0).min() <= middles.std(0).max() < 1.3
+    upper_left, lower_right = middles[:, 0, 0], middles[:, 1, 1]
+    assert torch.corrcoef(torch.stack([upper_left, lower_right]))[0, 1].abs() < 0.3
+    assert changed.sum((1, 2)).mean() == pytest.approx(16 * 255, rel=0.1)
+
+
 @pytest.mark.parametrize("level", [0, 255])
 def test_blank_paper_stays_blank_and_white_never_overflows(level):
     images = torch.full((50, 28, 28), level, dtype=torch.uint8)

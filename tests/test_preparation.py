@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw, ImageOps
 
 from lab_utils.data import EMNIST
-from lab_utils.preparation import _as_emnist, prepare
+from lab_utils.preparation import as_emnist, prepare
 from lab_utils.settings import LabError
 
 # An R without its bowl's curve: no flip, turn or swap of x and y maps it to itself.
@@ -256,7 +256,7 @@ def test_the_conversion_follows_the_published_steps(name):
     )
     framed = Image.fromarray(np.pad(square, 2).astype(np.uint8))
     expected = np.array(framed.resize((28, 28), Image.Resampling.BICUBIC), int)
-    assert np.abs(_as_emnist(scan).numpy() - expected).max() <= 2
+    assert np.abs(as_emnist(scan).numpy() - expected).max() <= 2
 
 
 # What cannot be read.

@@ -1,0 +1,116 @@
+"""Draw characters from our stroke templates, the rare shapes too, for `train_weights.py`.
+
+EMNIST and the bundled sample show hardly any of the shapes that are taught in other places or at
+other times: an r like a small capital, an x of two arches, a 1 on a base. Here each of them is
+drawn in many ways, with a pen as thick as EMNIST's or thinner, and half of the drawings as coarse
+as a photograph from afar.
+"""
+
+import itertools
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from make_sample_strokes import curve
+from PIL import Image
+from tqdm import tqdm
+
+from lab_utils.data import CHARACTERS
+from lab_utils.preparation import PEN, as_emnist, draw
+
+DATA = Path(__file__).resolve().parent
+RARE_SHARE = 0.6  # of the drawings
+JITTER = 3.0  # units of the templates: the standard deviation of each point
+SIZES = (26, 90)  # pixels: the longer side of a scan
+COARSE = (2.0, 3.6)  # pixels of a scan that make one of a coarse photograph
+GREY = (90, 150)  # where a coarse photograph is split into ink and paper
+
+
+def smooth_field(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return a random smooth function of the plane at the given points: a sum of sine waves."""
+    heights = rng.normal(0, 0.025, 3)
+    angles, phases = rng.uniform(0, 2 * math.pi, (2, 3))
+    speeds = 2 * math.pi * rng.uniform(0.25, 1.2, 3)
+    along = np.outer(x, np.cos(angles)) + np.outer(y, np.sin(angles))
+    return np.sin(along * speeds + phases) @ heights
+
+
+def written(variant: list, rng: np.random.Generator) -> list[np.ndarray]:
+    """Write a template's strokes a little differently each time: a list of float (N, 2)."""
+    curves = []
+    for stroke in variant:
+        points = np.array([point[:2] for point in stroke], float)
+        points += rng.normal(0, JITTER, points.shape) + rng.normal(0, 0.8 * JITTER, 2)
+        corners = [i for i, point in enumerate(stroke) if len(point) > 2]
+        ends = sorted({0, *corners, len(stroke) - 1})
+        pieces = [curve(points[a : b + 1], steps=10) for a, b in itertools.pairwise(ends)]
+        curves.append(np.concatenate(pieces))
+    return curves
+
+
+def bent(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Change proportions, bend, widen, slant and rotate: float (N, 2), of about unit size."""
+    points = points - points.min(0)
+    size = np.maximum(points.max(0), 1e-3)
+    unit = points / size
+    # Parabolas move the middle of a character: a large or small bowl, a high or low bar.
+    unit += np.clip(rng.normal(0, [0.14, 0.18]), -0.8, 0.8) * unit * (1 - unit)
+    x, y = ((unit - 0.5) * size / size.max()).T
+    x, y = x + smooth_field(rng, x, y), y + smooth_field(rng, x, y)
+    x = x * math.exp(rng.normal(-0.05, 0.18)) - y * rng.normal(0.08, 0.17)
+    angle = rng.normal(0, math.radians(6))
+    cos, sin = math.cos(angle), math.sin(angle)
+    return np.stack([cos * x - sin * y, sin * x + cos * y], axis=1)
+
+
+def drawing(variant: list, thinness: float, rng: np.random.Generator) -> torch.Tensor:
+    """Draw a template: uint8 (28, 28).
+
+    Parameters
+    ----------
+    variant : list
+        A template's strokes.
+    thinness : float
+        How many pens' widths the character is long, in the middle of all drawings.
+    rng : numpy.random.Generator
+        All that is random follows from it.
+    """
+    curves = written(variant, rng)
+    points = bent(np.concatenate(curves), rng)
+    low, high = points.min(0), points.max(0)
+    size = float(np.clip(PEN * thinness * math.exp(rng.normal(0.12, 0.22)), *SIZES))
+    points = (points - low) * (size - PEN) / max((high - low).max(), 1e-9) + PEN / 2
+    sheet = np.rint(points.max(0) + PEN / 2).astype(int) + 1
+    parts = np.split(points, np.cumsum([len(part) for part in curves])[:-1])
+    scan = Image.fromarray(np.uint8(draw(parts, sheet) * 255))
+    threshold = 127.0
+    if rng.random() < 0.5:
+        pixel, threshold = rng.uniform(*COARSE), rng.uniform(*GREY)
+        coarse = [max(2, round(side / pixel)) for side in scan.size]
+        photograph = scan.resize(coarse, Image.Resampling.BOX)
+        scan = photograph.resize(scan.size, Image.Resampling.BICUBIC)
+    bitmap = np.asarray(scan) > threshold
+    return as_emnist(bitmap) if bitmap.any() else drawing(variant, thinness, rng)
+
+
+def draw_templates(per_class: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return drawings of all 62 characters.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        uint8 (62 * per_class, 28, 28), and int64 (62 * per_class,), indices into `CHARACTERS`.
+    """
+    templates = json.loads((DATA / "stroke_templates.json").read_text(encoding="utf-8"))
+    statistics = json.loads((DATA / "emnist_statistics.json").read_text(encoding="utf-8"))
+    images = []
+    for number, character in enumerate(tqdm(CHARACTERS, desc="drawings", delay=2)):
+        rng = np.random.default_rng([seed, number])
+        thinness = math.exp(-statistics["classes"][character]["stroke"][0])
+        for _ in range(per_class):
+            kind = "rare" if rng.random() < RARE_SHARE else "characters"
+            variants = templates[kind][character]
+            images.append(drawing(variants[rng.integers(len(variants))], thinness, rng))
+    return torch.stack(images), torch.arange(len(CHARACTERS)).repeat_interleave(per_class)
