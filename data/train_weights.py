@@ -7,7 +7,8 @@ stroke templates together. In all three, some characters are more frequent than 
 batch is drawn so that characters are as frequent as in the balanced subset of EMNIST.
 
 First two teachers are trained on the labels, side by side. Then the network itself learns the
-labels and what the teachers answer: that an image is an O, but might as well be a 0.
+labels and what the teachers answer: that an image is an O, but might as well be a 0. At last it
+learns from its own answers, with images that are bent less, which brings it back to EMNIST.
 
 The temperature is chosen on images of EMNIST's train part that are set aside before training.
 """
@@ -23,7 +24,7 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from draw_templates import draw_templates
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tqdm import trange
 
 from lab_utils import EMNIST, SEED, Recognizer, ResNet, augment
@@ -32,10 +33,10 @@ from lab_utils.data import CHARACTER_LABELS, BaseDataModule
 WEIGHTS = Path(__file__).with_name("character_weights.safetensors")
 WIDTH = 40
 TEACHERS, TEACHER_STEPS = 2, 8_000
-STEPS, BATCH = 12_000, 128
-MAX_LR, LABEL_SMOOTHING = 6e-3, 0.1
-TEACHERS_SHARE = 0.7  # of each target; the rest is the label
-AUGMENTATION = {"share": 0.8, "slant": 0.12, "elastic": 0.8}
+STEPS, LAST_STEPS, BATCH = 12_000, 5_000, 128
+MAX_LR, LAST_MAX_LR, LABEL_SMOOTHING = 6e-3, 3e-3, 0.1
+ANSWERS_SHARE = 0.7  # of each target; the rest is the label
+ELASTIC = {"share": 0.8, "slant": 0.12, "elastic": 0.8}  # of `augment`, but for the last steps
 SAMPLE_SHARE, DRAWN_SHARE = 0.2, 0.15  # of each batch
 DRAWN = 600  # drawings of each character
 SET_ASIDE = 3_000  # images of EMNIST, for the temperature
@@ -92,16 +93,21 @@ def train(
     steps: int,
     bfloat16: bool,
     answers: torch.Tensor | None = None,
+    model: ResNet | None = None,
+    max_lr: float = MAX_LR,
+    augmentation: dict[str, float] = ELASTIC,
     desc: str = "steps",
 ) -> ResNet:
-    """Train on images that are drawn with their weights, and on teachers' answers to them."""
-    model = ResNet({"input_dims": (1, 28, 28), "mapping": EMNIST.mapping}, width=WIDTH).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=MAX_LR)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, MAX_LR, total_steps=steps)
+    """Train a network, a new one if none is given, on labels and on teachers' answers, if given."""
+    if model is None:
+        model = ResNet({"input_dims": (1, 28, 28), "mapping": EMNIST.mapping}, width=WIDTH)
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=max_lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr, total_steps=steps)
     bounds = data["weights"].double().cumsum(0)
     for _ in trange(steps, desc=desc, mininterval=2):
         drawn = torch.searchsorted(bounds, torch.rand(BATCH, dtype=torch.double) * bounds[-1])
-        x = augment(data["images"][drawn], **AUGMENTATION).unsqueeze(1).float().div_(255)
+        x = augment(data["images"][drawn], **augmentation).unsqueeze(1).float().div_(255)
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             logits = model(x)
         labels = data["labels"][drawn]
@@ -109,7 +115,7 @@ def train(
             loss = F.cross_entropy(logits.float(), labels, label_smoothing=LABEL_SMOOTHING)
         else:
             targets = F.one_hot(labels, len(EMNIST.mapping)).float()
-            targets = torch.lerp(targets, answers[drawn], TEACHERS_SHARE)
+            targets = torch.lerp(targets, answers[drawn], ANSWERS_SHARE)
             loss = F.cross_entropy(logits.float(), targets)
         optimizer.zero_grad()
         loss.backward()
@@ -152,22 +158,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--teacher-steps", type=int, default=TEACHER_STEPS)
+    parser.add_argument("--last-steps", type=int, default=LAST_STEPS)
+    parser.add_argument("--student", type=Path, help="weights to do only the last steps with")
     parser.add_argument("--output", type=Path, default=WEIGHTS)
     parser.add_argument("--bfloat16", action="store_true", help="faster on CPUs that have it")
     options = parser.parse_args()
     started = time.perf_counter()
 
-    spawn = multiprocessing.get_context("spawn")  # a fork would share torch's threads
-    with ProcessPoolExecutor(TEACHERS, mp_context=spawn) as pool:
-        tasks = [
-            pool.submit(teach, number, options.teacher_steps, options.bfloat16)
-            for number in range(1, TEACHERS + 1)
-        ]
-        answers = sum(task.result() for task in tasks) / TEACHERS
+    if options.student is None:
+        spawn = multiprocessing.get_context("spawn")  # a fork would share torch's threads
+        with ProcessPoolExecutor(TEACHERS, mp_context=spawn) as pool:
+            tasks = [
+                pool.submit(teach, number, options.teacher_steps, options.bfloat16)
+                for number in range(1, TEACHERS + 1)
+            ]
+            answers = sum(task.result() for task in tasks) / TEACHERS
 
     pl.seed_everything(SEED, verbose=False)
     data, aside = training_data()
-    model = train(data, options.steps, options.bfloat16, answers)
+    if options.student is None:
+        model = train(data, options.steps, options.bfloat16, answers)
+    else:
+        model = ResNet({"input_dims": (1, 28, 28), "mapping": EMNIST.mapping}, width=WIDTH)
+        model.load_state_dict(load_file(options.student))
+    own_answers = answers_to(model.eval(), data["images"], options.bfloat16)
+    last = {"model": model, "max_lr": LAST_MAX_LR, "augmentation": {}, "desc": "last steps"}
+    model = train(data, options.last_steps, options.bfloat16, own_answers, **last)
     described = {
         "model_class": "ResNet",
         "model_arguments": {"width": WIDTH},
