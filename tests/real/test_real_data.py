@@ -106,8 +106,8 @@ def test_the_shipped_weights_read_what_their_card_says():
     assert found["EMNIST test"]["accuracy"] >= 0.82
     assert found["EMNIST test"]["caseless"] >= 0.905
     assert found["EMNIST test"]["calibration_error"] < 0.03
-    assert found["photos, equal classes"]["accuracy"] >= 0.75
-    assert found["photos, equal classes"]["caseless"] >= 0.88
+    assert found["photos, equal classes"]["accuracy"] >= 0.77
+    assert found["photos, equal classes"]["caseless"] >= 0.89
 
 
 def test_the_shipped_weights_read_lines_as_their_card_says():
