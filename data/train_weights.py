@@ -3,8 +3,8 @@
     EMNIST_ARCHIVE=gzip.zip python data/train_weights.py        # or: make weights
 
 It learns from the whole train part of EMNIST, from the bundled sample and from drawings of our
-stroke templates together. In all three, some characters are more frequent than others; here each
-batch is drawn so that characters are as frequent as in the balanced subset of EMNIST.
+stroke templates together. Each batch is drawn so that characters are as frequent in all three as in
+the balanced subset of EMNIST.
 
 First two teachers are trained on the labels, side by side. Then the network itself learns the
 labels and what the teachers answer: that an image is an O, but might as well be a 0. At last it
@@ -88,6 +88,11 @@ def training_data() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     return data, kept
 
 
+def new_network() -> ResNet:
+    """Return an untrained network."""
+    return ResNet({"input_dims": (1, 28, 28), "mapping": EMNIST.mapping}, width=WIDTH)
+
+
 def train(
     data: dict[str, torch.Tensor],
     steps: int,
@@ -100,7 +105,7 @@ def train(
 ) -> ResNet:
     """Train a network, a new one if none is given, on labels and on teachers' answers, if given."""
     if model is None:
-        model = ResNet({"input_dims": (1, 28, 28), "mapping": EMNIST.mapping}, width=WIDTH)
+        model = new_network()
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=max_lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr, total_steps=steps)
@@ -159,7 +164,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--teacher-steps", type=int, default=TEACHER_STEPS)
     parser.add_argument("--last-steps", type=int, default=LAST_STEPS)
-    parser.add_argument("--student", type=Path, help="weights to do only the last steps with")
+    parser.add_argument(
+        "--student", type=Path, help="weights from before the last steps: do only these"
+    )
     parser.add_argument("--output", type=Path, default=WEIGHTS)
     parser.add_argument("--bfloat16", action="store_true", help="faster on CPUs that have it")
     options = parser.parse_args()
@@ -179,7 +186,7 @@ def main() -> None:
     if options.student is None:
         model = train(data, options.steps, options.bfloat16, answers)
     else:
-        model = ResNet({"input_dims": (1, 28, 28), "mapping": EMNIST.mapping}, width=WIDTH)
+        model = new_network()
         model.load_state_dict(load_file(options.student))
     own_answers = answers_to(model.eval(), data["images"], options.bfloat16)
     last = {"model": model, "max_lr": LAST_MAX_LR, "augmentation": {}, "desc": "last steps"}
