@@ -24,19 +24,20 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from draw_templates import draw_templates
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tqdm import trange
 
 from lab_utils import EMNIST, SEED, Recognizer, ResNet, augment
 from lab_utils.data import CHARACTER_LABELS, BaseDataModule
 
 WEIGHTS = Path(__file__).with_name("character_weights.safetensors")
-WIDTH = 40
-TEACHERS, TEACHER_STEPS = 2, 8_000
+WIDTH = 56
+TEACHERS, TEACHER_WIDTH, TEACHER_STEPS = 2, 40, 8_000
 STEPS, LAST_STEPS, BATCH = 12_000, 5_000, 128
 MAX_LR, LAST_MAX_LR, LABEL_SMOOTHING = 6e-3, 3e-3, 0.1
 ANSWERS_SHARE = 0.7  # of each target; the rest is the label
-ELASTIC = {"share": 0.8, "slant": 0.12, "elastic": 0.8}  # of `augment`, but for the last steps
+LAST_AUGMENTATION = {"scale": 0.15}  # of `augment`
+AUGMENTATION = {**LAST_AUGMENTATION, "share": 0.8, "slant": 0.12, "elastic": 0.8}
 SAMPLE_SHARE, DRAWN_SHARE = 0.2, 0.15  # of each batch
 DRAWN = 600  # drawings of each character
 SET_ASIDE = 3_000  # images of EMNIST, for the temperature
@@ -88,24 +89,22 @@ def training_data() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     return data, kept
 
 
-def new_network() -> ResNet:
+def new_network(width: int) -> ResNet:
     """Return an untrained network."""
-    return ResNet({"input_dims": (1, 28, 28), "mapping": EMNIST.mapping}, width=WIDTH)
+    return ResNet({"input_dims": (1, 28, 28), "mapping": EMNIST.mapping}, width=width)
 
 
 def train(
+    model: ResNet,
     data: dict[str, torch.Tensor],
     steps: int,
     bfloat16: bool,
     answers: torch.Tensor | None = None,
-    model: ResNet | None = None,
     max_lr: float = MAX_LR,
-    augmentation: dict[str, float] = ELASTIC,
+    augmentation: dict[str, float] = AUGMENTATION,
     desc: str = "steps",
-) -> ResNet:
-    """Train a network, a new one if none is given, on labels and on teachers' answers, if given."""
-    if model is None:
-        model = new_network()
+) -> None:
+    """Train a network on labels, and on teachers' answers if they are given."""
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=max_lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr, total_steps=steps)
@@ -126,7 +125,7 @@ def train(
         loss.backward()
         optimizer.step()
         schedule.step()
-    return model.eval()
+    model.eval()
 
 
 @torch.inference_mode()
@@ -147,7 +146,8 @@ def teach(number: int, steps: int, bfloat16: bool) -> torch.Tensor:
     pl.seed_everything(SEED, verbose=False)
     data, _ = training_data()  # the same for all
     torch.manual_seed(SEED + number)
-    teacher = train(data, steps, bfloat16, desc=f"teacher {number}")
+    teacher = new_network(TEACHER_WIDTH)
+    train(teacher, data, steps, bfloat16, desc=f"teacher {number}")
     return answers_to(teacher, data["images"], bfloat16)
 
 
@@ -164,33 +164,26 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--teacher-steps", type=int, default=TEACHER_STEPS)
     parser.add_argument("--last-steps", type=int, default=LAST_STEPS)
-    parser.add_argument(
-        "--student", type=Path, help="weights from before the last steps: do only these"
-    )
     parser.add_argument("--output", type=Path, default=WEIGHTS)
     parser.add_argument("--bfloat16", action="store_true", help="faster on CPUs that have it")
     options = parser.parse_args()
     started = time.perf_counter()
 
-    if options.student is None:
-        spawn = multiprocessing.get_context("spawn")  # a fork would share torch's threads
-        with ProcessPoolExecutor(TEACHERS, mp_context=spawn) as pool:
-            tasks = [
-                pool.submit(teach, number, options.teacher_steps, options.bfloat16)
-                for number in range(1, TEACHERS + 1)
-            ]
-            answers = sum(task.result() for task in tasks) / TEACHERS
+    spawn = multiprocessing.get_context("spawn")  # a fork would share torch's threads
+    with ProcessPoolExecutor(TEACHERS, mp_context=spawn) as pool:
+        tasks = [
+            pool.submit(teach, number, options.teacher_steps, options.bfloat16)
+            for number in range(1, TEACHERS + 1)
+        ]
+        answers = sum(task.result() for task in tasks) / TEACHERS
 
     pl.seed_everything(SEED, verbose=False)
     data, aside = training_data()
-    if options.student is None:
-        model = train(data, options.steps, options.bfloat16, answers)
-    else:
-        model = new_network()
-        model.load_state_dict(load_file(options.student))
-    own_answers = answers_to(model.eval(), data["images"], options.bfloat16)
-    last = {"model": model, "max_lr": LAST_MAX_LR, "augmentation": {}, "desc": "last steps"}
-    model = train(data, options.last_steps, options.bfloat16, own_answers, **last)
+    model = new_network(WIDTH)
+    train(model, data, options.steps, options.bfloat16, answers)
+    own_answers = answers_to(model, data["images"], options.bfloat16)
+    last = {"max_lr": LAST_MAX_LR, "augmentation": LAST_AUGMENTATION, "desc": "last steps"}
+    train(model, data, options.last_steps, options.bfloat16, own_answers, **last)
     described = {
         "model_class": "ResNet",
         "model_arguments": {"width": WIDTH},
