@@ -31,13 +31,12 @@ from lab_utils import EMNIST, SEED, Recognizer, ResNet, augment
 from lab_utils.data import CHARACTER_LABELS, BaseDataModule
 
 WEIGHTS = Path(__file__).with_name("character_weights.safetensors")
-WIDTH = 56
-TEACHERS, TEACHER_WIDTH, TEACHER_STEPS = 2, 40, 8_000
+WIDTH = 40
+TEACHERS, TEACHER_STEPS = 2, 8_000
 STEPS, LAST_STEPS, BATCH = 12_000, 5_000, 128
 MAX_LR, LAST_MAX_LR, LABEL_SMOOTHING = 6e-3, 3e-3, 0.1
 ANSWERS_SHARE = 0.7  # of each target; the rest is the label
-LAST_AUGMENTATION = {"scale": 0.15}  # of `augment`
-AUGMENTATION = {**LAST_AUGMENTATION, "share": 0.8, "slant": 0.12, "elastic": 0.8}
+ELASTIC = {"share": 0.8, "slant": 0.12, "elastic": 0.8}  # of `augment`, but for the last steps
 SAMPLE_SHARE, DRAWN_SHARE = 0.2, 0.15  # of each batch
 DRAWN = 600  # drawings of each character
 SET_ASIDE = 3_000  # images of EMNIST, for the temperature
@@ -89,9 +88,9 @@ def training_data() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     return data, kept
 
 
-def new_network(width: int) -> ResNet:
+def new_network() -> ResNet:
     """Return an untrained network."""
-    return ResNet({"input_dims": (1, 28, 28), "mapping": EMNIST.mapping}, width=width)
+    return ResNet({"input_dims": (1, 28, 28), "mapping": EMNIST.mapping}, width=WIDTH)
 
 
 def train(
@@ -101,7 +100,7 @@ def train(
     bfloat16: bool,
     answers: torch.Tensor | None = None,
     max_lr: float = MAX_LR,
-    augmentation: dict[str, float] = AUGMENTATION,
+    augmentation: dict[str, float] = ELASTIC,
     desc: str = "steps",
 ) -> None:
     """Train a network on labels, and on teachers' answers if they are given."""
@@ -146,7 +145,7 @@ def teach(number: int, steps: int, bfloat16: bool) -> torch.Tensor:
     pl.seed_everything(SEED, verbose=False)
     data, _ = training_data()  # the same for all
     torch.manual_seed(SEED + number)
-    teacher = new_network(TEACHER_WIDTH)
+    teacher = new_network()
     train(teacher, data, steps, bfloat16, desc=f"teacher {number}")
     return answers_to(teacher, data["images"], bfloat16)
 
@@ -179,10 +178,10 @@ def main() -> None:
 
     pl.seed_everything(SEED, verbose=False)
     data, aside = training_data()
-    model = new_network(WIDTH)
+    model = new_network()
     train(model, data, options.steps, options.bfloat16, answers)
     own_answers = answers_to(model, data["images"], options.bfloat16)
-    last = {"max_lr": LAST_MAX_LR, "augmentation": LAST_AUGMENTATION, "desc": "last steps"}
+    last = {"max_lr": LAST_MAX_LR, "augmentation": {}, "desc": "last steps"}
     train(model, data, options.last_steps, options.bfloat16, own_answers, **last)
     described = {
         "model_class": "ResNet",
