@@ -181,8 +181,16 @@ def main() -> None:
     model = new_network()
     train(model, data, options.steps, options.bfloat16, answers)
     own_answers = answers_to(model, data["images"], options.bfloat16)
-    last = {"max_lr": LAST_MAX_LR, "augmentation": {}, "desc": "last steps"}
-    train(model, data, options.last_steps, options.bfloat16, own_answers, **last)
+    train(
+        model,
+        data,
+        options.last_steps,
+        options.bfloat16,
+        own_answers,
+        max_lr=LAST_MAX_LR,
+        augmentation={},
+        desc="last steps",
+    )
     described = {
         "model_class": "ResNet",
         "model_arguments": {"width": WIDTH},
