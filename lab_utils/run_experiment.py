@@ -269,7 +269,7 @@ def _chosen_class(name: str, known: dict[str, type], argv: list[str]) -> type:
 def _explained(problem: str, names: list[str]) -> str:
     """Return what to tell the user of a problem that the parser found."""
     if problem.lower().startswith("unrecognized arguments:"):
-        wrong = problem.split()[2].split("=")[0]
+        wrong = problem.split()[2].split("=", maxsplit=1)[0]
         if not wrong.startswith("--"):
             return f"{wrong}: arguments are given as --name=value."
         owners = [

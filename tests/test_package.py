@@ -27,7 +27,34 @@ LAYERS = [*GROUND, "lines", "data", "models", "lit_models", "reading", "canvas",
 
 
 def test_everything_offered_exists():
-    assert all(hasattr(lab_utils, name) for name in lab_utils.__all__)
+    assert all(getattr(lab_utils, name).__doc__ for name in lab_utils.__all__ if name != "SEED")
+    assert set(lab_utils.__all__) <= set(dir(lab_utils))
+    with pytest.raises(AttributeError, match="EMINST"):
+        lab_utils.EMINST  # noqa: B018
+
+
+def test_type_checkers_see_what_is_loaded_later():
+    source = (ROOT / "lab_utils" / "__init__.py").read_text(encoding="utf-8")
+    imports = re.findall(r"^    from lab_utils\.(\S+) import (\w+) as \2$", source, re.MULTILINE)
+    assert {name: module for module, name in imports} == lab_utils._MODULES
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-c", "import lab_utils; dir(lab_utils); lab_utils.LabError"],
+        ["-c", "from lab_utils import SEED, data_dir; data_dir()"],
+    ],
+    ids=["import", "constants"],
+)
+def test_what_is_light_loads_light(command, tmp_path):
+    heavy = {"torch", "pytorch_lightning", "matplotlib", "h5py", "requests", "PIL"}
+    command = [sys.executable, "-X", "importtime", *command]
+    environment = os.environ | {"LAB_DATA_DIR": str(tmp_path)}
+    process = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    loaded = {line.rsplit("|", 1)[-1].strip() for line in process.stderr.splitlines()}
+    assert "lab_utils" in loaded
+    assert not heavy & loaded
 
 
 def test_imports_point_down():
@@ -38,12 +65,6 @@ def test_imports_point_down():
         if place in LAYERS:
             for imported in re.findall(r"^from lab_utils\.(\w+)", source, re.MULTILINE):
                 assert LAYERS.index(imported) <= LAYERS.index(place), path
-
-
-@pytest.mark.parametrize("name", lab_utils.__all__)
-def test_everything_offered_is_documented(name):
-    thing = getattr(lab_utils, name)
-    assert not callable(thing) or thing.__doc__
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
