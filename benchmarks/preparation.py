@@ -25,7 +25,7 @@ BLOCK = 8192
 PLAIN = """
 import gzip, sys, zipfile
 import h5py, numpy as np
-import lab_utils
+from lab_utils.data import hdf5  # what the other way imports, too
 with zipfile.ZipFile(sys.argv[1]) as archive, h5py.File(sys.argv[2], "w") as file:
     for part in ("train", "test"):
         for kind, key, header, shape in (
@@ -40,8 +40,7 @@ with zipfile.ZipFile(sys.argv[1]) as archive, h5py.File(sys.argv[2], "w") as fil
 STREAMED = """
 import sys
 from pathlib import Path
-import lab_utils
-from lab_utils import archives, prepared
+from lab_utils.data import archives, hdf5
 hdf5.write(Path(sys.argv[2]), archives.read_emnist(Path(sys.argv[1])), "benchmark", "benchmark")
 """
 
