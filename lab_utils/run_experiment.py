@@ -23,7 +23,7 @@ from lab_utils.errors import LabError, nearest
 from lab_utils.lit_models.base import BaseLitModel
 from lab_utils.lit_models.checkpoints import read_checkpoint
 from lab_utils.lit_models.lines import LineLitModel
-from lab_utils.models.registry import LINE_NETWORKS, NETWORKS
+from lab_utils.models.registry import NETWORKS, reads_lines
 from lab_utils.randomness import SEED
 
 DATA_MODULES = {module.__name__: module for module in (EMNIST, MNIST, EMNISTLines)}
@@ -69,10 +69,11 @@ def experiment(
         each a dict under the name of its class (`LineLitModel` for networks that read lines).
     """
     pl.seed_everything(SEED, workers=True, verbose=False)
-    if (model_class in LINE_NETWORKS) != (data_class == EMNISTLines.__name__):
+    if reads_lines(NETWORKS[model_class]) != (data_class == EMNISTLines.__name__):
+        readers = [name for name, network in NETWORKS.items() if reads_lines(network)]
         raise LabError(
             f"--model_class={model_class} does not read --data_class={data_class}: "
-            f"{' and '.join(LINE_NETWORKS)} read lines, the others characters."
+            f"{' and '.join(readers)} read lines, the others characters."
         )
     data = DATA_MODULES[data_class](**groups[data_class])
     for name, value in groups[model_class].items():
@@ -134,7 +135,7 @@ def experiment(
 
 
 def _lit_class(model_class: str) -> type[BaseLitModel]:
-    return LineLitModel if model_class in LINE_NETWORKS else BaseLitModel
+    return LineLitModel if reads_lines(NETWORKS[model_class]) else BaseLitModel
 
 
 def _short(checkpoint: ModelCheckpoint) -> Path:

@@ -101,8 +101,8 @@ class Parrot(torch.nn.Module):
     def loss(self, logits, labels):
         return logits.sum()
 
-    def read(self, logits, x):
-        return self.texts[: len(x)]
+    def find_characters(self, logits, x):
+        return [([MAPPING.index(c) for c in text], [*range(len(text))]) for text in self.texts]
 
 
 def test_error_rates_count_edits_words_and_exact_lines():
@@ -206,7 +206,7 @@ def test_dots_and_straight_lines_have_a_place(strokes):
         (lambda: prepare_line("nowhere.png"), "nowhere.png cannot be read"),
         (lambda: prepare_line([[(0, 0), (1, 1)]], (5, 2)), "guides=.* must be the top"),
         (lambda: Recognizer.pretrained("page"), "kind='page' must be one of character, line"),
-        (lambda: LineRecognizer(torch.nn.Linear(1, 1)), "model=Linear must be a LineCNN"),
+        (lambda: LineRecognizer(torch.nn.Linear(1, 1)), "model=Linear does not read lines"),
         (lambda: LineRecognizer(LineCNN(CONFIG), 0), "temperature=0 must be more than 0"),
     ],
 )

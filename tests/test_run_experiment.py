@@ -16,16 +16,19 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from lab_utils import LineRecognizer, run_experiment, sample_strokes
+from lab_utils import HandwritingCanvas, LineRecognizer, run_experiment, sample_strokes
 from lab_utils.data.line_batches import FreshLines
 from lab_utils.errors import LabError
 from lab_utils.lit_models import base
 from lab_utils.lit_models.base import BaseLitModel
+from lab_utils.lit_models.checkpoints import load_network
 from lab_utils.lit_models.lines import LineLitModel
 from lab_utils.mapping import MAPPING
-from lab_utils.models.registry import CHARACTER_NETWORKS, LINE_NETWORKS, NETWORKS
+from lab_utils.models.registry import NETWORKS, reads_lines
 from lab_utils.run_experiment import DATA_MODULES, TRAINER_ARGUMENTS, main, parse
 
+LINE_NETWORKS = [name for name, network in NETWORKS.items() if reads_lines(network)]
+CHARACTER_NETWORKS = [name for name in NETWORKS if name not in LINE_NETWORKS]
 QUICK = ["--model_class=MLP", "--fc1_dim=16", "--source=sample", "--enable_progress_bar=false"]
 CHECKPOINTS = Path("logs/MLP_MNIST/version_0/checkpoints")
 # Lightning says so whenever training goes on in the folder of its checkpoint.
@@ -140,7 +143,7 @@ def test_help_explains_each_argument_once_under_its_class(model_class, data_clas
     arguments = re.findall(r"^  --(\w+)[ ,]", text, re.M)
     assert len(arguments) == len(set(arguments))
     network, data = NETWORKS[model_class], DATA_MODULES[data_class]
-    lit_class = LineLitModel if model_class in LINE_NETWORKS else BaseLitModel
+    lit_class = LineLitModel if reads_lines(NETWORKS[model_class]) else BaseLitModel
     for cls in (network, data, lit_class, pl.Trainer):
         title = inspect.getdoc(cls) or inspect.getdoc(cls.__init__)
         assert f"\n{title.splitlines()[0].rstrip('.')}:\n  --" in text
@@ -209,7 +212,7 @@ def test_without_arguments_it_is_the_first_published_command():
         ("--data_class=EMNISTLine", "did you mean EMNISTLines"),
         ("--data_class=EMNISTLines", "model_class=CNN does not read --data_class=EMNISTLines"),
         ("--model_class=LineCNN", "model_class=LineCNN does not read --data_class=MNIST"),
-        ("--model_class=LineCNNSimple --data_class=EMNIST", "LineCNN and LineCNNSimple read lines"),
+        ("--model_class=LineCNNSimple --data_class=EMNIST", "LineCNNSimple and LineCNN read lines"),
         ("--model_class=LineCNN --data_class=EMNISTLines --width=0", "--width=0 must be 1 or more"),
         ("--model_class=LineCNN --data_class=EMNISTLines --max_length=0", "max_length=0 must be"),
         ("--model_class=LineCNN --data_class=EMNISTLines --style=round", "style='round' must be"),
@@ -461,7 +464,7 @@ SIZES = {
 
 
 def run_lines(model_class, *argv):
-    main([f"--model_class={model_class}", *SIZES[model_class], *LINES, *argv])
+    main([f"--model_class={model_class}", *SIZES.get(model_class, []), *LINES, *argv])
     return Path(f"logs/{model_class}_EMNISTLines/version_0/checkpoints")
 
 
@@ -472,22 +475,39 @@ def test_a_network_for_lines_is_trained_tested_and_loads_from_its_checkpoint(mod
     for name in ("test_cer", "test_cer_caseless", "test_wer", "test_exact", "Best checkpoint"):
         assert name in out
     assert "val_cer" in (folder.parent / "metrics.csv").read_text(encoding="utf-8")
-    model, mapping = base.load_network(folder / "best.ckpt")
-    assert type(model) is LINE_NETWORKS[model_class]
+    model, mapping = load_network(folder / "best.ckpt")
+    assert type(model) is NETWORKS[model_class]
     assert mapping == MAPPING
     trained = checkpoint("best", folder)["state_dict"]
     for name, weight in model.state_dict().items():
         assert torch.equal(weight, trained[f"model.{name}"])
 
 
-def test_a_checkpoint_of_linecnn_reads_a_line_and_another_network_s_is_refused():
-    reading = LineRecognizer(run_lines("LineCNN", "--max_epochs=1") / "best.ckpt").predict_line(
-        sample_strokes("Hello you")
-    )
-    assert len(reading.text) == len(reading.confidences)
-    folder = run_lines("LineCNNSimple", "--max_epochs=1")
-    with pytest.raises(LabError, match=r"^model=LineCNNSimple must be a LineCNN, or"):
-        LineRecognizer(folder / "best.ckpt")
+class Columns(torch.nn.Module):
+    """The least that reads lines: a linear layer over each stretch of 14 columns."""
+
+    def __init__(self, data_config, depth: int = 1):
+        super().__init__()
+        self.fc = torch.nn.Linear(28 * 14, len(data_config["mapping"]))
+
+    def forward(self, x):
+        return self.fc(x.unfold(3, 14, 14).squeeze(1).transpose(1, 2).flatten(2)).transpose(1, 2)
+
+    def loss(self, logits, labels):
+        return torch.nn.functional.cross_entropy(logits[..., : labels.shape[1]], labels)
+
+    def find_characters(self, logits, x):
+        places = range(logits.shape[2])
+        return [([4 + int(row[4:, i].argmax()) for i in places], [*places]) for row in logits]
+
+
+def test_any_network_that_offers_what_the_protocol_says_is_trained_kept_and_reads(monkeypatch):
+    monkeypatch.setitem(NETWORKS, "Columns", Columns)
+    path = run_lines("Columns", "--max_epochs=1", "--depth=1") / "best.ckpt"
+    reading = LineRecognizer(path).predict_line(sample_strokes("Hello you"))
+    assert len(reading.text) == len(reading.confidences) > 5
+    canvas = HandwritingCanvas(path, mode="line", strokes=sample_strokes("Hello you"))
+    assert canvas.result["text"] == reading.text
 
 
 @going_on

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lab_utils.errors import LabError
-from lab_utils.models.registry import NETWORKS
+from lab_utils.models.registry import build_network
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict:
@@ -49,9 +49,12 @@ def load_network(path: str | os.PathLike) -> tuple[nn.Module, list[str]]:
     """
     checkpoint = read_checkpoint(path)
     described = checkpoint["hyper_parameters"]
-    model = NETWORKS[described["model_class"]](described, **described["model_arguments"])
-    weights = checkpoint["state_dict"].items()
-    model.load_state_dict(
-        {k.removeprefix("model."): v for k, v in weights if k.startswith("model.")}
-    )
-    return model.eval(), described["mapping"]
+    try:
+        weights = checkpoint["state_dict"].items()
+        own = {k.removeprefix("model."): v for k, v in weights if k.startswith("model.")}
+        return build_network(described, own), list(described["mapping"])
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise LabError(
+            f"{path} does not fit the network that it names ({str(error).splitlines()[0]}): "
+            "give another checkpoint of run_experiment."
+        ) from None

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from lab_utils.lines.render import used_columns
-from lab_utils.mapping import PADDING
-from lab_utils.models.ctc import BLANK, greedy
+from lab_utils.mapping import PADDING, text_of
+from lab_utils.models.ctc import BLANK, greedy_path
 from lab_utils.models.resnet import ResidualBlock
 
 
@@ -68,9 +68,16 @@ class LineCNN(nn.Module):
         lengths = (labels != PADDING).sum(1)
         return F.ctc_loss(log_probabilities, labels, steps, lengths, BLANK, zero_infinity=True)
 
+    def find_characters(
+        self, logits: torch.Tensor, x: torch.Tensor
+    ) -> list[tuple[list[int], list[int]]]:
+        """Return labels and steps of each line, decoded greedily."""
+        del x  # a blank stands where there is no ink
+        return [greedy_path(line) for line in logits]
+
     def read(self, logits: torch.Tensor, x: torch.Tensor) -> list[str]:
-        """Return the text of each line, decoded greedily."""
-        return [greedy(line) for line in logits]
+        """Return the text of each line."""
+        return [text_of(labels) for labels, _ in self.find_characters(logits, x)]
 
 
 class SequenceBlock(nn.Module):

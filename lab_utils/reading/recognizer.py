@@ -11,9 +11,7 @@ from torch import nn
 from lab_utils.errors import LabError
 from lab_utils.lit_models.checkpoints import load_network
 from lab_utils.mapping import MAPPING, SPECIAL_TOKENS, text_of
-from lab_utils.models.ctc import greedy_path
-from lab_utils.models.line_cnn import LineCNN
-from lab_utils.models.registry import NETWORKS
+from lab_utils.models.registry import build_network, reads_lines
 from lab_utils.paths import bundled
 from lab_utils.reading.character import prepare
 from lab_utils.reading.line import prepare_line
@@ -170,8 +168,9 @@ class LineRecognizer:
 
     Parameters
     ----------
-    model : LineCNN or path
-        A network that was trained on `EMNISTLines`, or a checkpoint of `lab_utils.run_experiment`.
+    model : torch.nn.Module or path
+        A network that was trained on `EMNISTLines` and offers what `LineNetwork` says, as `LineCNN`
+        does; or a checkpoint of `lab_utils.run_experiment`.
     temperature : float
         As for `Recognizer`.
     """
@@ -179,8 +178,11 @@ class LineRecognizer:
     def __init__(self, model: nn.Module | str | os.PathLike, temperature: float = 1.0):
         if isinstance(model, str | os.PathLike):
             model, _ = load_network(model)
-        if not isinstance(model, LineCNN):
-            raise LabError(f"model={type(model).__name__} must be a LineCNN, or its checkpoint.")
+        if not isinstance(model, nn.Module) or not reads_lines(model):
+            raise LabError(
+                f"model={type(model).__name__} does not read lines: give a LineCNN, a network with "
+                "the same methods, or a checkpoint of one."
+            )
         if not temperature > 0:
             raise LabError(f"temperature={temperature!r} must be more than 0.")
         self.model = model
@@ -204,7 +206,7 @@ class LineRecognizer:
         device = next(self.model.parameters()).device
         line = prepare_line(image, guides).to(device).float().div_(255)
         logits = self.model(line[None, None])[0].float().cpu() / self.temperature
-        labels, steps = greedy_path(logits)
+        labels, steps = self.model.find_characters(logits[None], line[None, None])[0]
         # Blank and the other special tokens are no alternatives to a character.
         characters = logits[len(SPECIAL_TOKENS) :, steps].softmax(0)
         likely, best = characters.topk(ALTERNATIVES, dim=0)
@@ -223,8 +225,7 @@ def _shipped(name: str) -> tuple[nn.Module, dict]:
         with safe_open(path, framework="pt") as file:
             described = {key: json.loads(text) for key, text in file.metadata().items()}
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        model = NETWORKS[described["model_class"]](described, **described["model_arguments"])
-        model.load_state_dict(weights)
+        model = build_network(described, weights)
         described["temperature"]
     except (OSError, SafetensorError, AttributeError, LookupError, RuntimeError) as error:
         raise LabError(f"{path} is missing or damaged ({error}): get the lab anew.") from None
