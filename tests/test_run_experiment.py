@@ -506,7 +506,8 @@ def test_any_network_that_offers_what_the_protocol_says_is_trained_kept_and_read
     path = run_lines("Columns", "--max_epochs=1", "--depth=1") / "best.ckpt"
     reading = LineRecognizer(path).predict_line(sample_strokes("Hello you"))
     assert len(reading.text) == len(reading.confidences) > 5
-    canvas = HandwritingCanvas(path, mode="line", strokes=sample_strokes("Hello you"))
+    written = {"strokes": sample_strokes("Hello you"), "guides": False}
+    canvas = HandwritingCanvas(path, mode="line", **written)
     assert canvas.result["text"] == reading.text
 
 
