@@ -21,8 +21,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from lab_utils import EMNIST, SEED, EMNISTLines, LineCNN
-from lab_utils.data.emnist_lines import read_glyphs
-from lab_utils.data.line_batches import ByWidth, FreshLines
+from lab_utils.data.emnist_lines import ByWidth, FreshLines, read_glyphs
 from lab_utils.lines.glyphs import GlyphPool
 from lab_utils.models.ctc import greedy_path
 

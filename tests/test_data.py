@@ -403,3 +403,13 @@ def test_a_relative_path_counts_from_the_checkout_wherever_a_notebook_runs(
     monkeypatch.setenv("EMNIST_ARCHIVE", os.path.relpath(archive, checkout))
     monkeypatch.chdir(tmp_path)
     assert "gzip.zip" in str(ready(EMNIST(source="full")))
+
+
+@pytest.mark.parametrize("module", [EMNIST, MNIST])
+def test_a_file_is_opened_once(module, monkeypatch):
+    opened, File = [], h5py.File
+    monkeypatch.setattr(
+        h5py, "File", lambda *path, **how: opened.append(path) or File(*path, **how)
+    )
+    module(source="sample").setup()
+    assert len(opened) == 1

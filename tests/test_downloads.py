@@ -265,7 +265,7 @@ def mnist_mirrors(server, mnist_folder, monkeypatch):
             server.put(folder + name, content)
     mirrors = [server.url("/a/"), server.url("/b/")]
     source = {"mirrors": mirrors, "files": {name: described(files[name]) for name in ordered}}
-    monkeypatch.setitem(download.SOURCES, "mnist", source)
+    monkeypatch.setitem(download.ADDRESSES, "mnist", source)
     return files
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from lab_utils.errors import LabError
-from lab_utils.lines.render import used_columns
+from lab_utils.lines.render import find_used_columns
 from lab_utils.mapping import MAPPING, PADDING
 from lab_utils.models.ctc import greedy
 from lab_utils.models.registry import NETWORKS, reads_lines
@@ -62,9 +62,9 @@ def test_the_gradient_of_the_loss_reaches_every_parameter(name):
 
 def test_used_columns_end_with_the_last_ink():
     lines = paper(5, WIDTH, 1, 0)
-    assert used_columns(lines).tolist() == [5, WIDTH, 1, 0]
+    assert find_used_columns(lines).tolist() == [5, WIDTH, 1, 0]
     lines[0, 0, 27, 80] = 1e-3  # a single faint pixel, behind a gap
-    assert used_columns(lines).tolist() == [81, WIDTH, 1, 0]
+    assert find_used_columns(lines).tolist() == [81, WIDTH, 1, 0]
 
 
 # Windows.

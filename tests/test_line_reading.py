@@ -18,8 +18,8 @@ from lab_utils import (
     sample_strokes,
 )
 from lab_utils.errors import LabError
-from lab_utils.lines.line_maker import PADDING
-from lab_utils.lines.render import used_columns
+from lab_utils.lines.batches import PADDING
+from lab_utils.lines.render import find_used_columns
 from lab_utils.mapping import MAPPING, text_of
 
 CONFIG = {"input_dims": (1, 28, 224), "output_dims": (8, 1), "mapping": MAPPING}
@@ -80,7 +80,7 @@ def test_empty_paper_on_the_right_changes_nothing(network):
     with torch.no_grad():
         short, long = network(x[..., :120]), network(x)
     assert torch.equal(short, long)
-    assert used_columns(x).tolist() == [90, 90]
+    assert find_used_columns(x).tolist() == [90, 90]
     assert network(torch.zeros(1, 1, 28, 300)).shape[:2] == (1, len(MAPPING))
 
 

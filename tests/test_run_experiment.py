@@ -17,7 +17,7 @@ import pytorch_lightning as pl
 import torch
 
 from lab_utils import HandwritingCanvas, LineRecognizer, run_experiment, sample_strokes
-from lab_utils.data.line_batches import FreshLines
+from lab_utils.data.emnist_lines import FreshLines
 from lab_utils.errors import LabError
 from lab_utils.lit_models import base
 from lab_utils.lit_models.base import BaseLitModel

@@ -158,13 +158,14 @@ def nearest_examples(image: torch.Tensor, character: str) -> torch.Tensor:
 def _prepared_file() -> Path:
     """Return the file of images that is there already: nothing is fetched for a canvas."""
     real = data_dir() / "emnist.h5"
-    return real if real.exists() else bundled(hdf5.SAMPLE)
+    return real if real.exists() else bundled(hdf5.SAMPLE_FILE)
 
 
 @functools.lru_cache(maxsize=1)
 def examples(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """Return some test images of each class: uint8 (N, 28, 28), and their labels, int64 (N,)."""
-    labels = hdf5.read_labels(path, "test").astype(np.int64)
-    indices = [np.flatnonzero(labels == label)[:EXAMPLES] for label in np.unique(labels)]
-    chosen = np.concatenate(indices)
-    return hdf5.read_images(path, "test", chosen), torch.from_numpy(labels[chosen])
+    with hdf5.open_prepared(path) as file:
+        labels = file.read_labels("test").astype(np.int64)
+        indices = [np.flatnonzero(labels == label)[:EXAMPLES] for label in np.unique(labels)]
+        chosen = np.concatenate(indices)
+        return file.read_images("test", chosen), torch.from_numpy(labels[chosen])

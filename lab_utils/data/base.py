@@ -1,13 +1,16 @@
 """What all data modules share: a data set in memory, and loaders that fetch whole batches."""
 
+from pathlib import Path
+from typing import Protocol, cast
+
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler, random_split
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lab_utils.data import hdf5
 from lab_utils.data.augment import augment
-from lab_utils.errors import LabError
+from lab_utils.errors import LabError, check_choice, check_int
 from lab_utils.randomness import SEED
 
 
@@ -49,8 +52,18 @@ class CharacterDataset(Dataset):
         return images.unsqueeze(1).float().div_(255), self.labels.index_select(0, chosen)
 
 
-def _already_a_batch(batch):
-    return batch
+class InMemoryDataset(Protocol):
+    """A data set that a loader asks for whole batches."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple: ...
+
+    def __getitems__(self, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]: ...
+
+
+def _keep_batch(batch):
+    return batch  # `__getitems__` has made it
 
 
 class BaseDataModule(pl.LightningDataModule):
@@ -70,12 +83,11 @@ class BaseDataModule(pl.LightningDataModule):
 
     def __init__(self, batch_size: int = 128, num_workers: int = 0):
         super().__init__()
-        for name, value, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
-            if not isinstance(value, int) or value < least:
-                raise LabError(f"{name}={value!r} must be a whole number of {least} or more.")
-        self.batch_size = batch_size
-        self.num_workers = num_workers
-        self.data_train = self.data_val = self.data_test = None
+        self.batch_size = check_int("batch_size", batch_size, 1)
+        self.num_workers = check_int("num_workers", num_workers, 0)
+        self.data_train: InMemoryDataset | None = None
+        self.data_val: InMemoryDataset | None = None
+        self.data_test: InMemoryDataset | None = None
 
     def config(self) -> dict:
         """Return what a model must know of the data: `input_dims`, `output_dims`, `mapping`."""
@@ -106,7 +118,7 @@ class BaseDataModule(pl.LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
-            collate_fn=_already_a_batch,
+            collate_fn=_keep_batch,
         )
 
     def __str__(self) -> str:
@@ -134,20 +146,46 @@ class BaseDataModule(pl.LightningDataModule):
     __repr__ = __str__
 
 
-class _CharacterData(BaseDataModule):
-    """Single characters from a prepared file, split into train, val and test."""
+class CharacterDataModule(BaseDataModule):
+    """Single characters from a prepared file, split into train, val and test.
+
+    Parameters
+    ----------
+    source : {"auto", "full", "sample"}
+        As for `EMNIST`.
+    augment : bool
+        Whether training images are changed at random (`lab_utils.augment`).
+    **loading
+        `batch_size` and `num_workers`, as for `BaseDataModule`.
+    """
 
     dims = (1, 28, 28)
     output_dims = (1,)
 
-    def __init__(self, source: str = "auto", augment: bool = False, **loading):
+    def __init__(self, source: str = "auto", augment: bool = False, **loading: int):
         super().__init__(**loading)
-        if source not in hdf5.SOURCES:
-            raise LabError(f"source={source!r} must be one of {', '.join(hdf5.SOURCES)}.")
-        self.source = source
+        self.source = check_choice("source", source, hdf5.IMAGE_SOURCES)
         self.augment = augment
-        self.source_name = None
-        self.file = None
+        self.source_name: str | None = None
+        self.file: Path | None = None
+
+    def locate(self) -> Path:
+        """Return the prepared file, made if it is not there yet."""
+        raise NotImplementedError
+
+    def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return which images of a part are used, int64 (N,), and their classes, int64 (N,).
+
+        Parameters
+        ----------
+        labels : numpy.ndarray
+            uint8, the labels of the whole part, indices into the 83-entry mapping.
+        """
+        raise NotImplementedError
+
+    def count_train(self, count: int) -> int:
+        """Return how many of the train part's images are to train on; the rest validates."""
+        raise NotImplementedError
 
     def prepare_data(self) -> None:
         """Make sure that the images are there: prepared, fetched, or the bundled sample.
@@ -157,25 +195,23 @@ class _CharacterData(BaseDataModule):
         LabError
             If local files are damaged, or `source="full"` and the download failed.
         """
-        self.file = self.file or self._locate()  # Lightning asks again before each fit and test
+        self.file = self.file or self.locate()  # Lightning asks again before each fit and test
 
-    def setup(self, stage: str | None = None) -> None:
+    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 - all at once
         """Read the images that were prepared into `data_train`, `data_val` and `data_test`."""
         if self.data_train is not None:  # Lightning calls again before each of fit and test
             return
         self.prepare_data()
-        self.source_name = hdf5.read_source(self.file)
-        labels, chosen = self._choose("train")
-        num_train = self._num_train(len(chosen))
-        split = torch.Generator().manual_seed(SEED)
-        train, val = random_split(chosen, [num_train, len(chosen) - num_train], split)
-        self.data_train = self._read("train", labels, chosen[train.indices], self.augment)
-        self.data_val = self._read("train", labels, chosen[val.indices])
-        self.data_test = self._read("test", *self._choose("test"))
-
-    def _read(
-        self, part: str, labels: np.ndarray, indices: np.ndarray, augment: bool = False
-    ) -> CharacterDataset:
-        images = hdf5.read_images(self.file, part, indices)
-        chosen = torch.from_numpy(labels[indices].astype(np.int64))
-        return CharacterDataset(images, chosen, augment)
+        with hdf5.open_prepared(cast(Path, self.file)) as file:
+            self.source_name = file.source
+            chosen, classes = self.choose(file.read_labels("train"))
+            num_train = self.count_train(len(chosen))
+            split = torch.Generator().manual_seed(SEED)
+            order = torch.randperm(len(chosen), generator=split)  # as torch's random_split
+            images = file.read_images("train", chosen[order])
+            labels = torch.from_numpy(classes)[order]
+            self.data_train = CharacterDataset(images[:num_train], labels[:num_train], self.augment)
+            self.data_val = CharacterDataset(images[num_train:], labels[num_train:])
+            chosen, classes = self.choose(file.read_labels("test"))
+            images = file.read_images("test", chosen)
+            self.data_test = CharacterDataset(images, torch.from_numpy(classes))

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lab_utils.lines.render import used_columns
-from lab_utils.mapping import PADDING, text_of
-from lab_utils.models.ctc import BLANK, greedy_path
+from lab_utils.lines.render import find_used_columns
+from lab_utils.mapping import BLANK, PADDING, text_of
+from lab_utils.models.ctc import greedy_path
 from lab_utils.models.resnet import ResidualBlock
 
 
@@ -56,7 +56,7 @@ class LineCNN(nn.Module):
 
         Columns that are empty in all lines of the batch, on the right, are left out.
         """
-        x = x[..., : int(used_columns(x).max()) + 2 * self.STEP]
+        x = x[..., : int(find_used_columns(x).max()) + 2 * self.STEP]
         x = self.blocks(F.relu(self.norm(self.stem(x))))
         x = F.relu(self.collapse(x)).squeeze(2)
         return self.fc(self.context(x)).unflatten(1, (-1, self.ANSWERS)).transpose(2, 3).flatten(2)

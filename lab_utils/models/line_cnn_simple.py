@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lab_utils.errors import LabError
-from lab_utils.lines.render import used_columns
+from lab_utils.lines.render import find_used_columns
 from lab_utils.mapping import FIRST_CHARACTER, PADDING, text_of
 from lab_utils.models.cnn import CNN
 
@@ -65,7 +65,7 @@ class LineCNNSimple(nn.Module):
         self, logits: torch.Tensor, x: torch.Tensor
     ) -> list[tuple[list[int], list[int]]]:
         """Return labels and windows: a character for each window up to the last ink of `x`."""
-        ends = used_columns(x).sub(1).div(self.window_stride, rounding_mode="floor") + 1
+        ends = find_used_columns(x).sub(1).div(self.window_stride, rounding_mode="floor") + 1
         best = logits.argmax(1)
         is_character = best >= FIRST_CHARACTER
         found = []
