@@ -147,7 +147,7 @@ def _retrieve(url: str, sha256: str, folder: Path, name: str) -> Path:
 
 
 def _fetch_members(archive: dict, folder: Path) -> Path:
-    def download(url, output_file, pooch):  # the signature that pooch gives its downloaders
+    def download(url, output_file, pooch):  # noqa: ARG001 - the signature of pooch's downloaders
         _copy_members(url, archive["members"], output_file)
 
     # The hash is None because each member is checked by its own, while it is copied.
@@ -182,7 +182,7 @@ def _find_unreachable(urls: list[str]) -> dict[str, str]:
     """Ask all addresses at once; return those that gave no file in time, with the reason."""
     if is_offline():
         raise DownloadError("LAB_OFFLINE=1 forbids downloads.")
-    answers = {}
+    answers: dict[str, str | None] = {}
 
     def ask(url):
         headers = HEADERS | {"Range": "bytes=0-0"}
@@ -207,7 +207,7 @@ def _find_unreachable(urls: list[str]) -> dict[str, str]:
 
 def _explain(error: Exception) -> str:
     """Say in a few words why a request failed."""
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"answered {error.response.status_code}"
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return "stopped answering"

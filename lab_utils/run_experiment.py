@@ -4,8 +4,14 @@ import argparse
 import inspect
 import re
 import sys
+from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
+
+if __name__ == "__main__" and "--version" in sys.argv:  # before the imports that take seconds
+    print("handwriting-lab", version("handwriting-lab"))
+    sys.exit()
 
 import pytorch_lightning as pl
 import torch
@@ -26,7 +32,7 @@ from lab_utils.lit_models.lines import LineLitModel
 from lab_utils.models.registry import NETWORKS, reads_lines
 from lab_utils.randomness import SEED
 
-DATA_MODULES = {module.__name__: module for module in (EMNIST, MNIST, EMNISTLines)}
+DATA_MODULES: dict[str, type] = {module.__name__: module for module in (EMNIST, MNIST, EMNISTLines)}
 LOGS = "logs"
 LOGGERS = {"csv": CSVLogger, "tensorboard": TensorBoardLogger, "wandb": WandbLogger}
 # The arguments of Lightning's Trainer that are offered, with Lightning's own help.
@@ -105,10 +111,12 @@ def experiment(
 
     # Going on continues in the same folder, so that "best" is the best of both runs.
     folder = load_checkpoint.resolve().parent if load_checkpoint else None
-    anew = {"enable_version_counter": folder is None}
-    best = ModelCheckpoint(folder, "best", monitor="val_loss", mode="min", **anew)
-    last = ModelCheckpoint(folder, "last", save_on_exception=True, **anew)
-    callbacks = [best, last]
+    counted = folder is None
+    best = ModelCheckpoint(
+        folder, "best", monitor="val_loss", mode="min", enable_version_counter=counted
+    )
+    last = ModelCheckpoint(folder, "last", save_on_exception=True, enable_version_counter=counted)
+    callbacks: list[pl.Callback] = [best, last]
     if stop_early is not None:
         callbacks.append(EarlyStopping("val_loss", patience=stop_early))
     run_logger = _make_logger(logger, f"{model_class}_{data_class}")
@@ -181,19 +189,17 @@ def _check_fits(checkpoint: dict, description: dict, path: Path) -> None:
         *("optimizer", "lr", "one_cycle_max_lr"),
     ):
         if trained[name] != description[name]:
-            was, now = trained[name], description[name]
+            differs = f"{name}={trained[name]}, this is {description[name]}"
             if name == "mapping":
-                name, was, now = "number of classes", len(was), len(now)
-            raise LabError(
-                f"{path} was trained with {name}={was}, this is {now}: give the same arguments."
-            )
+                differs = f"{len(trained[name])} classes, this has {len(description[name])}"
+            raise LabError(f"{path} was trained with {differs}: give the same arguments.")
     # An interrupted epoch does not count.
     is_whole = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"]
     epochs, wanted = checkpoint["epoch"] + is_whole, description["max_epochs"]
     if trained["one_cycle_max_lr"] is not None and trained["max_epochs"] != wanted:
         raise LabError(
             f"{path} follows a one-cycle schedule of {trained['max_epochs']} epochs: "
-            "give the same --max_epochs, or start anew."
+            "give the same --max_epochs, or start again."
         )
     if 0 <= wanted <= epochs:
         raise LabError(f"{path} has had {epochs} epochs: --max_epochs={wanted} leaves none.")
@@ -254,7 +260,7 @@ def parse(argv: list[str]) -> dict:
     return {name: options[name] for name in own} | named
 
 
-def _choose_class(name: str, known: dict[str, type], argv: list[str]) -> type:
+def _choose_class(name: str, known: Mapping[str, type], argv: list[str]) -> type:
     """Return the class that --model_class or --data_class names: it brings its own arguments."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     first.add_argument(f"--{name}", default=inspect.signature(experiment).parameters[name].default)
@@ -279,7 +285,7 @@ def _explain(problem: str, names: list[str]) -> str:
             if wrong[2:] in inspect.signature(cls).parameters
         ]
         hint = f"it belongs to {' and '.join(owners)}." if owners else nearest(wrong[2:], names)
-        return f"{wrong}: there is no such argument here; {hint}"
+        return f"{wrong}: it is not an argument here; {hint}"
     named = re.match(r'Parser key "(\w+)"', problem)
     value = re.search(r"[Gg](?:ot|iven) value: (.*)", problem)
     if not (named and value):

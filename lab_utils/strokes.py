@@ -69,7 +69,7 @@ def as_strokes(drawing) -> list[Stroke]:
     Raises
     ------
     LabError
-        If it is no list of strokes.
+        If it is not a list of strokes.
     """
     try:
         return [s if isinstance(s, Stroke) else Stroke(s) for s in drawing if len(s)]
@@ -142,7 +142,7 @@ def _samples() -> dict[str, list[list[str]]]:
     try:
         return json.loads(bundled(SAMPLES).read_text(encoding="utf-8"))["characters"]
     except (OSError, ValueError, LookupError) as error:
-        raise LabError(f"{SAMPLES} is missing or damaged ({error}): get the lab anew.") from None
+        raise LabError(f"{SAMPLES} is missing or damaged ({error}): get the lab again.") from None
 
 
 def sample_strokes(text: str, variant: int = 0) -> list[Stroke]:

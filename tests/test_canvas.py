@@ -407,7 +407,7 @@ BAD = {
     "a network": ({"recognizer": torch.nn.Flatten()}, r"^recognizer=Flatten cannot read"),
     "no reader": ({"recognizer": 3}, r"^recognizer=int cannot read in 'character' mode"),
     "no line reader": ({"recognizer": Counting(), "mode": "line"}, "a method predict_line"),
-    "no checkpoint": ({"recognizer": "missing.ckpt"}, r"^missing\.ckpt is no checkpoint"),
+    "no checkpoint": ({"recognizer": "missing.ckpt"}, r"^missing\.ckpt is not a checkpoint"),
     "none of them": ({"recognizer": {}}, "^recognizer is empty"),
     "mode": ({"mode": "word"}, r"^mode='word' must be one of character, line"),
     "pause": ({"recognizer": Counting(), "pause": "long"}, "pause"),

@@ -129,7 +129,7 @@ def test_the_repr_is_what_is_printed(emnist):
 def test_printing_leaves_torch_s_random_state_alone(emnist):
     data = emnist()
     before = torch.get_rng_state()
-    assert str(data) == str(data)
+    assert str(data) == f"{data}"
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -211,9 +211,9 @@ def test_split_and_order_are_the_published_ones(emnist, parts):
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64])
 def test_the_balanced_subset_is_the_published_one(parts, dtype):
     for _, labels in parts.values():
-        labels = (labels + 4).astype(dtype)
-        chosen = balanced_subset(labels)
-        np.testing.assert_array_equal(chosen, published_subset(labels))
+        shifted = (labels + 4).astype(dtype)
+        chosen = balanced_subset(shifted)
+        np.testing.assert_array_equal(chosen, published_subset(shifted))
         assert len(labels) / 3 < len(chosen) < len(labels)
 
 

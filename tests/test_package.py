@@ -44,8 +44,9 @@ def test_type_checkers_see_what_is_loaded_later():
     [
         ["-c", "import lab_utils; dir(lab_utils); lab_utils.LabError"],
         ["-c", "from lab_utils import SEED, data_dir; data_dir()"],
+        ["-m", "lab_utils.run_experiment", "--version"],
     ],
-    ids=["import", "constants"],
+    ids=["import", "constants", "version"],
 )
 def test_what_is_light_loads_light(command, tmp_path):
     heavy = {"torch", "pytorch_lightning", "matplotlib", "h5py", "requests", "PIL"}

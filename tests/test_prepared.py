@@ -128,7 +128,7 @@ def test_what_is_prepared_is_used_without_the_archive(local, monkeypatch, source
 
 
 @pytest.mark.parametrize("change", ["content", "time"])
-def test_a_changed_archive_is_prepared_anew(local, characters, change):
+def test_a_changed_archive_is_prepared_again(local, characters, change):
     locate()
     others = make_images({"train": 130, "test": 70}, 62, seed=9)
     stat = local.stat()
@@ -143,13 +143,13 @@ def test_a_changed_archive_is_prepared_anew(local, characters, change):
         assert read == [local]
 
 
-def test_another_archive_is_prepared_anew(local, matlab_zip, monkeypatch):
+def test_another_archive_is_prepared_again(local, matlab_zip, monkeypatch):
     locate()
     monkeypatch.setenv("EMNIST_ARCHIVE", str(matlab_zip))
     assert read_source(locate()) == "real EMNIST from matlab.zip"
 
 
-def test_changed_mnist_files_are_prepared_anew(mnist_folder, monkeypatch):
+def test_changed_mnist_files_are_prepared_again(mnist_folder, monkeypatch):
     monkeypatch.setenv("MNIST_DIR", str(mnist_folder))
     before = locate_mnist().stat()
     labels = mnist_folder / "t10k-labels-idx1-ubyte.gz"
@@ -270,7 +270,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(local, data_folder):
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         try:
             locate()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the parent compares it
             answer.send((type(error).__name__, str(error)))
 
     receive, send = FORK.Pipe(duplex=False)
@@ -301,7 +301,7 @@ def slowly(seconds):
 
 def test_a_process_killed_while_preparing_leaves_nothing_in_the_way(local, data_folder, characters):
     process = in_child(locate, "auto", slowly(60))
-    wait_for(lambda: (data_folder / "emnist.h5.partial").exists(), process)
+    wait_for((data_folder / "emnist.h5.partial").exists, process)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert not (data_folder / "emnist.h5").exists()
@@ -311,7 +311,7 @@ def test_a_process_killed_while_preparing_leaves_nothing_in_the_way(local, data_
 
 def test_the_second_process_waits_for_the_first(local, data_folder, capsys, characters):
     process = in_child(locate, "auto", slowly(1.2))
-    wait_for(lambda: (data_folder / "emnist.h5.partial").exists(), process)
+    wait_for((data_folder / "emnist.h5.partial").exists, process)
     path = locate(read=never)
     assert "Another process is preparing emnist.h5: waiting" in capsys.readouterr().out
     process.join()
@@ -468,7 +468,7 @@ def test_images_of_any_width_come_in_the_order_of_their_indices(
     np.testing.assert_array_equal(found, images[indices])
 
 
-def test_a_file_is_prepared_once_and_anew_for_other_settings(tmp_path):
+def test_a_file_is_prepared_once_and_again_for_other_settings(tmp_path):
     target, prepared_from = tmp_path / "lines.h5", []
 
     def ask(made_from):

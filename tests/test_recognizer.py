@@ -170,7 +170,7 @@ def test_a_missing_or_damaged_checkpoint_is_one_error(tmp_path, content):
     path = tmp_path / "best.ckpt"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(LabError, match=r"best\.ckpt is no checkpoint of run_experiment"):
+    with pytest.raises(LabError, match=r"best\.ckpt is not a checkpoint of run_experiment"):
         Recognizer(path)
 
 

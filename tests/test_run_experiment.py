@@ -37,7 +37,7 @@ going_on = pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and
 
 @pytest.fixture(autouse=True)
 def workplace(tmp_path, monkeypatch):
-    """Leave logs/ in an empty folder, find no GPU, and train four batches an epoch."""
+    """Leave logs/ in an empty folder, find no GPU, and train four batches per epoch."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LAB_FAST", "1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -236,7 +236,7 @@ def test_in_the_terminal_a_mistake_is_one_line_and_exit_status_1():
     assert process.returncode == 1
     assert process.stdout == ""
     assert process.stderr == (
-        "Error: --max_epoch: there is no such argument here; did you mean max_epochs?\n"
+        "Error: --max_epoch: it is not an argument here; did you mean max_epochs?\n"
     )
 
 
@@ -396,7 +396,7 @@ def test_a_file_that_is_no_checkpoint_is_one_clear_error(kind):
     path = Path("other.ckpt")
     UNREADABLE[kind](path)
     message = mistake(*QUICK, f"--load_checkpoint={path}")
-    assert message.startswith("Error: other.ckpt is no checkpoint of run_experiment (")
+    assert message.startswith("Error: other.ckpt is not a checkpoint of run_experiment (")
 
 
 class Trap:
@@ -418,7 +418,7 @@ def test_code_in_a_checkpoint_is_never_executed(write):
     path = Path("trap.ckpt")
     write(path)
     message = mistake(*QUICK, f"--load_checkpoint={path}")
-    assert "trap.ckpt is no checkpoint" in message
+    assert "trap.ckpt is not a checkpoint" in message
     assert "weights_only" not in message  # torch's own advice is how to execute it
     assert not Path("sprung").exists()
 
@@ -433,7 +433,7 @@ def test_after_ctrl_c_training_goes_on_from_where_it_stopped(monkeypatch, capsys
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         # Where tests run in the background, Ctrl-C is ignored, and so would a child.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     out = b""
     while b"Epoch 2:" not in out:

@@ -8,13 +8,14 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from lab_utils.data import matlab
-from lab_utils.data.matlab import read_exactly
+from lab_utils.data.matlab import Readable, read_exactly
 from lab_utils.errors import LabError
 from lab_utils.mapping import FIRST_CHARACTER
 
@@ -93,7 +94,7 @@ def read_mnist(folder: Path) -> Iterator[Part]:
             yield _check_count(part, images, MNIST_EXPECTED)
 
 
-def _open_idx(path: Path) -> BinaryIO:
+def _open_idx(path: Path) -> gzip.GzipFile | BufferedReader:
     compressed = path.with_name(path.name + ".gz")
     return gzip.open(compressed) if compressed.exists() else open(path, "rb")
 
@@ -153,11 +154,11 @@ def _check_count(part: Part, path: Path, expected: str) -> Part:
 # and each dimension as a big-endian 32-bit number; then the values.
 
 
-def _read_idx(stream: BinaryIO, ndim: int) -> Iterator[np.ndarray]:
+def _read_idx(stream: Readable, ndim: int) -> Iterator[np.ndarray]:
     """Yield the array in blocks along its first dimension (labels: all in one block)."""
     magic = read_exactly(stream, 4)
     if magic != bytes([0, 0, 8, ndim]):
-        raise ValueError(f"no IDX file of {ndim}-dimensional bytes")
+        raise ValueError(f"not an IDX file of {ndim}-dimensional bytes")
     length, *item_shape = struct.unpack(f">{ndim}I", read_exactly(stream, 4 * ndim))
     if item_shape not in ([], [28, 28]):
         raise ValueError("its images are not 28 x 28")
@@ -171,7 +172,7 @@ def _read_idx(stream: BinaryIO, ndim: int) -> Iterator[np.ndarray]:
         raise ValueError("more values than its header says")
 
 
-def _read_matlab(stream: BinaryIO) -> Iterator[Part]:
+def _read_matlab(stream: Readable) -> Iterator[Part]:
     """Yield train and test of `emnist-byclass.mat`: dataset.{train,test}.{images,labels}."""
     with tempfile.TemporaryFile() as spool:
         found, names = {}, []

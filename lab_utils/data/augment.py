@@ -19,7 +19,7 @@ def augment(
     """Change each image of a batch at random, all images at once.
 
     Every image is shifted, by whole pixels, which leaves it as sharp as it was. Some are turned,
-    stretched, slanted and thickened too. Each amount is drawn anew for each image, evenly from
+    stretched, slanted and thickened too. Each amount is drawn for each image, evenly from
     minus to plus the given limit unless it says otherwise, by torch's global generator.
 
     Parameters
@@ -96,7 +96,7 @@ def _warp(
     )
     y = torch.stack([down * angle.sin(), down * angle.cos(), zero], 1)
     images = images.unsqueeze(1)
-    grid = F.affine_grid(torch.stack([x, y], 1), images.shape, align_corners=False)
+    grid = F.affine_grid(torch.stack([x, y], 1), list(images.shape), align_corners=False)
     if elastic:
         pixel = torch.tensor([2 / width, 2 / height]).view(1, 2, 1, 1)
         moves = torch.randn(count, 2, 5, 5) * elastic * pixel

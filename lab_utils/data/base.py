@@ -1,7 +1,8 @@
 """What all data modules share: a data set in memory, and loaders that fetch whole batches."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -14,7 +15,18 @@ from lab_utils.errors import LabError, check_choice, check_int
 from lab_utils.randomness import SEED
 
 
-class CharacterDataset(Dataset):
+class BatchedDataset(Dataset):
+    """A data set that a loader asks for whole batches, which cost it one indexing."""
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitems__(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the images and labels of a batch."""
+        raise NotImplementedError
+
+
+class CharacterDataset(BatchedDataset):
     """Images and labels in memory, fetched by the batch.
 
     An item is a float32 tensor (1, 28, 28) in [0, 1] and an int. A `DataLoader` asks for all
@@ -43,23 +55,13 @@ class CharacterDataset(Dataset):
         images, labels = self.__getitems__([index])
         return images[0], int(labels)
 
-    def __getitems__(self, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitems__(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return a whole batch: float32 (B, 1, 28, 28) and int64 (B,)."""
         chosen = torch.as_tensor(indices)
         images = self.images.index_select(0, chosen)  # ten times as fast as images[chosen]
         if self.augment:
             images = augment(images)
         return images.unsqueeze(1).float().div_(255), self.labels.index_select(0, chosen)
-
-
-class InMemoryDataset(Protocol):
-    """A data set that a loader asks for whole batches."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> tuple: ...
-
-    def __getitems__(self, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]: ...
 
 
 def _keep_batch(batch):
@@ -72,7 +74,7 @@ class BaseDataModule(pl.LightningDataModule):
     Parameters
     ----------
     batch_size : int
-        Images a batch.
+        Images per batch.
     num_workers : int
         Processes that fetch batches; 0 is fastest here, since a batch is one indexing.
     """
@@ -80,23 +82,26 @@ class BaseDataModule(pl.LightningDataModule):
     mapping: list[str]
     dims: tuple[int, ...]
     output_dims: tuple[int, ...]
+    source_name: str | None = None  # what the images are, in words, once they are read
 
     def __init__(self, batch_size: int = 128, num_workers: int = 0):
         super().__init__()
         self.batch_size = check_int("batch_size", batch_size, 1)
         self.num_workers = check_int("num_workers", num_workers, 0)
-        self.data_train: InMemoryDataset | None = None
-        self.data_val: InMemoryDataset | None = None
-        self.data_test: InMemoryDataset | None = None
+        self.data_train: BatchedDataset | None = None
+        self.data_val: BatchedDataset | None = None
+        self.data_test: BatchedDataset | None = None
 
     def config(self) -> dict:
         """Return what a model must know of the data: `input_dims`, `output_dims`, `mapping`."""
         return {"input_dims": self.dims, "output_dims": self.output_dims, "mapping": self.mapping}
 
     def train_dataloader(self) -> DataLoader:
-        # Overfitting on purpose takes the same few batches in every epoch.
-        overfits = self.trainer is not None and self.trainer.overfit_batches > 0
-        return self._loader(self.data_train, shuffle=not overfits)
+        return self._loader(self.data_train, shuffle=not self._overfits())
+
+    def _overfits(self) -> bool:
+        """Tell whether the same few batches come in every epoch, to overfit on purpose."""
+        return self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
 
     def val_dataloader(self) -> DataLoader:
         return self._loader(self.data_val)
@@ -131,7 +136,7 @@ class BaseDataModule(pl.LightningDataModule):
         return "\n".join(lines + self._describe_data())
 
     def _describe_data(self) -> list[str]:
-        if self.data_train is None:
+        if self.data_train is None or self.data_val is None or self.data_test is None:
             return []
         sizes = ", ".join(str(len(d)) for d in (self.data_train, self.data_val, self.data_test))
         # The first batch, not a random one, so that printing never disturbs the seed.
@@ -166,7 +171,6 @@ class CharacterDataModule(BaseDataModule):
         super().__init__(**loading)
         self.source = check_choice("source", source, hdf5.IMAGE_SOURCES)
         self.augment = augment
-        self.source_name: str | None = None
         self.file: Path | None = None
 
     def locate(self) -> Path:
@@ -197,7 +201,7 @@ class CharacterDataModule(BaseDataModule):
         """
         self.file = self.file or self.locate()  # Lightning asks again before each fit and test
 
-    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 - all at once
+    def setup(self, stage: str | None = None) -> None:
         """Read the images that were prepared into `data_train`, `data_val` and `data_test`."""
         if self.data_train is not None:  # Lightning calls again before each of fit and test
             return

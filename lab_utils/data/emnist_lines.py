@@ -2,20 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 from tqdm.auto import trange
 
 from lab_utils.data import hdf5
 from lab_utils.data.archives import Part
 from lab_utils.data.augment import augment as augment_images
-from lab_utils.data.base import BaseDataModule
+from lab_utils.data.base import BaseDataModule, BatchedDataset
 from lab_utils.data.emnist import EMNIST
 from lab_utils.errors import LabError, check_choice, check_int
 from lab_utils.lines.batches import STYLES, LineMaker, LineSettings
@@ -31,7 +31,7 @@ BLOCK_LINES = 500  # lines drawn at a time
 MAX_GLYPHS = 4000  # of a class, in train: more would take memory and add little
 
 
-class LineDataset(Dataset):
+class LineDataset(BatchedDataset):
     """Lines in memory, fetched by the batch: float32 (B, 1, 28, W) and int64 (B, max_length).
 
     Parameters
@@ -56,7 +56,7 @@ class LineDataset(Dataset):
         images, labels = self.__getitems__([index])
         return images[0], labels[0]
 
-    def __getitems__(self, numbers: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitems__(self, numbers: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         chosen = torch.as_tensor(numbers)
         images, labels = self._lines(chosen)
         if self.augment:
@@ -79,7 +79,7 @@ class FreshLines(LineDataset):
     maker : LineMaker
         What draws them.
     count : int
-        How many make an epoch.
+        Lines per epoch.
     augment : bool
         As for `LineDataset`.
     """
@@ -107,7 +107,7 @@ class ByWidth(Sampler):
     dataset : LineDataset
         The lines; of `FreshLines`, each epoch takes the next ones.
     batch_size : int
-        Lines a batch.
+        Lines per batch.
     """
 
     def __init__(self, dataset: LineDataset, batch_size: int):
@@ -223,7 +223,6 @@ class EMNISTLines(BaseDataModule):
         self.augment = augment
         self.dims = (1, GLYPH_SIZE, self.settings.width)
         self.output_dims = (max_length, 1)
-        self.source_name: str | None = None
         self._emnist = EMNIST(source)
         self._text = text
         self._files: tuple[Path, Path] | None = None
@@ -278,8 +277,7 @@ class EMNISTLines(BaseDataModule):
         self.data_train, self.data_val, self.data_test = (found[part] for part in PARTS)
 
     def train_dataloader(self) -> DataLoader:
-        overfits = self.trainer is not None and self.trainer.overfit_batches > 0
-        if overfits or self.data_train is None:
+        if self._overfits() or not isinstance(self.data_train, LineDataset):
             return self._loader(self.data_train)
         return self._loader(self.data_train, sampler=ByWidth(self.data_train, self.batch_size))
 

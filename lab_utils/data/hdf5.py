@@ -49,7 +49,7 @@ def locate(
         `"sample"` takes the bundled sample and never touches the network.
     variable : str
         The environment variable that names local files (`EMNIST_ARCHIVE`, `MNIST_DIR`). Where it
-        is set, a file that was prepared from something else is prepared anew.
+        is set, a file that was prepared from something else is prepared again.
     read : Callable[[Path], Iterable[Part]]
         Streams the parts of the local or downloaded files.
     download : Callable[[Path], Path]

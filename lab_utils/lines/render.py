@@ -93,7 +93,8 @@ class _Shape(NamedTuple):
 
 def _shapes() -> _Shape:
     top, bottom = torch.ones(len(MAPPING)), torch.zeros(len(MAPPING))
-    is_small, is_boxed = torch.zeros(len(MAPPING), dtype=bool), torch.ones(len(MAPPING), dtype=bool)
+    is_small = torch.zeros(len(MAPPING), dtype=torch.bool)
+    is_boxed = torch.ones(len(MAPPING), dtype=torch.bool)
     for name in CHARACTERS:
         label = MAPPING.index(name)
         is_boxed[label] = False

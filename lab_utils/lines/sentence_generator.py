@@ -62,7 +62,8 @@ class SentenceGenerator:
         spaces = np.flatnonzero(self._codes == SPACE)
         self._starts = np.concatenate([[0], spaces + 1])
         self._ends = np.concatenate([spaces, [len(self._codes)]])
-        self._fitting = {}  # by max_length, since it takes as long as 1,000 phrases
+        # By max_length, since it takes as long as 1,000 phrases.
+        self._fitting: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._generated = 0
 
     def generate(self, max_length: int = 16) -> str:
@@ -90,7 +91,7 @@ class SentenceGenerator:
         Returns
         -------
         numpy.ndarray
-            uint8, (B, max_length), indices into the mapping, 0 behind the end of a phrase.
+            uint8, (B, max_length), indices into the mapping, 0 after the end of a phrase.
         """
         if max_length not in self._fitting:
             self._fitting[max_length] = self._fit(max_length)
@@ -145,7 +146,7 @@ def _read(source: str) -> list[str]:
         try:
             return path.read_text(encoding="ascii").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise LabError(f"{path} is missing or damaged ({error}): get the lab anew.") from None
+            raise LabError(f"{path} is missing or damaged ({error}): get the lab again.") from None
     path = _find_brown()
     try:
         if path.is_dir():
@@ -156,12 +157,12 @@ def _read(source: str) -> list[str]:
                 names = [n for n in archive.namelist() if re.search(r"/c[a-r]\d\d$", n)]
                 texts = [archive.read(name).decode("ascii") for name in sorted(names)]
     except (OSError, UnicodeDecodeError, zipfile.BadZipFile) as error:
-        raise LabError(f"{path} is damaged ({error}): delete it and get it anew.") from None
+        raise LabError(f"{path} is damaged ({error}): delete it and get it again.") from None
     tagged = "\n".join(line.strip() for text in texts for line in text.splitlines())
     lines = restore_spacing(re.sub(r"/[^/\s]+(?=\s|$)", "", tagged)).splitlines()
     lines = [line.strip() for line in lines if line.strip()]
     if not lines:
-        raise LabError(f"{path} holds no text of the Brown corpus: delete it and get it anew.")
+        raise LabError(f"{path} holds no text of the Brown corpus: delete it and get it again.")
     return lines
 
 

@@ -16,7 +16,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     Raises
     ------
     LabError
-        If the file is missing, damaged, or no such checkpoint.
+        If the file is missing, damaged, or not such a checkpoint.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -29,7 +29,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, LookupError):
         problem = "it is damaged, or holds more than tensors and plain values"
     raise LabError(
-        f"{path} is no checkpoint of run_experiment ({problem}): "
+        f"{path} is not a checkpoint of run_experiment ({problem}): "
         "give the path that run_experiment printed at its end."
     )
 

@@ -46,7 +46,9 @@ class LineLitModel(BaseLitModel):
         self.test_cer, self.test_cer_caseless = CharErrorRate(), CharErrorRate()
         self.test_wer, self.test_exact = WordErrorRate(), MeanMetric()
 
-    def configure_gradient_clipping(self, optimizer, **_):
+    def configure_gradient_clipping(
+        self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None
+    ):
         # The CTC loss of a network that knows nothing yet has steep gradients.
         self.clip_gradients(optimizer, 5.0, "norm")
 

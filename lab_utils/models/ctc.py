@@ -133,10 +133,10 @@ def beam_search(
         for labels, values in zip(top.indices.T.tolist(), top.values.T.tolist(), strict=True)
     ]
     # Of each text: the probability of all paths that end in blank, and of those that do not.
-    kept = {(): (1.0, 0.0)}
-    prior = {(): 0.0}  # what the language model says of each text
+    kept: dict[tuple[int, ...], tuple[float, float]] = {(): (1.0, 0.0)}
+    prior: dict[tuple[int, ...], float] = {(): 0.0}  # what the language model says of each text
     for blank, candidates in zip(probabilities[BLANK].tolist(), likely, strict=True):
-        following = {}
+        following: dict[tuple[int, ...], tuple[float, float]] = {}
 
         def add(text, ends_in_blank, other, following=following):
             before = following.get(text, (0.0, 0.0))
@@ -164,5 +164,5 @@ def beam_search(
 
         best = sorted(following, key=score, reverse=True)[:beams]
         total = sum(sum(following[text]) for text in best)
-        kept = {text: tuple(p / total for p in following[text]) for text in best}
+        kept = {text: (following[text][0] / total, following[text][1] / total) for text in best}
     return text_of(next(iter(kept)))

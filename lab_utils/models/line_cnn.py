@@ -49,7 +49,7 @@ class LineCNN(nn.Module):
         )
         self.context = nn.Sequential(*(SequenceBlock(sequence_dim, d) for d in (1, 2, 4)))
         self.fc = nn.Conv1d(sequence_dim, self.ANSWERS * len(data_config["mapping"]), kernel_size=1)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch has it
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map lines, float32 (B, C, H, W), to logits, (B, number of classes, W / 2).
@@ -69,10 +69,11 @@ class LineCNN(nn.Module):
         return F.ctc_loss(log_probabilities, labels, steps, lengths, BLANK, zero_infinity=True)
 
     def find_characters(
-        self, logits: torch.Tensor, x: torch.Tensor
+        self,
+        logits: torch.Tensor,
+        x: torch.Tensor,  # noqa: ARG002 - a blank stands where there is no ink
     ) -> list[tuple[list[int], list[int]]]:
         """Return labels and steps of each line, decoded greedily."""
-        del x  # a blank stands where there is no ink
         return [greedy_path(line) for line in logits]
 
     def read(self, logits: torch.Tensor, x: torch.Tensor) -> list[str]:
@@ -93,12 +94,16 @@ class SequenceBlock(nn.Module):
 
     def __init__(self, channels: int, dilation: int):
         super().__init__()
-        layout = {"kernel_size": 5, "padding": 2 * dilation, "dilation": dilation, "bias": False}
+
+        def convolve() -> nn.Conv1d:
+            padding = 2 * dilation  # so that the sequence keeps its length
+            return nn.Conv1d(channels, channels, 5, 1, padding, dilation, bias=False)
+
         self.layers = nn.Sequential(
-            nn.Conv1d(channels, channels, **layout),
+            convolve(),
             nn.BatchNorm1d(channels),
             nn.ReLU(),
-            nn.Conv1d(channels, channels, **layout),
+            convolve(),
             nn.BatchNorm1d(channels),
         )
 

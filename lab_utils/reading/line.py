@@ -42,7 +42,7 @@ def prepare_line(image, guides: tuple[float, float] | None = None) -> torch.Tens
     Raises
     ------
     LabError
-        If the image cannot be read, there is no ink in it, or the guides are no two heights.
+        If the image cannot be read, there is no ink in it, or the guides are not two heights.
     """
     if guides is not None:
         guides = _heights(guides)

@@ -228,5 +228,5 @@ def _shipped(name: str) -> tuple[nn.Module, dict]:
         model = build_network(described, weights)
         described["temperature"]
     except (OSError, SafetensorError, AttributeError, LookupError, RuntimeError) as error:
-        raise LabError(f"{path} is missing or damaged ({error}): get the lab anew.") from None
+        raise LabError(f"{path} is missing or damaged ({error}): get the lab again.") from None
     return model, described
