@@ -83,6 +83,7 @@ bench: .venv/.installed ## measures, against the plain way of doing the same
 	$(BIN)/python benchmarks/grading.py
 
 sample: .venv/.installed ## makes the bundled sample again, from fonts and strokes
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[makers]"
 	$(BIN)/python data/make_sample.py
 	$(BIN)/python data/make_sample_strokes.py
 
