@@ -16,7 +16,7 @@ from shapes import read_templates, trace
 
 from lab_utils import Recognizer
 from lab_utils.mapping import CHARACTERS
-from lab_utils.strokes import CAP_HEIGHT, Stroke, decode, encode
+from lab_utils.strokes import CAP_LINE, Stroke, decode, encode
 
 DATA = Path(__file__).resolve().parent
 MAX_VARIANTS = 5  # of each character
@@ -33,7 +33,7 @@ def write_stroke(template: list) -> Stroke:
     at = np.linspace(0, length[-1], count)
     x, y = (np.interp(at, length, way[:, axis]) for axis in (0, 1))
     pressure = 0.35 + 0.3 * np.sin(np.linspace(0.15, 0.9, count) * math.pi)
-    return Stroke(np.stack([x, y + CAP_HEIGHT, at / SPEED, pressure], 1).tolist(), "pen")
+    return Stroke(np.stack([x, y + CAP_LINE, at / SPEED, pressure], 1).tolist(), "pen")
 
 
 def main() -> None:

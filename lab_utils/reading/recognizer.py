@@ -112,10 +112,34 @@ class Recognizer:
         LabError
             If the image cannot be read or shows no ink, or the mapping does not fit the network.
         """
+        return self.rank(prepare(image), top_k)
+
+    def rank(self, prepared: torch.Tensor, top_k: int = 5) -> list[tuple[str, float]]:
+        """Read one character from an image that is prepared already.
+
+        Parameters
+        ----------
+        prepared : torch.Tensor
+            uint8, (28, 28), as `lab_utils.prepare` returns it.
+        top_k : int
+            How many of the likeliest characters to return.
+
+        Returns
+        -------
+        list of tuple[str, float]
+            As of `predict`.
+
+        Raises
+        ------
+        LabError
+            If the image shows no ink, or the mapping does not fit the network.
+        """
         most = int(self._expected.count_nonzero())
         if not isinstance(top_k, int) or not 1 <= top_k <= most:
             raise LabError(f"top_k={top_k!r} must be a whole number from 1 to {most}.")
-        best = self.probabilities(prepare(image).unsqueeze(0))[0].topk(top_k)
+        if not prepared.any():
+            raise LabError("The prepared image shows no ink: is there any in the drawing?")
+        best = self.probabilities(prepared.unsqueeze(0))[0].topk(top_k)
         return [
             (self.mapping[i], p) for p, i in zip(*(part.tolist() for part in best), strict=True)
         ]
