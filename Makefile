@@ -23,7 +23,7 @@ check: .venv/.installed ## style, types and the quick tests, in less than a minu
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(SAMPLE_ONLY) $(BIN)/pytest -q -n 2 -m "not slow" --ignore=tests/browser tests
+	$(SAMPLE_ONLY) OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not slow" --ignore=tests/browser tests
 
 test: .venv/.installed ## everything that must hold: tests, browser, notebooks
 	$(BIN)/ruff check .
@@ -32,7 +32,7 @@ test: .venv/.installed ## everything that must hold: tests, browser, notebooks
 	$(MAKE) test-unit test-browser test-notebooks
 
 test-unit: .venv/.installed
-	$(SAMPLE_ONLY) $(BIN)/pytest -n 2 --ignore=tests/browser tests
+	$(SAMPLE_ONLY) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --ignore=tests/browser tests
 
 test-browser: .venv/.installed
 	$(BIN)/pytest -rs tests/browser

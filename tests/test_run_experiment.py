@@ -124,7 +124,7 @@ def test_a_published_command_runs_to_its_end(published, cheaper, capsys):
 def test_gpus_takes_what_is_there(gpus, found, trains_on, says, monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: found)
     automatic = {"accelerator": "auto", "devices": "auto"}
-    assert run_experiment._hardware(gpus, automatic) == trains_on
+    assert run_experiment._choose_hardware(gpus, automatic) == trains_on
     assert capsys.readouterr().out == says
 
 
@@ -346,7 +346,7 @@ def test_going_on_leaves_one_best_and_one_last_checkpoint(name, moved):
     [
         ("--model_class=CNN", "model_class=MLP, this is CNN"),
         ("--model_class=MLP --fc1_dim=8", r"model_arguments=.*16.* this is .*8"),
-        ("--model_class=MLP --fc1_dim=16 --data_class=EMNIST", "classes=10, this is 83"),
+        ("--model_class=MLP --fc1_dim=16 --data_class=EMNIST", "with 10 classes, this has 83"),
         ("--model_class=MLP --fc1_dim=16 --optimizer=SGD", "optimizer=Adam, this is SGD"),
         ("--model_class=MLP --fc1_dim=16", "one_cycle_max_lr=0.1, this is None"),
         (

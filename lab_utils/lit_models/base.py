@@ -93,7 +93,9 @@ class BaseLitModel(pl.LightningModule):
     def setup(self, stage: str) -> None:
         if is_fast():
             trainer = self.trainer
-            trainer.fit_loop.max_epochs = min(trainer.max_epochs or FAST_EPOCHS, FAST_EPOCHS)
+            trainer.fit_loop.max_epochs = min(
+                FAST_EPOCHS if trainer.max_epochs is None else trainer.max_epochs, FAST_EPOCHS
+            )
             batches = trainer.overfit_batches or FAST_BATCHES  # type: ignore[attr-defined]
             trainer.limit_train_batches = trainer.limit_val_batches = batches
             trainer.limit_test_batches = FAST_BATCHES
