@@ -117,7 +117,7 @@ def an_old_tool(student):
 
 @case("honest", ALL, "")
 def rearranged(student):
-    """Move given cells, add own ones, split answers, and write helpers and imports anew."""
+    """Move given cells, add own ones, split answers, and write helpers and imports again."""
     student.solve()
     cells = student.cells
     cells[1].source = (
