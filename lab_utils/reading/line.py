@@ -47,7 +47,7 @@ def prepare_line(image, guides: tuple[float, float] | None = None) -> torch.Tens
     if guides is not None:
         guides = _heights(guides)
     if isinstance(image, list | tuple):
-        return _from_strokes(image, guides)
+        return _from_strokes(list(image), guides)
     ink, is_prepared = ink_of(image, LARGEST)
     if is_prepared and len(ink) == HEIGHT:
         return torch.from_numpy(ink)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -11,7 +11,7 @@ from torch import nn
 from lab_utils.errors import LabError
 from lab_utils.lit_models.checkpoints import load_network
 from lab_utils.mapping import MAPPING, SPECIAL_TOKENS, text_of
-from lab_utils.models.registry import build_network, reads_lines
+from lab_utils.models.registry import LineNetwork, build_network, reads_lines
 from lab_utils.paths import bundled
 from lab_utils.reading.character import prepare
 from lab_utils.reading.line import prepare_line
@@ -230,7 +230,9 @@ class LineRecognizer:
         device = next(self.model.parameters()).device
         line = prepare_line(image, guides).to(device).float().div_(255)
         logits = self.model(line[None, None])[0].float().cpu() / self.temperature
-        labels, steps = self.model.find_characters(logits[None], line[None, None])[0]
+        labels, steps = cast(LineNetwork, self.model).find_characters(
+            logits[None], line[None, None]
+        )[0]
         # Blank and the other special tokens are no alternatives to a character.
         characters = logits[len(SPECIAL_TOKENS) :, steps].softmax(0)
         likely, best = characters.topk(ALTERNATIVES, dim=0)
