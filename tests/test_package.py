@@ -87,7 +87,10 @@ def test_a_students_notebook_is_what_its_reference_releases(path):
     student = nbformat.read(ROOT / "labs" / path.name, as_version=4)
     assert [(c.cell_type, c.source, c.metadata) for c in student.cells] == [
         (c.cell_type, c.source, c.metadata) for c in released.cells
-    ]
+    ], f"change {path.relative_to(ROOT)}, then run  make notebook N={int(path.name[:2])}"
+    head = (ROOT / "labs" / path.name).read_text(encoding="utf-8").splitlines()[:8]
+    assert f"instructor/{path.name}: edit that one" in "".join(head)
+    assert student.metadata["released_from"] == f"instructor/{path.name}"
 
 
 def test_conda_and_pip_ask_for_the_same_versions():
