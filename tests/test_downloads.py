@@ -172,6 +172,7 @@ def test_each_mirror_and_its_reason_are_in_the_message(
     assert message.count(". ") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["closed_port", "black_hole"])
 def test_without_a_network_the_answer_comes_in_seconds(
     emnist_sources, gzip_zip, online, tmp_path, request, where

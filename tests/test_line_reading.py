@@ -121,6 +121,7 @@ def test_error_rates_count_edits_words_and_exact_lines():
     assert found["test_exact"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [LineCNN, LineCNNSimple])
 def test_a_network_learns_a_few_lines(network):
     data = EMNISTLines(

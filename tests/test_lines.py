@@ -90,6 +90,7 @@ def test_a_line_is_the_same_whatever_it_is_drawn_with(style):
     assert not torch.equal(images[0], images[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_the_fly", [False, True])
 def test_the_same_lines_come_from_any_number_of_workers(on_the_fly):
     data = small(on_the_fly=on_the_fly)
@@ -274,6 +275,7 @@ def _prepare(folder):
     EMNISTLines(**SMALL).prepare_data()
 
 
+@pytest.mark.slow
 def test_two_processes_prepare_the_same_file(data_folder):
     context = multiprocessing.get_context("spawn")
     both = [context.Process(target=_prepare, args=(str(data_folder),)) for _ in range(2)]

@@ -116,6 +116,7 @@ def test_pinned_versions_lie_in_the_ranges():
     assert pins["torch"] == "2.13.0"
 
 
+@pytest.mark.slow
 def test_the_wheel_works_outside_the_checkout(tmp_path):
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "--wheel-dir", tmp_path, ROOT], check=True)

@@ -309,6 +309,7 @@ def test_a_process_killed_while_preparing_leaves_nothing_in_the_way(local, data_
     assert not (data_folder / "emnist.h5.partial").exists()
 
 
+@pytest.mark.slow
 def test_the_second_process_waits_for_the_first(local, data_folder, capsys, characters):
     process = in_child(locate, "auto", slowly(1.2))
     wait_for((data_folder / "emnist.h5.partial").exists, process)

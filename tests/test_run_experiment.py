@@ -27,6 +27,8 @@ from lab_utils.mapping import MAPPING
 from lab_utils.models.registry import NETWORKS, reads_lines
 from lab_utils.run_experiment import DATA_MODULES, TRAINER_ARGUMENTS, main, parse
 
+pytestmark = pytest.mark.slow
+
 LINE_NETWORKS = [name for name, network in NETWORKS.items() if reads_lines(network)]
 CHARACTER_NETWORKS = [name for name in NETWORKS if name not in LINE_NETWORKS]
 QUICK = ["--model_class=MLP", "--fc1_dim=16", "--source=sample", "--enable_progress_bar=false"]

@@ -22,6 +22,8 @@ from lab_utils import (
 from lab_utils.lit_models.base import OPTIMIZERS
 from lab_utils.mapping import MAPPING
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def digits():
