@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections import deque
+from itertools import repeat
 
 import h5py
 import numpy as np
@@ -259,6 +260,20 @@ def test_strokes_can_be_set_in_any_form_that_can_be_prepared(canvas):
     assert canvas.result["text"] == "1"
 
 
+def test_strokes_that_are_made_on_the_way_are_drawn(canvas):
+    canvas.draw(stroke for stroke in [DOT, TICK])
+    assert canvas.strokes == [DOT, TICK]
+
+
+def test_what_lies_far_off_comes_back_after_clearing(canvas):
+    canvas.strokes = [[(1.3e8, -1.3e8), (-1.3e8, 1.3e8)]]
+    before = canvas.strokes
+    canvas.clear()
+    canvas.undo()
+    assert canvas.strokes == before
+    assert canvas._repr_mimebundle_()[0]["image/png"]
+
+
 def test_a_drawing_that_is_too_large_is_fitted(canvas):
     canvas.draw([[(0, 0), (5000, 9000)]])
     assert all(0 <= value <= 220 for point in canvas.strokes[0] for value in point[:2])
@@ -473,18 +488,49 @@ def test_logits_are_no_probabilities(value):
     assert canvas._repr_mimebundle_()[0]["image/png"]
 
 
-@pytest.mark.parametrize("answer", [None, "a", [], 3, ["a"], [("a",)], [("a", "b")], {"a": 1}])
+def test_probabilities_sum_to_no_more_than_1():
+    canvas = HandwritingCanvas(lambda image: [("a", 0.9), ("b", 0.8)], strokes=[DOT])
+    assert "probabilities that sum to 1.7" in canvas.result["error"]
+
+
+def test_of_answers_without_end_the_first_are_shown():
+    canvas = HandwritingCanvas(lambda image: zip(repeat("a"), repeat(1e-9)), strokes=[DOT])
+    assert canvas.result["answers"] == [["a", 1e-9]] * 5
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(None, "a", [], 3, ["a"], [("a",)], [("a", "b")], {"a": 1}),
+        *([(None, 1.0)], [("\ud800", 1.0)], [("a" * 100, 1.0)], torch.rand(83, 2)),
+    ],
+    ids=lambda answer: f"{answer!r:.20}".encode("ascii", "replace").decode(),
+)
 def test_an_answer_of_another_form_is_one_error(answer):
     canvas = HandwritingCanvas(lambda image: answer, strokes=[DOT])
     assert "not a list of (character, probability)" in canvas.result["error"]
 
 
 @pytest.mark.parametrize(
-    "answer", [None, "ab", ("ab", [1.0], []), ("a", [1.0], [3]), ("a", ["x"], [[("a", 1.0)]])]
+    "answer",
+    [
+        *(None, "ab", ("ab", [1.0], []), ("a", [1.0], [3]), ("a", ["x"], [[("a", 1.0)]])),
+        *((None, [], []), (5, [], []), ("\ud800", [1.0], [[("a", 1.0)]])),
+    ],
 )
 def test_a_reading_of_another_form_is_one_error(answer):
     canvas = HandwritingCanvas(lambda strokes, guides: answer, mode="line", strokes=[DOT])
     assert "not a text with a confidence" in canvas.result["error"]
+
+
+def test_a_line_has_its_limit():
+    answer = "a" * 1001, [1.0] * 1001, [[("a", 1.0)]] * 1001
+    canvas = HandwritingCanvas(lambda strokes, guides: answer, mode="line", strokes=[DOT])
+    assert canvas.result["error"].startswith("The model returned 1,001 characters")
+    answer = tuple(part[:1000] for part in answer)
+    canvas.draw([DOT])
+    assert canvas.result["text"] == "a" * 1000
+    assert canvas._repr_mimebundle_()[0]["image/png"]
 
 
 BAD = {
@@ -499,6 +545,16 @@ BAD = {
     "misspelt": ({"recognizer": Counting(), "pauze": 1.0}, r"^pauze is not an argument: .* pause"),
     "strokes": ({"recognizer": Counting(), "strokes": [3]}, "^strokes must be a list of strokes"),
     "model": ({"recognizer": {"a": Counting()}, "model": "b"}, "^model='b'"),
+    "no model": ({"recognizer": Counting(), "model": 5}, "model"),
+    "no preparation": ({"prepare": None}, "^prepare=None must be a function"),
+    "endless pause": ({"recognizer": Counting(), "pause": math.inf}, "^pause=inf must be from 0"),
+    "no pause": ({"recognizer": Counting(), "pause": math.nan}, "^pause=nan must be from 0"),
+    "ours": ({"recognizer": Counting(), "models": ["a"]}, "^models is not an argument"),
+    "private": ({"recognizer": Counting(), "_undone": [3]}, "^_undone is not an argument"),
+    "a number for strokes": ({"recognizer": Counting(), "strokes": np.float64(3)}, "^strokes must"),
+    "far away": ({"recognizer": Counting(), "strokes": [[(1e9, 0)]]}, "number of a point is too"),
+    "no file": ({"keep_in": 5}, "^5 is not the path of a file"),
+    "a folder": ({"keep_in": "."}, r"^\. is a folder: give the path of a file"),
 }
 
 
@@ -525,7 +581,7 @@ def stored(canvas):
 
 
 def test_stored_state_stays_small_however_much_is_drawn():
-    canvas = HandwritingCanvas()
+    canvas = HandwritingCanvas(lambda image: [("x", 1.0)], prepare=lambda strokes: GREY)
     stroke = Stroke([(10 + i % 50 * 4, 10 + i % 37 * 5, 9 * i, i % 10 / 10) for i in range(60)])
     fill = (canvas.draw([stroke]) for _ in range(2000))
     with pytest.raises(LabError, match="The canvas is full"):
@@ -580,6 +636,78 @@ def test_repr_is_stable(canvas, line):
     assert repr(canvas) == "HandwritingCanvas('character', 1 stroke, read as '1')"
     line.draw([DOT, TICK])
     assert repr(line) == "HandwritingCanvas('line', 2 strokes, read as 'lo')"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda x: torch.full((len(x), len(MAPPING)), torch.nan), "The model returned nan"),
+        (lambda x: torch.zeros(len(x), 3), "mapping has 83 entries"),
+        (lambda x: None, "AttributeError"),
+        (lambda x: 1 / 0, "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_recogniser_whose_network_fails_is_shown(answer, message):
+    model = torch.nn.Flatten()
+    model.forward = answer
+    canvas = HandwritingCanvas(Recognizer(model, MAPPING), strokes=[DOT])
+    assert canvas.result["error"].startswith(message)
+    assert canvas._repr_mimebundle_()[0]["image/png"]
+
+
+def test_a_network_of_two_classes_reads():
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 2))
+    canvas = HandwritingCanvas(Recognizer(model, ["yes", "no"]), strokes=[DOT])
+    assert {name for name, _ in canvas.result["answers"]} == {"yes", "no"}
+
+
+def test_a_kind_of_recogniser_with_its_own_predict_reads_with_that():
+    class Sure(Recognizer):
+        def predict(self, image, top_k=5):
+            return [("q", 1.0)]
+
+    canvas = HandwritingCanvas(Sure(torch.nn.Flatten(), MAPPING), strokes=[DOT])
+    assert canvas.result["answers"] == [["q", 1.0]]
+
+
+def test_what_a_model_does_to_its_image_changes_neither_picture_nor_drawing(data_folder):
+    canvas = HandwritingCanvas(lambda image: [(str(image.zero_().max().item()), 1.0)])
+    canvas.draw(sample_strokes("V"))
+    seen = prepare(sample_strokes("V"))
+    assert pixels(canvas.result["seen"]).tobytes() == seen.numpy().tobytes()
+    canvas.prepare = lambda strokes: (strokes.clear(), seen)[1]
+    canvas.commit("V")
+    data = MyHandwriting()
+    data.setup()
+    assert torch.equal(data.images[-1], seen)
+    assert data.strokes[-1] == sample_strokes("V")
+
+
+class MuteError(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("x" * 1_000_000), "ValueError: " + "x" * 300 + "..."),
+        (ValueError("two\nlines"), "ValueError: two lines"),
+        (ValueError("half of a character: \ud800"), "ValueError: half of a character: ?"),
+        (ValueError(), "ValueError"),
+        (MuteError(), "MuteError"),
+    ],
+    ids=["long", "lines", "surrogate", "empty", "mute"],
+)
+@pytest.mark.parametrize("mode", ["character", "line"])
+def test_any_error_is_one_line_that_can_be_shown(error, said, mode):
+    def fail(*given, **more):
+        raise error
+
+    canvas = HandwritingCanvas(fail, mode=mode, strokes=[DOT])
+    assert canvas.result["error"] == said
+    json.dumps(canvas.get_state(), ensure_ascii=False, allow_nan=False).encode()
+    assert canvas._repr_mimebundle_()[0]["image/png"]
 
 
 class Vowels:

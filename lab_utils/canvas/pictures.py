@@ -1,4 +1,4 @@
-"""Pictures for the canvas: what the network sees, and a draw_still where there is no browser."""
+"""Pictures for the canvas: what the network sees, and a still where there is no browser."""
 
 import base64
 import io
@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from lab_utils.strokes import CANVAS_HEIGHT, Stroke
 
 INK = "#1f2328"
+MAX_TOLD = 200  # characters of a text or an error: more is not seen on a canvas
 
 
 def encode_data_uri(pixels: np.ndarray) -> str:
@@ -60,5 +61,5 @@ def draw_still(strokes: list[Stroke], width: int, result: dict) -> bytes:
     if "answers" not in result:
         told = result.get("error") or result.get("text", "")
         colour = "#b3261e" if "error" in result else INK
-        pen.text((32, 4 * CANVAS_HEIGHT + 60), told, font=large, fill=colour)
+        pen.text((32, 4 * CANVAS_HEIGHT + 60), told[:MAX_TOLD], font=large, fill=colour)
     return encode_png(sheet.reduce(2).quantize(64))

@@ -380,7 +380,7 @@ class View {
     const stroke = encode(pointer, points);
     const strokes = [...this.model.get("strokes"), stroke];
     const cleared = this.model.get("_cleared");
-    const limit = this.model.get("_most_ink");
+    const limit = this.model.get("_max_ink");
     if (length(strokes) > limit) {
       this.say("The canvas is full: clear it first.");
       this.redraw();
