@@ -84,16 +84,16 @@ def sent(canvas, monkeypatch):
     return messages
 
 
-def from_browser(canvas, **state):
+def send_state(canvas, **state):
     canvas._handle_msg({"content": {"data": {"method": "update", "state": state}}})
 
 
-def ask(canvas, **content):
+def send_message(canvas, **content):
     data = {"method": "custom", "content": content}
     canvas._handle_msg({"content": {"data": data}, "buffers": []})
 
 
-def updates(messages):
+def find_updates(messages):
     return [message["state"] for message in messages if message["method"] == "update"]
 
 
@@ -109,7 +109,7 @@ def test_what_is_drawn_is_read_at_once():
     assert [tuple(answer) for answer in canvas.result["answers"]] == answers
 
 
-def pixels(uri):
+def read_pixels(uri):
     return Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))))
 
 
@@ -117,13 +117,13 @@ def test_it_shows_what_the_network_sees_and_the_nearest_images_of_the_class():
     canvas = HandwritingCanvas()
     canvas.draw(sample_strokes("a"))
     seen = prepare(sample_strokes("a"))
-    assert list(pixels(canvas.result["seen"]).tobytes()) == seen.flatten().tolist()
+    assert list(read_pixels(canvas.result["seen"]).tobytes()) == seen.flatten().tolist()
     data = EMNIST(source="sample", balance=False)
     data.setup()
     of_class = data.data_test.images[data.data_test.labels == MAPPING.index("a")]
     distance = (of_class.float() - seen).square().sum((1, 2))
     nearest = of_class[distance.argsort()[:5]]
-    found = pixels(canvas.result["nearest"])
+    found = read_pixels(canvas.result["nearest"])
     assert found.size == (140, 28)
     assert found.tobytes() == torch.cat(list(nearest), 1).numpy().tobytes()
 
@@ -134,7 +134,7 @@ def test_emnist_that_is_prepared_already_is_what_the_nearest_are_taken_from(data
     with h5py.File(data_folder / "emnist.h5", "w") as file:
         file["x_test"], file["y_test"] = image[None].numpy(), [MAPPING.index("7")]
     canvas = HandwritingCanvas(lambda image: [("7", 1.0)], strokes=[DOT])
-    assert pixels(canvas.result["nearest"]).tobytes() == image.numpy().tobytes()
+    assert read_pixels(canvas.result["nearest"]).tobytes() == image.numpy().tobytes()
     canvas.recognizer = lambda image: [("8", 1.0)]
     assert "nearest" not in canvas.result
 
@@ -144,7 +144,7 @@ def test_a_preparation_of_one_s_own_is_what_the_network_gets(reader):
     canvas = HandwritingCanvas(reader, prepare=lambda strokes: black + len(strokes))
     canvas.draw([DOT, TICK])
     assert torch.equal(reader.images[-1], black + 2)
-    assert set(pixels(canvas.result["seen"]).tobytes()) == {2}
+    assert set(read_pixels(canvas.result["seen"]).tobytes()) == {2}
 
 
 def test_a_function_and_a_checkpoint_read_too(tmp_path):
@@ -283,28 +283,28 @@ def test_a_drawing_that_is_too_large_is_fitted(canvas):
 
 
 def test_a_stroke_from_the_browser_is_read_and_answered_in_one_message(canvas, sent):
-    from_browser(canvas, strokes=[encode(TICK)], number=1)
+    send_state(canvas, strokes=[encode(TICK)], number=1)
     assert canvas.strokes == [TICK]
     assert canvas.strokes[0].pointer == "pen"
-    (answer,) = updates(sent)
+    (answer,) = find_updates(sent)
     assert (answer["result"]["number"], answer["result"]["text"]) == (1, "1")
     assert "strokes" not in answer  # the browser has them
 
 
 def test_what_python_draws_reaches_the_browser_in_one_message_with_its_number(canvas, sent):
     canvas.draw([DOT, TICK])
-    (message,) = updates(sent)
+    (message,) = find_updates(sent)
     assert message["strokes"] == [encode(DOT), encode(TICK)]
     assert message["number"] == message["result"]["number"] == 1
     canvas.strokes = [DOT]
-    assert updates(sent)[-1]["number"] == updates(sent)[-1]["result"]["number"] == 2
+    assert find_updates(sent)[-1]["number"] == find_updates(sent)[-1]["result"]["number"] == 2
 
 
 def test_numbers_never_repeat_whoever_changes_the_strokes(canvas):
     numbers = [canvas.number]
     canvas.draw([DOT])
     numbers.append(canvas.number)
-    from_browser(canvas, strokes=[encode(DOT), encode(TICK)], number=canvas.number + 1)
+    send_state(canvas, strokes=[encode(DOT), encode(TICK)], number=canvas.number + 1)
     numbers.append(canvas.number)
     for act in (canvas.undo, canvas.redo, canvas.clear, canvas.undo, canvas.commit):
         act()
@@ -318,14 +318,14 @@ def test_what_the_browser_asks_for_of_older_strokes_is_not_done(canvas, sent):
     canvas.draw([TICK])
     sent.clear()
     for content in ({"do": "commit"}, {"do": "live", "stroke": encode(DOT)}):
-        ask(canvas, number=1, **content)
+        send_message(canvas, number=1, **content)
     assert (canvas.strokes, canvas.text, sent) == ([DOT, TICK], "", [])
 
 
 def test_a_stroke_under_the_pen_is_read_but_not_kept(canvas, sent, reader):
     canvas.draw([DOT])
     sent.clear()
-    ask(canvas, do="live", stroke=encode(TICK), number=1)
+    send_message(canvas, do="live", stroke=encode(TICK), number=1)
     (message,) = sent
     assert message["content"]["live"] == message["content"]["live"] | {"number": 1, "text": "2"}
     assert torch.equal(reader.images[-1], prepare([DOT, TICK]))
@@ -333,13 +333,13 @@ def test_a_stroke_under_the_pen_is_read_but_not_kept(canvas, sent, reader):
 
 
 def test_the_browser_can_take_over_choose_and_insert_samples(line):
-    ask(line, do="sample", text="hi", number=0)
+    send_message(line, do="sample", text="hi", number=0)
     assert line.strokes == sample_strokes("hi")
-    ask(line, do="choose", index=1, character="0", number=1)
+    send_message(line, do="choose", index=1, character="0", number=1)
     assert line.result["text"] == "l0"
-    ask(line, do="commit", number=1)
+    send_message(line, do="commit", number=1)
     assert line.text == "l0\n"
-    ask(line, do="sample", text="é", number=line.number)
+    send_message(line, do="sample", text="é", number=line.number)
     assert "no sample of 'é'" in line.status
 
 
@@ -348,7 +348,7 @@ def test_the_browser_can_take_over_choose_and_insert_samples(line):
 
 def test_a_corrected_drawing_is_saved_with_its_label(canvas):
     canvas.draw(sample_strokes("q"))
-    ask(canvas, do="commit", label="q", number=1)
+    send_message(canvas, do="commit", label="q", number=1)
     assert canvas.status == "Saved as q (read as 1): 1 in own.h5."
     assert (canvas.text, canvas.strokes) == ("q", [])
     canvas.undo()  # it is saved already, and not to be saved twice
@@ -374,10 +374,10 @@ def test_characters_that_are_asked_for_are_saved_one_after_the_other(canvas):
 
 def test_what_cannot_be_saved_stays_on_the_canvas(canvas, line):
     canvas.draw([DOT])
-    ask(canvas, do="commit", label="é", number=1)
+    send_message(canvas, do="commit", label="é", number=1)
     assert "'é' is not one of the 62 characters" in canvas.status
     canvas.keep_in.write_bytes(b"damaged")
-    ask(canvas, do="commit", label="i", number=1)
+    send_message(canvas, do="commit", label="i", number=1)
     assert "own.h5 is damaged" in canvas.status
     assert canvas.strokes == [DOT]
     line.draw([DOT])
@@ -418,7 +418,9 @@ def test_a_preparation_that_raises_or_leaves_no_ink_shows_its_message():
 def test_what_is_shown_is_what_the_network_gets():
     turned = lambda strokes: 255 - prepare(strokes)  # noqa: E731
     canvas = HandwritingCanvas(prepare=turned, strokes=sample_strokes("R"))
-    seen = torch.frombuffer(bytearray(pixels(canvas.result["seen"]).tobytes()), dtype=torch.uint8)
+    seen = torch.frombuffer(
+        bytearray(read_pixels(canvas.result["seen"]).tobytes()), dtype=torch.uint8
+    )
     reader = Recognizer.pretrained(equal_classes=True)
     expected = reader.rank(seen.reshape(28, 28))
     assert [tuple(answer) for answer in canvas.result["answers"]] == expected
@@ -479,7 +481,7 @@ def test_any_other_image_is_one_sentence_and_nothing_is_saved(image, data_folder
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -0.1, 7.5])
-def test_logits_are_no_probabilities(value):
+def test_logits_are_not_probabilities(value):
     canvas = HandwritingCanvas(lambda image: [("a", value), ("b", 0.1)], strokes=[DOT])
     assert "must be from 0 to 1: give logits to softmax first" in canvas.result["error"]
     answer = ("a", [value], [[("a", 0.5)]])
@@ -576,7 +578,7 @@ def test_bad_strokes_are_one_error_and_leave_the_ink_alone(canvas):
 # State, and where there is no browser.
 
 
-def stored(canvas):
+def dump_state(canvas):
     return json.dumps(canvas.get_state())
 
 
@@ -586,12 +588,12 @@ def test_stored_state_stays_small_however_much_is_drawn():
     fill = (canvas.draw([stroke]) for _ in range(2000))
     with pytest.raises(LabError, match="The canvas is full"):
         deque(fill)
-    assert len(stored(canvas)) < 100_000
+    assert len(dump_state(canvas)) < 100_000
     count = len(canvas.strokes)
     canvas.clear()
     canvas.draw([stroke] * count)
     canvas.undo()
-    assert len(stored(canvas)) < 100_000
+    assert len(dump_state(canvas)) < 100_000
     assert MAX_INK / len(encode(stroke)) - count < 1
 
 
@@ -674,7 +676,7 @@ def test_what_a_model_does_to_its_image_changes_neither_picture_nor_drawing(data
     canvas = HandwritingCanvas(lambda image: [(str(image.zero_().max().item()), 1.0)])
     canvas.draw(sample_strokes("V"))
     seen = prepare(sample_strokes("V"))
-    assert pixels(canvas.result["seen"]).tobytes() == seen.numpy().tobytes()
+    assert read_pixels(canvas.result["seen"]).tobytes() == seen.numpy().tobytes()
     canvas.prepare = lambda strokes: (strokes.clear(), seen)[1]
     canvas.commit("V")
     data = MyHandwriting()
@@ -793,13 +795,21 @@ def test_a_malformed_message_is_ignored_or_answered_with_a_sentence(canvas, cont
         {"strokes": ["m" + "g" * 40_000]},
         {"strokes": ["mAAAA" * 100_000]},
         {"strokes": [None]},
+        {"strokes": ["mAAAA"] * 100_000},
+        {"strokes": [""] * 1000},
         {"_undone": "abc"},
+        {"_undone": ["mA"]},
+        {"_undone": ["mAAAA" * 100_000]},
+        {"_cleared": {"strokes": ["m!"], "text": ""}},
+        {"_cleared": {"strokes": ["mAAAA" * 100_000], "text": ""}},
         {"_cleared": {"strokes": 5}},
         {"_cleared": {"strokes": [5], "text": "a"}},
         {"_cleared": 3},
         {"number": "a"},
         {"pause": "x"},
         {"pause": -3},
+        {"pause": math.nan},
+        {"pause": 1e9},
         {"model": "other"},
         {"live": 3},
         {"ask": "\uac00"},
@@ -811,21 +821,35 @@ def test_a_malformed_message_is_ignored_or_answered_with_a_sentence(canvas, cont
 )
 def test_a_malformed_state_changes_nothing(canvas, state):
     canvas.draw([DOT])
-    before = canvas.get_state(["strokes", "model", "pause", "live", "ask", "mode", "_cleared"])
+    shown = ["strokes", "model", "pause", "live", "ask", "mode", "_cleared", "_undone"]
+    before = canvas.get_state(shown)
     canvas.set_state(state)
-    assert canvas.get_state(list(before)) == before
+    assert canvas.get_state(shown) == before
     canvas.undo()
     canvas.clear()
     assert canvas._repr_mimebundle_()[0]["image/png"]
 
 
-def test_what_is_far_too_much_is_refused_before_it_is_read():
-    many = np.random.default_rng(0).random((1_000_000, 2))
-    with pytest.raises(LabError, match="The canvas is full"):
-        HandwritingCanvas(Counting(), strokes=[many])
-    canvas = HandwritingCanvas(Counting())
-    canvas.set_state({"text": "a" * 100_000})
-    assert len(canvas.text) == 10_000
+@pytest.mark.parametrize(
+    "drawing", [[np.zeros((1_000_000, 2))], [[(1, 2)]] * 1_000_000], ids=["points", "strokes"]
+)
+def test_far_too_much_is_refused_before_it_is_read(canvas, drawing, monkeypatch):
+    monkeypatch.setattr(strokes_module.Stroke, "__new__", lambda *given: pytest.fail("was read"))
+    for act in (
+        lambda: HandwritingCanvas(Counting(), strokes=drawing),
+        lambda: canvas.draw(drawing),
+        lambda: setattr(canvas, "strokes", drawing),
+    ):
+        with pytest.raises(LabError, match="The canvas is full"):
+            act()
+    send_message(canvas, do="live", stroke="mAAAA" * 1_000_000, number=canvas.number)
+    assert canvas.status == "The canvas is full: clear it first."
+
+
+def test_text_has_its_limit_and_can_always_be_sent(canvas):
+    send_state(canvas, text="a" * 100_000 + "\ud800")
+    assert canvas.text == "a" * 9999 + "?"
+    json.dumps(canvas.get_state(), ensure_ascii=False).encode()
 
 
 @pytest.mark.parametrize("ask", ["\uac00", "a b", "!", "a" * 2000])
