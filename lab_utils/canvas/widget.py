@@ -40,8 +40,8 @@ from lab_utils.strokes import (
 WIDTHS = {"character": CANVAS_HEIGHT, "line": 4 * CANVAS_HEIGHT}
 FULL = "The canvas is full: clear it first."
 # What the browser may change; the rest of the state is Python's alone.
-INK = ("strokes", "number", "text", "_undone", "_cleared")
-FROM_BROWSER = (*INK, "model", "live", "pause", "guides")
+OF_INK = ("strokes", "number", "text", "_undone", "_cleared")
+FROM_BROWSER = (*OF_INK, "model", "live", "pause", "guides")
 NOT_ARGUMENTS = ("comm", "models", "number", "result", "width")
 MAX_ASKED, MAX_SAMPLE, MAX_TEXT = 1000, 40, 10_000  # characters
 MAX_PAUSE = 3600  # seconds
