@@ -1,4 +1,4 @@
-"""What the notebooks' texts say of numbers is what their committed outputs show."""
+"""What notebooks say of numbers is what their outputs show, and no question is left open."""
 
 import json
 import re
@@ -71,6 +71,18 @@ CLAIMS = [
         lambda before, after: (before, after) == (70, 100),
     ),
 ]
+
+
+NOTEBOOKS = sorted(LABS.glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_an_answer_unfolds_under_each_question(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    text = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    answered = r"^✏️ .+\n\n<details>\n<summary>Answer</summary>\n\n.+\n\n</details>$"
+    questions = re.findall("^✏️ .+", text, re.MULTILINE)
+    assert len(questions) == len(re.findall(answered, text, re.MULTILINE)) > 5
 
 
 @pytest.mark.parametrize(("number", "phrase", "pattern", "is_true"), CLAIMS)
