@@ -161,3 +161,14 @@ def test_the_whole_script_writes_the_sample_and_its_picture(one_font, tmp_path, 
         assert file["x_train"][:][~blank].max(axis=(1, 2)).all()
     with Image.open(tmp_path / "sample.png") as picture:
         assert np.asarray(picture).min() < 50
+
+
+def test_every_font_is_pinned_openly_licensed_and_on_one_side_of_the_split():
+    rows = make_sample.read_font_table()
+    assert len({row["family"] for row in rows}) == len(rows)
+    for row in rows:
+        assert row["licence"] in ("OFL-1.1", "Apache-2.0", "MIT"), row
+        assert row["part"] in ("train", "test"), row
+        assert row["style"] in make_sample.STYLE_WEIGHT, row
+        assert row["version"][0].isdigit(), row
+    assert {row["part"] for row in rows} == {"train", "test"}
