@@ -109,10 +109,14 @@ def as_emnist(scan: np.ndarray) -> torch.Tensor:
     blurred = np.pad(scan.astype(np.float32) * 255, len(BLUR) // 2)
     for axis in (0, 1):
         blurred = np.apply_along_axis(np.convolve, axis, blurred, BLUR / BLUR.sum(), "same")
+    return torch.from_numpy(shrink(blurred))
+
+
+def shrink(blurred: np.ndarray) -> np.ndarray:
+    """Centre a blurred scan in a square with a border: (H, W) from 0 to 255, to uint8 (28, 28)."""
     height, width = blurred.shape
     side = max(height, width) + 2 * BORDER
     square = np.zeros((side, side), np.uint8)
     top, left = (side - height) // 2, (side - width) // 2
     square[top : top + height, left : left + width] = blurred
-    image = Image.fromarray(square).resize((28, 28), Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.array(image))
+    return np.array(Image.fromarray(square).resize((28, 28), Image.Resampling.BICUBIC))
