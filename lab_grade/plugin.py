@@ -21,8 +21,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-# A format of jsonschema's that nbformat does without, and that takes a second to import.
-sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+# Formats of jsonschema's that nbformat does without, and that take a second to import.
+sys.modules.update({"rfc3987_syntax": None, "isoduration": None})  # type: ignore[dict-item]
 
 import psutil
 import pytest
@@ -33,7 +33,7 @@ from nbval.plugin import IPyNbCell, IPyNbFile
 
 from lab_grade.messages import Signer
 
-MAX_GRACE = 5  # seconds for a cell to end after it was interrupted
+MAX_GRACE = 5  # seconds for a cell to end after it was interrupted; at most a third of its limit
 MAX_RESTARTS = 5
 
 
@@ -120,7 +120,7 @@ class GradedNotebook(IPyNbFile):
             ready = dict(poller.poll(100))
             if channels["iopub"].socket in ready:
                 message = channels["iopub"].get_msg(timeout=0)
-                # Not what threads and cells before it have printed.
+                # Not what is left of cells before it, such as an interrupted loop.
                 if message["parent_header"].get("msg_id") == message_id:
                     size += _measure_output(message["content"])
             if channels["shell"].socket in ready:
@@ -138,7 +138,7 @@ class GradedNotebook(IPyNbFile):
                     return {"outcome": "memory", "message": "it took too much memory"}, {}
             over = "timeout" if now > deadline else "output" if size > self.limits["output"] else ""
             if over and not stopped:
-                stopped, deadline = over, now + MAX_GRACE
+                stopped, deadline = over, now + min(MAX_GRACE, limit / 3)
                 kernel.interrupt()
             elif stopped and now > deadline:
                 self.stop()
