@@ -1,5 +1,5 @@
 # make lab    opens the first notebook; make test runs everything that must hold; make help lists all.
-# Each installs what it needs into .venv first, once.
+# Each installs what it needs into .venv first, once: students need less than developers.
 
 PYTHON ?= python3
 # torch's own index has the small CPU build; "make lab TORCH_INDEX=" takes pip's usual one (CUDA).
@@ -19,25 +19,25 @@ help: ## lists these commands
 lab: .venv/.installed ## opens the first notebook in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=. $(firstword $(NOTEBOOKS))
 
-check: .venv/.installed ## style, types and the quick tests, in less than a minute
+check: .venv/.complete ## style, types and the quick tests, in less than a minute
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(SAMPLE_ONLY) $(BIN)/pytest -q -n 2 -m "not slow" --ignore=tests/browser tests
+	$(SAMPLE_ONLY) OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not slow" --ignore=tests/browser tests
 
-test: .venv/.installed ## everything that must hold: tests, browser, notebooks
+test: .venv/.complete ## everything that must hold: tests, browser, notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(MAKE) test-unit test-browser test-notebooks
 
-test-unit: .venv/.installed
-	$(SAMPLE_ONLY) $(BIN)/pytest -n 2 --ignore=tests/browser tests
+test-unit: .venv/.complete
+	$(SAMPLE_ONLY) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --ignore=tests/browser tests
 
-test-browser: .venv/.installed
+test-browser: .venv/.complete
 	$(BIN)/pytest -rs tests/browser
 
-test-notebooks: .venv/.installed
+test-notebooks: .venv/.complete
 	$(SAMPLE_ONLY) LAB_FAST=1 OMP_NUM_THREADS=1 \
 		$(BIN)/pytest -n 2 --dist loadfile -p no:warnings --nbval --nbval-cell-timeout=300 $(NOTEBOOKS)
 
@@ -48,31 +48,31 @@ test-real: export MNIST_DIR = $(abspath $(REAL_DATA))/mnist
 test-real: export NLTK_DATA = $(abspath $(REAL_DATA))/nltk_data
 test-real: export PHOTOS = $(abspath $(REAL_DATA))/handwriting/photos.zip
 test-real: export LAB_DATA_DIR = $(abspath build/real-data)
-test-real: .venv/.installed ## the figures and the notebooks on real data: REAL_DATA=folder
+test-real: .venv/.complete ## the figures and the notebooks on real data: REAL_DATA=folder
 	$(BIN)/pytest -s tests/real
 	printf '%s\n' $(NOTEBOOKS) | LAB_FAST=1 OMP_NUM_THREADS=1 \
 		xargs -n 1 -P 2 $(BIN)/python labs/execute.py --to build/real-notebooks
 
-coverage: .venv/.installed ## which lines the tests reach
+coverage: .venv/.complete ## which lines the tests reach
 	rm -f .coverage*
 	$(SAMPLE_ONLY) $(BIN)/coverage run -m pytest -q --ignore=tests/browser tests
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
 # A notebook with checked questions is released from its reference in labs/instructor.
-notebook: .venv/.installed ## releases, runs and keeps one notebook: N=3
+notebook: .venv/.complete ## releases, runs and keeps one notebook: N=3
 	@test -n "$(wildcard labs/0$(N)_*.ipynb)" || \
 		{ echo "make notebook N=3: N is the number of a notebook in labs/."; exit 2; }
 	$(if $(wildcard labs/instructor/0$(N)_*.ipynb), \
 		$(BIN)/lab-release $(wildcard labs/instructor/0$(N)_*.ipynb) -o $(wildcard labs/0$(N)_*.ipynb))
 	$(SAMPLE_ONLY) $(BIN)/python labs/execute.py $(wildcard labs/0$(N)_*.ipynb)
 
-notebooks: .venv/.installed ## the same for all notebooks
+notebooks: .venv/.complete ## the same for all notebooks
 	for reference in $(REFERENCES); do \
 		$(BIN)/lab-release $$reference -o labs/$$(basename $$reference) || exit 1; done
 	$(SAMPLE_ONLY) $(BIN)/python labs/execute.py $(NOTEBOOKS)
 
-bench: .venv/.installed ## measures, against the plain way of doing the same
+bench: .venv/.complete ## measures, against the plain way of doing the same
 	$(BIN)/python benchmarks/start_up.py
 	$(BIN)/python benchmarks/data_loading.py
 	$(BIN)/python benchmarks/lightning_overhead.py
@@ -82,12 +82,12 @@ bench: .venv/.installed ## measures, against the plain way of doing the same
 	$(BIN)/python benchmarks/canvas_latency.py
 	$(BIN)/python benchmarks/grading.py
 
-sample: .venv/.installed ## makes the bundled sample again, from fonts and strokes
+sample: .venv/.complete ## makes the bundled sample again, from fonts and strokes
 	$(BIN)/python data/make_sample.py
 	$(BIN)/python data/make_sample_strokes.py
 
 # EMNIST_ARCHIVE and NLTK_DATA or downloads bring the data; what is interrupted goes on.
-weights: .venv/.installed ## trains the networks that ship
+weights: .venv/.complete ## trains the networks that ship
 	$(BIN)/python data/train_weights.py
 	$(BIN)/python data/train_line_weights.py
 
@@ -107,5 +107,10 @@ ifneq ($(TORCH_INDEX),)
 	-$(BIN)/python -m pip install --quiet --retries 1 --no-deps -c constraints.txt \
 		--index-url $(TORCH_INDEX) torch
 endif
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[notebook]"
+	@touch $@
+
+.venv/.complete: .venv/.installed
+	@echo "Installing what tests need: once, a minute."
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[notebook,test]"
 	@touch $@

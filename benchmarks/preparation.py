@@ -47,9 +47,10 @@ hdf5.write(Path(sys.argv[2]), archives.read_emnist(Path(sys.argv[1])), "benchmar
 
 def blocks(part: str):
     """Yield (images, labels) of a part of official size, the sample over and over."""
-    labels = hdf5.read_labels(bundled("emnist_sample.h5"), part)
-    characters = np.flatnonzero(labels < 66)
-    images = hdf5.read_images(bundled("emnist_sample.h5"), part, characters).numpy()
+    with hdf5.open_prepared(bundled("emnist_sample.h5")) as file:
+        labels = file.read_labels(part)
+        characters = np.flatnonzero(labels < 66)
+        images = file.read_images(part, characters).numpy()
     labels = labels[characters] - 4
     for start in range(0, COUNTS[part], BLOCK):
         chosen = np.arange(start, min(start + BLOCK, COUNTS[part])) % len(labels)

@@ -119,7 +119,11 @@ class Assignment:
         return [cell.released for cell in before if cell.is_answer]
 
     def release(self) -> nbformat.NotebookNode:
-        """Return the student's notebook: no solutions, no hidden checks, no outputs."""
+        """Return the student's notebook: no solutions, no hidden checks, no outputs.
+
+        Its metadata and that of its first cell, which stands at the top of the file and of a
+        `git diff`, say which reference it was released from.
+        """
         notebook = nbformat.from_dict(self.notebook)
         kept = []
         for node, cell in zip(notebook.cells, self.cells, strict=True):
@@ -130,6 +134,9 @@ class Assignment:
                 node.outputs, node.execution_count = [], None
             kept.append(node)
         notebook.cells = kept
+        made_from = f"{self.path.resolve().parent.name}/{self.path.name}"
+        notebook.metadata["released_from"] = made_from
+        kept[0].metadata["released_from"] = f"{made_from}: edit that one, then release it again"
         return notebook
 
     def _cell(self, number: int, node: nbformat.NotebookNode) -> Cell:

@@ -67,7 +67,7 @@ def write_whole(path: Path, text: str) -> None:
     """Write a file under a temporary name, then rename it, so that it is whole or not there."""
     temporary = path.with_name(path.name + ".part")
     try:
-        temporary.write_bytes(text.encode(errors="replace"))  # names of files may be no UTF-8
+        temporary.write_bytes(text.encode(errors="replace"))  # names of files may not be UTF-8
         temporary.replace(path)
     except OSError as error:
         raise LabError(f"{path} cannot be written ({error.strerror or error}).") from None

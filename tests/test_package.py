@@ -44,8 +44,9 @@ def test_type_checkers_see_what_is_loaded_later():
     [
         ["-c", "import lab_utils; dir(lab_utils); lab_utils.LabError"],
         ["-c", "from lab_utils import SEED, data_dir; data_dir()"],
+        ["-m", "lab_utils.run_experiment", "--version"],
     ],
-    ids=["import", "constants"],
+    ids=["import", "constants", "version"],
 )
 def test_what_is_light_loads_light(command, tmp_path):
     heavy = {"torch", "pytorch_lightning", "matplotlib", "h5py", "requests", "PIL"}
@@ -86,7 +87,10 @@ def test_a_students_notebook_is_what_its_reference_releases(path):
     student = nbformat.read(ROOT / "labs" / path.name, as_version=4)
     assert [(c.cell_type, c.source, c.metadata) for c in student.cells] == [
         (c.cell_type, c.source, c.metadata) for c in released.cells
-    ]
+    ], f"change {path.relative_to(ROOT)}, then run  make notebook N={int(path.name[:2])}"
+    head = (ROOT / "labs" / path.name).read_text(encoding="utf-8").splitlines()[:8]
+    assert f"instructor/{path.name}: edit that one" in "".join(head)
+    assert student.metadata["released_from"] == f"instructor/{path.name}"
 
 
 def test_conda_and_pip_ask_for_the_same_versions():
@@ -112,6 +116,7 @@ def test_pinned_versions_lie_in_the_ranges():
     assert pins["torch"] == "2.13.0"
 
 
+@pytest.mark.slow
 def test_the_wheel_works_outside_the_checkout(tmp_path):
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "--wheel-dir", tmp_path, ROOT], check=True)

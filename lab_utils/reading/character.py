@@ -43,7 +43,7 @@ def prepare(image) -> torch.Tensor:
     Cohen et al., "EMNIST: an extension of MNIST to handwritten letters", 2017.
     """
     if isinstance(image, list | tuple):
-        return as_emnist(_scan_of_strokes(image))
+        return as_emnist(_scan_of_strokes(list(image)))
     ink, is_prepared = ink_of(image)
     if is_prepared and ink.shape == (28, 28):
         return torch.from_numpy(ink)
@@ -74,7 +74,7 @@ def _ink_from_the_edge(mask: np.ndarray) -> np.ndarray:
     reached[[0, -1]] = mask[[0, -1]]
     reached[:, [0, -1]] = mask[:, [0, -1]]
     count = 0
-    while (now := np.count_nonzero(reached)) > count:
+    while (now := int(np.count_nonzero(reached))) > count:
         count = now
         wider = reached.copy()
         wider[1:] |= reached[:-1]

@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -11,9 +11,7 @@ from torch import nn
 from lab_utils.errors import LabError
 from lab_utils.lit_models.checkpoints import load_network
 from lab_utils.mapping import MAPPING, SPECIAL_TOKENS, text_of
-from lab_utils.models.ctc import greedy_path
-from lab_utils.models.line_cnn import LineCNN
-from lab_utils.models.registry import NETWORKS
+from lab_utils.models.registry import LineNetwork, build_network, reads_lines
 from lab_utils.paths import bundled
 from lab_utils.reading.character import prepare
 from lab_utils.reading.line import prepare_line
@@ -114,10 +112,34 @@ class Recognizer:
         LabError
             If the image cannot be read or shows no ink, or the mapping does not fit the network.
         """
+        return self.rank(prepare(image), top_k)
+
+    def rank(self, prepared: torch.Tensor, top_k: int = 5) -> list[tuple[str, float]]:
+        """Read one character from an image that is prepared already.
+
+        Parameters
+        ----------
+        prepared : torch.Tensor
+            uint8, (28, 28), as `lab_utils.prepare` returns it.
+        top_k : int
+            How many of the likeliest characters to return.
+
+        Returns
+        -------
+        list of tuple[str, float]
+            As of `predict`.
+
+        Raises
+        ------
+        LabError
+            If the image shows no ink, or the mapping does not fit the network.
+        """
         most = int(self._expected.count_nonzero())
         if not isinstance(top_k, int) or not 1 <= top_k <= most:
             raise LabError(f"top_k={top_k!r} must be a whole number from 1 to {most}.")
-        best = self.probabilities(prepare(image).unsqueeze(0))[0].topk(top_k)
+        if not prepared.any():
+            raise LabError("The prepared image shows no ink: is there any in the drawing?")
+        best = self.probabilities(prepared.unsqueeze(0))[0].topk(top_k)
         return [
             (self.mapping[i], p) for p, i in zip(*(part.tolist() for part in best), strict=True)
         ]
@@ -170,8 +192,9 @@ class LineRecognizer:
 
     Parameters
     ----------
-    model : LineCNN or path
-        A network that was trained on `EMNISTLines`, or a checkpoint of `lab_utils.run_experiment`.
+    model : torch.nn.Module or path
+        A network that was trained on `EMNISTLines` and offers what `LineNetwork` says, as `LineCNN`
+        does; or a checkpoint of `lab_utils.run_experiment`.
     temperature : float
         As for `Recognizer`.
     """
@@ -179,8 +202,11 @@ class LineRecognizer:
     def __init__(self, model: nn.Module | str | os.PathLike, temperature: float = 1.0):
         if isinstance(model, str | os.PathLike):
             model, _ = load_network(model)
-        if not isinstance(model, LineCNN):
-            raise LabError(f"model={type(model).__name__} must be a LineCNN, or its checkpoint.")
+        if not isinstance(model, nn.Module) or not reads_lines(model):
+            raise LabError(
+                f"model={type(model).__name__} does not read lines: give a LineCNN, a network with "
+                "the same methods, or a checkpoint of one."
+            )
         if not temperature > 0:
             raise LabError(f"temperature={temperature!r} must be more than 0.")
         self.model = model
@@ -204,7 +230,9 @@ class LineRecognizer:
         device = next(self.model.parameters()).device
         line = prepare_line(image, guides).to(device).float().div_(255)
         logits = self.model(line[None, None])[0].float().cpu() / self.temperature
-        labels, steps = greedy_path(logits)
+        labels, steps = cast(LineNetwork, self.model).find_characters(
+            logits[None], line[None, None]
+        )[0]
         # Blank and the other special tokens are no alternatives to a character.
         characters = logits[len(SPECIAL_TOKENS) :, steps].softmax(0)
         likely, best = characters.topk(ALTERNATIVES, dim=0)
@@ -223,9 +251,8 @@ def _shipped(name: str) -> tuple[nn.Module, dict]:
         with safe_open(path, framework="pt") as file:
             described = {key: json.loads(text) for key, text in file.metadata().items()}
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        model = NETWORKS[described["model_class"]](described, **described["model_arguments"])
-        model.load_state_dict(weights)
+        model = build_network(described, weights)
         described["temperature"]
     except (OSError, SafetensorError, AttributeError, LookupError, RuntimeError) as error:
-        raise LabError(f"{path} is missing or damaged ({error}): get the lab anew.") from None
+        raise LabError(f"{path} is missing or damaged ({error}): get the lab again.") from None
     return model, described

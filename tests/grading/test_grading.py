@@ -20,6 +20,8 @@ from submissions import MISSING, hand_in_all
 from lab_grade import cli, grader
 from lab_grade.notebook import Assignment
 
+pytestmark = pytest.mark.slow
+
 LIMITS = ["--jobs", "2", "--cell-timeout", "6", "--memory", "1024"]
 ALLOWED = ["--allow", "*.py", "--allow", "*.csv"]
 SECRETS = ("the-hidden-check-of", "first, second = Mean()", "abs(weights - 208)")

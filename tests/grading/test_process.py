@@ -23,6 +23,7 @@ task = asyncio.create_task(talk())
 """
 
 
+@pytest.mark.slow
 def test_output_counts_only_towards_the_cell_that_causes_it():
     cells = [
         TALK,
@@ -53,6 +54,7 @@ def test_help_loads_nothing_heavy(call):
     assert not {name.split(".")[0] for name in loaded} & HEAVY
 
 
+@pytest.mark.slow
 def test_grading_loads_neither_torch_nor_matplotlib():
     code = "import sys\nimport lab_grade.grader, lab_grade.cli\nprint(*sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
