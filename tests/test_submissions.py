@@ -112,6 +112,36 @@ pip = 3"""
     ]
 
 
+@pytest.mark.parametrize(
+    ("code", "left"),
+    [
+        ("from google.colab import files\nx = 1", "x = 1"),
+        ("import google.colab\ngoogle.colab.drive.mount('/x')\nx = 1", "x = 1"),
+        ("# mine\n\nfrom google.colab import drive as d\nd.mount('/x')\nx = 1", "x = 1"),
+        ("%matplotlib widget\nx = 1", "x = 1"),
+        ("import math\n%tensorflow_version 2.x\n!ls\n%load_ext tensorboard\nx = 1", "!ls x = 1"),
+        ("%matplotlib inline\n%load_ext autoreload\n%autoreload 2\n%time x = 1", None),
+        ("text = '''\n%matplotlib widget\nfrom google.colab import x\n'''", None),
+        ("try:\n    from google.colab import drive\nexcept ImportError:\n    pass", None),
+        ("%%tensorboard\n%matplotlib widget", None),
+        ("files.upload()\nimport google", None),
+    ],
+)
+def test_lines_for_other_front_ends_are_left_out(assignment, code, left):
+    submission = Submission("kim", None, code=[code, *CHECKS])
+    source = plan_steps(assignment, submission)[0].source
+    assert source.count("\n") == code.count("\n")
+    if left is None:
+        assert source == code and not [f for f in submission.flags if f["kind"] == "file"]
+    else:
+        ours = ("pass  # left out", "#", "import math")
+        kept = [line for line in source.split("\n") if line and not line.startswith(ours)]
+        assert " ".join(kept) == left
+        told = [flag["text"] for flag in submission.flags]
+        assert all("was left out: it is for Colab or another front end" in text for text in told)
+        assert len(told) == source.count("pass  # left out")
+
+
 def test_only_what_a_student_wrote_is_compared(assignment):
     long = "\n".join(f"value_{i} = {i}" for i in range(30))
     unsolved = [cell.released for cell in assignment.cells]
