@@ -1,4 +1,4 @@
-"""How long a class takes to grade, beside the running time of the notebooks alone.
+"""How long a class takes to grade, compared with running the notebooks alone.
 
     python benchmarks/grading.py               # --count 30
 

@@ -76,7 +76,7 @@ def grade_main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("lab-grade: stopped. What is graded is kept: run it again.", file=sys.stderr)
         return 130
-    flagged = sum(bool(result["flags"]) for result in everything["students"])
+    flagged = sum(bool(r["flags"] or r["problem"]) for r in everything["students"])
     print(f"{len(everything['students'])} submissions, {flagged} to look at")
     print(f"{options.out / 'gradebook.csv'}\n{options.out / 'report.html'}")
     return 0
