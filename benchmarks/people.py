@@ -213,14 +213,12 @@ def draw_one_speck(sheet, rng):
 
 
 def desk(sides: int, widths: tuple[float, float], grey: int, noise: float = 4):
-    """Something dark on so many sides, so wide as a share of the picture."""
+    """Something dark beyond so many sides, so wide as a share of the sheet."""
 
     def draw(sheet, rng):
-        picture = grey_picture(sheet.draw()).astype(float)
-        for side in rng.permutation(4)[:sides]:
-            width = round(rng.uniform(*widths) * SIDE)
-            turned = np.rot90(picture, side)
-            turned[:width] = grey
+        chosen = np.zeros(4, int)
+        chosen[rng.permutation(4)[:sides]] = np.rint(rng.uniform(*widths, sides) * SIDE)
+        picture = np.pad(grey_picture(sheet.draw()), chosen.reshape(2, 2), constant_values=grey)
         return (picture + rng.normal(0, noise, picture.shape)).clip(0, 255).astype(np.uint8)
 
     return draw
