@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from lab_utils.grade import grade
+from lab_grade.grader import grade
 
 REFERENCE = Path(__file__).resolve().parents[1] / "labs" / "instructor" / "06_homework_resnet.ipynb"
 

@@ -12,8 +12,8 @@ import torch
 from tqdm import tqdm
 
 from lab_utils import SEED, EMNISTLines
-from lab_utils.line_images import SIZE
-from lab_utils.line_maker import LineMaker
+from lab_utils.lines.glyphs import SIZE
+from lab_utils.lines.line_maker import LineMaker
 
 LINES, BLOCK = 14_000, 250
 SOME = 2_000  # lines are enough to time the plain way

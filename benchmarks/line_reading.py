@@ -25,8 +25,8 @@ from lab_utils import (
     beam_search,
     greedy,
 )
-from lab_utils.decoding import text_of
-from lab_utils.line_models import used_columns
+from lab_utils.lines.render import used_columns
+from lab_utils.mapping import text_of
 
 LINES = 1000
 REPEATS = 50

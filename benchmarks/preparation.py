@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lab_utils import prepared
-from lab_utils.settings import bundled
+from lab_utils.data import hdf5
+from lab_utils.paths import bundled
 
 COUNTS = {"train": 697_932, "test": 116_323}
 BLOCK = 8192
@@ -42,15 +42,15 @@ import sys
 from pathlib import Path
 import lab_utils
 from lab_utils import archives, prepared
-prepared.write(Path(sys.argv[2]), archives.read_emnist(Path(sys.argv[1])), "benchmark", "benchmark")
+hdf5.write(Path(sys.argv[2]), archives.read_emnist(Path(sys.argv[1])), "benchmark", "benchmark")
 """
 
 
 def blocks(part: str):
     """Yield (images, labels) of a part of official size, the sample over and over."""
-    labels = prepared.read_labels(bundled("emnist_sample.h5"), part)
+    labels = hdf5.read_labels(bundled("emnist_sample.h5"), part)
     characters = np.flatnonzero(labels < 66)
-    images = prepared.read_images(bundled("emnist_sample.h5"), part, characters).numpy()
+    images = hdf5.read_images(bundled("emnist_sample.h5"), part, characters).numpy()
     labels = labels[characters] - 4
     for start in range(0, COUNTS[part], BLOCK):
         chosen = np.arange(start, min(start + BLOCK, COUNTS[part])) % len(labels)

@@ -13,7 +13,7 @@ from resnet import RECIPE
 from scores import scores
 
 from lab_utils import EMNIST, BaseLitModel, Recognizer, ResNet
-from lab_utils.data import CharacterDataset
+from lab_utils.data.base import CharacterDataset
 
 
 def train(epochs: int, seed: int) -> Recognizer:

@@ -17,8 +17,9 @@ from make_sample_strokes import curve
 from PIL import Image
 from tqdm import tqdm
 
-from lab_utils.data import CHARACTERS
-from lab_utils.preparation import PEN, as_emnist, draw
+from lab_utils.mapping import CHARACTERS
+from lab_utils.reading.character import as_emnist
+from lab_utils.reading.pen import PEN, draw
 
 DATA = Path(__file__).resolve().parent
 RARE_SHARE = 0.6  # of the drawings

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from lab_utils import Recognizer
-from lab_utils.data import CHARACTERS
+from lab_utils.mapping import CHARACTERS
 from lab_utils.strokes import CAP_HEIGHT, Stroke, decode, encode
 
 DATA = Path(__file__).resolve().parent

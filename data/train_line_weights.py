@@ -21,10 +21,10 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from lab_utils import EMNIST, SEED, EMNISTLines, LineCNN
-from lab_utils.decoding import greedy_path
-from lab_utils.line_batches import ByWidth, FreshLines
-from lab_utils.line_images import GlyphPool
-from lab_utils.line_maker import read_glyphs
+from lab_utils.data.emnist_lines import read_glyphs
+from lab_utils.data.line_batches import ByWidth, FreshLines
+from lab_utils.lines.glyphs import GlyphPool
+from lab_utils.models.ctc import greedy_path
 
 WEIGHTS = Path(__file__).with_name("line_weights.safetensors")
 ARGUMENTS = {"width": 32, "sequence_dim": 128}

@@ -28,7 +28,8 @@ from safetensors.torch import save_file
 from tqdm import trange
 
 from lab_utils import EMNIST, SEED, Recognizer, ResNet, augment
-from lab_utils.data import CHARACTER_LABELS, BaseDataModule
+from lab_utils.data.base import BaseDataModule
+from lab_utils.mapping import CHARACTER_LABELS
 
 WEIGHTS = Path(__file__).with_name("character_weights.safetensors")
 WIDTH = 40

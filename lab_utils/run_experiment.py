@@ -15,11 +15,16 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from lab_utils.data import EMNIST, MNIST, BaseDataModule
-from lab_utils.line_models import LINE_NETWORKS, NETWORKS
-from lab_utils.lines import EMNISTLines
-from lab_utils.settings import SEED, LabError, nearest
-from lab_utils.training import BaseLitModel, LineLitModel, read_checkpoint
+from lab_utils.data.base import BaseDataModule
+from lab_utils.data.emnist import EMNIST
+from lab_utils.data.emnist_lines import EMNISTLines
+from lab_utils.data.mnist import MNIST
+from lab_utils.errors import LabError, nearest
+from lab_utils.lit_models.base import BaseLitModel
+from lab_utils.lit_models.checkpoints import read_checkpoint
+from lab_utils.lit_models.lines import LineLitModel
+from lab_utils.models.registry import LINE_NETWORKS, NETWORKS
+from lab_utils.randomness import SEED
 
 DATA_MODULES = {module.__name__: module for module in (EMNIST, MNIST, EMNISTLines)}
 LOGS = "logs"

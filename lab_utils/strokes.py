@@ -11,7 +11,8 @@ import string
 
 import numpy as np
 
-from lab_utils.settings import LabError, bundled
+from lab_utils.errors import LabError
+from lab_utils.paths import bundled
 
 HEIGHT = 220
 CAP_HEIGHT, X_HEIGHT, BASELINE = 50, 96, 150  # y where capitals, small letters and lines end

@@ -13,7 +13,8 @@ from helpers import (
     write_mnist,
 )
 
-from lab_utils import downloads, prepared
+from lab_utils import download
+from lab_utils.data import hdf5
 
 # The tests in real/ need the real data that `make test-real` names.
 collect_ignore = [] if os.environ.get("EMNIST_ARCHIVE") else ["real"]
@@ -28,7 +29,7 @@ def environment(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv("LAB_OFFLINE", "1")
-    prepared._say_once.cache_clear()
+    hdf5._say_once.cache_clear()
     monkeypatch.setenv("LAB_DATA_DIR", str(tmp_path / "lab-data"))
 
 
@@ -87,5 +88,5 @@ def server(online):
 def emnist_sources(monkeypatch):
     """Return the list of EMNIST's mirrors, empty, for the test to fill."""
     mirrors = []
-    monkeypatch.setitem(downloads.SOURCES, "emnist", mirrors)
+    monkeypatch.setitem(download.SOURCES, "emnist", mirrors)
     return mirrors

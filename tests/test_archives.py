@@ -10,9 +10,9 @@ import pytest
 import scipy.io
 from helpers import emnist_members, idx, write_gzip_zip, write_matlab_zip, write_mnist
 
-from lab_utils import archives
-from lab_utils.archives import read_emnist, read_mnist
-from lab_utils.settings import LabError
+from lab_utils.data import archives
+from lab_utils.data.archives import read_emnist, read_mnist
+from lab_utils.errors import LabError
 
 TRAIN_IMAGES = "emnist-byclass-train-images-idx3-ubyte.gz"
 TRAIN_LABELS = "emnist-byclass-train-labels-idx1-ubyte.gz"

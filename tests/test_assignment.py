@@ -4,8 +4,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from lab_utils.assignment import Assignment, main
-from lab_utils.settings import LabError
+from lab_grade.cli import release_main
+from lab_grade.notebook import Assignment
+from lab_utils.errors import LabError
 
 GIVEN = (
     "import math\nfrom math import pi\n\n\ndef half(x):\n    return x / 2\n\n\nlimit = 3\n%time 1\n"
@@ -41,7 +42,7 @@ def write(folder, *sources):
 
 def test_students_get_neither_solutions_nor_hidden_checks_nor_outputs(tmp_path):
     path = write(tmp_path, GIVEN, FUNCTION, CHECK, HIDDEN, CLASS, CHECK_2)
-    assert main([str(path), "-o", str(tmp_path / "student.ipynb")]) == 0
+    assert release_main([str(path), "-o", str(tmp_path / "student.ipynb")]) == 0
     student = nbformat.read(tmp_path / "student.ipynb", as_version=4)
     assert [cell.source for cell in student.cells] == [
         HEADING,
@@ -102,7 +103,7 @@ def test_lab_release_says_what_is_wrong_in_a_line(tmp_path, capsys):
         (broken, tmp_path / "out.ipynb", "is no notebook"),
         (path, tmp_path / "no" / "folder.ipynb", "cannot be written"),
     ]:
-        assert main([str(reference), "-o", str(output)]) == 2
+        assert release_main([str(reference), "-o", str(output)]) == 2
         said = capsys.readouterr().err
         assert message in said and said.count("\n") == 1
     assert path.read_bytes() == before

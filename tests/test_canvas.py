@@ -20,9 +20,11 @@ from lab_utils import (
     prepare,
     sample_strokes,
 )
-from lab_utils.canvas import MOST_INK
-from lab_utils.data import EMNIST, MAPPING
-from lab_utils.settings import LabError, bundled
+from lab_utils.canvas.widget import MOST_INK
+from lab_utils.data.emnist import EMNIST
+from lab_utils.errors import LabError
+from lab_utils.mapping import MAPPING
+from lab_utils.paths import bundled
 from lab_utils.strokes import BASELINE, X_HEIGHT, Stroke, encode
 
 DOT = Stroke([(100, 100)])
@@ -454,8 +456,8 @@ def test_stored_state_stays_small_however_much_is_drawn():
 
 
 def test_script_and_style_are_small_and_load_nothing():
-    package = bundled("sample_strokes.json").parents[1] / "lab_utils"
-    files = [package / name for name in ("canvas.js", "canvas.css")]
+    static = bundled("sample_strokes.json").parents[1] / "lab_utils" / "canvas" / "static"
+    files = [static / name for name in ("canvas.js", "canvas.css")]
     assert sum(file.stat().st_size for file in files) <= 40_000
     for file in files:
         text = file.read_text(encoding="utf-8")

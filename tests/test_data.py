@@ -12,8 +12,11 @@ import torch
 from helpers import emnist_members, make_images, write_gzip_zip
 from torch.utils.data import DataLoader, DistributedSampler, random_split
 
-from lab_utils.data import EMNIST, MNIST, CharacterDataset, balanced_subset
-from lab_utils.settings import LabError, bundled
+from lab_utils.data.base import CharacterDataset
+from lab_utils.data.emnist import EMNIST, balanced_subset
+from lab_utils.data.mnist import MNIST
+from lab_utils.errors import LabError
+from lab_utils.paths import bundled
 
 MAPPING = [
     *("<B>", "<S>", "<E>", "<P>"),

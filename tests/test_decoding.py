@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from lab_utils import SentenceGenerator
-from lab_utils.data import MAPPING
-from lab_utils.decoding import CharacterLanguageModel, beam_search, greedy, greedy_path
-from lab_utils.settings import LabError
+from lab_utils.errors import LabError
+from lab_utils.mapping import MAPPING
+from lab_utils.models.ctc import CharacterLanguageModel, beam_search, greedy, greedy_path
 
 A, B = MAPPING.index("a"), MAPPING.index("b")
 SPACE = MAPPING.index(" ")

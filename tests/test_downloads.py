@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from helpers import PREFIXES, as_source, described, emnist_members
 
-from lab_utils import archives, downloads, prepared
-from lab_utils.downloads import DownloadError, download_emnist, download_mnist
-from lab_utils.settings import bundled
+from lab_utils import download
+from lab_utils.data import archives, hdf5
+from lab_utils.download import DownloadError, download_emnist, download_mnist
+from lab_utils.paths import bundled
 
 
 @pytest.fixture
@@ -35,8 +36,8 @@ def mirror(server, emnist_sources, gzip_zip, members):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(downloads, "PROBE_SECONDS", 0.5)
-    monkeypatch.setattr(downloads, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(download, "PROBE_SECONDS", 0.5)
+    monkeypatch.setattr(download, "READ_SECONDS", 0.5)
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_redirects_are_followed_for_ranges_too(mirror, server, gzip_zip, members
 
 def test_python_s_own_user_agent_is_not_sent(mirror, members, tmp_path, monkeypatch):
     mirror("/gzip.zip")
-    monkeypatch.setattr(downloads, "HEADERS", {})
+    monkeypatch.setattr(download, "HEADERS", {})
     assert "answered 403" in failure_of(tmp_path / "new")
 
 
@@ -234,7 +235,7 @@ def test_the_download_prepares_to_the_same_images_as_the_local_archive(
     mirror("/gzip.zip", ranges=ranges)
     fetched = download_emnist(tmp_path / "new")
     for name, archive in (("fetched", fetched), ("local", gzip_zip)):
-        prepared.write(tmp_path / name, archives.read_emnist(archive), "", "")
+        hdf5.write(tmp_path / name, archives.read_emnist(archive), "", "")
     expected = arrays(tmp_path / "local")
     for name, values in arrays(tmp_path / "fetched").items():
         np.testing.assert_array_equal(values, expected.pop(name))
@@ -264,7 +265,7 @@ def mnist_mirrors(server, mnist_folder, monkeypatch):
             server.put(folder + name, content)
     mirrors = [server.url("/a/"), server.url("/b/")]
     source = {"mirrors": mirrors, "files": {name: described(files[name]) for name in ordered}}
-    monkeypatch.setitem(downloads.SOURCES, "mnist", source)
+    monkeypatch.setitem(download.SOURCES, "mnist", source)
     return files
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from lab_utils import Recognizer
-from lab_utils.data import CHARACTER_LABELS, CHARACTERS
-from lab_utils.settings import bundled
+from lab_utils.mapping import CHARACTER_LABELS, CHARACTERS
+from lab_utils.paths import bundled
 
 sys.path.insert(0, str(bundled("stroke_templates.json").parent))
 from draw_templates import draw_templates

@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from lab_utils.grade_pages import STYLE
-from lab_utils.grade_reports import clean, message_for_student, page_names, write_reports
+from lab_grade.pages import STYLE, clean
+from lab_grade.report import message_for_student, page_names, write_reports
 
 
 def check(question, earned, points=2, hidden=False, message="", outcome=None):

@@ -7,15 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lab_utils.data import MAPPING
-from lab_utils.decoding import greedy
-from lab_utils.line_models import (
-    LINE_NETWORKS,
-    NETWORKS,
-    PADDING,
-    used_columns,
-)
-from lab_utils.settings import LabError
+from lab_utils.errors import LabError
+from lab_utils.lines.render import used_columns
+from lab_utils.mapping import MAPPING, PADDING
+from lab_utils.models.ctc import greedy
+from lab_utils.models.registry import LINE_NETWORKS, NETWORKS
 
 LENGTH, WIDTH = 6, 6 * 28
 CONFIG = {"input_dims": (1, 28, WIDTH), "output_dims": (LENGTH, 1), "mapping": MAPPING}

@@ -9,8 +9,8 @@ import torch
 from PIL import Image, ImageDraw, ImageOps
 
 from lab_utils import EMNISTLines
-from lab_utils.line_preparation import prepare_line
-from lab_utils.settings import LabError
+from lab_utils.errors import LabError
+from lab_utils.reading.line import prepare_line
 
 # "Hog x" with straight strokes: capitals from 0 to 60, small letters from 24, a g down to 84.
 X_TOP, BASELINE = 24, 60

@@ -17,11 +17,10 @@ from lab_utils import (
     prepare_line,
     sample_strokes,
 )
-from lab_utils.data import MAPPING
-from lab_utils.decoding import text_of
-from lab_utils.line_maker import PADDING
-from lab_utils.line_models import used_columns
-from lab_utils.settings import LabError
+from lab_utils.errors import LabError
+from lab_utils.lines.line_maker import PADDING
+from lab_utils.lines.render import used_columns
+from lab_utils.mapping import MAPPING, text_of
 
 CONFIG = {"input_dims": (1, 28, 224), "output_dims": (8, 1), "mapping": MAPPING}
 GUIDES = (96, 150)  # of the sample strokes

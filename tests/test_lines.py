@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from lab_utils import prepared
-from lab_utils.data import MAPPING
-from lab_utils.line_images import SIZE, GlyphPool, _paste, plain_lines
-from lab_utils.line_maker import PADDING, read_glyphs
-from lab_utils.lines import EMNISTLines
-from lab_utils.settings import LabError, bundled, data_dir
+from lab_utils.data import hdf5
+from lab_utils.data.emnist_lines import EMNISTLines, read_glyphs
+from lab_utils.errors import LabError
+from lab_utils.lines.glyphs import SIZE, GlyphPool
+from lab_utils.lines.render import _paste, plain_lines
+from lab_utils.mapping import MAPPING, PADDING
+from lab_utils.paths import bundled, data_dir
 
 SMALL = {"num_train": 40, "num_val": 10, "num_test": 10, "source": "sample", "batch_size": 8}
 
@@ -144,7 +145,7 @@ def test_glyphs_of_the_parts_are_disjoint(tmp_path):
 
 def test_every_character_of_the_text_has_glyphs_in_each_part():
     for part in ("train", "val", "test"):
-        labels = read_glyphs(bundled(prepared.SAMPLE), part)[1]
+        labels = read_glyphs(bundled(hdf5.SAMPLE), part)[1]
         assert set(range(4, 83)) - {MAPPING.index(" ")} <= set(labels.tolist())
 
 
@@ -152,7 +153,7 @@ def test_real_emnist_gets_its_punctuation_from_the_sample(gzip_zip, monkeypatch)
     monkeypatch.setenv("EMNIST_ARCHIVE", str(gzip_zip))
     maker = EMNISTLines().maker("train")
     assert all(maker.pool.count[MAPPING.index(name)] for name in "!?.,")
-    own = read_glyphs(bundled(prepared.SAMPLE), "train")[1]
+    own = read_glyphs(bundled(hdf5.SAMPLE), "train")[1]
     assert maker.pool.count[MAPPING.index("e")] < (own == MAPPING.index("e")).sum()
 
 
@@ -251,7 +252,7 @@ def test_a_half_written_file_is_never_used(monkeypatch):
     def fail(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lab_utils.line_maker.plain_lines", fail)
+    monkeypatch.setattr("lab_utils.lines.line_maker.plain_lines", fail)
     with pytest.raises(KeyboardInterrupt):
         data.prepare_data()
     assert not list(data_dir().glob("lines_*.h5"))

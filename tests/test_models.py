@@ -4,8 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from lab_utils.data import EMNIST, MNIST
-from lab_utils.models import CNN, MLP, ConvBlock, ResidualBlock, ResNet
+from lab_utils.data.emnist import EMNIST
+from lab_utils.data.mnist import MNIST
+from lab_utils.models.cnn import CNN, ConvBlock
+from lab_utils.models.mlp import MLP
+from lab_utils.models.resnet import ResidualBlock, ResNet
 
 
 @pytest.mark.parametrize("network", [CNN, MLP, ResNet])

@@ -7,10 +7,11 @@ import h5py
 import pytest
 import torch
 
-from lab_utils import MyHandwriting, my_handwriting, prepare, sample_strokes
-from lab_utils.data import MAPPING
-from lab_utils.my_handwriting import save_drawing
-from lab_utils.settings import LabError
+from lab_utils import MyHandwriting, prepare, sample_strokes
+from lab_utils.data import my_handwriting
+from lab_utils.data.my_handwriting import save_drawing
+from lab_utils.errors import LabError
+from lab_utils.mapping import MAPPING
 
 
 @pytest.fixture

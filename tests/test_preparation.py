@@ -9,9 +9,9 @@ import scipy.ndimage
 import torch
 from PIL import Image, ImageDraw, ImageOps
 
-from lab_utils.data import EMNIST
-from lab_utils.preparation import as_emnist, prepare
-from lab_utils.settings import LabError
+from lab_utils.data.emnist import EMNIST
+from lab_utils.errors import LabError
+from lab_utils.reading.character import as_emnist, prepare
 
 # An R without its bowl's curve: no flip, turn or swap of x and y maps it to itself.
 STROKES = [

@@ -12,20 +12,21 @@ import pytest
 import torch
 from helpers import as_source, emnist_members, make_images, write_gzip_zip
 
-from lab_utils import archives, downloads, prepared
-from lab_utils.downloads import DownloadError
-from lab_utils.settings import LabError, bundled
+from lab_utils import download
+from lab_utils.data import archives, hdf5
+from lab_utils.download import DownloadError
+from lab_utils.errors import LabError
+from lab_utils.paths import bundled
 
 FORK = multiprocessing.get_context("fork")
 
 
 def locate(source="auto", read=archives.read_emnist):
-    return prepared.locate("EMNIST", source, "EMNIST_ARCHIVE", read, downloads.download_emnist)
+    return hdf5.locate("EMNIST", source, "EMNIST_ARCHIVE", read, download.download_emnist)
 
 
 def locate_mnist(source="auto"):
-    read, download = archives.read_mnist, downloads.download_mnist
-    return prepared.locate("MNIST", source, "MNIST_DIR", read, download)
+    return hdf5.locate("MNIST", source, "MNIST_DIR", archives.read_mnist, download.download_mnist)
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_the_local_archive_is_prepared_under_lab_data_dir(local, data_folder, ch
     path = locate()
     assert path == data_folder / "emnist.h5"
     assert_holds(path, characters)
-    assert prepared.read_source(path) == "real EMNIST from gzip.zip"
+    assert hdf5.read_source(path) == "real EMNIST from gzip.zip"
     assert {p.name for p in data_folder.iterdir()} <= {"emnist.h5", "emnist.h5.lock"}
 
 
@@ -135,7 +136,7 @@ def test_a_changed_archive_is_prepared_anew(local, characters, change):
 def test_another_archive_is_prepared_anew(local, matlab_zip, monkeypatch):
     locate()
     monkeypatch.setenv("EMNIST_ARCHIVE", str(matlab_zip))
-    assert prepared.read_source(locate()) == "real EMNIST from matlab.zip"
+    assert hdf5.read_source(locate()) == "real EMNIST from matlab.zip"
 
 
 def test_changed_mnist_files_are_prepared_anew(mnist_folder, monkeypatch):
@@ -217,7 +218,7 @@ def test_a_damaged_prepared_file_says_how_to_mend_it(local, damage):
         with h5py.File(path, "w") as file:
             file["something"] = 1
     with pytest.raises(LabError) as caught:
-        prepared.read_labels(locate(), "train")
+        hdf5.read_labels(locate(), "train")
     one_sentence(caught, path, "delete it")
     path.unlink()
     assert locate() == path
@@ -376,7 +377,7 @@ def test_the_download_is_prepared_and_kept(
     path = locate(source)
     assert path == data_folder / "emnist.h5"
     assert_holds(path, characters)
-    assert prepared.read_source(path) == "official EMNIST from emnist-byclass.zip"
+    assert hdf5.read_source(path) == "official EMNIST from emnist-byclass.zip"
     monkeypatch.setenv("LAB_OFFLINE", "1")
     assert locate(source) == path
 
@@ -401,7 +402,7 @@ def test_a_local_archive_replaces_what_was_downloaded(
     emnist_sources.append(as_source(url, gzip_zip, emnist_members(characters)))
     locate()
     monkeypatch.setenv("EMNIST_ARCHIVE", str(matlab_zip))
-    assert prepared.read_source(locate()) == "real EMNIST from matlab.zip"
+    assert hdf5.read_source(locate()) == "real EMNIST from matlab.zip"
 
 
 # Reading what is prepared.
@@ -409,15 +410,15 @@ def test_a_local_archive_replaces_what_was_downloaded(
 
 @pytest.mark.parametrize("block", [1, 50, 8192])
 def test_images_come_in_the_order_of_their_indices(local, characters, monkeypatch, block):
-    monkeypatch.setattr(prepared, "BLOCK", block)
+    monkeypatch.setattr(hdf5, "BLOCK", block)
     indices = np.random.default_rng(0).integers(0, 200, 300)  # unsorted, some twice
-    images = prepared.read_images(locate(), "train", indices)
+    images = hdf5.read_images(locate(), "train", indices)
     assert images.dtype == torch.uint8
     np.testing.assert_array_equal(images, characters["train"][0][indices])
 
 
 def test_no_indices_give_no_images(local):
-    assert prepared.read_images(locate(), "test", np.arange(0)).shape == (0, 28, 28)
+    assert hdf5.read_images(locate(), "test", np.arange(0)).shape == (0, 28, 28)
 
 
 def test_the_bundled_sample_has_the_documented_layout():
@@ -431,7 +432,7 @@ def test_the_bundled_sample_has_the_documented_layout():
             assert set(labels[:]) == set(range(4, 83))
             assert images[:500].max() == 255
             assert np.median(images[:500]) == 0  # white ink on black
-    assert "synthetic" in prepared.read_source(path)
+    assert "synthetic" in hdf5.read_source(path)
 
 
 # Any file, made once, of images of any width.
@@ -450,10 +451,10 @@ def test_images_of_any_width_come_in_the_order_of_their_indices(
     tmp_path, monkeypatch, width, block
 ):
     parts, images = lines(width=width)
-    prepared.write(tmp_path / "lines.h5", parts, "lines", "")
-    monkeypatch.setattr(prepared, "BLOCK", block)
+    hdf5.write(tmp_path / "lines.h5", parts, "lines", "")
+    monkeypatch.setattr(hdf5, "BLOCK", block)
     indices = np.random.default_rng(0).integers(0, 50, 70)
-    found = prepared.read_images(tmp_path / "lines.h5", "train", indices)
+    found = hdf5.read_images(tmp_path / "lines.h5", "train", indices)
     np.testing.assert_array_equal(found, images[indices])
 
 
@@ -463,9 +464,9 @@ def test_a_file_is_prepared_once_and_anew_for_other_settings(tmp_path):
     def ask(made_from):
         def prepare():
             prepared_from.append(made_from)
-            prepared.write(target, lines()[0], "lines", made_from or "anything")
+            hdf5.write(target, lines()[0], "lines", made_from or "anything")
 
-        prepared.once(target, made_from, prepare)
+        hdf5.once(target, made_from, prepare)
 
     for made_from in ("a", "a", "b", "b", None, "a"):
         ask(made_from)
@@ -481,11 +482,11 @@ def test_what_fails_in_the_middle_is_not_taken_for_prepared(tmp_path):
         raise LabError("It broke.")
 
     def prepare():
-        prepared.write(target, [parts[0]._replace(images=broken())], "lines", "a")
+        hdf5.write(target, [parts[0]._replace(images=broken())], "lines", "a")
 
     with pytest.raises(LabError, match="It broke"):
-        prepared.once(target, "a", prepare)
+        hdf5.once(target, "a", prepare)
     assert not list(tmp_path.glob("*.h5*partial")) and not target.exists()
     parts, images = lines()
-    prepared.once(target, "a", lambda: prepared.write(target, parts, "lines", "a"))
-    np.testing.assert_array_equal(prepared.read_images(target, "train", np.arange(50)), images)
+    hdf5.once(target, "a", lambda: hdf5.write(target, parts, "lines", "a"))
+    np.testing.assert_array_equal(hdf5.read_images(target, "train", np.arange(50)), images)

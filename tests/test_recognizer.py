@@ -14,16 +14,18 @@ from lab_utils import (
     LineCNNSimple,
     LineRecognizer,
     prepare_line,
-    recognizer,
     sample_strokes,
 )
-from lab_utils.data import EMNIST, MAPPING, SPECIAL_TOKENS
-from lab_utils.decoding import greedy, greedy_path, text_of
-from lab_utils.models import CNN
-from lab_utils.recognizer import WEIGHTS, Recognizer
+from lab_utils.data.emnist import EMNIST
+from lab_utils.errors import LabError
+from lab_utils.lit_models.base import BaseLitModel
+from lab_utils.mapping import MAPPING, SPECIAL_TOKENS, text_of
+from lab_utils.models.cnn import CNN
+from lab_utils.models.ctc import greedy, greedy_path
+from lab_utils.paths import bundled
+from lab_utils.reading import recognizer
+from lab_utils.reading.recognizer import WEIGHTS, Recognizer
 from lab_utils.run_experiment import main
-from lab_utils.settings import LabError, bundled
-from lab_utils.training import BaseLitModel
 
 SEVEN = [[(0, 0), (50, 0), (20, 90)]]
 

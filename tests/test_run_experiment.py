@@ -16,13 +16,15 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from lab_utils import LineRecognizer, run_experiment, sample_strokes, training
-from lab_utils.data import MAPPING
-from lab_utils.line_batches import FreshLines
-from lab_utils.line_models import CHARACTER_NETWORKS, LINE_NETWORKS, NETWORKS
+from lab_utils import LineRecognizer, run_experiment, sample_strokes
+from lab_utils.data.line_batches import FreshLines
+from lab_utils.errors import LabError
+from lab_utils.lit_models import base
+from lab_utils.lit_models.base import BaseLitModel
+from lab_utils.lit_models.lines import LineLitModel
+from lab_utils.mapping import MAPPING
+from lab_utils.models.registry import CHARACTER_NETWORKS, LINE_NETWORKS, NETWORKS
 from lab_utils.run_experiment import DATA_MODULES, TRAINER_ARGUMENTS, main, parse
-from lab_utils.settings import LabError
-from lab_utils.training import BaseLitModel, LineLitModel
 
 QUICK = ["--model_class=MLP", "--fc1_dim=16", "--source=sample", "--enable_progress_bar=false"]
 CHECKPOINTS = Path("logs/MLP_MNIST/version_0/checkpoints")
@@ -312,10 +314,8 @@ def test_going_on_continues_the_epochs_the_steps_and_the_optimizer():
 @going_on
 def test_the_best_checkpoint_is_the_best_of_both_runs(monkeypatch, capsys):
     run("--max_epochs=1")
-    best, loss = checkpoint("best"), training.F.cross_entropy
-    monkeypatch.setattr(
-        training.F, "cross_entropy", lambda *given, **more: loss(*given, **more) + 9
-    )
+    best, loss = checkpoint("best"), base.F.cross_entropy
+    monkeypatch.setattr(base.F, "cross_entropy", lambda *given, **more: loss(*given, **more) + 9)
     run("--max_epochs=2", f"--load_checkpoint={CHECKPOINTS}/last.ckpt")
     assert metrics(version=1)["val_loss"][0] > 9
     for name, weight in checkpoint("best")["state_dict"].items():
@@ -472,7 +472,7 @@ def test_a_network_for_lines_is_trained_tested_and_loads_from_its_checkpoint(mod
     for name in ("test_cer", "test_cer_caseless", "test_wer", "test_exact", "Best checkpoint"):
         assert name in out
     assert "val_cer" in (folder.parent / "metrics.csv").read_text(encoding="utf-8")
-    model, mapping = training.load_network(folder / "best.ckpt")
+    model, mapping = base.load_network(folder / "best.ckpt")
     assert type(model) is LINE_NETWORKS[model_class]
     assert mapping == MAPPING
     trained = checkpoint("best", folder)["state_dict"]

@@ -9,8 +9,8 @@ import torch
 from PIL import Image, ImageDraw
 
 from lab_utils import Recognizer, prepare, sample_strokes
-from lab_utils.data import CHARACTERS
-from lab_utils.settings import LabError
+from lab_utils.errors import LabError
+from lab_utils.mapping import CHARACTERS
 from lab_utils.strokes import HEIGHT, Stroke, as_strokes, decode, encode, fitted
 
 # Nobody tells these apart without a line around them.

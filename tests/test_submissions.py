@@ -6,10 +6,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from lab_utils.assignment import Assignment
-from lab_utils.grade_steps import code_hash, own_cells, steps
-from lab_utils.settings import LabError
-from lab_utils.submissions import Submission, find_submissions, read_submission
+from lab_grade.notebook import Assignment
+from lab_grade.placement import code_hash, own_cells, steps
+from lab_grade.submissions import Submission, find_submissions, read_submission
+from lab_utils.errors import LabError
 
 GIVEN = "import math"
 ANSWERS = [f"def f{i}():\n    return {i}" for i in (1, 2, 3)]

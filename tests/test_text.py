@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from helpers import described
 
-from lab_utils import downloads, text
-from lab_utils.data import MAPPING
-from lab_utils.downloads import DownloadError
-from lab_utils.settings import LabError
-from lab_utils.text import PARTS, SentenceGenerator, as_written, random_numbers
+from lab_utils import download
+from lab_utils.download import DownloadError
+from lab_utils.errors import LabError
+from lab_utils.lines import sentence_generator
+from lab_utils.lines.sentence_generator import PARTS, SentenceGenerator, as_written
+from lab_utils.mapping import MAPPING
+from lab_utils.randomness import random_numbers
 
 SENTENCES = [
     "The/at jury/nn said/vbd ``/`` no/at evidence/nn ''/'' ./.",
@@ -30,9 +32,9 @@ def brown(tmp_path, monkeypatch):
         archive.writestr("brown/cr09", "\n".join(SENTENCES[60:]))
         archive.writestr("brown/CONTENTS", "not a text")
     monkeypatch.setenv("NLTK_DATA", str(tmp_path / "nltk_data"))
-    text._read.cache_clear()
+    sentence_generator._read.cache_clear()
     yield folder / "brown.zip"
-    text._read.cache_clear()
+    sentence_generator._read.cache_clear()
 
 
 @pytest.mark.parametrize("max_length", [4, 16, 32])
@@ -55,7 +57,7 @@ def test_phrases_come_in_the_same_order_each_time_and_for_each_way_to_ask():
 
 
 def test_the_parts_share_no_line_and_make_the_whole():
-    lines = text._read("own")
+    lines = sentence_generator._read("own")
     texts = [SentenceGenerator(part).text for part in PARTS]
     assert sum(map(len, texts)) == sum(map(len, lines)) + len(lines) - len(PARTS)
     for line in set(lines):
@@ -82,7 +84,7 @@ def test_brown_may_be_unpacked(brown):
     with zipfile.ZipFile(brown) as archive:
         archive.extractall(brown.parent)
     brown.unlink()
-    text._read.cache_clear()
+    sentence_generator._read.cache_clear()
     assert SentenceGenerator().text == packed
 
 
@@ -125,7 +127,7 @@ def offered(server, monkeypatch, content: bytes, **page) -> None:
     """Put what is to be the corpus on the server."""
     url = server.put("/brown.zip", content, **page)
     expected = described(brown_bytes())
-    monkeypatch.setitem(downloads.SOURCES, "brown", {"url": url, "licence": "free", **expected})
+    monkeypatch.setitem(download.SOURCES, "brown", {"url": url, "licence": "free", **expected})
 
 
 def brown_bytes() -> bytes:
@@ -137,13 +139,13 @@ def brown_bytes() -> bytes:
 
 def test_brown_is_downloaded_once_and_its_licence_said(server, monkeypatch, capsys):
     offered(server, monkeypatch, brown_bytes())
-    text._read.cache_clear()
+    sentence_generator._read.cache_clear()
     assert SentenceGenerator().text.startswith("The jury said")
     assert "(3 MB; free)" in capsys.readouterr().out
     asked = len(server.requests)
     SentenceGenerator("val")
     assert len(server.requests) == asked
-    text._read.cache_clear()
+    sentence_generator._read.cache_clear()
 
 
 @pytest.mark.parametrize(

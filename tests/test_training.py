@@ -19,8 +19,8 @@ from lab_utils import (
     LineLitModel,
     TrainingBar,
 )
-from lab_utils.data import MAPPING
-from lab_utils.training import OPTIMIZERS
+from lab_utils.lit_models.base import OPTIMIZERS
+from lab_utils.mapping import MAPPING
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from filelock import FileLock
 from reference import CHECKS, NAME, Student, reference
 from submissions import MISSING, hand_in_all
 
-from lab_utils import grade
-from lab_utils.assignment import Assignment
+from lab_grade import cli, grader
+from lab_grade.notebook import Assignment
 
 LIMITS = ["--jobs", "2", "--cell-timeout", "6", "--memory", "1024", "--output", "256"]
 ALLOWED = ["--allow", "*.py", "--allow", "*.csv"]
@@ -54,7 +54,7 @@ def grade_the_class(root):
     path = write_reference(root)
     hand_in_all(Assignment(path).release(), submissions)
     before = hashes(path, submissions)
-    command = [sys.executable, "-m", "lab_utils.grade", path, submissions, "-o", root / "grades"]
+    command = [sys.executable, "-m", "lab_grade", path, submissions, "-o", root / "grades"]
     process = subprocess.run([*command, *LIMITS, *ALLOWED], capture_output=True, text=True)
     return {
         "status": process.returncode,
@@ -153,7 +153,7 @@ def small_class(folder):
 
 def test_regrading_runs_only_what_has_changed(tmp_path, monkeypatch, capsys):
     path, submissions = small_class(tmp_path)
-    out, runs, run = tmp_path / "grades", [], grade.run_submission
+    out, runs, run = tmp_path / "grades", [], grader.run_submission
 
     def counted(*args):
         runs.append(args)
@@ -161,11 +161,11 @@ def test_regrading_runs_only_what_has_changed(tmp_path, monkeypatch, capsys):
 
     def graded_anew(*options):
         runs.clear()
-        status = grade.main([str(path), str(submissions), "-o", str(out), *LIMITS, *options])
+        status = cli.grade_main([str(path), str(submissions), "-o", str(out), *LIMITS, *options])
         found = {file.name: file.stat().st_mtime_ns for file in (out / "results").iterdir()}
         return status, len(runs), found
 
-    monkeypatch.setattr(grade, "run_submission", counted)
+    monkeypatch.setattr(grader, "run_submission", counted)
     status, count, first = graded_anew()
     assert (status, count) == (0, 3)  # the reference, too
     assert graded_anew() == (0, 0, first)
@@ -226,7 +226,7 @@ def test_a_reference_with_a_mistake_is_one_line(tmp_path, capsys, mistake, messa
     at = next(i for i, cell in enumerate(notebook.cells) if cell.source == CHECKS["q1"])
     mistake(notebook, notebook.cells[at - 1], notebook.cells[at])
     path = write_reference(tmp_path, notebook)
-    status = grade.main([str(path), str(submissions), "-o", str(tmp_path / "grades"), *LIMITS])
+    status = cli.grade_main([str(path), str(submissions), "-o", str(tmp_path / "grades"), *LIMITS])
     said = capsys.readouterr().err.split("\r")[-1].strip().splitlines()
     assert status == 2
     assert message in said[-1] and said[-1].startswith("lab-grade: ") and NAME in said[-1]
@@ -256,7 +256,7 @@ def test_a_sandbox_keeps_everything_else_out_of_reach(tmp_path):
     eve.hand_in(submissions, None)
     before = hashes(path, submissions)
     command = [str(path), str(submissions), "-o", str(out), *LIMITS, "--sandbox"]
-    assert grade.main(command) == 0
+    assert cli.grade_main(command) == 0
     assert hashes(path, submissions) == before
     assert not (tmp_path / "new.txt").exists()
     students = json.loads((out / "results.json").read_text())["students"]

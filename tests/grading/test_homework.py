@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from lab_utils import grade
+from lab_grade import cli
 
 LABS = Path(__file__).parents[2] / "labs"
 NAME = "06_homework_resnet.ipynb"
@@ -16,7 +16,7 @@ def test_the_reference_scores_everything_and_the_released_notebook_nothing(tmp_p
     shutil.copy(LABS / NAME, submissions / "unedited.ipynb")
     out = tmp_path / "grades"
     # lab-grade itself refuses a reference that does not get all points
-    assert grade.main([str(LABS / "instructor" / NAME), str(submissions), "-o", str(out)]) == 0
+    assert cli.grade_main([str(LABS / "instructor" / NAME), str(submissions), "-o", str(out)]) == 0
     (student,) = json.loads((out / "results.json").read_text(encoding="utf-8"))["students"]
     assert (student["points"], student["max_points"]) == (0, 21)
     assert student["flags"] == [] and all(check["message"] for check in student["checks"])

@@ -1,0 +1,299 @@
+"""What runs and judges checks inside a grading kernel.
+
+`kernel` executes this file in a dict of its own before any code of a student. The key lives
+in the frame of a generator, which an audit hook guards. A student's code that shares a process
+can always find a way; this makes it hard, and visible.
+"""
+
+import builtins
+import operator
+import signal
+import sys
+import types
+from binascii import b2a_base64
+from hashlib import blake2b
+from io import StringIO
+from marshal import dumps, loads
+from sys import _getframe, addaudithook, setprofile, settrace
+
+CHECK = "<check>"
+COMPARISONS = {
+    "Eq": (operator.eq, "__eq__"),
+    "NotEq": (operator.ne, "__ne__", "__eq__"),
+    "Lt": (operator.lt, "__lt__", "__gt__"),
+    "LtE": (operator.le, "__le__", "__ge__"),
+    "Gt": (operator.gt, "__gt__", "__lt__"),
+    "GtE": (operator.ge, "__ge__", "__le__"),
+    "In": (lambda a, b: a in b, "__contains__", "__iter__", "__eq__"),
+    "NotIn": (lambda a, b: a not in b, "__contains__", "__iter__", "__eq__"),
+    "Is": (operator.is_,),
+    "IsNot": (operator.is_not,),
+}
+CLASS_HOOKS = ["__array_function__", "__array_ufunc__", "__torch_function__", "__torch_dispatch__"]
+FRAMES = ("tb_frame", "gi_frame", "cr_frame", "ag_frame")
+SEARCHES = ("gc.get_objects", "gc.get_referrers", "gc.get_referents")
+set_handler, interrupted = signal.signal, signal.default_int_handler
+mro = type.__dict__["__mro__"].__get__
+
+
+class ForgedError(BaseException):
+    """What is compared, or who looks, is not what an honest answer would be."""
+
+
+def all_classes() -> set[type]:
+    """Return all classes that there are."""
+    found, todo = set(), [object]
+    while todo:
+        new = set(type.__subclasses__(todo.pop())) - found
+        found |= new
+        todo += new
+    return found
+
+
+def _is_wrapped_by_library(new, old) -> bool:
+    """Tell whether a library has wrapped its own function, as torch does its optimisers' steps."""
+    names = getattr(new, "__globals__", {})
+    module = sys.modules.get(names.get("__name__"), operator)
+    return getattr(new, "__wrapped__", None) is old and vars(module) is names
+
+
+class Library:
+    """The modules that checks use, as they were before the student's code."""
+
+    def __init__(self, namespace: dict):
+        named = [
+            value.__name__ if isinstance(value, types.ModuleType) else value.__module__
+            for value in namespace.values()
+            if isinstance(value, types.ModuleType) or hasattr(value, "__module__")
+        ]
+        # pyplot changes its own functions.
+        roots = {str(name).split(".")[0] for name in named} - {"__main__", "matplotlib", "IPython"}
+        self.modules = {
+            name: module
+            for name, module in sys.modules.items()
+            if name.split(".")[0] in roots | {"builtins", "math", "operator"}
+            and type(module) is types.ModuleType
+        }
+        self.owners = {}
+        for module in self.modules.values():
+            for owner in (module, *(v for v in vars(module).values() if isinstance(v, type))):
+                kept = {k: v for k, v in vars(owner).items() if callable(v)}
+                self.owners.setdefault(owner, kept)
+
+    def restore(self) -> list[str]:
+        """Put back what was replaced, and return its names."""
+        replaced = [
+            name for name, module in self.modules.items() if sys.modules.get(name) is not module
+        ]
+        sys.modules.update(self.modules)
+        for owner, functions in self.owners.items():
+            now = vars(owner)
+            for name, function in functions.items():
+                new = now.get(name)
+                if new is not function and not _is_wrapped_by_library(new, function):
+                    try:
+                        setattr(owner, name, function)
+                        replaced.append(f"{owner.__name__}.{name}")
+                    except (TypeError, AttributeError):
+                        continue
+        return replaced
+
+    def freeze(self, names: dict) -> None:
+        """Give a namespace copies of its modules, which changes to the modules don't reach."""
+        copies = {}
+
+        def frozen(value):
+            if type(value) is not types.ModuleType or self.modules.get(value.__name__) is not value:
+                return value
+            if value not in copies:
+                copies[value] = types.ModuleType(value.__name__)
+                vars(copies[value]).update({k: frozen(v) for k, v in vars(value).items()})
+            return copies[value]
+
+        names.update({name: frozen(value) for name, value in names.items()})
+
+
+def checker(key: bytes, prelude: bytes):
+    """Take signed messages, each with a check, and give signed answers: a generator.
+
+    `prelude` is marshalled code, what checks import; it runs before any code of a student.
+    """
+    state = blake2b(key=key)
+    mine = dict(vars(builtins))
+    namespace = {"__builtins__": dict(mine), "__name__": "__main__"}
+    exec(loads(prelude), namespace)
+    library = Library({k: v for k, v in namespace.items() if k != "__builtins__"})
+    classes = all_classes()
+    checking, seen, inside, own = [], [], [], []
+
+    def is_students(names: dict) -> bool:
+        """Tell whether code with these globals is no module's."""
+        name = names.get("__name__")
+        return name == "__main__" or vars(sys.modules.get(name, operator)) is not names
+
+    def watch(event, args):
+        if inside or event[0] not in "osg":
+            return
+        if event in SEARCHES or (
+            event == "object.__getattr__" and args[1] == "gi_frame" and args[0] in own
+        ):
+            seen.append(event)
+            raise RuntimeError("not while a notebook is graded")
+        if checking and (
+            event in ("sys._getframe", "sys._current_frames", "sys.settrace", "sys.setprofile")
+            or (event == "object.__getattr__" and args[1] in FRAMES)
+        ):
+            inside.append(1)
+            try:
+                frame = _getframe(1)
+                while frame.f_globals.get("__name__") in ("inspect", "traceback"):
+                    frame = frame.f_back
+                students = is_students(frame.f_globals)
+            finally:
+                inside.pop()
+            if students:
+                seen.append(event)
+                raise RuntimeError("not while a check runs")
+
+    addaudithook(watch)
+
+    def is_made_here(kind: type, method: str) -> bool:
+        """Tell whether a class is a student's, not one of a library that was imported since."""
+        names = getattr(vars(kind)[method], "__globals__", None)
+        if kind.__module__ == "__main__" or (names is not None and is_students(names)):
+            return True
+        return vars(sys.modules.get(kind.__module__, operator)).get(kind.__name__) is not kind
+
+    def decides_itself(value, other, methods, depth=0) -> bool:
+        """Tell whether a class of a student's says how its objects compare with another kind."""
+        kind = type(value)
+        if kind in (list, tuple, set, frozenset, dict) and depth < 5:
+            items = [*value, *value.values()] if kind is dict else list(value)
+            return any(decides_itself(item, None, ("__eq__",), depth + 1) for item in items[:1000])
+        if kind in classes:
+            if getattr(value, "dtype", None) is not None and str(value.dtype) == "object":
+                return any(decides_itself(v, None, methods, 5) for v in value.ravel()[:1000])
+            return False
+        if kind is type(other):
+            return False
+        for method in methods:
+            owner = next((owner for owner in mro(kind) if method in vars(owner)), object)
+            if owner is not object and owner not in classes and is_made_here(owner, method):
+                return True
+        try:
+            return bool(value == object())  # such as unittest.mock.ANY
+        except Exception:
+            return False
+
+    def compare(names, *values):
+        result = True
+        for name, left, right in zip(names, values, values[1:], strict=False):
+            function, *methods = COMPARISONS[name]
+            if decides_itself(left, right, methods) or decides_itself(right, left, methods):
+                raise ForgedError("something here decides itself what it is equal to")
+            result = function(left, right)
+            if len(names) > 1 and not result:
+                return result
+        return result
+
+    def arithmetic(name, left, right):
+        methods = (f"__{name}__", f"__r{name}__")
+        if decides_itself(left, right, methods) or decides_itself(right, left, methods):
+            raise ForgedError("something here decides itself what its difference to numbers is")
+        return getattr(operator, name)(left, right)
+
+    def answers_for_libraries() -> bool:
+        return any(
+            is_students(getattr(vars(kind).get(name), "__globals__", vars(operator)))
+            for kind in all_classes() - classes
+            for name in CLASS_HOOKS
+        )
+
+    def sign(content: bytes) -> str:
+        signature = state.copy()
+        signature.update(content)
+        return signature.hexdigest()
+
+    def attempt(message: dict, user: dict, unsolved: bool) -> tuple[str, str, int]:
+        # A student's `len = 5` is no concern of a check.
+        names = {k: v for k, v in user.items() if type(k) is str and k not in mine}
+        names |= {"__builtins__": dict(mine), "__name__": "__main__"}
+        steps, line = [], 0
+        tools = dict(zip(message["tools"], (compare, arithmetic, steps.append), strict=True))
+        names |= tools
+        try:
+            exec(message["prelude"], names)
+            library.freeze(names)
+            if unsolved:
+                for cell in message["unsolved"]:
+                    try:
+                        exec(cell, names)
+                    except Exception:
+                        continue
+            checking.append(1)
+            exec(message["check"], names)
+        except KeyboardInterrupt:
+            return "timeout", "", 0
+        except ForgedError as error:
+            return "forged", f"{error}", 0
+        except BaseException as error:
+            outcome = "failed" if type(error) is AssertionError else "error"
+            inside.append(1)
+            trace = error.__traceback__
+            while trace:
+                if trace.tb_frame.f_code.co_filename == CHECK:
+                    line = trace.tb_lineno
+                trace = trace.tb_next
+            inside.clear()
+            try:
+                return outcome, f"{type(error).__name__}: {error}"[:2000], line
+            except Exception:  # its text is a student's code, too
+                return outcome, type(error).__name__, line
+        finally:
+            checking.clear()
+        if steps != list(range(message["steps"])) or any(
+            names.get(k) is not v for k, v in tools.items()
+        ):
+            return "forged", "not every line of the check ran as it stands", 0
+        return "passed", "", 0
+
+    def judge(message: dict, user: dict) -> tuple:
+        seen.clear()
+        settrace(None)
+        setprofile(None)
+        set_handler(signal.SIGINT, interrupted)
+        replaced = library.restore()
+        streams = sys.stdout, sys.stderr
+        sys.stdout = sys.stderr = StringIO()
+        try:
+            outcome, error, line = attempt(message, user, unsolved=True)
+            if outcome == "passed":
+                outcome, error, line = "forged", "it passes without a solution, too", 0
+            elif outcome != "timeout":
+                replaced += library.restore()
+                seen.clear()
+                outcome, error, line = attempt(message, user, unsolved=False)
+                meanwhile = library.restore()
+                replaced += meanwhile
+                if outcome == "passed" and meanwhile:
+                    outcome, error = "forged", f"it replaced {meanwhile[0]} meanwhile"
+                if outcome == "passed" and seen:
+                    outcome, error = "forged", f"somebody looked at what called it ({seen[0]})"
+                if outcome == "passed" and answers_for_libraries():
+                    outcome, error = "forged", "a class answers in the place of numpy or torch"
+        finally:
+            sys.stdout, sys.stderr = streams
+        return message["challenge"], outcome, error, line, replaced[:20]
+
+    own.append((yield))  # the generator itself comes first
+    answer = {}
+    while True:
+        got = yield answer
+        answer = {}
+        try:
+            content, signature, user = got
+            if sign(content) == signature:
+                judged = dumps(judge(loads(content), user))
+                answer = {"answer": b2a_base64(judged).decode(), "signature": sign(judged)}
+        except Exception:
+            continue  # nobody but the grader gets an answer

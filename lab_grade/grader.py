@@ -1,0 +1,221 @@
+"""Grading a class: every submission in a process of its own, several at once."""
+
+import hashlib
+import json
+import os
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from tqdm import tqdm
+
+from lab_grade.notebook import Assignment, without_magics
+from lab_grade.placement import Step, steps
+from lab_grade.process import Limits, run_submission
+from lab_grade.report import write_reports
+from lab_grade.results import flag_copies, judged
+from lab_grade.submissions import Submission, find_submissions, read_submission
+from lab_utils.errors import LabError
+from lab_utils.paths import is_fast, write_whole
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def grade(
+    reference: Path,
+    submissions: Path,
+    out: Path,
+    jobs: int = 0,
+    only: str | None = None,
+    allow: tuple[str, ...] = (),
+    limits: Limits = Limits(),  # noqa: B008 - it is frozen
+    sandbox: bool = False,
+) -> dict:
+    """Grade a folder of submissions and write all reports.
+
+    Parameters
+    ----------
+    reference : Path
+        The instructor's notebook: `lab_utils.assignment.Assignment` says what it looks like.
+    submissions : Path
+        A folder of notebooks, or of one folder a student.
+    out : Path
+        Where gradebook and reports go; results found there are kept where nothing has changed.
+    jobs : int
+        Submissions at once; 0 for as many as there are CPU cores.
+    only : str, optional
+        The one student to grade anew.
+    allow : tuple of str
+        Patterns of files that a notebook may read, beside it in the student's folder.
+    limits : Limits
+        For each submission.
+    sandbox : bool
+        Run each in bubblewrap: no network, nothing writable but a folder of its own.
+
+    Returns
+    -------
+    dict
+        What `results.json` holds.
+
+    Raises
+    ------
+    LabError
+        If the reference does not pass its own checks, or there is nothing to grade.
+    """
+    assignment = Assignment(reference)
+    handed_in = [
+        submission
+        for submission in find_submissions(submissions, reference.name)
+        if submission.path is None or submission.path.resolve() != reference.resolve()
+        if (submissions / submission.student).resolve() != out.resolve()
+    ]
+    if only and only not in [submission.student for submission in handed_in]:
+        names = ", ".join(submission.student for submission in handed_in)
+        raise LabError(f"--only {only}: no such student; there are {names}.")
+    try:
+        (out / "results").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabError(f"-o {out} cannot be written ({error.strerror or error}).") from None
+    for submission in handed_in:  # all of them before any code runs that could change others
+        read_submission(submission)
+    grader = Grader(assignment, submissions, out, jobs or os.cpu_count() or 1, limits, sandbox)
+    with tqdm(total=len(handed_in) + 1, unit="notebook", desc="the reference first") as bar:
+        results = grader.run(handed_in, only, allow, bar)
+    for result in results:  # once more: a submission may have overwritten those of others
+        grader.keep(out / "results" / f"{result['student']}.json", result)
+    flag_copies(assignment, results)
+    everything = {
+        "assignment": reference.stem,
+        "max_points": assignment.max_points,
+        "students": results,
+    }
+    write_reports(everything, out)
+    return everything
+
+
+class Grader:
+    """Runs submissions of one assignment, and keeps their results."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        submissions: Path,
+        out: Path,
+        jobs: int,
+        limits: Limits,
+        sandbox: bool,
+    ):
+        self.assignment, self.submissions, self.out = assignment, submissions, out
+        self.jobs, self.limits, self.sandbox = jobs, limits, sandbox
+        self.threads = max(1, (os.cpu_count() or 1) // jobs)
+        modules = sorted(PACKAGE.glob("*.py"))
+        self.version = hashlib.sha256(b"".join(path.read_bytes() for path in modules)).hexdigest()
+
+    def try_reference(self) -> None:
+        """Make sure that the reference gets all points, and what students get none."""
+        code = [cell.source for cell in self.assignment.cells if cell.kind == "code"]
+        submission = Submission("the reference", self.assignment.path, code=code)
+        result = self.result(submission, {}, self.out / "results" / ".reference.json")
+        for check in result["checks"]:
+            if check["message"].startswith("it passes without a solution"):
+                why = "passes on the released notebook, before anybody has solved anything"
+            elif check["outcome"] != "passed":
+                why = f"does not pass on the reference itself ({check['message']})"
+            else:
+                continue
+            raise LabError(f"{self.assignment.path}: {check['title']!r} {why}.")
+
+    def run(
+        self, handed_in: list[Submission], only: str | None, allow: tuple, bar: tqdm
+    ) -> list[dict]:
+        """Return the results of all submissions, in the order of their names.
+
+        The reference is tried beside them: if it fails, what has not begun does not begin.
+        """
+        results = {}
+        with ThreadPoolExecutor(self.jobs) as pool:
+            reference = pool.submit(self.try_reference)
+            futures = {}
+            for submission in handed_in:
+                kept = self.out / "results" / f"{submission.student}.json"
+                if only == submission.student:
+                    kept.unlink(missing_ok=True)
+                files = self.allowed_files(submission, allow)
+                futures[pool.submit(self.result, submission, files, kept)] = submission
+            try:
+                reference.result()
+                bar.update()
+                bar.set_description("")
+                for future in as_completed(futures):
+                    results[futures[future].student] = self.finished(future, futures[future])
+                    bar.update()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        return [results[submission.student] for submission in handed_in]
+
+    def finished(self, future: Future, submission: Submission) -> dict:
+        """Return a result, even if grading failed: nothing of one student's stops the others."""
+        try:
+            return future.result()
+        except Exception as error:
+            submission.problem = f"grading it failed ({type(error).__name__}: {error})"
+            return judged(self.assignment, self.submissions, submission, [], [])
+
+    def allowed_files(self, submission: Submission, allow: tuple[str, ...]) -> dict[str, Path]:
+        """Return the files that a notebook may read, by their names beside it."""
+        folder = submission.path.parent if submission.path else self.submissions
+        if folder.resolve() == self.submissions.resolve():  # everybody's
+            return {}
+        found = sorted({path for pattern in allow for path in folder.glob(pattern)})
+        return {
+            path.relative_to(folder).as_posix(): path
+            for path in found
+            if path.is_file() and path.resolve().is_relative_to(folder.resolve())
+        }
+
+    def result(self, submission: Submission, files: dict[str, Path], kept: Path) -> dict:
+        """Return one submission's result: the kept one, where nothing has changed since."""
+        to_run = [] if submission.problem else steps(self.assignment, submission)
+        content = [self.version, str(self.limits), self.sandbox, is_fast(), str(vars(submission))]
+        content += [[step.number, step.source, bool(step.check)] for step in to_run]
+        content += [
+            [name, hashlib.sha256(path.read_bytes()).hexdigest()] for name, path in files.items()
+        ]
+        content += [[check.title, check.source] for check in self.assignment.checks]
+        content += [[cell.source, cell.released] for cell in self.assignment.cells]
+        fingerprint = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        try:
+            found = json.loads(kept.read_text(encoding="utf-8"))
+            if found["fingerprint"] == fingerprint:
+                return found
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        outcomes = self.outcomes(to_run, files) if to_run else []
+        result = judged(self.assignment, self.submissions, submission, to_run, outcomes)
+        result["fingerprint"] = fingerprint
+        self.keep(kept, result)
+        return result
+
+    def keep(self, path: Path, result: dict) -> None:
+        """Write a result for the next time, unless it stands there."""
+        text = json.dumps(result, indent=1, ensure_ascii=False)
+        if not path.exists() or path.read_bytes() != text.encode(errors="replace"):
+            write_whole(path, text)
+
+    def outcomes(self, to_run: list[Step], files: dict[str, Path]) -> list[dict]:
+        """Return what became of each step, as far as the submission got."""
+        job = {
+            "prelude": self.assignment.prelude(),
+            "steps": [self.described(step) for step in to_run],
+        }
+        hidden = [self.submissions, self.out, self.assignment.path.parent] if self.sandbox else None
+        return run_submission(job, files, self.limits, self.threads, hidden)
+
+    def described(self, step: Step) -> dict:
+        """Return a step as `lab_grade.plugin` takes it."""
+        unsolved = self.assignment.unsolved(step.check) if step.check else []
+        return {
+            "source": step.source,
+            "is_check": step.check is not None,
+            "unsolved": [without_magics(source) for source in unsolved],
+        }

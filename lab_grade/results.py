@@ -1,0 +1,149 @@
+"""The result of one submission: points, what went wrong, and what to look at."""
+
+import ast
+import re
+from pathlib import Path
+
+from lab_grade.notebook import Assignment, Check
+from lab_grade.pages import clean
+from lab_grade.placement import Step, code_hash, own_cells
+from lab_grade.report import message_for_student
+from lab_grade.submissions import Submission
+
+# What an honest answer hardly ever needs. Nobody loses a point for it: somebody looks at it.
+ODD = {
+    "set_custom_exc": "handles exceptions in IPython's place",
+    "excepthook": "handles exceptions in Python's place",
+    "ast_transformers": "rewrites code before it runs",
+    "input_transformer": "rewrites code before it runs",
+    r"\brun_cell": "reaches into how cells are run",
+    "do_execute": "reaches into how cells are run",
+    r"\.kernel\b": "reaches into the kernel",
+    r"sys\.set(trace|profile)": "traces the running code",
+    r"\bf_(back|globals|locals|trace|lineno)\b": "looks at the code that calls it",
+    r"_getframe|currentframe|inspect\.stack": "looks at the code that calls it",
+    r"gc\.get_": "searches the kernel's memory",
+    r"\bctypes\b": "reaches into the interpreter",
+    r"__(eq|ne|lt|le|gt|ge|instancecheck)__": "decides itself what it is equal to",
+    r"__(array|torch)_\w+__": "answers in the place of numpy or torch",
+    r"\bbuiltins\b|__builtins__": "touches Python's built-in functions",
+    r"os\._exit|os\.kill|os\.abort": "ends the kernel",
+    r"import signal|AssertionError": "handles signals or failed checks",
+    r"\.ipynb": "names a notebook",
+}
+TROUBLE = {
+    "timeout": "ran for too long",
+    "died": "ended the kernel",
+    "output": "printed too much",
+    "memory": "took too much memory",
+}
+
+
+def judged(
+    assignment: Assignment,
+    submissions: Path,
+    submission: Submission,
+    to_run: list[Step],
+    outcomes: list[dict],
+) -> dict:
+    """Return a submission's result: points, what went wrong, and what to look at."""
+    secrets = _secrets(assignment)
+    for number, source in own_cells(assignment, submission.code):
+        for pattern, what in ODD.items():
+            if found := re.search(pattern, source):
+                submission.flag("tampering", f"cell {number} {what} ({found[0]})")
+    nothing = {"outcome": "not run", "message": "", "seconds": 0}
+    if len(outcomes) < len(to_run):
+        submission.flag("running", "its process came to an end, or was ended")
+    outcomes = outcomes + [nothing] * (len(to_run) - len(outcomes))
+    by_check: dict[Check, dict] = {}
+    cells = []
+    for step, outcome in zip(to_run, outcomes, strict=True):
+        message = outcome["message"]
+        if step.check is None:
+            if outcome["outcome"] not in ("ok", "not run"):
+                cells.append(
+                    {
+                        "number": step.number,
+                        "first_line": step.source.strip().split("\n")[0][:120],
+                        "outcome": outcome["outcome"],
+                        "message": message_for_student(message, secrets),
+                    }
+                )
+            if outcome["outcome"] in TROUBLE:
+                submission.flag("running", f"cell {step.number} {TROUBLE[outcome['outcome']]}")
+            continue
+        by_check[step.check] = outcome
+        if outcome["outcome"] == "forged":
+            submission.flag(
+                "tampering", f"{step.check.question}: what ran was not the check ({message})"
+            )
+        for name in outcome.get("replaced", []):
+            submission.flag("tampering", f"{name} was replaced; it was put back")
+    checks = [
+        _judged_check(check, by_check.get(check, nothing), secrets)
+        | {"topic": assignment.topic(check.question)}
+        for check in assignment.checks
+    ]
+    path = submission.path
+    return {
+        "student": submission.student,
+        "file": path.relative_to(submissions).as_posix()
+        if path and path.is_relative_to(submissions)
+        else "",
+        "points": sum(check["earned"] for check in checks),
+        "max_points": assignment.max_points,
+        "problem": submission.problem,
+        "flags": submission.flags,
+        "checks": checks,
+        "cells": cells,
+        "seconds": round(sum(outcome["seconds"] for outcome in outcomes), 1),
+        "code_hash": code_hash(assignment, submission.code),
+    }
+
+
+def _secrets(assignment: Assignment) -> list[str]:
+    """Return the lines and texts of hidden checks that stand in no visible one, longest first."""
+    visible = "\n".join(check.source for check in assignment.checks if not check.hidden)
+    found = set()
+    for check in assignment.checks:
+        if check.hidden:
+            lines = [line.strip() for line in check.source.splitlines()]
+            nodes = ast.walk(ast.parse(check.source))
+            texts = [n.value for n in nodes if isinstance(n, ast.Constant) and type(n.value) is str]
+            found.update([line for line in lines if len(line) >= 20])
+            found.update([text for text in texts if len(text) >= 8])
+    return sorted((secret for secret in found if secret not in visible), key=len, reverse=True)
+
+
+def _judged_check(check: Check, outcome: dict, secrets: list[str]) -> dict:
+    """Return one check's part of a result."""
+    message = outcome["message"]
+    if outcome.get("line") and message.endswith(": "):  # an assert without a message
+        message += check.source.splitlines()[outcome["line"] - 1].strip()
+    return {
+        "question": check.question,
+        "hidden": check.hidden,
+        "points": check.points,
+        "earned": check.points if outcome["outcome"] == "passed" else 0.0,
+        "outcome": outcome["outcome"],
+        "message": clean(message) if check.hidden else message_for_student(message, secrets),
+        "title": check.title,
+    }
+
+
+def flag_copies(assignment: Assignment, results: list[dict]) -> None:
+    """Flag students whose own code is the same as somebody else's, or as the reference's."""
+    solution = code_hash(assignment, [cell.source for cell in assignment.cells if cell.is_answer])
+    for result in results:
+        if result["code_hash"] == solution != "":
+            text = "the code is the same as the reference's"
+            result["flags"].append({"kind": "copy", "text": text})
+        others = [
+            other["student"]
+            for other in results
+            if other is not result and result["code_hash"] == other["code_hash"] != ""
+        ]
+        if others:
+            text = f"the code is the same as that of {', '.join(others)}"
+            result["flags"].append({"kind": "copy", "text": text})

@@ -1,0 +1,62 @@
+"""Pictures for the canvas: what the network sees, and a still where there is no browser."""
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from lab_utils.strokes import HEIGHT, Stroke
+
+INK = "#1f2328"
+
+
+def _data_uri(pixels: np.ndarray) -> str:
+    return "data:image/png;base64," + base64.b64encode(_png(Image.fromarray(pixels))).decode()
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format="PNG", optimize=True)
+    return file.getvalue()
+
+
+def still(strokes: list[Stroke], width: int, result: dict) -> bytes:
+    """Draw the ink and what was read, for where there is no browser to show the canvas.
+
+    Parameters
+    ----------
+    strokes : list of Stroke
+    width : int
+        Of the canvas, in its units.
+    result : dict
+        The canvas's result.
+
+    Returns
+    -------
+    bytes
+        A PNG, twice as large as the canvas's units.
+    """
+    size = (width + 260, HEIGHT) if "answers" in result else (width, HEIGHT + 60)
+    # Drawn four times as large and then halved, for smooth edges.
+    sheet = Image.new("RGB", tuple(4 * side for side in size), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(60)
+    frame = (2, 2, 4 * width - 3, 4 * HEIGHT - 3)
+    pen.rounded_rectangle(frame, radius=32, outline="#d0d7de", width=4)
+    for stroke in strokes:
+        points = [(4 * x, 4 * y) for x, y, *_ in stroke]
+        pen.line(points, fill=INK, width=20, joint="curve")
+        for x, y in (points[0], points[-1]):
+            pen.ellipse((x - 10, y - 10, x + 10, y + 10), fill=INK)
+    for row, (character, probability) in enumerate(result.get("answers", [])):
+        left, y = 4 * width + 80, 88 + 152 * row
+        pen.text((left, y), character, font=font, fill=INK)
+        bar = (left + 100, y + 12, left + 108 + 560 * probability, y + 60)
+        pen.rounded_rectangle(bar, radius=12, fill="#1f5fbf" if row == 0 else "#a9c5ef")
+        share = "<1%" if probability < 0.01 else f"{probability:.0%}"
+        pen.text((left + 700, y), share, font=font, fill="#57606a")
+    if "answers" not in result:
+        told = result.get("error") or result.get("text", "")
+        colour = "#b3261e" if "error" in result else INK
+        pen.text((32, 4 * HEIGHT + 60), told, font=font.font_variant(size=96), fill=colour)
+    return _png(sheet.reduce(2).quantize(64))

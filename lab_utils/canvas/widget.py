@@ -1,0 +1,299 @@
+"""A canvas in the notebook that reads what is written on it, while it is written."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import anywidget
+import torch
+import traitlets
+
+from lab_utils.canvas.pictures import still
+from lab_utils.canvas.readers import read_character, read_line, readers
+from lab_utils.data.my_handwriting import handwriting_file, save_drawing
+from lab_utils.errors import LabError, nearest
+from lab_utils.reading import character
+from lab_utils.strokes import (
+    BASELINE,
+    HEIGHT,
+    X_HEIGHT,
+    Stroke,
+    as_strokes,
+    decode,
+    encode,
+    fitted,
+    sample_strokes,
+)
+
+WIDTHS = {"character": HEIGHT, "line": 4 * HEIGHT}
+MOST_INK = 45_000  # letters that all strokes may take (`encode`): some 400 strokes of a hand
+
+
+def _encoded(strokes: list[Stroke], widget=None) -> list[str]:
+    return [encode(stroke) for stroke in strokes]
+
+
+def _decoded(texts: list[str], widget=None) -> list[Stroke]:
+    return [decode(text) for text in texts]
+
+
+class HandwritingCanvas(anywidget.AnyWidget):
+    """Draw by mouse, pen or finger, and see at once what a network reads.
+
+    The browser draws the ink and sends each finished stroke to Python in one message. `strokes`
+    is all there is to know; everything else is made from it here.
+
+    Parameters
+    ----------
+    recognizer : Recognizer, path, callable or dict, optional
+        What reads: the shipped network if none is given, anything with a method `predict` (in a
+        line `predict_line`), a checkpoint's path, or a function in the place of these methods. In
+        "character" mode it gets the prepared image, uint8 (28, 28), and returns a list of
+        (character, probability); in "line" mode it gets the strokes and `guides=`, and returns
+        what `predict_line` does. A dict of several, by their names, to choose from.
+    mode : {"character", "line"}
+        Whether one character is read, or a line on a wide canvas.
+    prepare : callable
+        Makes an image, uint8 (28, 28), of the strokes; `lab_utils.prepare` if none is given.
+    keep_in : path, optional
+        The file for labelled drawings; `my_handwriting.h5` in `data_dir()` if none is given.
+    **traits
+        Initial values of the attributes below.
+
+    Attributes
+    ----------
+    strokes : list of Stroke
+        The ink, x from 0 to `width` and y from 0 (above) to 220. Can be set, to whatever
+        `prepare` takes as strokes.
+    result : dict
+        What was read: `number`, which strokes it belongs to; `text`; in "character" mode
+        `answers`, in "line" mode `confidences` and `alternatives`; or `error`.
+    text : str
+        What was taken over so far, by `commit`.
+    ask : str
+        Characters to ask for, one after the other; each is saved under its label.
+    model : str
+        The name of the recogniser that reads.
+    live : bool
+        Whether it also reads while the pen moves.
+    pause : float
+        Seconds after which a character that is read is taken over; 0 waits for the button.
+    guides : bool
+        Whether a line is written between guide lines.
+    status : str
+        What happened last: a drawing saved, or what went wrong.
+    """
+
+    _esm = Path(__file__).parent / "static" / "canvas.js"
+    _css = Path(__file__).parent / "static" / "canvas.css"
+
+    mode = traitlets.Unicode(read_only=True).tag(sync=True)
+    width = traitlets.Int(read_only=True).tag(sync=True)
+    strokes = traitlets.List().tag(sync=True, to_json=_encoded, from_json=_decoded)
+    number = traitlets.Int(0).tag(sync=True)
+    result = traitlets.Dict({"number": 0}).tag(sync=True)
+    text = traitlets.Unicode("").tag(sync=True)
+    ask = traitlets.Unicode("").tag(sync=True)
+    models = traitlets.List().tag(sync=True)
+    model = traitlets.Unicode("").tag(sync=True)
+    live = traitlets.Bool(False).tag(sync=True)
+    pause = traitlets.Float(0.0, min=0.0).tag(sync=True)
+    guides = traitlets.Bool(True).tag(sync=True)
+    status = traitlets.Unicode("").tag(sync=True)
+    # For undo and redo: strokes that were undone, and what there was before the last clearing.
+    _undone = traitlets.List().tag(sync=True, to_json=_encoded, from_json=_decoded)
+    _cleared = traitlets.Dict().tag(sync=True)
+    _guides = traitlets.Tuple((X_HEIGHT, BASELINE)).tag(sync=True)
+    _most_ink = traitlets.Int(MOST_INK).tag(sync=True)
+
+    def __init__(
+        self,
+        recognizer=None,
+        mode: str = "character",
+        prepare: Callable[[list[Stroke]], torch.Tensor] = character.prepare,
+        keep_in: str | os.PathLike | None = None,
+        **traits,
+    ):
+        if mode not in WIDTHS:
+            raise LabError(f"mode={mode!r} must be one of {', '.join(WIDTHS)}.")
+        for name in set(traits) - set(self.traits()):
+            raise LabError(f"{name} is no argument: {nearest(name, self.class_own_traits())}")
+        self._read_by, self._choices = {}, {}
+        self.prepare, self.keep_in = prepare, handwriting_file(keep_in)
+        read_by = readers(recognizer, mode)
+        first = traits.pop("model", next(iter(read_by)))
+        strokes = as_strokes(traits.pop("strokes", []))
+        self.set_trait("mode", mode)
+        self.set_trait("width", WIDTHS[mode])
+        try:
+            super().__init__(models=list(read_by), **traits)
+        except traitlets.TraitError as error:
+            raise LabError(f"{error}") from None
+        self._read_by = read_by
+        self.model = first
+        self.strokes = strokes
+        self.on_msg(self._on_message)
+
+    @property
+    def recognizer(self):
+        """What reads now. Can be set, to whatever the argument of this name takes."""
+        return self._read_by[self.model]
+
+    @recognizer.setter
+    def recognizer(self, recognizer):
+        read_by = readers(recognizer, self.mode)
+        with self.hold_sync():
+            self._read_by, self.models = read_by, list(read_by)
+            if self.model in read_by:
+                self._read()
+            else:
+                self.model = self.models[0]
+
+    # What a hand can do, and Python too.
+
+    def draw(self, strokes) -> None:
+        """Add strokes, as a hand would; those that reach out of the canvas are scaled to fit.
+
+        Parameters
+        ----------
+        strokes : list of strokes
+            As for `lab_utils.prepare`, in the canvas's units: see `sample_strokes`.
+        """
+        drawn = as_strokes(strokes)
+        if drawn:
+            self._change([*self.strokes, *fitted(drawn, self.width)])
+
+    def undo(self) -> None:
+        """Take the last stroke back, or the last clearing."""
+        if self.strokes:
+            *strokes, last = self.strokes
+            self._change(strokes, [*self._undone, last])
+        elif cleared := self._cleared:
+            self._change(_decoded(cleared["strokes"]), text=cleared["text"], _cleared={})
+
+    def redo(self) -> None:
+        """Draw the stroke again that was undone last."""
+        if self._undone:
+            *undone, last = self._undone
+            self._change([*self.strokes, last], undone)
+
+    def clear(self) -> None:
+        """Take all strokes away; `undo` brings them back."""
+        if self.strokes:
+            cleared = {"strokes": _encoded(self.strokes), "text": self.text}
+            self._change([], _cleared=cleared)
+
+    def commit(self, label: str | None = None) -> None:
+        """Take over what was read into `text`, and make room for what comes next.
+
+        Parameters
+        ----------
+        label : str, optional
+            What the character really is. The drawing is then saved with it in `keep_in`; so it is
+            where the canvas asks for a character.
+        """
+        if not self.strokes:
+            raise LabError("Nothing is drawn yet.")
+        label = label or self.ask[:1]
+        read, status = self.result.get("text", ""), ""
+        if label:
+            if self.mode == "line":
+                raise LabError("Only single characters can be saved: take mode='character'.")
+            image = self.prepare(self.strokes)
+            count = save_drawing(self.keep_in, label, self.strokes, image)
+            seen_as = "" if read == label else f" (read as {read})" if read else " (not read)"
+            status = f"Saved as {label}{seen_as}: {count} in {self.keep_in.name}."
+        cleared = {"strokes": _encoded(self.strokes), "text": self.text}
+        text = self.text + (label or read) + ("\n" if self.mode == "line" else "")
+        # What is saved is done with: undo does not bring it back, to be saved twice.
+        self._change([], text=text, status=status, _cleared={} if label else cleared)
+        self.ask = self.ask[1:]
+
+    def choose(self, index: int, character: str) -> None:
+        """Replace a character of the line that was read by one of its alternatives."""
+        reading = self.result.get("alternatives", [])
+        if not (0 <= index < len(reading) and character in [name for name, _ in reading[index]]):
+            raise LabError(f"There is no alternative {character!r} for the character {index}.")
+        self._choices[index] = (reading[index][0][0], character)
+        self._read()
+
+    def _change(self, strokes: list[Stroke], undone: list[Stroke] = (), **traits) -> None:
+        """Set the strokes and what goes with them, in one message to the browser."""
+        cleared = traits.get("_cleared", self._cleared)
+        ink = [*_encoded([*strokes, *undone]), *cleared.get("strokes", [])]
+        if sum(map(len, ink)) > MOST_INK:
+            traits["_cleared"] = {}
+        with self.hold_sync():
+            self.strokes = strokes  # first, as it fails where the canvas is full
+            self._undone = list(undone)
+            for name, value in traits.items():
+                setattr(self, name, value)
+
+    @traitlets.validate("strokes")
+    def _valid_strokes(self, proposal):
+        strokes = as_strokes(proposal["value"])
+        if sum(map(len, _encoded(strokes))) > MOST_INK:
+            raise LabError("The canvas is full: clear it first.")
+        return strokes
+
+    @traitlets.validate("model")
+    def _valid_model(self, proposal):
+        name = proposal["value"]
+        if self._read_by and name not in self._read_by:
+            raise LabError(f"model={name!r}: {nearest(name, self._read_by)}")
+        return name
+
+    @traitlets.observe("strokes", "model", "guides")
+    def _on_ink(self, change):
+        with self.hold_sync():
+            # The browser sends a new number with new strokes; strokes from Python get it here.
+            if change["name"] == "strokes" and self.number == self.result["number"]:
+                self.number += 1
+            if not self.strokes:
+                self._choices = {}
+            self._read()
+
+    def _read(self) -> None:
+        if self._read_by:
+            self.result = {"number": self.number} | self._reading(self.strokes)
+
+    def _reading(self, strokes: list[Stroke]) -> dict:
+        if not strokes:
+            return {}
+        try:
+            if self.mode == "character":
+                return read_character(self.recognizer, self.prepare(strokes))
+            guides = self._guides if self.guides else None
+            return read_line(self.recognizer, strokes, guides, self._choices)
+        except LabError as error:
+            return {"error": str(error)}
+        except Exception as error:  # of a model or preparation of a student's own
+            return {"error": f"{type(error).__name__}: {error}"}
+
+    def _on_message(self, widget, content: dict, buffers) -> None:
+        """Do what the browser asks for, unless the strokes have changed since."""
+        if content.get("number") != self.number:
+            return
+        try:
+            match content:
+                case {"do": "live", "stroke": stroke, "number": number}:
+                    reading = self._reading([*self.strokes, decode(stroke)])
+                    self.send({"live": {"number": number} | reading})
+                case {"do": "commit"}:
+                    self.commit(content.get("label"))
+                case {"do": "choose", "index": index, "character": character}:
+                    self.choose(index, character)
+                case {"do": "sample", "text": text}:
+                    self.draw(sample_strokes(text))
+        except LabError as error:
+            self.status = str(error)
+
+    def __repr__(self) -> str:
+        count = f"{len(self.strokes)} stroke{'s' * (len(self.strokes) != 1)}"
+        read = "read as " + repr(self.result["text"]) if "text" in self.result else "not read"
+        return f"HandwritingCanvas({self.mode!r}, {count}, {read})"
+
+    def _repr_mimebundle_(self, **kwargs):
+        data, metadata = super()._repr_mimebundle_(**kwargs)
+        picture = still(self.strokes, self.width, self.result)
+        return data | {"image/png": picture}, metadata

@@ -1,0 +1,236 @@
+"""Prepares a data set once, into one HDF5 file that is either whole or not there, and reads it.
+
+Layout of the file, the same for the official data and for the bundled sample
+(`data/README.md` has the table):
+
+    x_train, x_test   uint8, (N, 28, 28), upright, white ink on black
+    y_train, y_test   uint8, (N,), indices into the 83-entry mapping ("0" is 4)
+
+Attributes: `source` (what the images are, in words), `made_from` (which file they came from).
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from tqdm.auto import tqdm
+
+from lab_utils.data.archives import BLOCK, Part
+from lab_utils.download import DownloadError
+from lab_utils.errors import LabError, cannot_write
+from lab_utils.paths import bundled, data_dir, named_path
+
+SOURCES = ("auto", "full", "sample")
+SAMPLE = "emnist_sample.h5"
+CHUNK = 512 * 28  # columns of images that are compressed together
+
+
+def locate(
+    name: str,
+    source: str,
+    variable: str,
+    read: Callable[[Path], Iterable[Part]],
+    download: Callable[[Path], Path],
+) -> Path:
+    """Return the HDF5 file of a data set, preparing it if need be.
+
+    Parameters
+    ----------
+    name : str
+        The data set, `"EMNIST"` or `"MNIST"`; its file is called after it.
+    source : {"auto", "full", "sample"}
+        `"full"` takes what is prepared already, else the local files, else the download.
+        `"auto"` does too, and falls back to the bundled sample where there is no download.
+        `"sample"` takes the bundled sample and never touches the network.
+    variable : str
+        The environment variable that names local files (`EMNIST_ARCHIVE`, `MNIST_DIR`). Where it
+        is set, a file that was prepared from something else is prepared anew.
+    read : Callable[[Path], Iterable[Part]]
+        Streams the parts of the local or downloaded files.
+    download : Callable[[Path], Path]
+        Fetches the official files into a folder and returns what `read` takes.
+
+    Raises
+    ------
+    LabError
+        If the named files are missing or damaged, or nothing can be written.
+    DownloadError
+        If `source="full"` and there is nothing but the download, and that failed.
+    """
+    if source == "sample":
+        return bundled(SAMPLE)
+    target = data_dir() / f"{name.lower()}.h5"
+    local = named_path(variable)
+    made_from = identity(local) if local else None
+
+    def prepare():
+        files = local or download(data_dir() / "downloads")
+        what = "real" if local else "official"
+        described = f"{what} {name} from {files.name}"
+        write(target, read(files), described, made_from or "download")
+
+    try:
+        once(target, made_from, prepare)
+    except DownloadError as error:
+        if source == "full":
+            raise DownloadError(f"{error} {_how_to_get(name, variable)}") from None
+        _say_once(
+            f"The bundled sample stands in for {name}: synthetic handwriting, made from fonts and "
+            f"pen strokes.\nReason: {error}\n{_how_to_get(name, variable)}"
+        )
+        return bundled(SAMPLE)
+    return target
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    print(message)  # a notebook may ask for the same data several times
+
+
+def once(target: Path, made_from: str | None, prepare: Callable[[], None]) -> None:
+    """Call `prepare` unless `target` is there and made from the same; one process at a time.
+
+    Parameters
+    ----------
+    target : Path
+        The file that `prepare` writes.
+    made_from : str, optional
+        What it must have been made from; without it any will do.
+    prepare : Callable[[], None]
+        Calls `write`.
+    """
+    if _is_current(target, made_from):
+        return
+    with _lock(target):
+        if not _is_current(target, made_from):  # prepared by the process we waited for
+            prepare()
+
+
+def write(target: Path, parts: Iterable[Part], source: str, made_from: str) -> None:
+    """Stream the parts into `target`, which appears under its name only when it is whole.
+
+    Raises
+    ------
+    LabError
+        If the file cannot be written; also what the readers in `lab_utils.archives` raise.
+    """
+    partial = target.with_name(target.name + ".partial")
+    try:
+        with h5py.File(partial, "w") as file:
+            file.attrs.update(source=source, made_from=made_from)
+            for part in parts:
+                _write_part(file, part)
+        partial.replace(target)
+    except OSError as error:
+        raise cannot_write(target, error) from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_part(file: h5py.File, part: Part) -> None:
+    count = len(part.labels)
+    file[f"y_{part.name}"] = part.labels
+    images, start = None, 0
+    with tqdm(total=count, desc=f"Preparing {part.name}", unit=" images", delay=2) as bar:
+        for block in part.images:
+            if images is None:
+                size = block.shape[1:]
+                together = min(count, max(1, CHUNK // size[1]))
+                layout = {"shape": (count, *size), "chunks": (together, *size)}
+                images = file.create_dataset(
+                    f"x_{part.name}", dtype=np.uint8, compression="lzf", **layout
+                )
+            images[start : start + len(block)] = block
+            start += len(block)
+            bar.update(len(block))
+
+
+def read_labels(path: Path, part: str) -> np.ndarray:
+    """Return all labels of a part: uint8, (N,)."""
+    return _open(path, lambda file: file[f"y_{part}"][:])
+
+
+def read_images(path: Path, part: str, indices: np.ndarray) -> torch.Tensor:
+    """Return the chosen images of a part: uint8, (len(indices), 28, W), in that order.
+
+    The file is read block by block, so no more than the chosen images are ever in memory.
+    """
+    order = np.argsort(indices, kind="stable")
+    ascending = np.asarray(indices)[order]
+
+    def read(file):
+        stored = file[f"x_{part}"]
+        images = torch.empty((len(indices), *stored.shape[1:]), dtype=torch.uint8)
+        size = max(1, BLOCK * 28 // stored.shape[2])
+        starts = range(0, len(stored), size)
+        for start in tqdm(starts, desc=f"Reading {part}", unit=" blocks", delay=2):
+            low, high = np.searchsorted(ascending, [start, start + size])
+            if low < high:
+                block = torch.from_numpy(stored[start : start + size])
+                positions = torch.from_numpy(order[low:high])
+                images[positions] = block[torch.from_numpy(ascending[low:high] - start)]
+        return images
+
+    return _open(path, read)
+
+
+def read_source(path: Path) -> str:
+    """Return the words that name what the images in a prepared file are."""
+    return _open(path, lambda file: str(file.attrs["source"]))
+
+
+def _open(path: Path, read: Callable):
+    try:
+        # Without locking, which fails on read-only and network drives: the file never changes.
+        with h5py.File(path, "r", locking=False) as file:
+            return read(file)
+    except (OSError, KeyError, RuntimeError) as error:
+        remedy = "get the lab anew" if path == bundled(SAMPLE) else "delete it and run this again"
+        raise LabError(f"{path} is missing or damaged ({error}): {remedy}.") from None
+
+
+@contextlib.contextmanager
+def _lock(target: Path):
+    """Let one process at a time prepare `target`; the lock goes with a process that dies."""
+    lock = FileLock(f"{target}.lock")
+    try:
+        try:
+            lock.acquire(timeout=2)
+        except Timeout:
+            print(f"Another process is preparing {target.name}: waiting for it.")
+            lock.acquire()
+    except OSError as error:
+        raise cannot_write(target, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _is_current(target: Path, made_from: str | None) -> bool:
+    if not target.exists():
+        return False
+    return made_from in (None, _open(target, lambda file: file.attrs["made_from"]))
+
+
+def identity(local: Path) -> str:
+    """Name the local files in a way that changes when they do: path, size and time."""
+    files = sorted(local.glob("*-ubyte*")) if local.is_dir() else [local]
+    stats = [file.stat() for file in files if file.exists()]
+    return " ".join([str(local.resolve())] + [f"{s.st_size}:{s.st_mtime_ns}" for s in stats])
+
+
+def _how_to_get(name: str, variable: str) -> str:
+    files = {
+        "EMNIST": "NIST's gzip.zip (www.nist.gov/itl/products-and-services/emnist-dataset)",
+        "MNIST": "the folder with MNIST's four files",
+    }[name]
+    return (
+        f"For the real {name}: go online and run this again, "
+        f"or set {variable} to the path of {files}."
+    )

@@ -1,0 +1,39 @@
+"""The data module MNIST."""
+
+import numpy as np
+
+from lab_utils import download
+from lab_utils.data import archives, hdf5
+from lab_utils.data.base import _CharacterData
+from lab_utils.mapping import DIGIT_LABELS, DIGITS, FIRST_CHARACTER
+
+
+class MNIST(_CharacterData):
+    """MNIST: handwritten digits, in ten classes.
+
+    Parameters
+    ----------
+    source : {"auto", "full", "sample"}
+        As for `EMNIST`, with local files in the folder `MNIST_DIR`; the sample's digits stand in.
+    **loading
+        `augment`: whether training images are changed at random (`lab_utils.augment`);
+        `batch_size` and `num_workers`, as for `BaseDataModule`.
+    """
+
+    mapping = DIGITS
+
+    def _locate(self):
+        return hdf5.locate(
+            "MNIST",
+            self.source,
+            variable="MNIST_DIR",
+            read=archives.read_mnist,
+            download=download.download_mnist,
+        )
+
+    def _choose(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        labels = hdf5.read_labels(self.file, part)
+        return labels - FIRST_CHARACTER, np.flatnonzero(np.isin(labels, DIGIT_LABELS))
+
+    def _num_train(self, count: int) -> int:
+        return round(count * 11 / 12)  # 55,000 of the official 60,000

@@ -1,0 +1,115 @@
+"""Draws the lines of EMNISTLines by their numbers: the same number is always the same line."""
+
+import numpy as np
+import torch
+
+from lab_utils.lines.glyphs import SIZE, GlyphPool
+from lab_utils.lines.render import GLYPH_DRAWS, LINE_DRAWS, plain_lines, realistic_lines
+from lab_utils.lines.sentence_generator import PARTS, SentenceGenerator
+from lab_utils.mapping import (
+    FIRST_CHARACTER,
+    MAPPING,
+    SPECIAL_TOKENS,
+)
+from lab_utils.randomness import SEED, random_numbers
+
+START, END, PADDING = (SPECIAL_TOKENS.index(token) for token in ("<S>", "<E>", "<P>"))
+REALISTIC_STEP = 11  # columns that a character takes, about
+FEW = 64  # realistic lines drawn at a time: what fits into a cache
+
+
+class LineMaker:
+    """Draws the lines of one part, any numbers of them at once.
+
+    Parameters
+    ----------
+    settings : EMNISTLines
+        How the lines look: its overlap, style, length and tokens.
+    part : {"train", "val", "test"}
+        Which glyphs and which text.
+    pool : GlyphPool
+        The images of characters of that part.
+    sentences : SentenceGenerator
+        The text of that part.
+    """
+
+    def __init__(self, settings, part: str, pool: GlyphPool, sentences: SentenceGenerator):
+        self.settings = settings
+        self.sentences = sentences
+        self.pool = pool
+        self.seed = SEED + 1 + PARTS.index(part)
+
+    def labels(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the labels of lines, padded: uint8, (B, max_length)."""
+        length = self.settings.max_length
+        if not self.settings.with_start_end_tokens:
+            text = self.sentences.labels(numbers, length)
+            return np.where(text, text, PADDING).astype(np.uint8)
+        text = self.sentences.labels(numbers, length - 2)
+        labels = np.full((len(text), length), PADDING, np.uint8)
+        labels[:, 0] = START
+        labels[:, 1:-1][text > 0] = text[text > 0]
+        labels[np.arange(len(text)), 1 + (text > 0).sum(1)] = END
+        return labels
+
+    def draw(self, numbers: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the lines of the given numbers.
+
+        Parameters
+        ----------
+        numbers : numpy.ndarray
+            Integers, (B,). The same number is always the same line.
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            Images, uint8 (B, 28, 28 * max_length), and labels, int64 (B, max_length).
+        """
+        labels = torch.from_numpy(self.labels(numbers)).long()
+        text = labels[:, 1:] if self.settings.with_start_end_tokens else labels
+        of_line = self.random("writer", numbers, LINE_DRAWS)
+        if self.settings.fresh_glyphs:
+            of_glyph = self.random("glyph", numbers, text.shape[1])
+        else:
+            of_glyph = self.random("glyph", numbers, len(MAPPING)).gather(1, text)
+        glyphs = self.pool.choose(text, of_glyph)
+        width = self.settings.dims[-1]
+        is_plain = self._is_plain(numbers)
+        if is_plain.all():
+            return plain_lines(self.pool, glyphs, self.steps(numbers), width), labels
+        images = torch.empty((len(text), SIZE, width), dtype=torch.uint8)
+        images[is_plain] = plain_lines(
+            self.pool, glyphs[is_plain], self.steps(numbers[is_plain.numpy()]), width
+        )
+        rest = torch.nonzero(~is_plain).squeeze(1)
+        more = self.random("more", numbers, text.shape[1] * GLYPH_DRAWS)
+        more = more.view(*text.shape, GLYPH_DRAWS)
+        for some in rest.split(FEW):
+            images[some] = realistic_lines(
+                self.pool, text[some], glyphs[some], of_line[some], more[some], width
+            )
+        return images, labels
+
+    def widths(self, numbers: np.ndarray) -> torch.Tensor:
+        """Return about how many columns lines have, without drawing them: int64 (B,)."""
+        characters = torch.from_numpy((self.labels(numbers) >= FIRST_CHARACTER).sum(1))
+        return characters * torch.where(
+            self._is_plain(numbers), self.steps(numbers), REALISTIC_STEP
+        )
+
+    def _is_plain(self, numbers: np.ndarray) -> torch.Tensor:
+        style = self.settings.style
+        if style == "both":
+            return torch.from_numpy(numbers % 2 == 0)
+        return torch.full((len(numbers),), style == "plain")
+
+    def random(self, what: str, numbers: np.ndarray, count: int) -> torch.Tensor:
+        """Return the random numbers of lines for one purpose: float64 (B, count)."""
+        seed = self.seed + 100 * ("overlap", "glyph", "writer", "more").index(what)
+        return torch.from_numpy(random_numbers(seed, numbers, count))
+
+    def steps(self, numbers: np.ndarray) -> torch.Tensor:
+        """Return the columns from one glyph to the next, of lines in plain style: int64 (B,)."""
+        low, high = self.settings.min_overlap, self.settings.max_overlap
+        draws = self.random("overlap", numbers, 1)[:, 0]
+        return SIZE - ((low + (high - low) * draws) * SIZE).long()

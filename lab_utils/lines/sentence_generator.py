@@ -1,0 +1,182 @@
+"""Sentences for lines of handwriting: whole words of the Brown corpus, or of a text of ours."""
+
+import re
+import zipfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from lab_utils.download import DownloadError, download_brown
+from lab_utils.errors import LabError
+from lab_utils.mapping import CHARACTERS, MAPPING, PUNCTUATION
+from lab_utils.paths import bundled, data_dir, named_path
+from lab_utils.randomness import SEED, random_numbers
+
+TEXT_SOURCES = ("auto", "brown", "own")
+PARTS = ("train", "val", "test")
+OWN_TEXT = "lab_text.txt"
+BLOCKS = 100  # a text is dealt out block by block, so that each part has some of every kind
+SPACE = MAPPING.index(" ")
+
+_LABELS = np.zeros(128, np.uint8)  # of each ASCII character; 0 where it has none
+for _name in CHARACTERS + PUNCTUATION:
+    _LABELS[ord(_name)] = MAPPING.index(_name)
+_UNKNOWN = re.compile(f"[^{re.escape(''.join(CHARACTERS + PUNCTUATION))}\n]")
+
+
+class SentenceGenerator:
+    """Draws phrases of whole words from a text.
+
+    Train, val and test have disjoint parts of the text, cut out in blocks. The phrases come in a
+    fixed order that depends on the seed alone: `labels` gives the phrases of any numbers.
+
+    Parameters
+    ----------
+    part : {"train", "val", "test"}
+        Which part of the text.
+    source : {"auto", "brown", "own"}
+        `"brown"`: the Brown corpus as NLTK stores it, in the folder `NLTK_DATA` or downloaded
+        (non-commercial use only). `"own"`: the text that ships with the lab. `"auto"`: Brown if it
+        can be had, else the lab's own.
+    seed : int
+        Another seed draws other phrases.
+
+    References
+    ----------
+    Francis and Kučera, "Brown corpus manual", 1979.
+    """
+
+    def __init__(self, part: str = "train", source: str = "auto", seed: int = SEED):
+        for name, value, known in (("part", part, PARTS), ("source", source, TEXT_SOURCES)):
+            if value not in known:
+                raise LabError(f"{name}={value!r} must be one of {', '.join(known)}.")
+        self.source = "own" if source == "own" else _brown_or_own(source)
+        self.seed = seed
+        lines = _read(self.source)
+        block = np.arange(len(lines)) * BLOCKS // len(lines) % 10
+        wanted = {"train": block < 8, "val": block == 8, "test": block == 9}[part]
+        self.text = " ".join(
+            line for line, is_wanted in zip(lines, wanted, strict=True) if is_wanted
+        )
+        self._codes = _LABELS[np.frombuffer(self.text.encode("ascii"), np.uint8)]
+        spaces = np.flatnonzero(self._codes == SPACE)
+        self._starts = np.concatenate([[0], spaces + 1])
+        self._ends = np.concatenate([spaces, [len(self._codes)]])
+        self._fitting = {}  # by max_length, since it takes as long as 1,000 phrases
+        self._generated = 0
+
+    def generate(self, max_length: int = 16) -> str:
+        """Return the next phrase: one word or more, `max_length` characters at most.
+
+        Raises
+        ------
+        LabError
+            If no word is so short.
+        """
+        labels = self.labels(np.array([self._generated]), max_length)[0]
+        self._generated += 1
+        return "".join(MAPPING[label] for label in labels if label)
+
+    def labels(self, numbers: np.ndarray, max_length: int) -> np.ndarray:
+        """Return the phrases of the given numbers, all at once.
+
+        Parameters
+        ----------
+        numbers : numpy.ndarray
+            Integers, (B,): which phrases. The same number is always the same phrase.
+        max_length : int
+            Characters a phrase has at most.
+
+        Returns
+        -------
+        numpy.ndarray
+            uint8, (B, max_length), indices into the mapping, 0 behind the end of a phrase.
+        """
+        if max_length not in self._fitting:
+            self._fitting[max_length] = self._fit(max_length)
+        fitting, possible = self._fitting[max_length]
+        draws = random_numbers(self.seed, numbers, 2)
+        first = possible[(draws[:, 0] * len(possible)).astype(int)]
+        count = 1 + (draws[:, 1] * fitting[first]).astype(int)
+        start, end = self._starts[first], self._ends[first + count - 1]
+        positions = start[:, None] + np.arange(max_length)
+        codes = self._codes[np.minimum(positions, len(self._codes) - 1)]
+        return np.where(positions < end[:, None], codes, 0).astype(np.uint8)
+
+    def _fit(self, max_length: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return how many words fit, from each word on, and the words from which any do."""
+        if not isinstance(max_length, int) or max_length < 1:
+            raise LabError(f"max_length={max_length!r} must be a whole number of 1 or more.")
+        last = np.searchsorted(self._ends, self._starts + max_length, side="right")
+        fitting = last - np.arange(len(self._starts))
+        possible = np.flatnonzero(fitting > 0)
+        if not len(possible):
+            raise LabError(f"max_length={max_length}: no word of the text is so short.")
+        return fitting, possible
+
+
+def _brown_or_own(source: str) -> str:
+    try:
+        _find_brown()
+        return "brown"
+    except DownloadError as error:
+        if source == "brown":
+            raise DownloadError(
+                f"{error} Go online and run this again, or set NLTK_DATA to a folder that holds "
+                "corpora/brown.zip, or take source='own'."
+            ) from None
+        return "own"
+
+
+def _find_brown() -> Path:
+    """Return the corpus of NLTK's data folder, or else the downloaded one."""
+    if folder := named_path("NLTK_DATA"):
+        for path in (folder / "corpora" / "brown.zip", folder / "corpora" / "brown"):
+            if path.exists():
+                return path
+    return download_brown(data_dir() / "downloads")
+
+
+@cache
+def _read(source: str) -> list[str]:
+    """Return the lines of a text, in characters that the mapping has."""
+    if source == "own":
+        path = bundled(OWN_TEXT)
+        try:
+            return path.read_text(encoding="ascii").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise LabError(f"{path} is missing or damaged ({error}): get the lab anew.") from None
+    path = _find_brown()
+    try:
+        if path.is_dir():
+            files = sorted(path.glob("c[a-r][0-9][0-9]"))
+            texts = [file.read_text(encoding="ascii") for file in files]
+        else:
+            with zipfile.ZipFile(path) as archive:
+                names = [n for n in archive.namelist() if re.search(r"/c[a-r]\d\d$", n)]
+                texts = [archive.read(name).decode("ascii") for name in sorted(names)]
+    except (OSError, UnicodeDecodeError, zipfile.BadZipFile) as error:
+        raise LabError(f"{path} is damaged ({error}): delete it and get it anew.") from None
+    tagged = "\n".join(line.strip() for text in texts for line in text.splitlines())
+    lines = as_written(re.sub(r"/[^/\s]+(?=\s|$)", "", tagged)).splitlines()
+    lines = [line.strip() for line in lines if line.strip()]
+    if not lines:
+        raise LabError(f"{path} holds no text of the Brown corpus: delete it and get it anew.")
+    return lines
+
+
+def as_written(text: str) -> str:
+    """Join the words and marks of a corpus as people write them, in characters of the mapping.
+
+    Parameters
+    ----------
+    text : str
+        Sentences line by line, with spaces between words and marks and with quotation marks as
+        `` and ''.
+    """
+    text = re.sub(r"`` *| *''", '"', text).replace("--", "-")
+    text = _UNKNOWN.sub("", text)
+    text = re.sub(r"([!?;:,.])(?: \1)+", r"\1", text)  # Brown doubles some marks
+    text = re.sub(r" +([!),.:;?])", r"\1", text)
+    return re.sub(r" +", " ", re.sub(r"\( +", "(", text))

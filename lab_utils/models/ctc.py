@@ -1,0 +1,170 @@
+"""Turns the answers of a CTC network into text: greedily, or with beams and a language model."""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from lab_utils.errors import LabError
+from lab_utils.mapping import MAPPING, SPECIAL_TOKENS, text_of
+
+BLANK = SPECIAL_TOKENS.index("<B>")
+SPACE = MAPPING.index(" ")
+BITS = 7  # of a label: 83 fit
+CANDIDATES = 10  # characters that the beam search considers at a step
+LEAST_LIKELY = 1e-3  # what is less likely than this is left out
+
+
+def greedy_path(logits: torch.Tensor) -> tuple[list[int], list[int]]:
+    """Return the labels of the likeliest path, and the step at which each is surest.
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        float, (number of classes, S), of one line.
+    """
+    best, labels = logits.softmax(0).max(0)
+    runs, lengths = torch.unique_consecutive(labels, return_counts=True)
+    ends = lengths.cumsum(0)
+    found, steps = [], []
+    for label, start, end in zip(
+        runs.tolist(), (ends - lengths).tolist(), ends.tolist(), strict=True
+    ):
+        if label >= len(SPECIAL_TOKENS):
+            found.append(label)
+            steps.append(start + int(best[start:end].argmax()))
+    return found, steps
+
+
+def greedy(logits: torch.Tensor) -> str:
+    """Return the text of one line: the likeliest answer at each step, repeats and blanks left out.
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        float, (number of classes, S).
+    """
+    return text_of(torch.unique_consecutive(logits.argmax(0)).tolist())
+
+
+class CharacterLanguageModel:
+    """How likely each character is after the ones before it: n-grams with Witten-Bell smoothing.
+
+    Parameters
+    ----------
+    text : str
+        What it learns from, such as `SentenceGenerator("train").text`.
+    order : int
+        How many characters an n-gram has.
+
+    References
+    ----------
+    Chen and Goodman, "An empirical study of smoothing techniques for language modeling", 1999.
+    """
+
+    def __init__(self, text: str, order: int = 6):
+        if not 1 <= order <= 63 // BITS:
+            raise LabError(f"order={order!r} must be from 1 to {63 // BITS}.")
+        known = {name: label for label, name in enumerate(MAPPING)}
+        labels = np.array([known[c] for c in text if c in known], np.int64)
+        if not len(labels):
+            raise LabError("text has no characters of the mapping: give a text to learn from.")
+        self.order = order
+        self._ngrams = []  # sorted codes of the n-grams of each length, and how often each occurs
+        codes = np.zeros(len(labels), np.int64)
+        for length in range(order):
+            codes = (codes[: len(codes) - bool(length)] << BITS) | labels[length:]
+            self._ngrams.append(np.unique(codes, return_counts=True))
+        self.probabilities = lru_cache(maxsize=100_000)(self._probabilities)
+
+    def log_probability(self, label: int, context: tuple[int, ...]) -> float:
+        """Return the logarithm of how likely a label is after the labels in `context`."""
+        longest = self.order - 1
+        recent = ((SPACE, *context))[-longest:] if longest else ()
+        return math.log(self.probabilities(recent)[label])
+
+    def _probabilities(self, context: tuple[int, ...]) -> np.ndarray:
+        if context:
+            shorter = self.probabilities(context[1:])
+        else:
+            shorter = np.full(len(MAPPING), 1 / len(MAPPING))
+        code = 0
+        for label in context:
+            code = code << BITS | label
+        codes, counts = self._ngrams[len(context)]
+        low, high = np.searchsorted(codes, [code << BITS, (code + 1) << BITS])
+        if low == high:
+            return shorter
+        kinds, found = high - low, np.zeros(len(MAPPING))
+        found[codes[low:high] & ((1 << BITS) - 1)] = counts[low:high]
+        return (found + kinds * shorter) / (found.sum() + kinds)
+
+
+def beam_search(
+    logits: torch.Tensor,
+    language_model: CharacterLanguageModel | None = None,
+    weight: float = 0.5,
+    bonus: float = 0.5,
+    beams: int = 16,
+) -> str:
+    """Return the likeliest text of one line, over all paths that give it.
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        float, (number of classes, S).
+    language_model : CharacterLanguageModel, optional
+        What else speaks for a text.
+    weight : float
+        How much the language model's logarithm counts.
+    bonus : float
+        What each character adds, since a language model prefers short texts.
+    beams : int
+        How many texts are kept at each step.
+
+    References
+    ----------
+    Hannun et al., "First-pass large vocabulary continuous speech recognition using bi-directional
+    recurrent DNNs", 2014: prefix beam search.
+    """
+    probabilities = logits.float().softmax(0)
+    top = probabilities.topk(CANDIDATES, dim=0)
+    likely = [
+        [(c, p) for c, p in zip(labels, values, strict=True) if p > LEAST_LIKELY]
+        for labels, values in zip(top.indices.T.tolist(), top.values.T.tolist(), strict=True)
+    ]
+    # Of each text: the probability of all paths that end in blank, and of those that do not.
+    kept = {(): (1.0, 0.0)}
+    prior = {(): 0.0}  # what the language model says of each text
+    for blank, candidates in zip(probabilities[BLANK].tolist(), likely, strict=True):
+        following = {}
+
+        def add(text, ends_in_blank, other, following=following):
+            before = following.get(text, (0.0, 0.0))
+            following[text] = (before[0] + ends_in_blank, before[1] + other)
+
+        for text, (ends_in_blank, other) in kept.items():
+            add(text, (ends_in_blank + other) * blank, 0.0)
+            for label, probability in candidates:
+                if label < len(SPECIAL_TOKENS):
+                    continue
+                both = ends_in_blank + other
+                if text and text[-1] == label:
+                    add(text, 0.0, other * probability)
+                    both = ends_in_blank  # the same again needs a blank between
+                if both == 0.0:
+                    continue
+                longer = (*text, label)
+                if longer not in prior:
+                    said = language_model.log_probability(label, text) if language_model else 0.0
+                    prior[longer] = prior[text] + (weight * said + bonus if language_model else 0.0)
+                add(longer, 0.0, both * probability)
+
+        def score(text, following=following):
+            return math.log(sum(following[text]) + 1e-300) + prior[text]
+
+        best = sorted(following, key=score, reverse=True)[:beams]
+        total = sum(sum(following[text]) for text in best)
+        kept = {text: tuple(p / total for p in following[text]) for text in best}
+    return text_of(next(iter(kept)))

@@ -1,0 +1,66 @@
+"""The published network for lines: a CNN slid over the line, window by window."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lab_utils.errors import LabError
+from lab_utils.lines.render import used_columns
+from lab_utils.mapping import PADDING, text_of
+from lab_utils.models.cnn import CNN
+
+
+class LineCNNSimple(nn.Module):
+    """Slides a network for single characters over a line, window by window.
+
+    Parameters
+    ----------
+    data_config : dict
+        As for `CNN`, of a data module of lines.
+    window_width : int
+        Columns of a window.
+    window_stride : int
+        Columns from one window to the next.
+    conv_dim : int
+        Feature maps of each convolution of the `CNN`.
+    fc_dim : int
+        Width of its first linear layer.
+
+    References
+    ----------
+    Full Stack Deep Learning 2021, lab 2.
+    """
+
+    def __init__(
+        self,
+        data_config: dict,
+        window_width: int = 28,
+        window_stride: int = 28,
+        conv_dim: int = 64,
+        fc_dim: int = 128,
+    ):
+        super().__init__()
+        channels, height, width = data_config["input_dims"]
+        if not 2 <= window_width <= width:
+            raise LabError(f"window_width={window_width!r} must be from 2 to the line's {width}.")
+        window = data_config | {"input_dims": (channels, height, window_width)}
+        self.window_width, self.window_stride = window_width, window_stride
+        self.output_length = data_config["output_dims"][0]
+        self.cnn = CNN(window, conv_dim, fc_dim)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map lines, float32 (B, C, H, W), to logits, (B, number of classes, output length)."""
+        windows = x.unfold(3, self.window_width, self.window_stride)[..., : self.output_length, :]
+        batch, length = len(x), windows.shape[3]
+        windows = windows.permute(0, 3, 1, 2, 4).flatten(0, 1)  # (B * S, C, H, window_width)
+        return self.cnn(windows).unflatten(0, (batch, length)).transpose(1, 2)
+
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the mean cross entropy of logits (B, classes, S) for labels, padding left out."""
+        return F.cross_entropy(logits, labels[:, : logits.shape[2]], ignore_index=PADDING)
+
+    def read(self, logits: torch.Tensor, x: torch.Tensor) -> list[str]:
+        """Return the text of each line: a character for each window up to the last ink of `x`."""
+        ends = used_columns(x).sub(1).div(self.window_stride, rounding_mode="floor") + 1
+        best = logits.argmax(1)
+        return [text_of(row[:end]) for row, end in zip(best, ends.tolist(), strict=True)]

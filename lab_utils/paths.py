@@ -1,0 +1,70 @@
+"""The folders and switches of the lab, and how a file is written whole."""
+
+import os
+from pathlib import Path
+
+import pooch
+
+from lab_utils.errors import LabError, cannot_write
+
+_PACKAGE = Path(__file__).resolve().parent
+_CHECKOUT_DATA = _PACKAGE.parent / "data"
+_IN_CHECKOUT = (_CHECKOUT_DATA / "sources.json").exists()
+
+
+def data_dir() -> Path:
+    """Return the folder of downloads and prepared files, made if it does not exist.
+
+    `LAB_DATA_DIR` where it is set, else `data/` of the checkout, else the user's cache folder.
+    """
+    keep_here = _IN_CHECKOUT and os.access(_CHECKOUT_DATA, os.W_OK)
+    default = _CHECKOUT_DATA if keep_here else pooch.os_cache("handwriting-lab")
+    folder = named_path("LAB_DATA_DIR") or default
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    return folder
+
+
+def named_path(variable: str) -> Path | None:
+    """Return the path that an environment variable names, or None where it is not set.
+
+    A relative path counts from the checkout's folder, where `make lab` is called, since the
+    working directory of a notebook is `labs/`; outside a checkout from the working directory.
+    """
+    value = os.environ.get(variable)
+    if not value:
+        return None
+    start = _CHECKOUT_DATA.parent if _IN_CHECKOUT else Path.cwd()
+    return start / Path(value).expanduser()
+
+
+def bundled(name: str) -> Path:
+    """Return the path of a file that ships with the lab: `data/` of the checkout or the wheel."""
+    in_wheel = _PACKAGE / "assets" / name
+    return in_wheel if in_wheel.exists() else _CHECKOUT_DATA / name
+
+
+def is_offline() -> bool:
+    """Tell whether `LAB_OFFLINE=1` forbids the network."""
+    return _switch("LAB_OFFLINE")
+
+
+def is_fast() -> bool:
+    """Tell whether `LAB_FAST=1` asks the notebooks to cut training short, for tests."""
+    return _switch("LAB_FAST")
+
+
+def _switch(name: str) -> bool:
+    return os.environ.get(name, "").strip().lower() not in ("", "0", "false", "no")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file under a temporary name, then rename it, so that it is whole or not there."""
+    temporary = path.with_name(path.name + ".part")
+    try:
+        temporary.write_bytes(text.encode(errors="replace"))  # names of files may be no UTF-8
+        temporary.replace(path)
+    except OSError as error:
+        raise LabError(f"{path} cannot be written ({error.strerror or error}).") from None

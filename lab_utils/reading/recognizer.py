@@ -1,0 +1,231 @@
+"""Reads a character or a line, in a picture or a drawing, with a shipped network or one's own."""
+
+import json
+import os
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from lab_utils.errors import LabError
+from lab_utils.lit_models.checkpoints import load_network
+from lab_utils.mapping import MAPPING, SPECIAL_TOKENS, text_of
+from lab_utils.models.ctc import greedy_path
+from lab_utils.models.line_cnn import LineCNN
+from lab_utils.models.registry import NETWORKS
+from lab_utils.paths import bundled
+from lab_utils.reading.character import prepare
+from lab_utils.reading.line import prepare_line
+
+WEIGHTS = {"character": "character_weights.safetensors", "line": "line_weights.safetensors"}
+ALTERNATIVES = 5  # for each character of a line
+
+
+class Recognizer:
+    """Tells which character a picture shows, and how sure it is.
+
+    Parameters
+    ----------
+    model : torch.nn.Module or path
+        A network that maps float32 (B, 1, 28, 28) in [0, 1] to logits (B, number of classes), or a
+        checkpoint of `lab_utils.run_experiment`.
+    mapping : list of str, optional
+        The character of each class; a checkpoint brings its own.
+    temperature : float
+        What logits are divided by, so that a probability of 0.8 is right in 8 cases of 10.
+    expected : list of float, optional
+        How many times as frequent each class is in what is read as it was in what was trained on.
+
+    References
+    ----------
+    Guo et al., "On calibration of modern neural networks", 2017, for the temperature.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | str | os.PathLike,
+        mapping: list[str] | None = None,
+        temperature: float = 1.0,
+        expected: list[float] | None = None,
+    ):
+        if isinstance(model, str | os.PathLike):
+            model, own_mapping = load_network(model)
+            mapping = mapping or own_mapping
+        if not isinstance(model, nn.Module):
+            raise LabError(f"model={model!r} must be a network or the path of a checkpoint.")
+        if not mapping:
+            raise LabError("mapping is missing: give the one of the data, such as data.mapping.")
+        if not temperature > 0:
+            raise LabError(f"temperature={temperature!r} must be more than 0.")
+        if expected is not None and len(expected) != len(mapping):
+            raise LabError(f"expected has {len(expected)} entries, but mapping has {len(mapping)}.")
+        self.model = model
+        self.mapping = list(mapping)
+        self.temperature = temperature
+        is_character = torch.tensor([float(name not in SPECIAL_TOKENS) for name in self.mapping])
+        self._expected = is_character * torch.tensor(expected or [1.0] * len(self.mapping))
+
+    @classmethod
+    def pretrained(cls, kind: str = "character", equal_classes: bool = False):
+        """Return a recogniser with a network that ships with the lab.
+
+        It reads the 62 characters of EMNIST, or lines of them and punctuation;
+        `data/MODEL_CARD.md` says how well.
+
+        Parameters
+        ----------
+        kind : {"character", "line"}
+            What it reads.
+        equal_classes : bool
+            Whether all characters are equally frequent in what is read. Otherwise they are as
+            frequent as in EMNIST, where O is more likely than o before anything is seen.
+
+        Returns
+        -------
+        Recognizer or LineRecognizer
+        """
+        if kind not in WEIGHTS:
+            raise LabError(f"kind={kind!r} must be one of {', '.join(WEIGHTS)}.")
+        model, described = _shipped(WEIGHTS[kind])
+        if kind == "line":
+            return LineRecognizer(model, described["temperature"])
+        shares = described["frequencies"]
+        expected = [1 / share if share else 0.0 for share in shares] if equal_classes else None
+        return cls(model, described["mapping"], described["temperature"], expected)
+
+    def predict(self, image, top_k: int = 5) -> list[tuple[str, float]]:
+        """Read one character.
+
+        Parameters
+        ----------
+        image : path, PIL.Image.Image, array, tensor, or list of strokes
+            As for `lab_utils.prepare`.
+        top_k : int
+            How many of the likeliest characters to return.
+
+        Returns
+        -------
+        list of tuple[str, float]
+            Characters with their probabilities, the likeliest first.
+
+        Raises
+        ------
+        LabError
+            If the image cannot be read or shows no ink, or the mapping does not fit the network.
+        """
+        most = int(self._expected.count_nonzero())
+        if not isinstance(top_k, int) or not 1 <= top_k <= most:
+            raise LabError(f"top_k={top_k!r} must be a whole number from 1 to {most}.")
+        best = self.probabilities(prepare(image).unsqueeze(0))[0].topk(top_k)
+        return [
+            (self.mapping[i], p) for p, i in zip(*(part.tolist() for part in best), strict=True)
+        ]
+
+    @torch.inference_mode()
+    def probabilities(self, images: torch.Tensor) -> torch.Tensor:
+        """Return how likely each class is.
+
+        Parameters
+        ----------
+        images : torch.Tensor
+            uint8, (B, 28, 28), as `lab_utils.prepare` returns one.
+
+        Returns
+        -------
+        torch.Tensor
+            float32, (B, number of classes), each row with sum 1; special tokens have 0.
+        """
+        self.model.eval()
+        device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
+        logits = self.model(images.to(device).unsqueeze(1).float().div_(255)).float().cpu()
+        if logits.shape != (len(images), len(self.mapping)):
+            raise LabError(
+                f"mapping has {len(self.mapping)} entries, but the network's output has the shape "
+                f"{tuple(logits.shape)}: give the mapping it was trained with."
+            )
+        return torch.softmax(logits / self.temperature + self._expected.log(), dim=1)
+
+
+class LineReading(NamedTuple):
+    """What a line says.
+
+    Attributes
+    ----------
+    text : str
+        Its characters.
+    confidences : list of float
+        How likely each character is.
+    alternatives : list of list of tuple[str, float]
+        For each character, the likeliest ones with their probabilities, itself first.
+    """
+
+    text: str
+    confidences: list[float]
+    alternatives: list[list[tuple[str, float]]]
+
+
+class LineRecognizer:
+    """Reads a line of handwriting.
+
+    Parameters
+    ----------
+    model : LineCNN or path
+        A network that was trained on `EMNISTLines`, or a checkpoint of `lab_utils.run_experiment`.
+    temperature : float
+        As for `Recognizer`.
+    """
+
+    def __init__(self, model: nn.Module | str | os.PathLike, temperature: float = 1.0):
+        if isinstance(model, str | os.PathLike):
+            model, _ = load_network(model)
+        if not isinstance(model, LineCNN):
+            raise LabError(f"model={type(model).__name__} must be a LineCNN, or its checkpoint.")
+        if not temperature > 0:
+            raise LabError(f"temperature={temperature!r} must be more than 0.")
+        self.model = model
+        self.temperature = temperature
+
+    @torch.inference_mode()
+    def predict_line(self, image, guides: tuple[float, float] | None = None) -> LineReading:
+        """Read one line.
+
+        Parameters
+        ----------
+        image, guides
+            As for `lab_utils.prepare_line`.
+
+        Raises
+        ------
+        LabError
+            If the image cannot be read or shows no ink.
+        """
+        self.model.eval()
+        device = next(self.model.parameters()).device
+        line = prepare_line(image, guides).to(device).float().div_(255)
+        logits = self.model(line[None, None])[0].float().cpu() / self.temperature
+        labels, steps = greedy_path(logits)
+        # Blank and the other special tokens are no alternatives to a character.
+        characters = logits[len(SPECIAL_TOKENS) :, steps].softmax(0)
+        likely, best = characters.topk(ALTERNATIVES, dim=0)
+        names = [[MAPPING[i + len(SPECIAL_TOKENS)] for i in column] for column in best.T.tolist()]
+        alternatives = [
+            list(zip(column, p, strict=True))
+            for column, p in zip(names, likely.T.tolist(), strict=True)
+        ]
+        return LineReading(text_of(labels), likely[0].tolist(), alternatives)
+
+
+def _shipped(name: str) -> tuple[nn.Module, dict]:
+    """Return a network that ships with the lab, and what its file says of it."""
+    path = bundled(name)
+    try:
+        with safe_open(path, framework="pt") as file:
+            described = {key: json.loads(text) for key, text in file.metadata().items()}
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        model = NETWORKS[described["model_class"]](described, **described["model_arguments"])
+        model.load_state_dict(weights)
+        described["temperature"]
+    except (OSError, SafetensorError, AttributeError, LookupError, RuntimeError) as error:
+        raise LabError(f"{path} is missing or damaged ({error}): get the lab anew.") from None
+    return model, described
