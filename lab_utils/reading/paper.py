@@ -3,14 +3,24 @@
 import numpy as np
 from PIL import Image
 
-from lab_utils.reading.masks import Components, close, extent, lowest_in_squares, otsu, widen
+from lab_utils.reading.masks import (
+    Components,
+    close,
+    extent,
+    highest_in_squares,
+    lowest_in_squares,
+    otsu,
+    widen,
+)
 
 STROKE = 0.25  # of the longer side: what is wider than that is paper, however dark
 STROKE_OF_HEIGHT = 0.6  # ... at most so much of the height, which is little in a line
 SMALL = 128  # pixels: the longer side of the copy in which dark and light, and a sheet, are told
 SMALL_SIDE = 48  # pixels: the shorter side of that copy is at least as long
 CLEARLY = 0.8  # times as uneven is one kind of paper as the other, if that is to count
+MIN_GRAINY = 100  # pixels: the shorter side of a picture that shows the paper's grain
 DARKEST_PAPER = 0.3  # of the lightest: nothing is read where it is darker
+LEAST_LIT = 0.2  # of the way from ink to paper: a shadow is that much lighter than ink
 DARKEST_SHADOW = 0.45  # of a sheet's brightness: what is darker round it is a desk
 
 
@@ -35,12 +45,10 @@ def remove_paper(grey: np.ndarray) -> np.ndarray:
     if desk is None and not has_dark_ink(grey):
         grey = 255 - grey
     paper = estimate_paper(grey)
-    white = int(np.percentile(paper, 95))
-    if paper.min() == 255:
-        ink = 255 - grey
-    else:
-        lit = np.maximum(paper, 1).astype(np.float32)
-        ink = ((lit - grey) * (white / lit)).clip(0, 255).astype(np.uint8)
+    ink = np.maximum(paper, grey) - grey
+    if paper.min() < paper.max():
+        white = np.percentile(paper[::4, ::4], 95)
+        ink = (ink * (white / np.maximum(paper, 1, dtype=np.float32))).clip(0, 255).astype(np.uint8)
         ink[paper < DARKEST_PAPER * white] = 0
     if darkness < DARKEST_SHADOW:
         height, width = grey.shape
@@ -49,22 +57,55 @@ def remove_paper(grey: np.ndarray) -> np.ndarray:
 
 
 def estimate_paper(grey: np.ndarray) -> np.ndarray:
-    """Return the paper without its dark ink: uint8 (H, W), nowhere darker than `grey`."""
+    """Return the paper without its dark ink: uint8 (H, W)."""
     stroke = max(3, round(min(STROKE * max(grey.shape), STROKE_OF_HEIGHT * len(grey))))
     white = int(grey.max())
+    if min(grey.shape) >= MIN_GRAINY:
+        # Else the brightest grain of the paper would be all that counts.
+        dark = lowest_in_squares(np.pad(grey, 1, constant_values=255), 3)
+        grey = highest_in_squares(np.pad(dark, 1), 3)
+    # A shadow along an edge may go on beyond it.
+    room = [[stroke * _is_shaded(side, grey) for side in pair] for pair in _edges(grey)]
+    grey = np.pad(grey, room, "edge")
+    paper = _fill_ink(grey, stroke, white)
+    (top, bottom), (left, right) = room
+    return paper[top : len(paper) - bottom, left : paper.shape[1] - right]
+
+
+def _fill_ink(grey: np.ndarray, stroke: int, white: int) -> np.ndarray:
+    """Fill what is dark and narrower than a stroke: uint8 (H, W)."""
     paper = close(grey, stroke, white)
     if paper.min() > 0.9 * white:
         return paper
+    # What is as dark as ink is a desk if it is at the edge, and else where thick strokes meet.
+    black = int(grey.min())
+    dark = Components(paper <= black + LEAST_LIT * (white - black))
+    desk = dark.draw(dark.touch_edge())
+    paper[dark.draw(~dark.touch_edge())] = white
     # A square does not fill the corners of a shadow: let the shadow grow into them, but not along
     # what is as narrow as a stroke.
-    fine = close(grey, max(2, stroke // 4), white)
-    step = max(1, stroke // 8)
+    lit = np.where(desk, white, paper).astype(np.uint8)
+    fine = close(grey, max(2, stroke // 8), white)
+    step = max(1, stroke // 16)
     while True:
-        grown = lowest_in_squares(np.pad(paper, step, constant_values=255), 2 * step + 1)
-        grown = np.maximum(np.minimum(grown, paper), fine)
-        if np.array_equal(grown, paper):
-            return paper
-        paper = grown
+        grown = lowest_in_squares(np.pad(lit, step, constant_values=255), 2 * step + 1)
+        grown = np.maximum(np.minimum(grown, lit), fine)
+        if np.array_equal(grown, lit):
+            return np.where(desk, paper, lit)
+        lit = grown
+
+
+def _edges(grey: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the first and last row, and the first and last column."""
+    return [(grey[0], grey[-1]), (grey[:, 0], grey[:, -1])]
+
+
+def _is_shaded(side: np.ndarray, grey: np.ndarray) -> bool:
+    """Tell whether all along an edge it is darker than paper, and lighter than ink."""
+    white, black = int(grey.max()), int(grey.min())
+    level = np.median(side)
+    shaded = np.mean(side < 0.85 * white) > 0.95
+    return bool(shaded and level > DARKEST_PAPER * white and level > black + LEAST_LIT * white)
 
 
 def has_dark_ink(grey: np.ndarray) -> bool:
@@ -79,7 +120,7 @@ def has_dark_ink(grey: np.ndarray) -> bool:
     if min(as_dark, as_light) < CLEARLY * max(as_dark, as_light):
         return as_dark < as_light
     threshold = otsu(grey)
-    edges = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]) > threshold
+    edges = np.concatenate([side for pair in _edges(grey) for side in pair]) > threshold
     if 0.1 < edges.mean() < 0.9:
         return bool((grey > threshold).mean() > 0.5)
     return bool(edges.mean() > 0.5)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 
 from lab_utils.errors import LabError
 from lab_utils.reading.clutter import remove_clutter
@@ -19,6 +19,7 @@ LARGEST = 512  # pixels: larger pictures are scaled down first
 LEAST_CONTRAST = 25  # of 255 grey levels, between ink and paper
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue, as PIL weighs them
 SAMPLED = 128  # pixels: the side of what is looked at to tell whether colours matter
+DITHERED = 0.01  # of all pixels: how many lone dots make a grey
 COLOURFUL = 2  # times as far apart are colours as their brightness, if they matter
 
 
@@ -158,12 +159,25 @@ def _grey(picture: Image.Image, largest: int) -> np.ndarray:
     contrast = None if picture.mode in ("1", "L") else _find_colours(picture)
     if contrast is None:
         grey = picture.convert("L")
-        grey.thumbnail((largest, largest))
-        return np.asarray(grey)
+        grey.thumbnail((largest, largest), reducing_gap=1.0)
+        return np.asarray(grey.filter(ImageFilter.GaussianBlur(1.5)) if _is_dithered(grey) else grey)
     picture = picture.convert("RGB")
-    picture.thumbnail((largest, largest))
+    picture.thumbnail((largest, largest), reducing_gap=1.0)
     levels = np.asarray(picture, np.float32) @ contrast
     return np.rint(levels - levels.min()).clip(0, 255).astype(np.uint8)
+
+
+def _is_dithered(grey: Image.Image) -> bool:
+    """Tell whether grey levels are made of black and white dots."""
+    counts = grey.histogram()
+    if counts[0] + counts[255] < grey.width * grey.height or min(grey.size) < 3:
+        return False
+    black = np.asarray(grey) == 0
+    black = black if black.mean() < 0.5 else ~black
+    around = np.pad(black, 1).astype(np.int8)
+    around = around[:-2] + around[1:-1] + around[2:]
+    around = around[:, :-2] + around[:, 1:-1] + around[:, 2:]
+    return bool((black & (around == 1)).mean() > DITHERED)
 
 
 def _find_colours(picture: Image.Image) -> np.ndarray | None:
