@@ -1,22 +1,43 @@
-# make lab    opens the first notebook; make test runs everything that must hold.
-# Both install what they need into .venv first, once.
+# make lab    opens the first notebook; make test runs everything that must hold; make help lists all.
+# Each installs what it needs into .venv first, once: students need less than developers.
 
 PYTHON ?= python3
 # torch's own index has the small CPU build; "make lab TORCH_INDEX=" takes pip's usual one (CUDA).
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 NOTEBOOKS := $(sort $(wildcard labs/*.ipynb))
-BIN := .venv/bin
+REFERENCES := $(sort $(wildcard labs/instructor/*.ipynb))
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # Tests and committed outputs use the bundled sample, whatever this machine has prepared.
 SAMPLE_ONLY := LAB_OFFLINE=1 LAB_DATA_DIR=$(abspath build/no-data) EMNIST_ARCHIVE= MNIST_DIR= NLTK_DATA=
 
-.PHONY: lab test test-real lint notebooks weights bench wheel clean
+.PHONY: help lab check test test-unit test-browser test-notebooks test-real coverage \
+	notebook notebooks bench sample weights wheel clean
 
-lab: .venv/.installed
+help: ## lists these commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 22
+
+lab: .venv/.installed ## opens the first notebook in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=. $(firstword $(NOTEBOOKS))
 
-test: .venv/.installed lint
-	$(SAMPLE_ONLY) $(BIN)/pytest -n 2 --ignore=tests/browser tests
+check: .venv/.complete ## style, types and the quick tests, in less than a minute
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(SAMPLE_ONLY) OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not slow" --ignore=tests/browser tests
+
+test: .venv/.complete ## everything that must hold: tests, browser, notebooks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(MAKE) test-unit test-browser test-notebooks
+
+test-unit: .venv/.complete
+	$(SAMPLE_ONLY) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --ignore=tests/browser tests
+
+test-browser: .venv/.complete
 	$(BIN)/pytest -rs tests/browser
+
+test-notebooks: .venv/.complete
 	$(SAMPLE_ONLY) LAB_FAST=1 OMP_NUM_THREADS=1 \
 		$(BIN)/pytest -n 2 --dist loadfile -p no:warnings --nbval --nbval-cell-timeout=300 $(NOTEBOOKS)
 
@@ -27,22 +48,32 @@ test-real: export MNIST_DIR = $(abspath $(REAL_DATA))/mnist
 test-real: export NLTK_DATA = $(abspath $(REAL_DATA))/nltk_data
 test-real: export PHOTOS = $(abspath $(REAL_DATA))/handwriting/photos.zip
 test-real: export LAB_DATA_DIR = $(abspath build/real-data)
-test-real: .venv/.installed
+test-real: .venv/.complete ## the figures and the notebooks on real data: REAL_DATA=folder
 	$(BIN)/pytest -s tests/real
 	printf '%s\n' $(NOTEBOOKS) | LAB_FAST=1 OMP_NUM_THREADS=1 \
 		xargs -n 1 -P 2 $(BIN)/python labs/execute.py --to build/real-notebooks
 
-lint: .venv/.installed
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+coverage: .venv/.complete ## which lines the tests reach
+	rm -f .coverage*
+	$(SAMPLE_ONLY) $(BIN)/coverage run -m pytest -q --ignore=tests/browser tests
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
 
-# Makes the students' notebooks of the instructor's, runs all from a fresh kernel, keeps the outputs.
-notebooks: .venv/.installed
-	for reference in $(wildcard labs/instructor/*.ipynb); do \
+# A notebook with checked questions is released from its reference in labs/instructor.
+notebook: .venv/.complete ## releases, runs and keeps one notebook: N=3
+	@test -n "$(wildcard labs/0$(N)_*.ipynb)" || \
+		{ echo "make notebook N=3: N is the number of a notebook in labs/."; exit 2; }
+	$(if $(wildcard labs/instructor/0$(N)_*.ipynb), \
+		$(BIN)/lab-release $(wildcard labs/instructor/0$(N)_*.ipynb) -o $(wildcard labs/0$(N)_*.ipynb))
+	$(SAMPLE_ONLY) $(BIN)/python labs/execute.py $(wildcard labs/0$(N)_*.ipynb)
+
+notebooks: .venv/.complete ## the same for all notebooks
+	for reference in $(REFERENCES); do \
 		$(BIN)/lab-release $$reference -o labs/$$(basename $$reference) || exit 1; done
 	$(SAMPLE_ONLY) $(BIN)/python labs/execute.py $(NOTEBOOKS)
 
-bench: .venv/.installed
+bench: .venv/.complete ## measures, against the plain way of doing the same
+	$(BIN)/python benchmarks/start_up.py
 	$(BIN)/python benchmarks/data_loading.py
 	$(BIN)/python benchmarks/lightning_overhead.py
 	$(BIN)/python benchmarks/preparation.py
@@ -51,15 +82,19 @@ bench: .venv/.installed
 	$(BIN)/python benchmarks/canvas_latency.py
 	$(BIN)/python benchmarks/grading.py
 
-# Trains the networks that ship; EMNIST_ARCHIVE and NLTK_DATA or downloads bring the data.
-weights: .venv/.installed
+sample: .venv/.complete ## makes the bundled sample again, from fonts and strokes
+	$(BIN)/python data/make_sample.py
+	$(BIN)/python data/make_sample_strokes.py
+
+# EMNIST_ARCHIVE and NLTK_DATA or downloads bring the data; what is interrupted goes on.
+weights: .venv/.complete ## trains the networks that ship
 	$(BIN)/python data/train_weights.py
 	$(BIN)/python data/train_line_weights.py
 
-wheel: .venv/.installed
+wheel: .venv/.installed ## builds dist/*.whl
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
-clean:
+clean: ## removes what make has made
 	rm -rf .venv build dist
 
 .venv/.installed: pyproject.toml constraints.txt
@@ -72,5 +107,10 @@ ifneq ($(TORCH_INDEX),)
 	-$(BIN)/python -m pip install --quiet --retries 1 --no-deps -c constraints.txt \
 		--index-url $(TORCH_INDEX) torch
 endif
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[notebook]"
+	@touch $@
+
+.venv/.complete: .venv/.installed
+	@echo "Installing what tests need: once, a minute."
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[notebook,test]"
 	@touch $@

@@ -12,8 +12,8 @@ import torch
 from tqdm import tqdm
 
 from lab_utils import SEED, EMNISTLines
-from lab_utils.lines.glyphs import SIZE
-from lab_utils.lines.line_maker import LineMaker
+from lab_utils.lines.batches import LineMaker
+from lab_utils.lines.glyphs import GLYPH_SIZE
 
 LINES, BLOCK = 14_000, 250
 SOME = 2_000  # lines are enough to time the plain way
@@ -53,12 +53,14 @@ class OneByOne:
 
     def line(self, max_length: int) -> torch.Tensor:
         """Return one line, uint8 (28, 28 * max_length)."""
-        step = SIZE - int(self.random.uniform(0, self.overlap) * SIZE)
-        paper = torch.zeros((SIZE, SIZE * max_length), dtype=torch.int16)
+        step = GLYPH_SIZE - int(self.random.uniform(0, self.overlap) * GLYPH_SIZE)
+        paper = torch.zeros((GLYPH_SIZE, GLYPH_SIZE * max_length), dtype=torch.int16)
         for i, name in enumerate(self.phrase(max_length)):
             known = self.glyphs[name]
             if len(known):
-                paper[:, i * step : i * step + SIZE] += known[self.random.integers(len(known))]
+                paper[:, i * step : i * step + GLYPH_SIZE] += known[
+                    self.random.integers(len(known))
+                ]
         return paper.clamp(max=255).to(torch.uint8)
 
 
@@ -66,7 +68,7 @@ def main() -> None:
     data = EMNISTLines()
     maker = data.maker("train")
     width, numbers = data.dims[-1], np.arange(LINES)
-    print(f"{LINES:,} lines of {data.max_length} characters at most, {width} columns")
+    print(f"{LINES:,} lines of {data.settings.max_length} characters at most, {width} columns")
     blocks = np.array_split(numbers, LINES // BLOCK)
 
     maker.draw(blocks[0])  # once before, as the plain way, too, knows its words beforehand
@@ -84,7 +86,7 @@ def main() -> None:
     plain = OneByOne(maker, data.mapping, data.max_overlap)
     start = time.perf_counter()
     for _ in tqdm(range(SOME), desc="one by one", delay=2):
-        plain.line(data.max_length)
+        plain.line(data.settings.max_length)
     one_by_one = (time.perf_counter() - start) * LINES / SOME
     print(f"glyph after glyph: {LINES / one_by_one:,.0f} lines a second")
 

@@ -25,7 +25,7 @@ from lab_utils import (
     beam_search,
     greedy,
 )
-from lab_utils.lines.render import used_columns
+from lab_utils.lines.render import find_used_columns
 from lab_utils.mapping import text_of
 
 LINES = 1000
@@ -46,7 +46,7 @@ def error_rates(read: list[str], written: list[str]) -> dict[str, float]:
 @torch.inference_mode()
 def answers(recognizer: LineRecognizer, images: torch.Tensor) -> list[torch.Tensor]:
     """Return the logits of each line, (number of classes, S) on the columns that it uses."""
-    widths = used_columns(images.unsqueeze(1))
+    widths = find_used_columns(images.unsqueeze(1))
     found = [None] * len(images)
     for chosen in tqdm(widths.argsort().split(50), desc="reading", delay=2):
         logits = recognizer.model.eval()(images[chosen].unsqueeze(1).float().div_(255))
@@ -118,7 +118,7 @@ def main() -> None:
         images, labels = EMNISTLines(style=style).maker("test").draw(np.arange(200))
         written = [text_of(label) for label in labels.tolist()]
         sure, right = calibration(recognizer, images, written)
-        longest = images[used_columns(images.unsqueeze(1)).argmax()]
+        longest = images[find_used_columns(images.unsqueeze(1)).argmax()]
         taken = milliseconds(recognizer, longest)
         print(
             f"{style}: sure {sure:.3f}, right {right:.3f}; {taken:.0f} ms for the longest of 200 "

@@ -149,11 +149,11 @@ def shade(cover: np.ndarray, light: np.ndarray) -> np.ndarray:
 
 
 def thin(side: int, pen: int, smooth: bool):
-    return lambda sheet, rng: grey_picture(sheet.draw(side, pen, 0.85, smooth))
+    return lambda sheet, _rng: grey_picture(sheet.draw(side, pen, 0.85, smooth))
 
 
 def thick(pen: float):
-    return lambda sheet, rng: grey_picture(sheet.draw(pen=pen * sheet.share * SIDE))
+    return lambda sheet, _rng: grey_picture(sheet.draw(pen=pen * sheet.share * SIDE))
 
 
 def gradient(depth: float):
@@ -249,7 +249,7 @@ def draw_form_box(sheet, rng):
 
 
 def depth(convert: Callable[[np.ndarray], object]):
-    return lambda sheet, rng: convert(grey_picture(sheet.draw()))
+    return lambda sheet, _rng: convert(grey_picture(sheet.draw()))
 
 
 def saved(form: str, picture: Image.Image, **options) -> io.BytesIO:
@@ -259,14 +259,14 @@ def saved(form: str, picture: Image.Image, **options) -> io.BytesIO:
     return Image.open(file)
 
 
-def draw_red_on_green(sheet, rng):
+def draw_red_on_green(sheet, _rng):
     """Return colours that are equally bright in grey: 0.299 R + 0.587 G + 0.114 B."""
     cover = sheet.draw()[..., None]
     red, green = np.array([220, 40, 40]), np.array([60, 122, 40])
     return (green + (red - green) * cover).round().astype(np.uint8)
 
 
-def draw_in_a_corner(sheet, rng):
+def draw_in_a_corner(sheet, _rng):
     cover = np.asarray(Image.fromarray(sheet.draw()).resize((14, 14), Image.Resampling.BOX))
     picture = np.zeros((28, 28), np.uint8)
     picture[1:15, 1:15] = grey_picture(cover, 0, 255)
@@ -274,10 +274,10 @@ def draw_in_a_corner(sheet, rng):
 
 
 KINDS = {
-    "clean": lambda sheet, rng: grey_picture(sheet.draw()),
-    "light on dark": lambda sheet, rng: 255 - grey_picture(sheet.draw()),
-    "cut tightly": lambda sheet, rng: cut(grey_picture(sheet.draw())),
-    "small on a large sheet": lambda sheet, rng: grey_picture(sheet.draw(1000, share=0.15)),
+    "clean": lambda sheet, _rng: grey_picture(sheet.draw()),
+    "light on dark": lambda sheet, _rng: 255 - grey_picture(sheet.draw()),
+    "cut tightly": lambda sheet, _rng: cut(grey_picture(sheet.draw())),
+    "small on a large sheet": lambda sheet, _rng: grey_picture(sheet.draw(1000, share=0.15)),
     "pen of 1 at 500": thin(500, 1, False),
     "pen of 2 at 1000": thin(1000, 2, False),
     "pen of 3 at 2000": thin(2000, 3, False),
@@ -299,7 +299,7 @@ KINDS = {
     "ruled, turned a little": ruled(130, degrees=2),
     "specks at 300": specks(300),
     "specks at 800": specks(800),
-    "dithered": lambda sheet, rng: Image.fromarray(grey_picture(sheet.draw(), 245)).convert("1"),
+    "dithered": lambda sheet, _rng: Image.fromarray(grey_picture(sheet.draw(), 245)).convert("1"),
     "one speck": draw_one_speck,
     "desk on 1 side": desk(1, (0.05, 0.2), 50),
     "desk on 2 sides": desk(2, (0.05, 0.15), 50),
@@ -315,7 +315,9 @@ KINDS = {
         lambda grey: saved("TIFF", Image.fromarray(grey.astype(np.uint16) * 40))
     ),
     "32 bits": depth(lambda grey: grey.astype(np.int32) * 8_000_000),
-    "32 bits, TIFF": depth(lambda grey: saved("TIFF", Image.fromarray(grey.astype(np.int32) * 257))),
+    "32 bits, TIFF": depth(
+        lambda grey: saved("TIFF", Image.fromarray(grey.astype(np.int32) * 257))
+    ),
     "float to 1, TIFF": depth(lambda grey: saved("TIFF", Image.fromarray(np.float32(grey / 255)))),
     "float to 255": depth(lambda grey: grey.astype(np.float64)),
     "red on green": draw_red_on_green,
@@ -361,7 +363,7 @@ def score(reader: Recognizer, items: list[Item], among: str | None = None) -> Sc
             labels.append(label)
         except LabError:
             refused += 1
-        except Exception as error:  # whatever it is, it is what is measured
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what is measured
             print(f"{label}: {error!r}")
     crashed = len(items) - len(images) - refused
     if not images:

@@ -25,7 +25,7 @@ BLOCK = 8192
 PLAIN = """
 import gzip, sys, zipfile
 import h5py, numpy as np
-import lab_utils
+from lab_utils.data import hdf5  # what the other way imports, too
 with zipfile.ZipFile(sys.argv[1]) as archive, h5py.File(sys.argv[2], "w") as file:
     for part in ("train", "test"):
         for kind, key, header, shape in (
@@ -40,17 +40,17 @@ with zipfile.ZipFile(sys.argv[1]) as archive, h5py.File(sys.argv[2], "w") as fil
 STREAMED = """
 import sys
 from pathlib import Path
-import lab_utils
-from lab_utils import archives, prepared
+from lab_utils.data import archives, hdf5
 hdf5.write(Path(sys.argv[2]), archives.read_emnist(Path(sys.argv[1])), "benchmark", "benchmark")
 """
 
 
 def blocks(part: str):
     """Yield (images, labels) of a part of official size, the sample over and over."""
-    labels = hdf5.read_labels(bundled("emnist_sample.h5"), part)
-    characters = np.flatnonzero(labels < 66)
-    images = hdf5.read_images(bundled("emnist_sample.h5"), part, characters).numpy()
+    with hdf5.open_prepared(bundled("emnist_sample.h5")) as file:
+        labels = file.read_labels(part)
+        characters = np.flatnonzero(labels < 66)
+        images = file.read_images(part, characters).numpy()
     labels = labels[characters] - 4
     for start in range(0, COUNTS[part], BLOCK):
         chosen = np.arange(start, min(start + BLOCK, COUNTS[part])) % len(labels)

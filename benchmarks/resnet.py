@@ -70,7 +70,7 @@ def sprint(cnn_epochs: int = CNN_EPOCHS) -> tuple[float, float, float]:
     """Return the CNN's best accuracy, the ResNet's, and the ratio of their times."""
     cnn, cnn_seconds = train(CNN, cnn_epochs, each_epoch=True)
     print(f"CNN, best of {cnn_epochs} epochs: {cnn:.4f} in {cnn_seconds:.0f} s", flush=True)
-    # Without augmentation: one epoch is too short to learn the images by heart.
+    # Without augmentation: one epoch is too short to memorize the images.
     resnet, seconds = train(ResNet, SPRINT_EPOCHS, **RECIPE)
     ratio = cnn_seconds / seconds
     print(f"ResNet, {SPRINT_EPOCHS} epoch: {resnet:.4f} in {seconds:.0f} s, ", end="")

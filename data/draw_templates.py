@@ -6,15 +6,14 @@ drawn in many ways, with a pen as thick as EMNIST's or thinner, and half of the 
 as a photograph from afar.
 """
 
-import itertools
 import json
 import math
 from pathlib import Path
 
 import numpy as np
 import torch
-from make_sample_strokes import curve
 from PIL import Image
+from shapes import deform, read_templates, write_template
 from tqdm import tqdm
 
 from lab_utils.mapping import CHARACTERS
@@ -29,44 +28,7 @@ COARSE = (2.0, 3.6)  # pixels of a scan that make one of a coarse photograph
 GREY = (90, 150)  # where a coarse photograph is split into ink and paper
 
 
-def smooth_field(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return a random smooth function of the plane at the given points: a sum of sine waves."""
-    heights = rng.normal(0, 0.025, 3)
-    angles, phases = rng.uniform(0, 2 * math.pi, (2, 3))
-    speeds = 2 * math.pi * rng.uniform(0.25, 1.2, 3)
-    along = np.outer(x, np.cos(angles)) + np.outer(y, np.sin(angles))
-    return np.sin(along * speeds + phases) @ heights
-
-
-def written(variant: list, rng: np.random.Generator) -> list[np.ndarray]:
-    """Write a template's strokes a little differently each time: a list of float (N, 2)."""
-    curves = []
-    for stroke in variant:
-        points = np.array([point[:2] for point in stroke], float)
-        points += rng.normal(0, JITTER, points.shape) + rng.normal(0, 0.8 * JITTER, 2)
-        corners = [i for i, point in enumerate(stroke) if len(point) > 2]
-        ends = sorted({0, *corners, len(stroke) - 1})
-        pieces = [curve(points[a : b + 1], steps=10) for a, b in itertools.pairwise(ends)]
-        curves.append(np.concatenate(pieces))
-    return curves
-
-
-def bent(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Change proportions, bend, widen, slant and rotate: float (N, 2), of about unit size."""
-    points = points - points.min(0)
-    size = np.maximum(points.max(0), 1e-3)
-    unit = points / size
-    # Parabolas move the middle of a character: a large or small bowl, a high or low bar.
-    unit += np.clip(rng.normal(0, [0.14, 0.18]), -0.8, 0.8) * unit * (1 - unit)
-    x, y = ((unit - 0.5) * size / size.max()).T
-    x, y = x + smooth_field(rng, x, y), y + smooth_field(rng, x, y)
-    x = x * math.exp(rng.normal(-0.05, 0.18)) - y * rng.normal(0.08, 0.17)
-    angle = rng.normal(0, math.radians(6))
-    cos, sin = math.cos(angle), math.sin(angle)
-    return np.stack([cos * x - sin * y, sin * x + cos * y], axis=1)
-
-
-def drawing(variant: list, thinness: float, rng: np.random.Generator) -> torch.Tensor:
+def draw_template(variant: list, thinness: float, rng: np.random.Generator) -> torch.Tensor:
     """Draw a template: uint8 (28, 28).
 
     Parameters
@@ -78,8 +40,8 @@ def drawing(variant: list, thinness: float, rng: np.random.Generator) -> torch.T
     rng : numpy.random.Generator
         All that is random follows from it.
     """
-    curves = written(variant, rng)
-    points = bent(np.concatenate(curves), rng)
+    curves = write_template(variant, rng, JITTER, steps=10)
+    points = deform(np.concatenate(curves), rng, (0.14, 0.18), (-0.05, 0.18), (0.08, 0.17))
     low, high = points.min(0), points.max(0)
     size = float(np.clip(PEN * thinness * math.exp(rng.normal(0.12, 0.22)), *SIZES))
     points = (points - low) * (size - PEN) / max((high - low).max(), 1e-9) + PEN / 2
@@ -93,7 +55,7 @@ def drawing(variant: list, thinness: float, rng: np.random.Generator) -> torch.T
         photograph = scan.resize(coarse, Image.Resampling.BOX)
         scan = photograph.resize(scan.size, Image.Resampling.BICUBIC)
     bitmap = np.asarray(scan) > threshold
-    return as_emnist(bitmap) if bitmap.any() else drawing(variant, thinness, rng)
+    return as_emnist(bitmap) if bitmap.any() else draw_template(variant, thinness, rng)
 
 
 def draw_templates(per_class: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -104,7 +66,6 @@ def draw_templates(per_class: int, seed: int) -> tuple[torch.Tensor, torch.Tenso
     tuple of torch.Tensor
         uint8 (62 * per_class, 28, 28), and int64 (62 * per_class,), indices into `CHARACTERS`.
     """
-    templates = json.loads((DATA / "stroke_templates.json").read_text(encoding="utf-8"))
     statistics = json.loads((DATA / "emnist_statistics.json").read_text(encoding="utf-8"))
     images = []
     for number, character in enumerate(tqdm(CHARACTERS, desc="drawings", delay=2)):
@@ -112,6 +73,6 @@ def draw_templates(per_class: int, seed: int) -> tuple[torch.Tensor, torch.Tenso
         thinness = math.exp(-statistics["classes"][character]["stroke"][0])
         for _ in range(per_class):
             kind = "rare" if rng.random() < RARE_SHARE else "characters"
-            variants = templates[kind][character]
-            images.append(drawing(variants[rng.integers(len(variants))], thinness, rng))
+            variants = read_templates(kind)[character]
+            images.append(draw_template(variants[rng.integers(len(variants))], thinness, rng))
     return torch.stack(images), torch.arange(len(CHARACTERS)).repeat_interleave(per_class)

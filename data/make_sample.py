@@ -36,6 +36,7 @@ import h5py
 import numpy as np
 from fontTools.ttLib import TTFont
 from PIL import Image, ImageDraw, ImageFont
+from shapes import deform, read_templates, smooth_field, write_template
 from tqdm import tqdm
 
 DATA = Path(__file__).resolve().parent
@@ -243,36 +244,14 @@ def font_shapes(character: str, part: str) -> dict[str, list[tuple[float, list[S
 # Shapes from our own stroke templates
 
 
-@functools.cache
-def read_templates() -> dict[str, list]:
-    with open(DATA / "stroke_templates.json") as file:
-        return json.load(file)["characters"]
-
-
 def template_shape(character: str, rng: np.random.Generator) -> Shape:
     """Choose one of a character's templates and write it a little differently each time."""
     variants = read_templates()[character]
     variant = variants[rng.integers(len(variants))]
     # A dot of a template is a few units wide: the usual jitter would tear it apart.
     jitter = 1.2 if character in ".:;,!'\"-" else 3.2
-    curves = []
-    for stroke in variant:
-        points = np.array([point[:2] for point in stroke], dtype=np.float64)
-        points += rng.normal(0, jitter, points.shape) + rng.normal(0, 0.8 * jitter, 2)
-        corners = [i for i, p in enumerate(stroke) if len(p) > 2 or i in (0, len(stroke) - 1)]
-        pieces = [catmull_rom(points[a : b + 1]) for a, b in itertools.pairwise(corners)]
-        curves.append(resample(np.concatenate(pieces)))
+    curves = [resample(curve) for curve in write_template(variant, rng, jitter, steps=12)]
     return Shape("strokes", curves, (0.0, 100.0))
-
-
-def catmull_rom(points: np.ndarray, steps: int = 12) -> np.ndarray:
-    """Run a smooth curve through points: float (K, 2) to (about K * steps, 2)."""
-    before, after = 2 * points[0] - points[1], 2 * points[-1] - points[-2]
-    p = np.concatenate([[before], points, [after]])
-    a, b, c, d = (p[i : len(p) - 3 + i, None] for i in range(4))
-    t = np.linspace(0, 1, steps)[None, :, None]
-    curve = b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
-    return curve.reshape(-1, 2)
 
 
 def resample(curve: np.ndarray, spacing: float = 0.7) -> np.ndarray:
@@ -285,52 +264,6 @@ def resample(curve: np.ndarray, spacing: float = 0.7) -> np.ndarray:
 
 # ---------------------------------------------------------------------------------------------
 # Deformations and ink
-
-
-def smooth_field(rng: np.random.Generator, amplitude: float, max_frequency: float, terms: int = 3):
-    """Return a random smooth function of the plane: the sum of a few sine waves."""
-    heights = rng.normal(0, amplitude * math.sqrt(2 / terms), terms)
-    angles, phases = rng.uniform(0, 2 * math.pi, (2, terms))
-    frequencies = 2 * math.pi * rng.uniform(0.25, max_frequency, terms)
-
-    def field(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        waves = zip(heights, angles, phases, frequencies, strict=True)
-        return sum(h * np.sin(f * (math.cos(a) * x + math.sin(a) * y) + p) for h, a, p, f in waves)
-
-    return field
-
-
-def deform(points: np.ndarray, rng: np.random.Generator, widen: float, slant: float) -> np.ndarray:
-    """Change proportions, bend, widen, slant and rotate a shape.
-
-    Parameters
-    ----------
-    points : numpy.ndarray
-        (N, 2), y downwards.
-    widen : float
-        Mean of the log of the horizontal scale.
-    slant : float
-        Mean of the shear (dx / dy) to the right.
-
-    Returns
-    -------
-    numpy.ndarray
-        (N, 2), of about unit size, around the origin.
-    """
-    points = points - points.min(0)
-    size = np.maximum(points.max(0), 1e-3)
-    longer = size.max()
-    # Parabolas move the middle of a character: a large or small bowl, a high or low bar.
-    unit = points / size
-    unit = unit + np.clip(rng.normal(0, [0.14, 0.21]), -0.8, 0.8) * unit * (1 - unit)
-    points = (unit - 0.5) * size / longer
-    x, y = points.T
-    x, y = x + smooth_field(rng, 0.03, 1.2)(x, y), y + smooth_field(rng, 0.03, 1.2)(x, y)
-    x = x * math.exp(widen + rng.normal(0, 0.13))
-    x = x - y * (slant + rng.normal(0, 0.19))
-    angle = rng.normal(0, math.radians(6))
-    cos, sin = math.cos(angle), math.sin(angle)
-    return np.stack([cos * x - sin * y, sin * x + cos * y], axis=1)
 
 
 def draw(
@@ -358,7 +291,7 @@ def draw(
     points = np.concatenate([ink, [[middle, cap], [middle, base]]]).astype(np.float64)
     if not in_line:
         points[-2:] = np.clip(points[-2:], ink.min(0), ink.max(0))
-    points = deform(points, rng, style.widen, style.slant)
+    points = deform(points, rng, (0.14, 0.21), (style.widen, 0.13), (style.slant, 0.19))
     extent = points if in_line else points[:-2]
     low, high = extent.min(0), extent.max(0)
     longer = max((high - low).max(), 1e-3)

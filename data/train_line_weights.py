@@ -9,32 +9,30 @@ The temperature is chosen on lines of the val part, which has its own glyphs and
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 from tqdm import tqdm
+from weights import write_weights
 
 from lab_utils import EMNIST, SEED, EMNISTLines, LineCNN
-from lab_utils.data.emnist_lines import read_glyphs
-from lab_utils.data.line_batches import ByWidth, FreshLines
+from lab_utils.data.emnist_lines import ByWidth, FreshLines, read_glyphs
 from lab_utils.lines.glyphs import GlyphPool
 from lab_utils.models.ctc import greedy_path
 
 WEIGHTS = Path(__file__).with_name("line_weights.safetensors")
 ARGUMENTS = {"width": 32, "sequence_dim": 128}
 STEPS, BATCH = 4_200, 64
-MAX_LR, STEEPEST = 3e-3, 5.0
+MAX_LR, MAX_GRADIENT = 3e-3, 5.0
 SAMPLE_SHARE = 0.5  # of the sample's glyphs: about a third of all
 VAL_LINES = 400
 
 
-def merged_pool() -> GlyphPool:
+def merge_pools() -> GlyphPool:
     """Return the train glyphs of EMNIST and some of the bundled sample's."""
     glyphs = []
     for source, share in (("full", 1.0), ("sample", SAMPLE_SHARE)):
@@ -52,7 +50,7 @@ def train(data: EMNISTLines, steps: int, has_bfloat16: bool) -> LineCNN:
     optimizer = torch.optim.AdamW(model.parameters(), lr=MAX_LR)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, MAX_LR, steps, pct_start=0.2)
     maker = data.maker("train")
-    maker.pool = merged_pool()
+    maker.pool = merge_pools()
     lines = FreshLines(maker, steps * BATCH, augment=True)
     loader = DataLoader(lines, BATCH, sampler=ByWidth(lines, BATCH), collate_fn=lambda batch: batch)
     for x, y in tqdm(loader, desc="steps"):
@@ -61,14 +59,14 @@ def train(data: EMNISTLines, steps: int, has_bfloat16: bool) -> LineCNN:
         loss = model.loss(logits, y)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), STEEPEST)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT)
         optimizer.step()
         schedule.step()
     return model.eval()
 
 
 @torch.no_grad()
-def best_temperature(model: LineCNN, data: EMNISTLines) -> float:
+def choose_temperature(model: LineCNN, data: EMNISTLines) -> float:
     """Return the temperature at which characters are on average as sure as they are often right.
 
     Counted are the lines of val whose number of characters was read rightly.
@@ -103,18 +101,10 @@ def main() -> None:
         "model_arguments": ARGUMENTS,
         "input_dims": data.dims,
         "mapping": data.mapping,
-        "temperature": best_temperature(model, data),
+        "temperature": choose_temperature(model, data),
     }
-    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
-    metadata = {name: json.dumps(value) for name, value in described.items()}
-    partial = options.output.with_suffix(".partial")
-    save_file(tensors, partial, metadata=metadata)
-    partial.replace(options.output)
-    print(
-        f"{options.output}: {options.output.stat().st_size:,} bytes, "
-        f"temperature {described['temperature']:.2f}, "
-        f"{(time.perf_counter() - started) / 60:.0f} minutes"
-    )
+    write_weights(model, described, options.output)
+    print(f"{(time.perf_counter() - started) / 60:.0f} minutes")
 
 
 if __name__ == "__main__":

@@ -7,14 +7,13 @@ stroke templates together. Each batch is drawn so that characters are as frequen
 the balanced subset of EMNIST.
 
 First two teachers are trained on the labels, side by side. Then the network itself learns the
-labels and what the teachers answer: that an image is an O, but might as well be a 0. At last it
-learns from its own answers, with images that are bent less, which brings it back to EMNIST.
+labels and the teachers' soft targets: that an image is an O, but might as well be a 0. Finally it
+learns from soft targets of its own, with images that are bent less, which brings it back to EMNIST.
 
 The temperature is chosen on images of EMNIST's train part that are set aside before training.
 """
 
 import argparse
-import json
 import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -24,8 +23,8 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from draw_templates import draw_templates
-from safetensors.torch import save_file
 from tqdm import trange
+from weights import write_weights
 
 from lab_utils import EMNIST, SEED, Recognizer, ResNet, augment
 from lab_utils.data.base import BaseDataModule
@@ -36,7 +35,7 @@ WIDTH = 40
 TEACHERS, TEACHER_STEPS = 2, 8_000
 STEPS, LAST_STEPS, BATCH = 12_000, 5_000, 128
 MAX_LR, LAST_MAX_LR, LABEL_SMOOTHING = 6e-3, 3e-3, 0.1
-ANSWERS_SHARE = 0.7  # of each target; the rest is the label
+SOFT_SHARE = 0.7  # of each target; the rest is the label
 ELASTIC = {"share": 0.8, "slant": 0.12, "elastic": 0.8}  # of `augment`, but for the last steps
 SAMPLE_SHARE, DRAWN_SHARE = 0.2, 0.15  # of each batch
 DRAWN = 600  # drawings of each character
@@ -44,20 +43,20 @@ SET_ASIDE = 3_000  # images of EMNIST, for the temperature
 SHIFTS = [(0, 0), (1, 1), (-1, -1)]  # pixels; a teacher answers them all
 
 
-def train_part(data: BaseDataModule) -> tuple[torch.Tensor, torch.Tensor]:
+def read_train_part(data: BaseDataModule) -> tuple[torch.Tensor, torch.Tensor]:
     """Return all images of the train part, uint8 (N, 28, 28), and their labels, int64 (N,)."""
     data.setup()
     parts = (data.data_train, data.data_val)
     return torch.cat([p.images for p in parts]), torch.cat([p.labels for p in parts])
 
 
-def image_weights(labels: torch.Tensor, frequencies: torch.Tensor) -> torch.Tensor:
+def weight_images(labels: torch.Tensor, frequencies: torch.Tensor) -> torch.Tensor:
     """Return how often each image is drawn so that its class has its frequency: sum 1."""
     weights = (frequencies / torch.bincount(labels, minlength=len(frequencies)))[labels]
     return weights / weights.sum()
 
 
-def training_data() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+def read_training_data() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Return what is trained on, and what is set aside.
 
     Returns
@@ -66,20 +65,20 @@ def training_data() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         `images`, uint8 (N, 28, 28), `labels`, int64 (N,), and `weights`, how often each is drawn;
         and of what is set aside `images`, `labels`, and `frequencies`, the share of each class.
     """
-    balanced = train_part(EMNIST(source="full"))[1]
+    balanced = read_train_part(EMNIST(source="full"))[1]
     frequencies = torch.bincount(balanced, minlength=len(EMNIST.mapping)).double()
-    images, labels = train_part(EMNIST(source="full", balance=False))
-    weights = image_weights(labels, frequencies)
+    images, labels = read_train_part(EMNIST(source="full", balance=False))
+    weights = weight_images(labels, frequencies)
     aside = torch.multinomial(weights, SET_ASIDE, replacement=False)
     kept = {"images": images[aside], "labels": labels[aside]}
     kept["frequencies"] = frequencies / frequencies.sum()
     weights[aside] = 0
 
-    sample, sample_labels = train_part(EMNIST(source="sample", balance=False))
+    sample, sample_labels = read_train_part(EMNIST(source="sample", balance=False))
     drawn, drawn_labels = draw_templates(DRAWN, seed=SEED)
     drawn_labels += CHARACTER_LABELS.start
     shares = (1 - SAMPLE_SHARE - DRAWN_SHARE, SAMPLE_SHARE, DRAWN_SHARE)
-    of_others = [image_weights(part, frequencies) for part in (sample_labels, drawn_labels)]
+    of_others = [weight_images(part, frequencies) for part in (sample_labels, drawn_labels)]
     parts = zip((weights, *of_others), shares, strict=True)
     data = {
         "images": torch.cat([images, sample, drawn]),
@@ -89,7 +88,7 @@ def training_data() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     return data, kept
 
 
-def new_network() -> ResNet:
+def make_network() -> ResNet:
     """Return an untrained network."""
     return ResNet({"input_dims": (1, 28, 28), "mapping": EMNIST.mapping}, width=WIDTH)
 
@@ -99,12 +98,12 @@ def train(
     data: dict[str, torch.Tensor],
     steps: int,
     bfloat16: bool,
-    answers: torch.Tensor | None = None,
+    soft_targets: torch.Tensor | None = None,
     max_lr: float = MAX_LR,
     augmentation: dict[str, float] = ELASTIC,
     desc: str = "steps",
 ) -> None:
-    """Train a network on labels, and on teachers' answers if they are given."""
+    """Train a network on labels, and on soft targets if they are given."""
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=max_lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr, total_steps=steps)
@@ -115,11 +114,11 @@ def train(
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             logits = model(x)
         labels = data["labels"][drawn]
-        if answers is None:
+        if soft_targets is None:
             loss = F.cross_entropy(logits.float(), labels, label_smoothing=LABEL_SMOOTHING)
         else:
             targets = F.one_hot(labels, len(EMNIST.mapping)).float()
-            targets = torch.lerp(targets, answers[drawn], ANSWERS_SHARE)
+            targets = torch.lerp(targets, soft_targets[drawn], SOFT_SHARE)
             loss = F.cross_entropy(logits.float(), targets)
         optimizer.zero_grad()
         loss.backward()
@@ -129,29 +128,29 @@ def train(
 
 
 @torch.inference_mode()
-def answers_to(model: ResNet, images: torch.Tensor, bfloat16: bool) -> torch.Tensor:
+def soften(model: ResNet, images: torch.Tensor, bfloat16: bool) -> torch.Tensor:
     """Return the probabilities of each class, the mean over small shifts: float32 (N, classes)."""
-    answers = []
+    soft_targets = []
     for part in images.split(256):
         shifted = torch.cat([part.roll(shift, dims=(1, 2)) for shift in SHIFTS])
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             logits = model(shifted.unsqueeze(1).float().div_(255))
-        answers.append(logits.float().softmax(1).unflatten(0, (len(SHIFTS), -1)).mean(0))
-    return torch.cat(answers)
+        soft_targets.append(logits.float().softmax(1).unflatten(0, (len(SHIFTS), -1)).mean(0))
+    return torch.cat(soft_targets)
 
 
 def teach(number: int, steps: int, bfloat16: bool) -> torch.Tensor:
-    """Train a teacher on one core, and return its answers to all train images."""
+    """Train a teacher on one core, and return its soft targets for all train images."""
     torch.set_num_threads(1)
     pl.seed_everything(SEED, verbose=False)
-    data, _ = training_data()  # the same for all
+    data, _ = read_training_data()  # the same for all
     torch.manual_seed(SEED + number)
-    teacher = new_network()
+    teacher = make_network()
     train(teacher, data, steps, bfloat16, desc=f"teacher {number}")
-    return answers_to(teacher, data["images"], bfloat16)
+    return soften(teacher, data["images"], bfloat16)
 
 
-def best_temperature(model: ResNet, images: torch.Tensor, labels: torch.Tensor) -> float:
+def choose_temperature(model: ResNet, images: torch.Tensor, labels: torch.Tensor) -> float:
     """Return the temperature with the lowest cross entropy: Guo et al. 2017."""
     log_probabilities = Recognizer(model, EMNIST.mapping).probabilities(images).log()
     candidates = torch.linspace(0.2, 2, 181)
@@ -175,19 +174,19 @@ def main() -> None:
             pool.submit(teach, number, options.teacher_steps, options.bfloat16)
             for number in range(1, TEACHERS + 1)
         ]
-        answers = sum(task.result() for task in tasks) / TEACHERS
+        soft_targets = sum(task.result() for task in tasks) / TEACHERS
 
     pl.seed_everything(SEED, verbose=False)
-    data, aside = training_data()
-    model = new_network()
-    train(model, data, options.steps, options.bfloat16, answers)
-    own_answers = answers_to(model, data["images"], options.bfloat16)
+    data, aside = read_training_data()
+    model = make_network()
+    train(model, data, options.steps, options.bfloat16, soft_targets)
+    own_targets = soften(model, data["images"], options.bfloat16)
     train(
         model,
         data,
         options.last_steps,
         options.bfloat16,
-        own_answers,
+        own_targets,
         max_lr=LAST_MAX_LR,
         augmentation={},
         desc="last steps",
@@ -197,19 +196,11 @@ def main() -> None:
         "model_arguments": {"width": WIDTH},
         "input_dims": [1, 28, 28],
         "mapping": EMNIST.mapping,
-        "temperature": best_temperature(model, aside["images"], aside["labels"]),
+        "temperature": choose_temperature(model, aside["images"], aside["labels"]),
         "frequencies": aside["frequencies"].tolist(),
     }
-    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
-    metadata = {name: json.dumps(value) for name, value in described.items()}
-    partial = options.output.with_suffix(".partial")
-    save_file(tensors, partial, metadata=metadata)
-    partial.replace(options.output)
-    print(
-        f"{options.output}: {options.output.stat().st_size:,} bytes, "
-        f"temperature {described['temperature']:.2f}, "
-        f"{(time.perf_counter() - started) / 60:.0f} minutes"
-    )
+    write_weights(model, described, options.output)
+    print(f"{(time.perf_counter() - started) / 60:.0f} minutes")
 
 
 if __name__ == "__main__":

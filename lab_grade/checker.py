@@ -5,6 +5,8 @@ in the frame of a generator, which an audit hook guards. A student's code that s
 can always find a way; this makes it hard, and visible.
 """
 
+# ruff: noqa: BLE001 - what a student's code may raise is not known
+
 import builtins
 import operator
 import signal
@@ -15,6 +17,7 @@ from hashlib import blake2b
 from io import StringIO
 from marshal import dumps, loads
 from sys import _getframe, addaudithook, setprofile, settrace
+from typing import Any
 
 CHECK = "<check>"
 COMPARISONS = {
@@ -40,20 +43,21 @@ class ForgedError(BaseException):
     """What is compared, or who looks, is not what an honest answer would be."""
 
 
-def all_classes() -> set[type]:
+def find_classes() -> set[type]:
     """Return all classes that there are."""
-    found, todo = set(), [object]
+    found: set[type] = set()
+    todo: list[type] = [object]
     while todo:
-        new = set(type.__subclasses__(todo.pop())) - found
+        new: set[type] = set(type.__subclasses__(todo.pop())) - found
         found |= new
         todo += new
     return found
 
 
 def _is_wrapped_by_library(new, old) -> bool:
-    """Tell whether a library has wrapped its own function, as torch does its optimisers' steps."""
+    """Tell whether a library has wrapped its own function, as torch does with its optimizers."""
     names = getattr(new, "__globals__", {})
-    module = sys.modules.get(names.get("__name__"), operator)
+    module = sys.modules.get(names.get("__name__", ""), operator)
     return getattr(new, "__wrapped__", None) is old and vars(module) is names
 
 
@@ -74,7 +78,7 @@ class Library:
             if name.split(".")[0] in roots | {"builtins", "math", "operator"}
             and type(module) is types.ModuleType
         }
-        self.owners = {}
+        self.owners: dict[Any, dict] = {}
         for module in self.modules.values():
             for owner in (module, *(v for v in vars(module).values() if isinstance(v, type))):
                 kept = {k: v for k, v in vars(owner).items() if callable(v)}
@@ -102,18 +106,18 @@ class Library:
         """Give a namespace copies of its modules, which changes to the modules don't reach."""
         copies = {}
 
-        def frozen(value):
+        def copy(value):
             if type(value) is not types.ModuleType or self.modules.get(value.__name__) is not value:
                 return value
             if value not in copies:
                 copies[value] = types.ModuleType(value.__name__)
-                vars(copies[value]).update({k: frozen(v) for k, v in vars(value).items()})
+                vars(copies[value]).update({k: copy(v) for k, v in vars(value).items()})
             return copies[value]
 
-        names.update({name: frozen(value) for name, value in names.items()})
+        names.update({name: copy(value) for name, value in names.items()})
 
 
-def checker(key: bytes, prelude: bytes):
+def run_checker(key: bytes, prelude: bytes):
     """Take signed messages, each with a check, and give signed answers: a generator.
 
     `prelude` is marshalled code, what checks import; it runs before any code of a student.
@@ -123,12 +127,15 @@ def checker(key: bytes, prelude: bytes):
     namespace = {"__builtins__": dict(mine), "__name__": "__main__"}
     exec(loads(prelude), namespace)
     library = Library({k: v for k, v in namespace.items() if k != "__builtins__"})
-    classes = all_classes()
-    checking, seen, inside, own = [], [], [], []
+    classes = find_classes()
+    checking: list[int] = []
+    seen: list[str] = []
+    inside: list[int] = []
+    own: list[object] = []
 
     def is_students(names: dict) -> bool:
-        """Tell whether code with these globals is no module's."""
-        name = names.get("__name__")
+        """Tell whether code with these globals does not belong to a module."""
+        name = names.get("__name__", "")
         return name == "__main__" or vars(sys.modules.get(name, operator)) is not names
 
     def watch(event, args):
@@ -145,7 +152,7 @@ def checker(key: bytes, prelude: bytes):
         ):
             inside.append(1)
             try:
-                frame = _getframe(1)
+                frame: Any = _getframe(1)
                 while frame.f_globals.get("__name__") in ("inspect", "traceback"):
                     frame = frame.f_back
                 students = is_students(frame.f_globals)
@@ -158,14 +165,14 @@ def checker(key: bytes, prelude: bytes):
     addaudithook(watch)
 
     def is_made_here(kind: type, method: str) -> bool:
-        """Tell whether a class is a student's, not one of a library that was imported since."""
+        """Tell whether a class is a student's, not a library's that was imported since."""
         names = getattr(vars(kind)[method], "__globals__", None)
         if kind.__module__ == "__main__" or (names is not None and is_students(names)):
             return True
         return vars(sys.modules.get(kind.__module__, operator)).get(kind.__name__) is not kind
 
     def decides_itself(value, other, methods, depth=0) -> bool:
-        """Tell whether a class of a student's says how its objects compare with another kind."""
+        """Tell whether a student's class says how its objects compare with another kind."""
         kind = type(value)
         if kind in (list, tuple, set, frozenset, dict) and depth < 5:
             items = [*value, *value.values()] if kind is dict else list(value)
@@ -188,24 +195,25 @@ def checker(key: bytes, prelude: bytes):
     def compare(names, *values):
         result = True
         for name, left, right in zip(names, values, values[1:], strict=False):
+            function: Any
             function, *methods = COMPARISONS[name]
             if decides_itself(left, right, methods) or decides_itself(right, left, methods):
-                raise ForgedError("something here decides itself what it is equal to")
+                raise ForgedError("something here decides for itself what it is equal to")
             result = function(left, right)
             if len(names) > 1 and not result:
                 return result
         return result
 
-    def arithmetic(name, left, right):
+    def calculate(name, left, right):
         methods = (f"__{name}__", f"__r{name}__")
         if decides_itself(left, right, methods) or decides_itself(right, left, methods):
-            raise ForgedError("something here decides itself what its difference to numbers is")
+            raise ForgedError("something here decides for itself how it differs from numbers")
         return getattr(operator, name)(left, right)
 
     def answers_for_libraries() -> bool:
         return any(
             is_students(getattr(vars(kind).get(name), "__globals__", vars(operator)))
-            for kind in all_classes() - classes
+            for kind in find_classes() - classes
             for name in CLASS_HOOKS
         )
 
@@ -215,11 +223,12 @@ def checker(key: bytes, prelude: bytes):
         return signature.hexdigest()
 
     def attempt(message: dict, user: dict, unsolved: bool) -> tuple[str, str, int]:
-        # A student's `len = 5` is no concern of a check.
+        # A student's `len = 5` does not concern a check.
         names = {k: v for k, v in user.items() if type(k) is str and k not in mine}
         names |= {"__builtins__": dict(mine), "__name__": "__main__"}
-        steps, line = [], 0
-        tools = dict(zip(message["tools"], (compare, arithmetic, steps.append), strict=True))
+        line = 0
+        steps: list[int] = []
+        tools = dict(zip(message["tools"], (compare, calculate, steps.append), strict=True))
         names |= tools
         try:
             exec(message["prelude"], names)
@@ -280,13 +289,13 @@ def checker(key: bytes, prelude: bytes):
                 if outcome == "passed" and seen:
                     outcome, error = "forged", f"somebody looked at what called it ({seen[0]})"
                 if outcome == "passed" and answers_for_libraries():
-                    outcome, error = "forged", "a class answers in the place of numpy or torch"
+                    outcome, error = "forged", "a class answers in place of numpy or torch"
         finally:
             sys.stdout, sys.stderr = streams
         return message["challenge"], outcome, error, line, replaced[:20]
 
     own.append((yield))  # the generator itself comes first
-    answer = {}
+    answer: dict[str, str] = {}
     while True:
         got = yield answer
         answer = {}

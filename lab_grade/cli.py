@@ -1,17 +1,13 @@
-"""The commands lab-grade and lab-release."""
+"""The commands lab-grade and lab-release: what they need is imported once arguments are right."""
 
 import argparse
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import nbformat
-
-from lab_grade.grader import grade
-from lab_grade.notebook import Assignment
-from lab_grade.process import Limits, require_sandbox
 from lab_utils.errors import LabError
-from lab_utils.paths import write_whole
+
+REQUIRED = ("jinja2", "nbval", "psutil")
 
 
 def grade_main(arguments: list[str] | None = None) -> int:
@@ -20,37 +16,48 @@ def grade_main(arguments: list[str] | None = None) -> int:
         "lab-grade",
         description="Grade a folder of notebooks by the checks of a reference.",
         epilog="Checks share the kernel with the student's code: forging is made hard and is "
-        "flagged, but this is no sandbox. For one, use --sandbox.",
+        "flagged, but this is not a sandbox. For one, use --sandbox.",
     )
     parser.add_argument("reference", type=Path, help="the instructor's notebook")
     parser.add_argument("submissions", type=Path, help="a folder of notebooks or of students")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder of all reports")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for all reports")
     parser.add_argument("--jobs", type=int, default=0, help="submissions at once (all cores)")
-    parser.add_argument("--only", metavar="NAME", help="grade this student anew")
+    parser.add_argument("--only", metavar="NAME", help="grade this student again")
     parser.add_argument(
         "--allow",
         metavar="PATTERN",
         action="append",
         default=[],
-        help="files beside a notebook that it may read, such as '*.png'",
+        help="files next to a notebook that it may read, such as '*.png'",
     )
     parser.add_argument("--cell-timeout", type=float, default=120, metavar="SECONDS")
     parser.add_argument("--notebook-timeout", type=float, default=900, metavar="SECONDS")
-    parser.add_argument("--memory", type=int, default=4096, metavar="MiB", help="a submission")
-    parser.add_argument("--output", type=int, default=1024, metavar="KiB", help="a cell")
+    parser.add_argument(
+        "--memory", type=int, default=4096, metavar="MiB", help="for each submission (4096)"
+    )
+    parser.add_argument(
+        "--output",
+        type=int,
+        default=65536,
+        metavar="KiB",
+        help="after which a cell that is still printing is stopped (65536)",
+    )
     parser.add_argument("--sandbox", action="store_true", help="in bubblewrap (Linux): no network")
     options = parser.parse_args(arguments)
-    limits = Limits(
-        options.cell_timeout,
-        options.notebook_timeout,
-        options.memory * 2**20,
-        options.output * 2**10,
-    )
     try:
+        if missing := [name for name in REQUIRED if find_spec(name) is None]:
+            raise LabError(f'{missing[0]} is not installed: pip install -e ".[grade]"')
+        from lab_grade.grader import grade
+        from lab_grade.process import Limits, require_sandbox
+
+        limits = Limits(
+            options.cell_timeout,
+            options.notebook_timeout,
+            options.memory * 2**20,
+            options.output * 2**10,
+        )
         if min(vars(limits).values()) <= 0 or options.jobs < 0:
             raise LabError("limits must be above 0, and --jobs 0 or more.")
-        if find_spec("nbval") is None:
-            raise LabError('nbval is not installed: pip install -e ".[grade]"')
         if options.sandbox:
             require_sandbox()
         everything = grade(
@@ -86,6 +93,11 @@ def release_main(arguments: list[str] | None = None) -> int:
     try:
         if options.output.resolve() == options.reference.resolve():
             raise LabError(f"-o {options.output} is the reference itself: name another file.")
+        import nbformat
+
+        from lab_grade.notebook import Assignment
+        from lab_utils.paths import write_whole
+
         assignment = Assignment(options.reference)
         write_whole(options.output, nbformat.writes(assignment.release()) + "\n")
     except LabError as error:

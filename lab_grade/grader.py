@@ -1,5 +1,6 @@
 """Grading a class: every submission in a process of its own, several at once."""
 
+import functools
 import hashlib
 import json
 import os
@@ -8,16 +9,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lab_grade.notebook import Assignment, without_magics
-from lab_grade.placement import Step, steps
+from lab_grade.notebook import Assignment, drop_magics
+from lab_grade.placement import Step, plan_steps
 from lab_grade.process import Limits, run_submission
 from lab_grade.report import write_reports
-from lab_grade.results import flag_copies, judged
+from lab_grade.results import flag_copies, score
 from lab_grade.submissions import Submission, find_submissions, read_submission
 from lab_utils.errors import LabError
 from lab_utils.paths import is_fast, write_whole
 
 PACKAGE = Path(__file__).resolve().parent
+PACKAGES = (PACKAGE, PACKAGE.parent / "lab_utils")
 
 
 def grade(
@@ -35,17 +37,17 @@ def grade(
     Parameters
     ----------
     reference : Path
-        The instructor's notebook: `lab_utils.assignment.Assignment` says what it looks like.
+        The instructor's notebook: `lab_grade.notebook.Assignment` says what it looks like.
     submissions : Path
-        A folder of notebooks, or of one folder a student.
+        A folder of notebooks, or of one folder for each student.
     out : Path
         Where gradebook and reports go; results found there are kept where nothing has changed.
     jobs : int
         Submissions at once; 0 for as many as there are CPU cores.
     only : str, optional
-        The one student to grade anew.
+        The one student to grade again.
     allow : tuple of str
-        Patterns of files that a notebook may read, beside it in the student's folder.
+        Patterns of files next to it, in the student's folder, that a notebook may read.
     limits : Limits
         For each submission.
     sandbox : bool
@@ -80,7 +82,7 @@ def grade(
     grader = Grader(assignment, submissions, out, jobs or os.cpu_count() or 1, limits, sandbox)
     with tqdm(total=len(handed_in) + 1, unit="notebook", desc="the reference first") as bar:
         results = grader.run(handed_in, only, allow, bar)
-    for result in results:  # once more: a submission may have overwritten those of others
+    for result in results:  # again: a submission may have overwritten those of others
         grader.keep(out / "results" / f"{result['student']}.json", result)
     flag_copies(assignment, results)
     everything = {
@@ -90,6 +92,19 @@ def grade(
     }
     write_reports(everything, out)
     return everything
+
+
+@functools.cache
+def hash_packages() -> str:
+    """Return the SHA-256 of all files that grading depends on: those of both packages."""
+    content = hashlib.sha256()
+    for package in PACKAGES:
+        for path in sorted(package.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                name = path.relative_to(package.parent).as_posix()
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                content.update(f"{name} {digest}\n".encode())
+    return content.hexdigest()
 
 
 class Grader:
@@ -107,14 +122,13 @@ class Grader:
         self.assignment, self.submissions, self.out = assignment, submissions, out
         self.jobs, self.limits, self.sandbox = jobs, limits, sandbox
         self.threads = max(1, (os.cpu_count() or 1) // jobs)
-        modules = sorted(PACKAGE.glob("*.py"))
-        self.version = hashlib.sha256(b"".join(path.read_bytes() for path in modules)).hexdigest()
+        self.version = hash_packages()
 
     def try_reference(self) -> None:
         """Make sure that the reference gets all points, and what students get none."""
         code = [cell.source for cell in self.assignment.cells if cell.kind == "code"]
         submission = Submission("the reference", self.assignment.path, code=code)
-        result = self.result(submission, {}, self.out / "results" / ".reference.json")
+        result = self.grade(submission, {}, self.out / "results" / ".reference.json")
         for check in result["checks"]:
             if check["message"].startswith("it passes without a solution"):
                 why = "passes on the released notebook, before anybody has solved anything"
@@ -129,7 +143,7 @@ class Grader:
     ) -> list[dict]:
         """Return the results of all submissions, in the order of their names.
 
-        The reference is tried beside them: if it fails, what has not begun does not begin.
+        The reference is tried alongside them: if it fails, what has not begun does not begin.
         """
         results = {}
         with ThreadPoolExecutor(self.jobs) as pool:
@@ -139,30 +153,30 @@ class Grader:
                 kept = self.out / "results" / f"{submission.student}.json"
                 if only == submission.student:
                     kept.unlink(missing_ok=True)
-                files = self.allowed_files(submission, allow)
-                futures[pool.submit(self.result, submission, files, kept)] = submission
+                files = self.find_allowed_files(submission, allow)
+                futures[pool.submit(self.grade, submission, files, kept)] = submission
             try:
                 reference.result()
                 bar.update()
                 bar.set_description("")
                 for future in as_completed(futures):
-                    results[futures[future].student] = self.finished(future, futures[future])
+                    results[futures[future].student] = self.collect(future, futures[future])
                     bar.update()
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
         return [results[submission.student] for submission in handed_in]
 
-    def finished(self, future: Future, submission: Submission) -> dict:
+    def collect(self, future: Future, submission: Submission) -> dict:
         """Return a result, even if grading failed: nothing of one student's stops the others."""
         try:
             return future.result()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is
             submission.problem = f"grading it failed ({type(error).__name__}: {error})"
-            return judged(self.assignment, self.submissions, submission, [], [])
+            return score(self.assignment, self.submissions, submission, [], [])
 
-    def allowed_files(self, submission: Submission, allow: tuple[str, ...]) -> dict[str, Path]:
-        """Return the files that a notebook may read, by their names beside it."""
+    def find_allowed_files(self, submission: Submission, allow: tuple[str, ...]) -> dict[str, Path]:
+        """Return the files that a notebook may read, by their names next to it."""
         folder = submission.path.parent if submission.path else self.submissions
         if folder.resolve() == self.submissions.resolve():  # everybody's
             return {}
@@ -173,9 +187,9 @@ class Grader:
             if path.is_file() and path.resolve().is_relative_to(folder.resolve())
         }
 
-    def result(self, submission: Submission, files: dict[str, Path], kept: Path) -> dict:
+    def grade(self, submission: Submission, files: dict[str, Path], kept: Path) -> dict:
         """Return one submission's result: the kept one, where nothing has changed since."""
-        to_run = [] if submission.problem else steps(self.assignment, submission)
+        to_run = [] if submission.problem else plan_steps(self.assignment, submission)
         content = [self.version, str(self.limits), self.sandbox, is_fast(), str(vars(submission))]
         content += [[step.number, step.source, bool(step.check)] for step in to_run]
         content += [
@@ -190,8 +204,8 @@ class Grader:
                 return found
         except (OSError, ValueError, KeyError, TypeError):
             pass
-        outcomes = self.outcomes(to_run, files) if to_run else []
-        result = judged(self.assignment, self.submissions, submission, to_run, outcomes)
+        outcomes = self.run_steps(to_run, files) if to_run else []
+        result = score(self.assignment, self.submissions, submission, to_run, outcomes)
         result["fingerprint"] = fingerprint
         self.keep(kept, result)
         return result
@@ -202,20 +216,20 @@ class Grader:
         if not path.exists() or path.read_bytes() != text.encode(errors="replace"):
             write_whole(path, text)
 
-    def outcomes(self, to_run: list[Step], files: dict[str, Path]) -> list[dict]:
+    def run_steps(self, to_run: list[Step], files: dict[str, Path]) -> list[dict]:
         """Return what became of each step, as far as the submission got."""
         job = {
-            "prelude": self.assignment.prelude(),
-            "steps": [self.described(step) for step in to_run],
+            "prelude": self.assignment.collect_prelude(),
+            "steps": [self.describe_step(step) for step in to_run],
         }
         hidden = [self.submissions, self.out, self.assignment.path.parent] if self.sandbox else None
         return run_submission(job, files, self.limits, self.threads, hidden)
 
-    def described(self, step: Step) -> dict:
+    def describe_step(self, step: Step) -> dict:
         """Return a step as `lab_grade.plugin` takes it."""
-        unsolved = self.assignment.unsolved(step.check) if step.check else []
+        unsolved = self.assignment.list_unsolved(step.check) if step.check else []
         return {
             "source": step.source,
             "is_check": step.check is not None,
-            "unsolved": [without_magics(source) for source in unsolved],
+            "unsolved": [drop_magics(source) for source in unsolved],
         }

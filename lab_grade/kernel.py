@@ -11,6 +11,7 @@ import sys
 from binascii import a2b_base64
 from marshal import loads
 from pathlib import Path
+from typing import Any
 
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
@@ -21,23 +22,25 @@ STREAMS = ("stdin", "stdout", "stderr", "displayhook", "excepthook")
 
 def start_checker(source: str, key: bytes, prelude: bytes):
     """Return the function that takes a message to a fresh checker, which no module refers to."""
-    private = {"__builtins__": dict(vars(builtins)), "__name__": "checker"}
+    private: dict[str, Any] = {"__builtins__": dict(vars(builtins)), "__name__": "checker"}
     exec(compile(source, "checker.py", "exec"), private)
-    checker = private["checker"](key, prelude)
+    checker = private["run_checker"](key, prelude)
     next(checker)
     checker.send(checker)
     return checker.send
 
 
-def failure(error: Exception) -> dict:
+def make_failure(error: Exception) -> dict:
     """Return a reply: a kernel that raises instead does not answer."""
     message = {"ename": type(error).__name__, "evalue": str(error), "traceback": []}
     return {"status": "error", "execution_count": 0, "payload": [], **message}
 
 
-def kernel_class(source: str) -> type[IPythonKernel]:
+def make_kernel_class(source: str) -> type[IPythonKernel]:
     """Return a kernel that starts a checker with the first message, before the student's code."""
-    send, streams, thread = None, {}, None
+    send: Any = None
+    thread: Any = None
+    streams: dict[str, Any] = {}
 
     class GradingKernel(IPythonKernel):
         async def do_execute(self, code, silent, *args, **kwargs):
@@ -45,23 +48,24 @@ def kernel_class(source: str) -> type[IPythonKernel]:
             if not code.startswith(PREFIX):
                 try:
                     return await super().do_execute(code, silent, *args, **kwargs)
-                except Exception as error:
-                    return failure(error)
-                finally:  # without its streams a kernel does not answer any more
+                except Exception as error:  # noqa: BLE001 - whatever it is
+                    return make_failure(error)
+                finally:  # without its streams a kernel no longer answers
                     vars(sys).update(streams)
                     for name in ("stdout", "stderr"):
                         streams[name].pub_thread = thread
-            answer = {}
+            answer: dict[str, str] = {}
             try:
                 content, signature = code.removeprefix(PREFIX).split()
                 if send is None:
                     streams.update({name: getattr(sys, name) for name in STREAMS})
-                    thread = sys.stdout.pub_thread
+                    thread = streams["stdout"].pub_thread
                     send = start_checker(source, *loads(a2b_base64(content)))
                 else:
-                    answer = send((a2b_base64(content), signature, self.shell.user_ns))
-            except Exception as error:
-                return failure(error)
+                    names = self.shell.user_ns if self.shell else {}
+                    answer = send((a2b_base64(content), signature, names))
+            except Exception as error:  # noqa: BLE001 - forged messages
+                return make_failure(error)
             return {
                 "status": "ok",
                 "execution_count": 0,
@@ -89,4 +93,4 @@ if __name__ == "__main__":
     os.dup2(null, 2)
     sys.path.append(str(Path.cwd()))  # last, so that a numpy.py shadows nothing
     checker_source = Path(__file__).with_name("checker.py").read_text(encoding="utf-8")
-    IPKernelApp.launch_instance(kernel_class=kernel_class(checker_source), ignore_cwd=True)
+    IPKernelApp.launch_instance(kernel_class=make_kernel_class(checker_source), ignore_cwd=True)

@@ -20,7 +20,7 @@ ARITHMETIC = {
 
 
 class Instrument(ast.NodeTransformer):
-    """Comparisons and arithmetic through the checker's, and a mark after each statement."""
+    """Sends comparisons and arithmetic through the checker, and marks each statement that ran."""
 
     def __init__(self, compare: str, arithmetic: str, step: str):
         self.compare, self.arithmetic, self.step = compare, arithmetic, step
@@ -36,7 +36,7 @@ class Instrument(ast.NodeTransformer):
 
     def visit_Compare(self, node):
         self.generic_visit(node)
-        names = ast.Constant(tuple(type(op).__name__ for op in node.ops))
+        names = ast.Tuple([ast.Constant(type(op).__name__) for op in node.ops], ast.Load())
         values = [node.left, *node.comparators]
         return ast.copy_location(
             ast.Call(ast.Name(self.compare, ast.Load()), [names, *values], []), node
@@ -51,13 +51,13 @@ class Instrument(ast.NodeTransformer):
         return count
 
 
-class Signed:
+class Signer:
     """Signed messages to the grading kernel: each with a challenge that its answer repeats."""
 
     def __init__(self, job: dict):
         self.job, self.key = job, b""
 
-    def hello(self) -> str:
+    def greet(self) -> str:
         """Return the first message of a fresh kernel: a new key, and what checks import."""
         self.key = secrets.token_bytes(32)
         prelude = marshal.dumps(compile(self.job["prelude"], "<given>", "exec"))
@@ -66,29 +66,29 @@ class Signed:
     def sign(self, content: bytes) -> str:
         return hashlib.blake2b(content, key=self.key).hexdigest()
 
-    def check(self, step: dict) -> tuple[str, str]:
+    def encode_check(self, step: dict) -> tuple[str, str]:
         """Return the message that runs a check, and its challenge."""
         challenge, names = secrets.token_hex(16), [f"_{secrets.token_hex(8)}" for _ in "cas"]
         instrument = Instrument(*names)
 
-        def compiled(source: str, filename: str, mark: bool = False):
+        def compile_source(source: str, filename: str, mark: bool = False):
             tree = instrument.visit(ast.parse(source))
             count = instrument.mark(tree) if mark else 0
             return compile(ast.fix_missing_locations(tree), filename, "exec"), count
 
-        check, count = compiled(step["source"], "<check>", mark=True)
+        check, count = compile_source(step["source"], "<check>", mark=True)
         message = {
             "challenge": challenge,
             "tools": names,
             "steps": count,
             "check": check,
-            "prelude": compiled(self.job["prelude"], "<given>")[0],
+            "prelude": compile_source(self.job["prelude"], "<given>")[0],
             "unsolved": [compile(cell, "<unsolved>", "exec") for cell in step["unsolved"]],
         }
         content = marshal.dumps(message)
         return f"{PREFIX}{b64encode(content).decode()} {self.sign(content)}", challenge
 
-    def outcome(self, reply: dict, challenge: str) -> dict:
+    def decode_answer(self, reply: dict, challenge: str) -> dict:
         """Return what a check's reply proves."""
         try:
             signed = reply["user_expressions"]["lab"]

@@ -14,7 +14,7 @@ from lab_utils.errors import LabError
 CHECK = re.compile(r"#\s*CHECK\s+(q\d+)(\s+hidden)?\s*\(\s*(\d+(?:\.\d+)?)\s+points?\s*\)\s*$")
 # Its number and its points are not part of what a heading says.
 HEADING = re.compile(r"^#+ +(?:\d+\. +)?(.+?)(?: *\([\d.]+ points?\))?\s*$", re.MULTILINE)
-# Recognises a check whose points or form were edited, too.
+# Recognizes a check whose points or form were edited, too.
 ANY_CHECK = re.compile(r"#\s*CHECK\s+(q\d+)\b(\s+hidden\b)?", re.IGNORECASE)
 BEGIN, STUDENT, END = "### BEGIN SOLUTION", "### STUDENT", "### END SOLUTION"
 
@@ -31,7 +31,7 @@ class Check:
     @property
     def title(self) -> str:
         """The first line of the cell, which is its marker."""
-        return first_line(self.source)
+        return find_first_line(self.source)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Cell:
 
     @property
     def is_given(self) -> bool:
-        """Whether it is code that students get as it is, and that is no check."""
+        """Whether it is code that students get as it is, and that is not a check."""
         return self.kind == "code" and not self.is_answer and self.check is None
 
 
@@ -68,7 +68,7 @@ class Assignment:
     ------
     LabError
         If it can't be read, has no checks, two visible checks of a question, a check without
-        points, a solution without an end, or released cells that are no Python.
+        points, a solution without an end, or released cells that are not Python.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -91,19 +91,19 @@ class Assignment:
         """The sum of all checks' points."""
         return sum(check.points for check in self.checks)
 
-    def prelude(self) -> str:
+    def collect_prelude(self) -> str:
         """Return the imports and functions of the given cells, which checks may rely on."""
         lines = []
         for cell in self.cells:
             if cell.is_given:
-                for node in ast.parse(without_magics(cell.source)).body:
+                for node in ast.parse(drop_magics(cell.source)).body:
                     if isinstance(node, ast.Import | ast.ImportFrom):
                         lines.append(ast.unparse(node))
                     elif isinstance(node, ast.FunctionDef):
-                        lines.append(ast.unparse(_if_possible(node)))
+                        lines.append(ast.unparse(_guard_defaults(node)))
         return "\n".join(lines)
 
-    def topic(self, question: str) -> str:
+    def find_topic(self, question: str) -> str:
         """Return the last heading before a question's checks."""
         topic = ""
         for cell in self.cells:
@@ -113,13 +113,17 @@ class Assignment:
                 topic = [topic, *HEADING.findall(cell.source)][-1]
         return topic
 
-    def unsolved(self, check: Check) -> list[str]:
+    def list_unsolved(self, check: Check) -> list[str]:
         """Return what the answer cells before a check are in the student's version."""
         before = self.cells[: [cell.check for cell in self.cells].index(check)]
         return [cell.released for cell in before if cell.is_answer]
 
     def release(self) -> nbformat.NotebookNode:
-        """Return the student's notebook: no solutions, no hidden checks, no outputs."""
+        """Return the student's notebook: no solutions, no hidden checks, no outputs.
+
+        Its metadata and that of its first cell, which stands at the top of the file and of a
+        `git diff`, say which reference it was released from.
+        """
         notebook = nbformat.from_dict(self.notebook)
         kept = []
         for node, cell in zip(notebook.cells, self.cells, strict=True):
@@ -130,13 +134,16 @@ class Assignment:
                 node.outputs, node.execution_count = [], None
             kept.append(node)
         notebook.cells = kept
+        made_from = f"{self.path.resolve().parent.name}/{self.path.name}"
+        notebook.metadata["released_from"] = made_from
+        kept[0].metadata["released_from"] = f"{made_from}: edit that one, then release it again"
         return notebook
 
     def _cell(self, number: int, node: nbformat.NotebookNode) -> Cell:
         source = node.source
         if node.cell_type != "code":
             return Cell("markdown", source, source)
-        title = first_line(source)
+        title = find_first_line(source)
         if marked := ANY_CHECK.match(title):
             form = CHECK.match(title)
             if not form:
@@ -148,19 +155,19 @@ class Assignment:
             _parse(source, f"{self.path}, cell {number}")
             check = Check(form[1], bool(form[2]), float(form[3]), source)
             return Cell("code", source, source, check)
-        released = _released(source, f"{self.path}, cell {number}")
-        _parse(without_magics(source), f"{self.path}, cell {number}")
-        _parse(without_magics(released), f"{self.path}, cell {number}, as released")
+        released = _strip_solutions(source, f"{self.path}, cell {number}")
+        _parse(drop_magics(source), f"{self.path}, cell {number}")
+        _parse(drop_magics(released), f"{self.path}, cell {number}, as released")
         return Cell("code", source, released)
 
 
-def _if_possible(function: ast.FunctionDef) -> ast.Try:
+def _guard_defaults(function: ast.FunctionDef) -> ast.Try:
     """Return a definition that is left out where a default needs what the notebook makes later."""
     otherwise = ast.ExceptHandler(ast.Name("NameError"), None, [ast.Pass()])
     return ast.fix_missing_locations(ast.Try([function], [otherwise], [], []))
 
 
-def first_line(source: str) -> str:
+def find_first_line(source: str) -> str:
     """Return the first line that is not empty."""
     return next((line.strip() for line in source.splitlines() if line.strip()), "")
 
@@ -170,11 +177,11 @@ def _read(path: Path) -> nbformat.NotebookNode:
         return nbformat.read(path, as_version=4)
     except OSError as error:
         raise LabError(f"{path} cannot be read ({error.strerror or error}).") from None
-    except Exception as error:  # whatever nbformat makes of what is no notebook
-        raise LabError(f"{path} is no notebook ({str(error).splitlines()[0]}).") from None
+    except Exception as error:  # noqa: BLE001 - what nbformat makes of what is not a notebook
+        raise LabError(f"{path} is not a notebook ({str(error).splitlines()[0]}).") from None
 
 
-def without_magics(source: str) -> str:
+def drop_magics(source: str) -> str:
     """Return IPython's code with its magics and shell commands left out, so that it is Python."""
     return re.sub(r"^(\s*)[%!].*$", r"\1pass", source, flags=re.MULTILINE)
 
@@ -183,18 +190,20 @@ def _parse(source: str, where: str) -> None:
     try:
         ast.parse(source)
     except SyntaxError as error:
-        raise LabError(f"{where}, is no Python (line {error.lineno}: {error.msg}).") from None
+        raise LabError(f"{where}, is not Python (line {error.lineno}: {error.msg}).") from None
 
 
-def _released(source: str, where: str) -> str:
+def _strip_solutions(source: str, where: str) -> str:
     """Replace each solution by what students start from."""
-    lines, kept, block, indent = source.splitlines(), [], None, ""
+    lines, indent = source.splitlines(), ""
+    kept: list[str] = []
+    block: list[str] | None = None
     for line in lines:
         mark = line.strip()
         if mark == BEGIN and block is None:
             block, indent = [], line[: len(line) - len(line.lstrip())]
         elif mark == END and block is not None:
-            kept += [indent + text if text else "" for text in _start(block, bool(indent))]
+            kept += [indent + text if text else "" for text in _make_stub(block, bool(indent))]
             block = None
         elif mark in (BEGIN, END):
             raise LabError(f"{where}: {mark!r} without its counterpart.")
@@ -207,7 +216,7 @@ def _released(source: str, where: str) -> str:
     return "\n".join(kept) if kept != lines else source
 
 
-def _start(block: list[str], in_function: bool) -> list[str]:
+def _make_stub(block: list[str], in_function: bool) -> list[str]:
     marks = [line.strip() for line in block]
     if STUDENT in marks:
         given = textwrap.dedent("\n".join(block[marks.index(STUDENT) + 1 :])).splitlines()

@@ -1,4 +1,4 @@
-"""Runs one submission with nbval, mended: a process of its own, job in on stdin, result on stdout.
+"""Runs one submission with nbval, mended: a process of its own, job on stdin, result on stdout.
 
 nbval 0.11 waits out the timeout when a kernel dies and expects all later cells to fail, reads
 output only after the cell, and obeys the student's tags. Here each cell has limits for its time,
@@ -7,6 +7,8 @@ that caused it; and a check counts only with a signed answer of `kernel`.
 
 A script: thirty of them start, and none needs PyTorch.
 """
+
+# ruff: noqa: E402 - one line must stand before the imports
 
 import contextlib
 import ctypes
@@ -17,6 +19,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+# Formats of jsonschema's that nbformat does without, and that take a second to import.
+sys.modules |= {"rfc3987_syntax": None, "isoduration": None}  # type: ignore[dict-item]
 
 import psutil
 import pytest
@@ -25,21 +31,20 @@ from jupyter_client.kernelspec import KernelSpec
 from nbval.kernel import NbvalKernelspecManager, RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile
 
-from lab_grade.messages import Signed
+from lab_grade.messages import Signer
 
-# A format of jsonschema's that nbformat does without, and that takes a second to import.
-sys.modules["rfc3987_syntax"] = None
-
-GRACE = 5  # seconds for a cell to end after it was interrupted
-RESTARTS = 5
+MAX_GRACE = 5  # seconds for a cell to end after it was interrupted; at most a third of its limit
+MAX_RESTARTS = 5
 
 
 class GradedNotebook(IPyNbFile):
-    """A submission: its steps are run one after the other, in one kernel as far as it lives."""
+    """A submission: its steps are run one after the other, in one kernel as long as it lives."""
+
+    kernel: Any
 
     def collect(self):
         self.job = self.config.lab_job
-        self.signed = Signed(self.job)
+        self.signer = Signer(self.job)
         self.limits = self.job["limits"]
         self.ends = time.monotonic() + self.limits["notebook"]
         self.done: list[str] = []  # cells to run again in a fresh kernel
@@ -53,7 +58,7 @@ class GradedNotebook(IPyNbFile):
 
     def run(self, step: dict) -> dict:
         """Run a cell or a check, and return its outcome."""
-        if not self.is_ready():
+        if not self.ensure_kernel():
             why = self.trouble or "time was up, or the kernel died too often"
             return {"outcome": "not run", "message": why}
         if not step["is_check"]:
@@ -61,25 +66,25 @@ class GradedNotebook(IPyNbFile):
             if result["outcome"] in ("ok", "error"):
                 self.done.append(step["source"])
             return result
-        message, challenge = self.signed.check(step)
+        message, challenge = self.signer.encode_check(step)
         result, reply = self.execute(message)
-        return self.signed.outcome(reply, challenge) if result["outcome"] == "ok" else result
+        return self.signer.decode_answer(reply, challenge) if result["outcome"] == "ok" else result
 
-    def is_ready(self) -> bool:
-        """Make sure that there is a kernel in the state that the notebook has reached."""
+    def ensure_kernel(self) -> bool:
+        """Bring a kernel to the state that the notebook has reached, or tell that none can be."""
         while self.kernel is None or not self.kernel.is_alive():
-            if self.trouble or self.starts > RESTARTS or time.monotonic() > self.ends:
+            if self.trouble or self.starts > MAX_RESTARTS or time.monotonic() > self.ends:
                 return False
             self.starts += 1
             self.stop()
             folder = self.path.parent
             folder.mkdir(parents=True, exist_ok=True)  # the student's code may have removed it
-            self.fresh_folders()
+            self.make_folders()
             try:
                 self.kernel = RunningKernel("lab-grading", cwd=str(folder))
             except (RuntimeError, OSError):  # a port was taken, or memory is short
                 continue
-            result, _ = self.execute(self.signed.hello(), is_hello=True)
+            result, _ = self.execute(self.signer.greet(), is_greeting=True)
             if result["outcome"] != "ok":  # never the student's doing: nothing of theirs has run
                 self.trouble = f"the reference's imports failed: {result['message']}"
                 self.stop()
@@ -91,29 +96,33 @@ class GradedNotebook(IPyNbFile):
                     break
         return True
 
-    def fresh_folders(self) -> None:
+    def make_folders(self) -> None:
         """Give the next kernel new folders: a student may have put code into the old ones."""
         base = Path(self.job["base"])
         for variable in ("HOME", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR", "TMPDIR"):
             os.environ[variable] = tempfile.mkdtemp(dir=base)
         for fonts in self.job["fonts"]:
-            shutil.copy(fonts, os.environ["MPLCONFIGDIR"])  # to list them anew takes seconds
+            shutil.copy(fonts, os.environ["MPLCONFIGDIR"])  # to list them again takes seconds
 
-    def execute(self, code: str, is_hello: bool = False) -> tuple[dict, dict]:
+    def execute(self, code: str, is_greeting: bool = False) -> tuple[dict, dict]:
         """Run code within the limits; return the outcome, and the reply if there was one."""
         kernel = self.kernel
-        limit = 120 if is_hello else self.limits["cell"]  # imports of a cold machine take long
+        limit = 120 if is_greeting else self.limits["cell"]  # imports of a cold machine take long
         message_id = kernel.execute_cell_input(code, allow_stdin=False)
         channels = {"shell": kernel.kc.shell_channel, "iopub": kernel.kc.iopub_channel}
         poller = zmq.Poller()
         for channel in channels.values():
             poller.register(channel.socket, zmq.POLLIN)
         watched = time.monotonic()
-        deadline, size, stopped, reply = min(watched + limit, self.ends), 0, "", None
+        deadline, size, stopped = min(watched + limit, self.ends), 0, ""
+        reply: dict | None = None
         while reply is None:
             ready = dict(poller.poll(100))
             if channels["iopub"].socket in ready:
-                size += _size(channels["iopub"].get_msg(timeout=0)["content"])
+                message = channels["iopub"].get_msg(timeout=0)
+                # Not what is left of cells before it, such as an interrupted loop.
+                if message["parent_header"].get("msg_id") == message_id:
+                    size += _measure_output(message["content"])
             if channels["shell"].socket in ready:
                 message = channels["shell"].get_msg(timeout=0)
                 if message["parent_header"].get("msg_id") == message_id:
@@ -124,18 +133,21 @@ class GradedNotebook(IPyNbFile):
                 watched = now
                 if not kernel.is_alive():
                     return {"outcome": "died", "message": "the kernel died"}, {}
-                if self.memory() > self.limits["memory"]:
+                if self.measure_memory() > self.limits["memory"]:
                     self.stop()
                     return {"outcome": "memory", "message": "it took too much memory"}, {}
             over = "timeout" if now > deadline else "output" if size > self.limits["output"] else ""
             if over and not stopped:
-                stopped, deadline = over, now + GRACE
+                stopped, deadline = over, now + min(MAX_GRACE, limit / 3)
                 kernel.interrupt()
             elif stopped and now > deadline:
                 self.stop()
                 break
-        if stopped:
-            what = {"timeout": f"it ran for more than {limit:g} s", "output": "it printed too much"}
+        if reply is None or (stopped and not (stopped == "output" and reply["status"] == "ok")):
+            what = {
+                "timeout": f"it ran for more than {limit:g} s",
+                "output": "it printed without end",
+            }
             return {"outcome": stopped, "message": what[stopped]}, {}
         if any(payload.get("source") == "ask_exit" for payload in reply.get("payload", [])):
             self.stop()
@@ -145,7 +157,7 @@ class GradedNotebook(IPyNbFile):
             return {"outcome": "error", "message": text}, reply
         return {"outcome": "ok", "message": ""}, reply
 
-    def memory(self) -> int:
+    def measure_memory(self) -> int:
         """Return the bytes that the kernel and its children hold."""
         try:
             kernel = psutil.Process(self.kernel.km.provisioner.pid)
@@ -181,7 +193,8 @@ class Plugin:
     """Brings the job into pytest, and takes the notebook before nbval does."""
 
     def __init__(self, job: dict):
-        self.job, self.results = job, []
+        self.job = job
+        self.results: list[dict] = []
 
     def pytest_configure(self, config):
         config.lab_job, config.lab_results = self.job, self.results
@@ -190,7 +203,7 @@ class Plugin:
         return GradedNotebook.from_parent(parent, path=file_path)
 
 
-def _size(content: dict) -> int:
+def _measure_output(content: dict) -> int:
     data = content.get("data")
     shown = data.values() if isinstance(data, dict) else [content.get("text", "")]
     return sum(len(text) if isinstance(text, str) else 100 for text in shown)
@@ -211,7 +224,7 @@ def main() -> None:
     os.dup2(null, 0)
     adopt_orphans()
     spec = KernelSpec(argv=job["kernel"], display_name="grading", language="python")
-    NbvalKernelspecManager.get_kernel_spec = lambda self, name: spec  # no file to be changed
+    NbvalKernelspecManager.get_kernel_spec = lambda *_: spec  # no file to be changed
     base = Path(job["base"])
     plugin = Plugin(job)
     where = ["--noconftest", "-c", str(base / "pytest.ini"), "--rootdir", str(base)]

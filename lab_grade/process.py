@@ -11,14 +11,13 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import nbformat
 import psutil
 
 from lab_utils.errors import LabError
 
 PACKAGE = Path(__file__).resolve().parent
-# The rest of the instructor's environment, such as tokens, is no business of a submission.
+# The rest of the instructor's environment, such as tokens, does not concern a submission.
 PASSED_ON = (
     "PATH",
     "LANG",
@@ -29,17 +28,21 @@ PASSED_ON = (
     "VIRTUAL_ENV",
     "LAB_FAST",
 )
-STARTING = 180  # seconds in which a process and its kernels start and end, at most
+MAX_STARTUP = 180  # seconds in which a process and its kernels start and end
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one submission may take: seconds a cell and a notebook, bytes of memory and output."""
+    """What one submission may take: seconds per cell and notebook, bytes of memory and output.
+
+    Output is thrown away, so that its limit protects nothing but time: it ends loops that print
+    early, and is far above what fits into a notebook that anybody can open.
+    """
 
     cell: float = 120
     notebook: float = 900
     memory: int = 4096 * 2**20
-    output: int = 2**20
+    output: int = 64 * 2**20
 
 
 def run_submission(
@@ -52,7 +55,7 @@ def run_submission(
     job : dict
         The `steps` and the `prelude`, as `lab_grade.plugin` takes them.
     files : dict[str, Path]
-        What is copied beside the notebook.
+        What is copied next to the notebook.
     limits : Limits
         For cells and notebook.
     threads : int
@@ -68,7 +71,7 @@ def run_submission(
     token = uuid.uuid4().hex
     base = Path(tempfile.mkdtemp(prefix="lab-grade-"))
     try:
-        notebook = _prepare(base, len(job["steps"]), files)
+        notebook = _fill_folder(base, len(job["steps"]), files)
         kernel = [sys.executable, "-P", str(PACKAGE / "kernel.py"), str(limits.memory)]
         job = {
             **job,
@@ -76,22 +79,22 @@ def run_submission(
             "notebook": str(notebook),
             "limits": vars(limits),
             "kernel": [*kernel, "-f", "{connection_file}"],
-            "fonts": [str(path) for path in Path(matplotlib.get_cachedir()).glob("fontlist*.json")],
+            "fonts": [str(path) for path in _find_font_lists()],
             "secret": uuid.uuid4().hex,
         }
         command = [sys.executable, "-P", str(PACKAGE / "plugin.py")]
         process = subprocess.Popen(
-            command if hidden is None else [*_bubblewrap(base, hidden), *command],
+            command if hidden is None else [*_sandbox_command(base, hidden), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=base,
-            env=_environment(base, token, threads),
+            env=_make_environment(base, token, threads),
             start_new_session=True,
         )
         try:
             written, _ = process.communicate(
-                json.dumps(job).encode(), timeout=limits.notebook + STARTING
+                json.dumps(job).encode(), timeout=limits.notebook + MAX_STARTUP
             )
             answer = json.loads(written)
             return answer["results"] if answer["secret"] == job["secret"] else []
@@ -119,13 +122,13 @@ def require_sandbox() -> None:
             "(Debian and Ubuntu: apt install bubblewrap; not for macOS and Windows)."
         )
     base = Path(tempfile.mkdtemp(prefix="lab-grade-"))
-    tried = subprocess.run([*_bubblewrap(base, []), "true"], capture_output=True, text=True)
+    tried = subprocess.run([*_sandbox_command(base, []), "true"], capture_output=True, text=True)
     _remove(base)
     if tried.returncode != 0:
         raise LabError(f"--sandbox: bubblewrap does not work here ({tried.stderr.strip()}).")
 
 
-def _prepare(base: Path, steps: int, files: dict[str, Path]) -> Path:
+def _fill_folder(base: Path, steps: int, files: dict[str, Path]) -> Path:
     """Fill a submission's folder, and return the notebook in it: empty cells."""
     for name in ("work", "data"):
         (base / name).mkdir()
@@ -139,7 +142,7 @@ def _prepare(base: Path, steps: int, files: dict[str, Path]) -> Path:
     return notebook
 
 
-def _environment(base: Path, token: str, threads: int) -> dict[str, str]:
+def _make_environment(base: Path, token: str, threads: int) -> dict[str, str]:
     passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     ours = {
         "HOME": base,
@@ -153,12 +156,12 @@ def _environment(base: Path, token: str, threads: int) -> dict[str, str]:
         "PYTHONHASHSEED": 0,
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": 1,
         "OMP_NUM_THREADS": threads,
-        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # large pages: trainings side by side wait less
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # large pages: concurrent trainings wait less
     }
     return passed_on | {name: str(value) for name, value in ours.items()}
 
 
-def _bubblewrap(base: Path, hidden: list[Path]) -> list[str]:
+def _sandbox_command(base: Path, hidden: list[Path]) -> list[str]:
     """Return the command that runs another one in a sandbox: it sees, but writes only in `base`."""
     command = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
     needed = [PACKAGE, Path(sys.prefix).resolve(), base]
@@ -167,6 +170,16 @@ def _bubblewrap(base: Path, hidden: list[Path]) -> list[str]:
             command += ["--tmpfs", str(folder)]
     command += ["--bind", str(base), str(base), "--chdir", str(base)]
     return [*command, "--unshare-net", "--unshare-pid", "--unshare-ipc", "--die-with-parent"]
+
+
+def _find_font_lists() -> list[Path]:
+    """Return matplotlib's lists of fonts, which take it seconds to make, without importing it."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folders = [Path(cache, "matplotlib"), Path.home() / ".matplotlib"]
+    if own := os.environ.get("MPLCONFIGDIR"):
+        folders.insert(0, Path(own))
+    found = [list(folder.glob("fontlist*.json")) for folder in folders]
+    return next(filter(None, found), [])
 
 
 def _end_processes(token: str) -> None:

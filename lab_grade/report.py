@@ -1,18 +1,36 @@
-"""What comes out of grading: gradebook, a page a student, a report, JSON and JUnit XML."""
+"""What comes out of grading: gradebook, a page for each student, a report, JSON and JUnit XML."""
 
 import csv
+import functools
 import hashlib
 import io
 import json
 import re
+import statistics
 import unicodedata
 import xml.etree.ElementTree as ET
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
-from lab_grade.pages import clean, feedback_page, questions_of, report_page, scored, shortened
+import jinja2
+
+from lab_grade.results import clean, list_questions, shorten, sum_points
 from lab_utils.paths import write_whole
 
+TEMPLATES = Path(__file__).parent / "templates"
 RESERVED = re.compile(r"(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])(\..*)?", re.IGNORECASE)
+FOR_STUDENTS = ("running", "file")  # kinds of flags; the others are the instructor's business
+URGENCY = ["tampering", "copy", "problem", "file", "running"]
+EXPLAINED = {  # outcomes that need no message
+    "timeout": "took too long, so it was stopped.",
+    "died": "did not finish: the kernel ended while it ran.",
+    "memory": "needed more memory than there is.",
+    "output": "printed without end, so it was stopped.",
+    "forged": "could not be confirmed. Please ask your instructor to look at it with you.",
+    "not run": "was not reached, because of what happened before it.",
+}
+NUM_BARS = 10
 
 
 def write_reports(results: dict, out: Path) -> None:
@@ -21,7 +39,7 @@ def write_reports(results: dict, out: Path) -> None:
     Parameters
     ----------
     results : dict
-        `assignment`, `max_points` and `students`: a list of what `judged` returns.
+        `assignment`, `max_points` and `students`: a list of what `score` returns.
     out : Path
         A folder that exists.
 
@@ -31,25 +49,17 @@ def write_reports(results: dict, out: Path) -> None:
         If a file cannot be written.
     """
     (out / "feedback").mkdir(exist_ok=True)
-    pages = page_names([student["student"] for student in results["students"]])
+    pages = name_pages([student["student"] for student in results["students"]])
     for student in results["students"]:
-        page = feedback_page(results["assignment"], student)
+        page = render_feedback(results["assignment"], student)
         write_whole(out / "feedback" / pages[student["student"]], page)
-    write_whole(out / "gradebook.csv", gradebook(results))
-    write_whole(out / "report.html", report_page(results, pages))
-    write_whole(out / "junit.xml", junit(results))
+    write_whole(out / "gradebook.csv", format_gradebook(results))
+    write_whole(out / "report.html", render_report(results, pages))
+    write_whole(out / "junit.xml", format_junit(results))
     write_whole(out / "results.json", json.dumps(results, indent=1, ensure_ascii=False) + "\n")
 
 
-def message_for_student(message: str, secrets: list[str]) -> str:
-    """Return a message that is clean, not too long, and without what hidden checks say."""
-    message = clean(message)
-    for secret in secrets:
-        message = message.replace(secret, "[withheld]")
-    return shortened(message)
-
-
-def page_names(students: list[str]) -> dict[str, str]:
+def name_pages(students: list[str]) -> dict[str, str]:
     """Return a file name for each student's page: safe on every system, and never the same."""
     names, taken = {}, set()
     for student in students:
@@ -60,29 +70,29 @@ def page_names(students: list[str]) -> dict[str, str]:
         choices = [f"{stem}-{digest[:8]}", f"{stem}-{digest}"]
         if stem == student:
             choices.insert(0, stem)
-        name = next(choice for choice in choices if _same(choice) not in taken)
-        taken.add(_same(name))
+        name = next(choice for choice in choices if _fold(choice) not in taken)
+        taken.add(_fold(name))
         names[student] = f"{name}.html"
     return names
 
 
-def gradebook(results: dict) -> str:
-    """Return the CSV: a row a student, a column a question, safe to open in a spreadsheet."""
-    questions = questions_of(results["students"])
+def format_gradebook(results: dict) -> str:
+    """Return the CSV: a row for each student, a column for each question, safe in a spreadsheet."""
+    questions = list_questions(results["students"])
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["student", "points", "of", *questions, "to look at", "file"])
     for student in results["students"]:
-        earned = [scored(student["checks"], question)[0] for question in questions]
+        earned = [sum_points(student["checks"], question)[0] for question in questions]
         notes = [student["problem"], *(flag["text"] for flag in student["flags"])]
         row = [student["student"], student["points"], student["max_points"], *earned]
         row += ["; ".join(note for note in notes if note), student["file"]]
-        writer.writerow([_cell(value) for value in row])
+        writer.writerow([_format_cell(value) for value in row])
     return "\ufeff" + file.getvalue()  # so that Excel reads UTF-8
 
 
-def junit(results: dict) -> str:
-    """Return JUnit XML: a suite a student, a case a check."""
+def format_junit(results: dict) -> str:
+    """Return JUnit XML: a suite for each student, a case for each check."""
     root = ET.Element("testsuites", name=clean(results["assignment"]))
     for student in results["students"]:
         name, checks = clean(student["student"]), student["checks"]
@@ -99,12 +109,184 @@ def junit(results: dict) -> str:
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _same(name: str) -> str:
-    """Return what names have in common that some file systems take for one."""
+def render_feedback(assignment: str, student: dict) -> str:
+    """Return a student's page: each question explained, hidden checks not given away."""
+    questions = [] if student["problem"] else list_questions([student])
+    return _render(
+        "feedback.html",
+        assignment=assignment,
+        student=student,
+        notes=[flag["text"] for flag in student["flags"] if flag["kind"] in FOR_STUDENTS],
+        questions=[_describe_question(student["checks"], question) for question in questions],
+        explained=EXPLAINED,
+    )
+
+
+def render_report(results: dict, pages: dict[str, str]) -> str:
+    """Return the instructor's page; `pages` are the files in `feedback/` of the students."""
+    most = results["max_points"]
+    questions = list_questions(results["students"])
+    students: list[dict[str, Any]] = [
+        student
+        | {
+            "page": pages[student["student"]],
+            "by_question": [sum_points(student["checks"], question) for question in questions],
+        }
+        for student in results["students"]
+    ]
+    totals = [student["points"] for student in students]
+    return _render(
+        "report.html",
+        assignment=results["assignment"],
+        max_points=most,
+        facts={
+            "submissions": len(students),
+            "median": f"{statistics.median(totals or [0]):g} of {most:g}",
+            "mean": f"{statistics.fmean(totals or [0]):.1f}",
+            "full points": sum(total == most for total in totals),
+            "to look at": sum(bool(student["flags"] or student["problem"]) for student in students),
+            "could not be run": sum(bool(student["problem"]) for student in students),
+        },
+        histogram=_count_totals(totals, most),
+        questions=_rank_questions(students, questions),
+        columns=["student", "points", *questions, "seconds", "to look at"],
+        flagged=_list_flags(students),
+        identical=_group_copies(students),
+        students=students,
+        messages=_group_messages(students),
+    )
+
+
+def _render(template: str, **values: Any) -> str:
+    return _load_templates().get_template(template).render(values)
+
+
+@functools.cache
+def _load_templates() -> jinja2.Environment:
+    """Return the templates: whatever a student wrote is cleaned, then escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=lambda value: clean(value) if type(value) is str else value,
+    )
+    environment.filters |= {
+        "clean": clean,
+        "g": lambda number: f"{number:g}",
+        "percent": lambda value, most: f"{min(100, 100 * value / (most or 1)):.0f}",
+        "sentence": _make_sentence,
+        "shorten": shorten,
+    }
+    return environment
+
+
+def _describe_question(checks: list[dict], question: str) -> dict[str, Any]:
+    """Return what a student is told of one question."""
+    earned, points = sum_points(checks, question)
+    own = [check for check in checks if check["question"] == question]
+    hidden = [check for check in own if check["hidden"]]
+    return {
+        "title": f"Question {question[1:]}: {own[0]['topic']}".removesuffix(": "),
+        "earned": earned,
+        "points": points,
+        "visible": [check for check in own if not check["hidden"]],
+        "hidden": len(hidden),
+        "missed": sum(check["outcome"] != "passed" for check in hidden),
+    }
+
+
+def _count_totals(totals: list[float], most: float) -> dict[str, Any]:
+    """Return the distribution of totals as a picture of ten bars."""
+    counts = [0] * NUM_BARS
+    for total in totals:
+        counts[min(NUM_BARS - 1, int(NUM_BARS * total / (most or 1)))] += 1
+    bars = [
+        {
+            "count": count,
+            "points": most * i / NUM_BARS,
+            "x": 20 + 56 * i,
+            "top": 160 - 130 * count / max(1, *counts),
+        }
+        for i, count in enumerate(counts)
+    ]
+    said = [f"{bar['count']} from {bar['points']:g}" for bar in bars if bar["count"]]
+    return {"bars": bars, "label": ", ".join(said) or "none"}
+
+
+def _rank_questions(students: list[dict], questions: dict[str, float]) -> list[dict[str, Any]]:
+    """Return what the class made of each question, the hardest first."""
+    rows = []
+    for i, (name, points) in enumerate(questions.items()):
+        own = [[c for c in student["checks"] if c["question"] == name] for student in students]
+        earned = [student["by_question"][i][0] for student in students]
+        failed = [{c["hidden"] for c in checks if c["outcome"] != "passed"} for checks in own]
+        rows.append(
+            {
+                "name": name,
+                "topic": own[0][0]["topic"],
+                "share": statistics.fmean(earned) / (points or 1),
+                "points": points,
+                "full": sum(total == points for total in earned),
+                "only_hidden": failed.count({True}),
+            }
+        )
+    return sorted(rows, key=lambda row: (row["share"], int(row["name"][1:])))
+
+
+def _list_flags(students: list[dict]) -> list[tuple[dict, list[tuple[str, str]]]]:
+    """Return whom to look at and why: the most urgent first."""
+    flagged = []
+    for student in students:
+        flags = [(flag["kind"], flag["text"]) for flag in student["flags"]]
+        flags += [("problem", student["problem"])] if student["problem"] else []
+        if flags:
+            flagged.append((student, sorted(flags, key=lambda flag: URGENCY.index(flag[0]))))
+    return sorted(flagged, key=lambda item: URGENCY.index(item[1][0][0]))
+
+
+def _group_copies(students: list[dict]) -> list[list[dict]]:
+    groups = defaultdict(list)
+    for student in students:
+        if student["code_hash"]:
+            groups[student["code_hash"]].append(student)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _group_messages(students: list[dict]) -> list[tuple[str, list[tuple[str, str, list[dict]]]]]:
+    """Return what each check said, hidden ones too: what many have in common comes first."""
+    said: dict[int, dict[tuple[str, str], list[dict]]] = defaultdict(lambda: defaultdict(list))
+    titles = {}
+    for student in students:
+        for number, check in enumerate(student["checks"]):
+            if check["outcome"] not in ("passed", "not run"):
+                titles[number] = check["title"].lstrip("# ").removeprefix("CHECK ")
+                key = check["outcome"], shorten(clean(check["message"]))
+                said[number][key].append(student)
+    return [
+        (
+            title,
+            sorted(
+                ((outcome, text, group) for (outcome, text), group in said[number].items()),
+                key=lambda item: -len(item[2]),
+            ),
+        )
+        for number, title in sorted(titles.items())
+    ]
+
+
+def _make_sentence(text: str) -> str:
+    text = clean(text).strip().rstrip(".")
+    return text[:1].upper() + text[1:] + "."
+
+
+def _fold(name: str) -> str:
+    """Return what is the same of two names that some file systems take for one."""
     return unicodedata.normalize("NFKC", name).casefold()
 
 
-def _cell(value: object) -> str:
+def _format_cell(value: str | float) -> str:
     """Return a cell of a CSV file that no spreadsheet takes for a formula."""
     if isinstance(value, int | float):
         return f"{value:g}"

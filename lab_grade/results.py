@@ -5,13 +5,17 @@ import re
 from pathlib import Path
 
 from lab_grade.notebook import Assignment, Check
-from lab_grade.pages import clean
-from lab_grade.placement import Step, code_hash, own_cells
-from lab_grade.report import message_for_student
+from lab_grade.placement import Step, find_own_cells, hash_code
 from lab_grade.submissions import Submission
 
+MAX_MESSAGE = 1000  # characters of a message that anybody is shown
+ESCAPES = re.compile(r"\x1b(?:\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]?|[@-Z\\^_])")
+# Not allowed in XML, or turning the direction of the text that follows.
+CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 # What an honest answer hardly ever needs. Nobody loses a point for it: somebody looks at it.
-ODD = {
+SUSPICIOUS = {
     "set_custom_exc": "handles exceptions in IPython's place",
     "excepthook": "handles exceptions in Python's place",
     "ast_transformers": "rewrites code before it runs",
@@ -24,7 +28,7 @@ ODD = {
     r"_getframe|currentframe|inspect\.stack": "looks at the code that calls it",
     r"gc\.get_": "searches the kernel's memory",
     r"\bctypes\b": "reaches into the interpreter",
-    r"__(eq|ne|lt|le|gt|ge|instancecheck)__": "decides itself what it is equal to",
+    r"__(eq|ne|lt|le|gt|ge|instancecheck)__": "decides for itself what it is equal to",
     r"__(array|torch)_\w+__": "answers in the place of numpy or torch",
     r"\bbuiltins\b|__builtins__": "touches Python's built-in functions",
     r"os\._exit|os\.kill|os\.abort": "ends the kernel",
@@ -34,12 +38,42 @@ ODD = {
 TROUBLE = {
     "timeout": "ran for too long",
     "died": "ended the kernel",
-    "output": "printed too much",
+    "output": "printed without end",
     "memory": "took too much memory",
 }
 
 
-def judged(
+def clean(message: str) -> str:
+    """Return a message without colours and without characters that no file may hold."""
+    return CONTROL.sub("", ESCAPES.sub("", message))
+
+
+def shorten(message: str) -> str:
+    """Return a message of at most `MAX_MESSAGE` characters, and a sign that there was more."""
+    return message if len(message) <= MAX_MESSAGE else message[:MAX_MESSAGE].rstrip() + " ..."
+
+
+def redact(message: str, secrets: list[str]) -> str:
+    """Return a message for a student: clean, not too long, and without what hidden checks say."""
+    message = clean(message)
+    for secret in secrets:
+        message = message.replace(secret, "[withheld]")
+    return shorten(message)
+
+
+def sum_points(checks: list[dict], question: str) -> tuple[float, float]:
+    """Return the points that were earned for a question, and those that it is worth."""
+    own = [check for check in checks if check["question"] == question]
+    return sum(check["earned"] for check in own), sum(check["points"] for check in own)
+
+
+def list_questions(students: list[dict]) -> dict[str, float]:
+    """Return the questions, in the reference's order, and the points each is worth."""
+    checks = students[0]["checks"] if students else []
+    return {check["question"]: sum_points(checks, check["question"])[1] for check in checks}
+
+
+def score(
     assignment: Assignment,
     submissions: Path,
     submission: Submission,
@@ -47,9 +81,9 @@ def judged(
     outcomes: list[dict],
 ) -> dict:
     """Return a submission's result: points, what went wrong, and what to look at."""
-    secrets = _secrets(assignment)
-    for number, source in own_cells(assignment, submission.code):
-        for pattern, what in ODD.items():
+    secrets = _find_secrets(assignment)
+    for number, source in find_own_cells(assignment, submission.code):
+        for pattern, what in SUSPICIOUS.items():
             if found := re.search(pattern, source):
                 submission.flag("tampering", f"cell {number} {what} ({found[0]})")
     nothing = {"outcome": "not run", "message": "", "seconds": 0}
@@ -67,7 +101,7 @@ def judged(
                         "number": step.number,
                         "first_line": step.source.strip().split("\n")[0][:120],
                         "outcome": outcome["outcome"],
-                        "message": message_for_student(message, secrets),
+                        "message": redact(message, secrets),
                     }
                 )
             if outcome["outcome"] in TROUBLE:
@@ -81,8 +115,8 @@ def judged(
         for name in outcome.get("replaced", []):
             submission.flag("tampering", f"{name} was replaced; it was put back")
     checks = [
-        _judged_check(check, by_check.get(check, nothing), secrets)
-        | {"topic": assignment.topic(check.question)}
+        _score_check(check, by_check.get(check, nothing), secrets)
+        | {"topic": assignment.find_topic(check.question)}
         for check in assignment.checks
     ]
     path = submission.path
@@ -98,12 +132,12 @@ def judged(
         "checks": checks,
         "cells": cells,
         "seconds": round(sum(outcome["seconds"] for outcome in outcomes), 1),
-        "code_hash": code_hash(assignment, submission.code),
+        "code_hash": hash_code(assignment, submission.code),
     }
 
 
-def _secrets(assignment: Assignment) -> list[str]:
-    """Return the lines and texts of hidden checks that stand in no visible one, longest first."""
+def _find_secrets(assignment: Assignment) -> list[str]:
+    """Return the lines and texts of hidden checks that are in no visible one, longest first."""
     visible = "\n".join(check.source for check in assignment.checks if not check.hidden)
     found = set()
     for check in assignment.checks:
@@ -116,7 +150,7 @@ def _secrets(assignment: Assignment) -> list[str]:
     return sorted((secret for secret in found if secret not in visible), key=len, reverse=True)
 
 
-def _judged_check(check: Check, outcome: dict, secrets: list[str]) -> dict:
+def _score_check(check: Check, outcome: dict, secrets: list[str]) -> dict:
     """Return one check's part of a result."""
     message = outcome["message"]
     if outcome.get("line") and message.endswith(": "):  # an assert without a message
@@ -127,14 +161,14 @@ def _judged_check(check: Check, outcome: dict, secrets: list[str]) -> dict:
         "points": check.points,
         "earned": check.points if outcome["outcome"] == "passed" else 0.0,
         "outcome": outcome["outcome"],
-        "message": clean(message) if check.hidden else message_for_student(message, secrets),
+        "message": clean(message) if check.hidden else redact(message, secrets),
         "title": check.title,
     }
 
 
 def flag_copies(assignment: Assignment, results: list[dict]) -> None:
     """Flag students whose own code is the same as somebody else's, or as the reference's."""
-    solution = code_hash(assignment, [cell.source for cell in assignment.cells if cell.is_answer])
+    solution = hash_code(assignment, [cell.source for cell in assignment.cells if cell.is_answer])
     for result in results:
         if result["code_hash"] == solution != "":
             text = "the code is the same as the reference's"

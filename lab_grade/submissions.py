@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab_utils.errors import LabError
 
-LARGEST = 100 * 2**20  # bytes of a notebook; larger ones hold outputs that nobody wants to read
+MAX_NOTEBOOK = 100 * 2**20  # bytes; larger ones hold outputs that nobody wants to read
 # Canvas: kimjane_LATE_12345_67890_06_homework-1.ipynb
 CANVAS = re.compile(r"(?P<name>[^_]+)(?:_LATE)?_\d+_\d+_.")
 
@@ -45,7 +45,7 @@ class Submission:
 
 
 def find_submissions(folder: Path, notebook: str) -> list[Submission]:
-    """Return the submissions in a folder: notebooks, or one folder a student, not yet read.
+    """Return the submissions in a folder: notebooks, or one folder for each student, not yet read.
 
     Parameters
     ----------
@@ -60,19 +60,23 @@ def find_submissions(folder: Path, notebook: str) -> list[Submission]:
         If there is nothing to grade.
     """
     if not folder.is_dir():
-        raise LabError(f"{folder} is no folder: give the one that holds the submissions.")
+        raise LabError(f"{folder} is not a folder: give the one that holds the submissions.")
     by_student: dict[str, list[Path]] = {}
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith((".", "__")) or entry.is_symlink():
             continue
         canvas = CANVAS.match(entry.name)
         if entry.is_dir():
-            by_student.setdefault(entry.name, []).extend(_notebooks(entry))
+            by_student.setdefault(entry.name, []).extend(_list_notebooks(entry))
         elif canvas or _is_notebook(entry):
-            by_student.setdefault(canvas["name"] if canvas else _stem(entry), []).append(entry)
+            by_student.setdefault(canvas["name"] if canvas else _strip_suffix(entry), []).append(
+                entry
+            )
     if not by_student:
         raise LabError(f"{folder} holds neither notebooks nor folders of students.")
-    return [_choose(student, paths, notebook) for student, paths in sorted(by_student.items())]
+    return [
+        _choose_notebook(student, paths, notebook) for student, paths in sorted(by_student.items())
+    ]
 
 
 def read_submission(submission: Submission) -> None:
@@ -82,16 +86,16 @@ def read_submission(submission: Submission) -> None:
         return
     try:
         size = path.stat().st_size
-        if size > LARGEST:
+        if size > MAX_NOTEBOOK:
             raise ValueError(f"it has {size / 2**20:.0f} MB; clear its outputs")
-        notebook = _parsed(path.read_bytes())
-        submission.code = list(_code_cells(notebook))
+        notebook = _parse_notebook(path.read_bytes())
+        submission.code = list(_read_code(notebook))
         if not submission.code:
             raise ValueError("it has no code cells")
     except OSError as error:
         submission.problem = f"{path.name} cannot be read: {error.strerror or error}"
     except ValueError as error:
-        submission.problem = f"{path.name} is no notebook that can be run: {error}"
+        submission.problem = f"{path.name} is not a notebook that can be run: {error}"
     else:
         metadata = notebook.get("metadata")
         kernel = metadata.get("kernelspec") if isinstance(metadata, dict) else None
@@ -104,11 +108,11 @@ def _is_notebook(path: Path) -> bool:
     return re.search(r"\.ipynb(\.txt|\.json)?$", path.name, re.IGNORECASE) is not None
 
 
-def _stem(path: Path) -> str:
+def _strip_suffix(path: Path) -> str:
     return re.sub(r"\.ipynb(\.txt|\.json)?$", "", path.name, flags=re.IGNORECASE)
 
 
-def _notebooks(folder: Path) -> list[Path]:
+def _list_notebooks(folder: Path) -> list[Path]:
     found = [path for path in sorted(folder.rglob("*")) if _is_notebook(path) and path.is_file()]
     inside = [path.relative_to(folder).parts for path in found]
     hidden = [any(part.startswith((".", "__")) for part in parts) for parts in inside]
@@ -120,8 +124,8 @@ def _notebooks(folder: Path) -> list[Path]:
     ]
 
 
-def _choose(student: str, paths: list[Path], notebook: str) -> Submission:
-    """Take the notebook whose name is most like the assignment's; of attempts, the last."""
+def _choose_notebook(student: str, paths: list[Path], notebook: str) -> Submission:
+    """Take the notebook whose name is most similar to the assignment's; of attempts, the last."""
     if not paths:
         return Submission(student, None, "there is no notebook in the folder")
 
@@ -138,7 +142,7 @@ def _choose(student: str, paths: list[Path], notebook: str) -> Submission:
     return submission
 
 
-def _parsed(content: bytes) -> dict:
+def _parse_notebook(content: bytes) -> dict:
     if not content.strip():
         raise ValueError("it is empty")
     text = content.decode("utf-8-sig", errors="replace").strip()
@@ -150,7 +154,7 @@ def _parsed(content: bytes) -> dict:
         raise ValueError("its JSON is nested too deeply") from None
     except ValueError as error:
         at_end = getattr(error, "pos", 0) >= len(text) - 1 or "Unterminated" in str(error)
-        why = "it ends in the middle, as a half download does" if at_end else "it is no JSON"
+        why = "it ends in the middle, as a half download does" if at_end else "it is not JSON"
         raise ValueError(why) from None
     cells = notebook.get("cells", notebook.get("worksheets")) if isinstance(notebook, dict) else 0
     if not isinstance(cells, list):
@@ -158,7 +162,7 @@ def _parsed(content: bytes) -> dict:
     return notebook
 
 
-def _code_cells(notebook: dict) -> Iterator[str]:
+def _read_code(notebook: dict) -> Iterator[str]:
     """Yield the code of a notebook of any version, whatever else is wrong with it."""
     cells = notebook.get("cells")
     if cells is None:  # versions before 4 have worksheets

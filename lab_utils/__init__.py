@@ -1,59 +1,96 @@
-"""What the notebooks of the handwriting lab may import."""
+"""What the notebooks of the handwriting lab may import.
 
-from lab_utils.canvas.widget import HandwritingCanvas
-from lab_utils.data.augment import augment
-from lab_utils.data.emnist import EMNIST
-from lab_utils.data.emnist_lines import EMNISTLines
-from lab_utils.data.mnist import MNIST
-from lab_utils.data.my_handwriting import MyHandwriting
-from lab_utils.errors import LabError
-from lab_utils.lines.sentence_generator import SentenceGenerator
-from lab_utils.lit_models.base import BaseLitModel, TrainingBar
-from lab_utils.lit_models.lines import LineLitModel
-from lab_utils.models.cnn import CNN, ConvBlock
-from lab_utils.models.ctc import CharacterLanguageModel, beam_search, greedy
-from lab_utils.models.line_cnn import LineCNN
-from lab_utils.models.line_cnn_simple import LineCNNSimple
-from lab_utils.models.mlp import MLP
-from lab_utils.models.resnet import ResidualBlock, ResNet
-from lab_utils.paths import data_dir
-from lab_utils.plots import plot_history, show_blocks, show_images
-from lab_utils.randomness import SEED
-from lab_utils.reading.character import prepare
-from lab_utils.reading.line import prepare_line
-from lab_utils.reading.recognizer import LineRecognizer, Recognizer
-from lab_utils.strokes import sample_strokes
+Each name is loaded when it is first used, so that `import lab_utils` itself costs next to nothing.
+"""
 
-__all__ = [
-    "CNN",
-    "EMNIST",
-    "MLP",
-    "MNIST",
-    "SEED",
-    "BaseLitModel",
-    "CharacterLanguageModel",
-    "ConvBlock",
-    "EMNISTLines",
-    "HandwritingCanvas",
-    "LabError",
-    "LineCNN",
-    "LineCNNSimple",
-    "LineLitModel",
-    "LineRecognizer",
-    "MyHandwriting",
-    "Recognizer",
-    "ResNet",
-    "ResidualBlock",
-    "SentenceGenerator",
-    "TrainingBar",
-    "augment",
-    "beam_search",
-    "data_dir",
-    "greedy",
-    "plot_history",
-    "prepare",
-    "prepare_line",
-    "sample_strokes",
-    "show_blocks",
-    "show_images",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab_utils.canvas.widget import HandwritingCanvas as HandwritingCanvas
+    from lab_utils.data.augment import augment as augment
+    from lab_utils.data.emnist import EMNIST as EMNIST
+    from lab_utils.data.emnist_lines import EMNISTLines as EMNISTLines
+    from lab_utils.data.mnist import MNIST as MNIST
+    from lab_utils.data.my_handwriting import MyHandwriting as MyHandwriting
+    from lab_utils.errors import LabError as LabError
+    from lab_utils.lines.sentence_generator import SentenceGenerator as SentenceGenerator
+    from lab_utils.lit_models.base import BaseLitModel as BaseLitModel
+    from lab_utils.lit_models.base import TrainingBar as TrainingBar
+    from lab_utils.lit_models.lines import LineLitModel as LineLitModel
+    from lab_utils.models.cnn import CNN as CNN
+    from lab_utils.models.cnn import ConvBlock as ConvBlock
+    from lab_utils.models.ctc import CharacterLanguageModel as CharacterLanguageModel
+    from lab_utils.models.ctc import beam_search as beam_search
+    from lab_utils.models.ctc import greedy as greedy
+    from lab_utils.models.line_cnn import LineCNN as LineCNN
+    from lab_utils.models.line_cnn_simple import LineCNNSimple as LineCNNSimple
+    from lab_utils.models.mlp import MLP as MLP
+    from lab_utils.models.resnet import ResidualBlock as ResidualBlock
+    from lab_utils.models.resnet import ResNet as ResNet
+    from lab_utils.paths import data_dir as data_dir
+    from lab_utils.plots import plot_history as plot_history
+    from lab_utils.plots import show_blocks as show_blocks
+    from lab_utils.plots import show_images as show_images
+    from lab_utils.randomness import SEED as SEED
+    from lab_utils.reading.character import prepare as prepare
+    from lab_utils.reading.line import prepare_line as prepare_line
+    from lab_utils.reading.recognizer import LineRecognizer as LineRecognizer
+    from lab_utils.reading.recognizer import Recognizer as Recognizer
+    from lab_utils.reading.steps import show_preparation as show_preparation
+    from lab_utils.strokes import sample_strokes as sample_strokes
+
+# The module of each name, under the notebook that introduces it.
+_MODULES = {
+    # 1. Look at EMNIST
+    "EMNIST": "data.emnist",
+    "MNIST": "data.mnist",
+    "SEED": "randomness",
+    "LabError": "errors",
+    "show_images": "plots",
+    # 2. Train a CNN
+    "CNN": "models.cnn",
+    "ConvBlock": "models.cnn",
+    "MLP": "models.mlp",
+    "BaseLitModel": "lit_models.base",
+    "data_dir": "paths",
+    "plot_history": "plots",
+    # 3. Overfit on purpose
+    "TrainingBar": "lit_models.base",
+    # 4. Build lines
+    "EMNISTLines": "data.emnist_lines",
+    "SentenceGenerator": "lines.sentence_generator",
+    "LineCNNSimple": "models.line_cnn_simple",
+    "LineCNN": "models.line_cnn",
+    "LineLitModel": "lit_models.lines",
+    "greedy": "models.ctc",
+    "beam_search": "models.ctc",
+    "CharacterLanguageModel": "models.ctc",
+    "LineRecognizer": "reading.recognizer",
+    "prepare_line": "reading.line",
+    # 5. Draw your own
+    "HandwritingCanvas": "canvas.widget",
+    "MyHandwriting": "data.my_handwriting",
+    "Recognizer": "reading.recognizer",
+    "augment": "data.augment",
+    "prepare": "reading.character",
+    "sample_strokes": "strokes",
+    "show_preparation": "reading.steps",
+    # 6. Homework: a ResNet
+    "ResNet": "models.resnet",
+    "ResidualBlock": "models.resnet",
+    "show_blocks": "plots",
+}
+__all__ = sorted(_MODULES)  # noqa: PLE0605 - the names above, which a test holds to both lists
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value  # the next look-up finds it without this function
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

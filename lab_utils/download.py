@@ -18,12 +18,12 @@ from urllib3.exceptions import HTTPError, ProtocolError
 from lab_utils.errors import LabError, cannot_write
 from lab_utils.paths import bundled, is_offline
 
-SOURCES = json.loads(bundled("sources.json").read_text(encoding="utf-8"))
-HEADERS = {"User-Agent": SOURCES["user_agent"]}  # NIST answers 403 to Python's own
+ADDRESSES = json.loads(bundled("sources.json").read_text(encoding="utf-8"))
+HEADERS = {"User-Agent": ADDRESSES["user_agent"]}  # NIST answers 403 to Python's own
 
 PROBE_SECONDS = 8  # all mirrors are asked at once, so this bounds the wait without a network
 READ_SECONDS = 30  # a server that stalls longer than this is given up
-CHUNK = 1 << 20
+CHUNK_BYTES = 1 << 20
 MEMBERS_ONLY = "emnist-byclass.zip"
 
 pooch.get_logger().setLevel(logging.WARNING)
@@ -53,8 +53,8 @@ def download_emnist(folder: Path) -> Path:
     members_only = folder / MEMBERS_ONLY
     if members_only.exists():  # fetched before, and not prepared to the end
         return members_only
-    archives = SOURCES["emnist"]
-    failures = _unreachable([archive["url"] for archive in archives])
+    archives = ADDRESSES["emnist"]
+    failures = _find_unreachable([archive["url"] for archive in archives])
     for archive in archives:
         url = archive["url"]
         if url in failures:
@@ -63,12 +63,12 @@ def download_emnist(folder: Path) -> Path:
             try:
                 return fetch(archive, folder)
             except (requests.RequestException, RemoteZipError, HTTPError) as error:
-                failures[url] = _reason(error)
+                failures[url] = _explain(error)
             except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-                failures[url] = _wrong_file(error)
+                failures[url] = _explain_wrong_file(error)
             except OSError as error:
                 raise cannot_write(folder, error) from None
-    raise DownloadError(_summary("EMNIST", failures))
+    raise DownloadError(_summarize("EMNIST", failures))
 
 
 def download_mnist(folder: Path) -> Path:
@@ -79,10 +79,10 @@ def download_mnist(folder: Path) -> Path:
     DownloadError
         If a file came from no mirror with the expected hash, or `LAB_OFFLINE=1`.
     """
-    mirrors, files = SOURCES["mnist"]["mirrors"], SOURCES["mnist"]["files"]
+    mirrors, files = ADDRESSES["mnist"]["mirrors"], ADDRESSES["mnist"]["files"]
     if all((folder / "mnist" / name).exists() for name in files):
         return folder / "mnist"
-    failures = _unreachable([mirror + next(iter(files)) for mirror in mirrors])
+    failures = _find_unreachable([mirror + next(iter(files)) for mirror in mirrors])
     silent = [mirror for mirror in mirrors if mirror + next(iter(files)) in failures]
     for name, file in files.items():
         for mirror in mirrors:
@@ -92,13 +92,13 @@ def download_mnist(folder: Path) -> Path:
                 _retrieve(mirror + name, file["sha256"], folder / "mnist", name)
                 break
             except requests.RequestException as error:
-                failures[mirror + name] = _reason(error)
+                failures[mirror + name] = _explain(error)
             except ValueError as error:
-                failures[mirror + name] = _wrong_file(error)
+                failures[mirror + name] = _explain_wrong_file(error)
             except OSError as error:
                 raise cannot_write(folder, error) from None
         else:
-            raise DownloadError(_summary("MNIST", failures))
+            raise DownloadError(_summarize("MNIST", failures))
     return folder / "mnist"
 
 
@@ -110,22 +110,22 @@ def download_brown(folder: Path) -> Path:
     DownloadError
         If it did not come with the expected hash, or `LAB_OFFLINE=1`.
     """
-    corpus = SOURCES["brown"]
+    corpus = ADDRESSES["brown"]
     url = corpus["url"]
     if (folder / "brown.zip").exists():  # pooch gives a file its name once its hash is right
         return folder / "brown.zip"
-    failures = _unreachable([url])
+    failures = _find_unreachable([url])
     try:
         if not failures:
             print(f"Fetching the Brown corpus (3 MB; {corpus['licence']}).")
             return _fetch_whole(corpus, folder)
     except requests.RequestException as error:
-        failures[url] = _reason(error)
+        failures[url] = _explain(error)
     except ValueError as error:
-        failures[url] = _wrong_file(error)
+        failures[url] = _explain_wrong_file(error)
     except OSError as error:
         raise cannot_write(folder, error) from None
-    raise DownloadError(_summary("The Brown corpus", failures))
+    raise DownloadError(_summarize("The Brown corpus", failures))
 
 
 def _fetch_whole(archive: dict, folder: Path) -> Path:
@@ -137,14 +137,17 @@ def _retrieve(url: str, sha256: str, folder: Path, name: str) -> Path:
     # pooch sets the real total; it asks for the truth of the bar before, which needs a total.
     bar = tqdm(total=1, desc=name, unit="B", unit_scale=True, delay=2)
     downloader = pooch.HTTPDownloader(
-        progressbar=bar, headers=HEADERS, timeout=(PROBE_SECONDS, READ_SECONDS), chunk_size=CHUNK
+        progressbar=bar,
+        headers=HEADERS,
+        timeout=(PROBE_SECONDS, READ_SECONDS),
+        chunk_size=CHUNK_BYTES,
     )
     with bar:
         return Path(pooch.retrieve(url, f"sha256:{sha256}", name, folder, downloader=downloader))
 
 
 def _fetch_members(archive: dict, folder: Path) -> Path:
-    def download(url, output_file, pooch):  # the signature that pooch gives its downloaders
+    def download(url, output_file, pooch):  # noqa: ARG001 - the signature of pooch's downloaders
         _copy_members(url, archive["members"], output_file)
 
     # The hash is None because each member is checked by its own, while it is copied.
@@ -167,7 +170,7 @@ def _copy_members(url: str, members: dict, output_file) -> None:
         for name, expected in members.items():
             digest = hashlib.sha256()
             with remote.open(infos[name]) as source, local.open(name, "w") as target:
-                while chunk := source.read(CHUNK):
+                while chunk := source.read(CHUNK_BYTES):
                     digest.update(chunk)
                     target.write(chunk)
                     bar.update(len(chunk))
@@ -175,11 +178,11 @@ def _copy_members(url: str, members: dict, output_file) -> None:
                 raise ValueError(f"{name} has another SHA-256")
 
 
-def _unreachable(urls: list[str]) -> dict[str, str]:
+def _find_unreachable(urls: list[str]) -> dict[str, str]:
     """Ask all addresses at once; return those that gave no file in time, with the reason."""
     if is_offline():
         raise DownloadError("LAB_OFFLINE=1 forbids downloads.")
-    answers = {}
+    answers: dict[str, str | None] = {}
 
     def ask(url):
         headers = HEADERS | {"Range": "bytes=0-0"}
@@ -188,7 +191,7 @@ def _unreachable(urls: list[str]) -> dict[str, str]:
                 answer.raise_for_status()
             answers[url] = None
         except requests.RequestException as error:
-            answers[url] = _reason(error)
+            answers[url] = _explain(error)
 
     # Daemon threads, because a name server that never answers has no time-out of its own.
     threads = [threading.Thread(target=ask, args=(url,), daemon=True) for url in urls]
@@ -202,9 +205,9 @@ def _unreachable(urls: list[str]) -> dict[str, str]:
     return {url: reason for url, reason in reasons.items() if reason is not None}
 
 
-def _reason(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     """Say in a few words why a request failed."""
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"answered {error.response.status_code}"
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return "stopped answering"
@@ -212,18 +215,18 @@ def _reason(error: Exception) -> str:
         return "broke off in the middle"
     if isinstance(error, requests.ConnectionError):
         return "no connection"
-    return _first_sentence(error)
+    return _cut_first_sentence(error)
 
 
-def _wrong_file(error: Exception) -> str:
-    return f"sent another file than expected ({_first_sentence(error)})"
+def _explain_wrong_file(error: Exception) -> str:
+    return f"sent another file than expected ({_cut_first_sentence(error)})"
 
 
-def _first_sentence(error: Exception) -> str:
+def _cut_first_sentence(error: Exception) -> str:
     text = str(error).split("\n")[0].split(". ")[0]
     return text.split(": expected")[0].rstrip(".")  # pooch goes on with two long hashes
 
 
-def _summary(name: str, failures: dict[str, str]) -> str:
+def _summarize(name: str, failures: dict[str, str]) -> str:
     answers = "; ".join(f"{url}: {reason}" for url, reason in failures.items())
     return f"{name} could not be downloaded ({answers})."

@@ -33,3 +33,30 @@ def cannot_write(path: Path, error: OSError) -> LabError:
         f"{path} cannot be written ({error.strerror or error}): "
         "free some space, or set LAB_DATA_DIR to another folder."
     )
+
+
+def check_int(name: str, value: object, least: int) -> int:
+    """Return the value of an argument that must be a whole number of `least` or more.
+
+    Raises
+    ------
+    LabError
+        If it is anything else.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise LabError(f"{name}={value!r} must be a whole number of {least} or more.")
+    return value
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
+    """Return the value of an argument that must be one of some words.
+
+    Raises
+    ------
+    LabError
+        If it is another one.
+    """
+    choices = tuple(choices)
+    if value not in choices:
+        raise LabError(f"{name}={value!r} must be one of {', '.join(choices)}.")
+    return str(value)

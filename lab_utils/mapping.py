@@ -4,14 +4,14 @@ import string
 
 DIGITS = list(string.digits)
 SPECIAL_TOKENS = ["<B>", "<S>", "<E>", "<P>"]  # blank (CTC), start, end and padding of a line
+BLANK, START, END, PADDING = range(4)  # the labels of these
 CHARACTERS = DIGITS + list(string.ascii_uppercase + string.ascii_lowercase)
 PUNCTUATION = list(" !\"#&'()*+,-./:;?")
 MAPPING = SPECIAL_TOKENS + CHARACTERS + PUNCTUATION
-FIRST_CHARACTER = 4  # where "0" stands in the mapping, behind the four special tokens
+SPACE = MAPPING.index(" ")
+FIRST_CHARACTER = 4  # where "0" stands in the mapping, after the four special tokens
 CHARACTER_LABELS = range(FIRST_CHARACTER, FIRST_CHARACTER + len(CHARACTERS))
 DIGIT_LABELS = range(FIRST_CHARACTER, FIRST_CHARACTER + len(DIGITS))
-
-PADDING = SPECIAL_TOKENS.index("<P>")
 
 
 def text_of(labels) -> str:

@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-import pooch
-
 from lab_utils.errors import LabError, cannot_write
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -17,9 +15,14 @@ def data_dir() -> Path:
 
     `LAB_DATA_DIR` where it is set, else `data/` of the checkout, else the user's cache folder.
     """
-    keep_here = _IN_CHECKOUT and os.access(_CHECKOUT_DATA, os.W_OK)
-    default = _CHECKOUT_DATA if keep_here else pooch.os_cache("handwriting-lab")
-    folder = named_path("LAB_DATA_DIR") or default
+    folder = named_path("LAB_DATA_DIR")
+    if folder is None:
+        if _IN_CHECKOUT and os.access(_CHECKOUT_DATA, os.W_OK):
+            folder = _CHECKOUT_DATA
+        else:
+            import pooch  # here, since it takes longer to import than all of this module's users
+
+            folder = Path(pooch.os_cache("handwriting-lab"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -64,7 +67,7 @@ def write_whole(path: Path, text: str) -> None:
     """Write a file under a temporary name, then rename it, so that it is whole or not there."""
     temporary = path.with_name(path.name + ".part")
     try:
-        temporary.write_bytes(text.encode(errors="replace"))  # names of files may be no UTF-8
+        temporary.write_bytes(text.encode(errors="replace"))  # names of files may not be UTF-8
         temporary.replace(path)
     except OSError as error:
         raise LabError(f"{path} cannot be written ({error.strerror or error}).") from None

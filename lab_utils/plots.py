@@ -18,11 +18,11 @@ def show_images(images, titles=None, columns: int = 9, cmap: str = "gray", size:
     titles : sequence of str, optional
         A title above each image.
     columns : int
-        Images a row.
+        Images per row.
     cmap : str
         matplotlib's colour map.
     size : float
-        Inches an image.
+        Inches per image.
     """
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)

@@ -4,8 +4,14 @@ import argparse
 import inspect
 import re
 import sys
+from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
+
+if __name__ == "__main__" and "--version" in sys.argv:  # before the imports that take seconds
+    print("handwriting-lab", version("handwriting-lab"))
+    sys.exit()
 
 import pytorch_lightning as pl
 import torch
@@ -23,10 +29,10 @@ from lab_utils.errors import LabError, nearest
 from lab_utils.lit_models.base import BaseLitModel
 from lab_utils.lit_models.checkpoints import read_checkpoint
 from lab_utils.lit_models.lines import LineLitModel
-from lab_utils.models.registry import LINE_NETWORKS, NETWORKS
+from lab_utils.models.registry import NETWORKS, reads_lines
 from lab_utils.randomness import SEED
 
-DATA_MODULES = {module.__name__: module for module in (EMNIST, MNIST, EMNISTLines)}
+DATA_MODULES: dict[str, type] = {module.__name__: module for module in (EMNIST, MNIST, EMNISTLines)}
 LOGS = "logs"
 LOGGERS = {"csv": CSVLogger, "tensorboard": TensorBoardLogger, "wandb": WandbLogger}
 # The arguments of Lightning's Trainer that are offered, with Lightning's own help.
@@ -69,20 +75,21 @@ def experiment(
         each a dict under the name of its class (`LineLitModel` for networks that read lines).
     """
     pl.seed_everything(SEED, workers=True, verbose=False)
-    if (model_class in LINE_NETWORKS) != (data_class == EMNISTLines.__name__):
+    if reads_lines(NETWORKS[model_class]) != (data_class == EMNISTLines.__name__):
+        readers = [name for name, network in NETWORKS.items() if reads_lines(network)]
         raise LabError(
             f"--model_class={model_class} does not read --data_class={data_class}: "
-            f"{' and '.join(LINE_NETWORKS)} read lines, the others characters."
+            f"{' and '.join(readers)} read lines, the others characters."
         )
     data = DATA_MODULES[data_class](**groups[data_class])
     for name, value in groups[model_class].items():
         if value < 1:
             raise LabError(f"--{name}={value} must be 1 or more.")
     model = NETWORKS[model_class](data.config(), **groups[model_class])
-    lit_class = _lit_class(model_class)
+    lit_class = _choose_lit_class(model_class)
     training_arguments = groups[lit_class.__name__]
     lit_model = lit_class(model, **training_arguments)
-    trainer_arguments = groups["Trainer"] | _hardware(gpus, groups["Trainer"])
+    trainer_arguments = groups["Trainer"] | _choose_hardware(gpus, groups["Trainer"])
     if stop_early is not None and stop_early < 0:
         raise LabError(f"--stop_early={stop_early} must be a number of epochs, 0 or more.")
     description = {
@@ -100,25 +107,27 @@ def experiment(
 
     data.prepare_data()
     data.setup()
-    trainer_arguments["overfit_batches"] = _whole_batches(trainer_arguments, data)
+    trainer_arguments["overfit_batches"] = _count_overfit_batches(trainer_arguments, data)
 
     # Going on continues in the same folder, so that "best" is the best of both runs.
     folder = load_checkpoint.resolve().parent if load_checkpoint else None
-    anew = {"enable_version_counter": folder is None}
-    best = ModelCheckpoint(folder, "best", monitor="val_loss", mode="min", **anew)
-    last = ModelCheckpoint(folder, "last", save_on_exception=True, **anew)
-    callbacks = [best, last]
+    counted = folder is None
+    best = ModelCheckpoint(
+        folder, "best", monitor="val_loss", mode="min", enable_version_counter=counted
+    )
+    last = ModelCheckpoint(folder, "last", save_on_exception=True, enable_version_counter=counted)
+    callbacks: list[pl.Callback] = [best, last]
     if stop_early is not None:
         callbacks.append(EarlyStopping("val_loss", patience=stop_early))
-    run_logger = _logger(logger, f"{model_class}_{data_class}")
-    trainer = _trainer(
+    run_logger = _make_logger(logger, f"{model_class}_{data_class}")
+    trainer = _make_trainer(
         trainer_arguments, callbacks=callbacks, logger=run_logger, default_root_dir=LOGS
     )
     try:
         trainer.fit(lit_model, datamodule=data, ckpt_path=load_checkpoint, weights_only=True)
     except SystemExit:  # how Lightning ends after Ctrl-C
         if last.best_model_path:
-            say(f"\nStopped. To go on, repeat with --load_checkpoint={_short(last)}")
+            say(f"\nStopped. To go on, repeat with --load_checkpoint={_shorten(last)}")
         raise
     if torch.distributed.is_initialized():
         # One process tests: several would each take a share, and the odd image twice.
@@ -127,22 +136,22 @@ def experiment(
         if not best.best_model_path:
             raise LabError("No epoch was trained: raise --max_epochs or --max_time.")
         alone = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
-        tester = _trainer(trainer_arguments | alone, logger=run_logger, default_root_dir=LOGS)
+        tester = _make_trainer(trainer_arguments | alone, logger=run_logger, default_root_dir=LOGS)
         lit_model.load_state_dict(read_checkpoint(best.best_model_path)["state_dict"])
         tester.test(lit_model, datamodule=data)
-        say(f"Best checkpoint (validation loss {best.best_model_score:.4f}): {_short(best)}")
+        say(f"Best checkpoint (validation loss {best.best_model_score:.4f}): {_shorten(best)}")
 
 
-def _lit_class(model_class: str) -> type[BaseLitModel]:
-    return LineLitModel if model_class in LINE_NETWORKS else BaseLitModel
+def _choose_lit_class(model_class: str) -> type[BaseLitModel]:
+    return LineLitModel if reads_lines(NETWORKS[model_class]) else BaseLitModel
 
 
-def _short(checkpoint: ModelCheckpoint) -> Path:
+def _shorten(checkpoint: ModelCheckpoint) -> Path:
     path = Path(checkpoint.best_model_path)
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _hardware(gpus: int | None, trainer_arguments: dict) -> dict:
+def _choose_hardware(gpus: int | None, trainer_arguments: dict) -> dict:
     """Turn --gpus into Lightning's arguments."""
     if gpus is None:
         return {}
@@ -160,7 +169,7 @@ def _hardware(gpus: int | None, trainer_arguments: dict) -> dict:
     return {"accelerator": "gpu", "devices": found if gpus == -1 else min(gpus, found)}
 
 
-def _whole_batches(trainer_arguments: dict, data: BaseDataModule) -> int:
+def _count_overfit_batches(trainer_arguments: dict, data: BaseDataModule) -> int:
     """Turn a fraction of the training batches into their number, at least one."""
     overfit_batches = trainer_arguments["overfit_batches"]
     if isinstance(overfit_batches, int) or not 0 < overfit_batches <= 1:
@@ -180,25 +189,23 @@ def _check_fits(checkpoint: dict, description: dict, path: Path) -> None:
         *("optimizer", "lr", "one_cycle_max_lr"),
     ):
         if trained[name] != description[name]:
-            was, now = trained[name], description[name]
+            differs = f"{name}={trained[name]}, this is {description[name]}"
             if name == "mapping":
-                name, was, now = "number of classes", len(was), len(now)
-            raise LabError(
-                f"{path} was trained with {name}={was}, this is {now}: give the same arguments."
-            )
+                differs = f"{len(trained[name])} classes, this has {len(description[name])}"
+            raise LabError(f"{path} was trained with {differs}: give the same arguments.")
     # An interrupted epoch does not count.
     is_whole = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"]
     epochs, wanted = checkpoint["epoch"] + is_whole, description["max_epochs"]
     if trained["one_cycle_max_lr"] is not None and trained["max_epochs"] != wanted:
         raise LabError(
             f"{path} follows a one-cycle schedule of {trained['max_epochs']} epochs: "
-            "give the same --max_epochs, or start anew."
+            "give the same --max_epochs, or start again."
         )
     if 0 <= wanted <= epochs:
         raise LabError(f"{path} has had {epochs} epochs: --max_epochs={wanted} leaves none.")
 
 
-def _logger(kind: str, name: str):
+def _make_logger(kind: str, name: str):
     if kind == "none":
         return False
     named = {"project": name} if kind == "wandb" else {"name": name}
@@ -212,7 +219,7 @@ def _logger(kind: str, name: str):
         ) from None
 
 
-def _trainer(arguments: dict, **more) -> pl.Trainer:
+def _make_trainer(arguments: dict, **more) -> pl.Trainer:
     try:
         return pl.Trainer(**arguments, **more, log_every_n_steps=1)
     except (MisconfigurationException, ValueError, TypeError) as error:
@@ -229,8 +236,8 @@ def parse(argv: list[str]) -> dict:
     LabError
         If a class or a flag is misspelt or a value has the wrong type.
     """
-    model_class = _chosen_class("model_class", NETWORKS, argv)
-    data_class = _chosen_class("data_class", DATA_MODULES, argv)
+    model_class = _choose_class("model_class", NETWORKS, argv)
+    data_class = _choose_class("data_class", DATA_MODULES, argv)
     parser = ArgumentParser(
         prog="python -m lab_utils.run_experiment", allow_abbrev=False, exit_on_error=False
     )
@@ -239,7 +246,7 @@ def parse(argv: list[str]) -> dict:
     groups = [
         (data_class, set()),
         (model_class, {"data_config"}),
-        (_lit_class(model_class.__name__), {"model"}),
+        (_choose_lit_class(model_class.__name__), {"model"}),
         (pl.Trainer, trainer_names - TRAINER_ARGUMENTS),
     ]
     added = {cls.__name__: parser.add_class_arguments(cls, skip=skip) for cls, skip in groups}
@@ -248,12 +255,12 @@ def parse(argv: list[str]) -> dict:
         options = parser.parse_args(argv)
     except argparse.ArgumentError as error:
         names = [*own, *(name for names in added.values() for name in names)]
-        raise LabError(_explained(str(error), names)) from None
+        raise LabError(_explain(str(error), names)) from None
     named = {group: {name: options[name] for name in names} for group, names in added.items()}
     return {name: options[name] for name in own} | named
 
 
-def _chosen_class(name: str, known: dict[str, type], argv: list[str]) -> type:
+def _choose_class(name: str, known: Mapping[str, type], argv: list[str]) -> type:
     """Return the class that --model_class or --data_class names: it brings its own arguments."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     first.add_argument(f"--{name}", default=inspect.signature(experiment).parameters[name].default)
@@ -266,10 +273,10 @@ def _chosen_class(name: str, known: dict[str, type], argv: list[str]) -> type:
     return known[chosen]
 
 
-def _explained(problem: str, names: list[str]) -> str:
+def _explain(problem: str, names: list[str]) -> str:
     """Return what to tell the user of a problem that the parser found."""
     if problem.lower().startswith("unrecognized arguments:"):
-        wrong = problem.split()[2].split("=")[0]
+        wrong = problem.split()[2].split("=", maxsplit=1)[0]
         if not wrong.startswith("--"):
             return f"{wrong}: arguments are given as --name=value."
         owners = [
@@ -278,7 +285,7 @@ def _explained(problem: str, names: list[str]) -> str:
             if wrong[2:] in inspect.signature(cls).parameters
         ]
         hint = f"it belongs to {' and '.join(owners)}." if owners else nearest(wrong[2:], names)
-        return f"{wrong}: there is no such argument here; {hint}"
+        return f"{wrong}: it is not an argument here; {hint}"
     named = re.match(r'Parser key "(\w+)"', problem)
     value = re.search(r"[Gg](?:ot|iven) value: (.*)", problem)
     if not (named and value):

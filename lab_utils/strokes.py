@@ -1,7 +1,7 @@
 """Strokes of a pen: what they are, how they travel to the browser, and samples to try.
 
-All coordinates are those of `HandwritingCanvas`: `HEIGHT` units high, y downwards, and written
-between the lines capitals stand on `BASELINE` and reach up to `CAP_HEIGHT`.
+All coordinates are those of `HandwritingCanvas`: `CANVAS_HEIGHT` units high, y downwards. Between
+the guide lines capitals stand on `BASE_LINE` and reach up to `CAP_LINE`.
 """
 
 import functools
@@ -14,14 +14,20 @@ import numpy as np
 from lab_utils.errors import LabError
 from lab_utils.paths import bundled
 
-HEIGHT = 220
-CAP_HEIGHT, X_HEIGHT, BASELINE = 50, 96, 150  # y where capitals, small letters and lines end
+CANVAS_HEIGHT = 220
+CAP_LINE, X_LINE, BASE_LINE = 50, 96, 150  # y where capitals, small letters and lines end
 POINTERS = ("mouse", "pen", "touch")
-STEPS = (4, 4, 1, 100)  # of a unit, of a millisecond and of the pressure: what is kept of a point
-SAMPLES = "sample_strokes.json"
-LETTER_GAP, WORD_GAP, MARGIN = 18, 55, 30
-DIGITS = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
-VALUES = {digit: value for value, digit in enumerate(DIGITS)}
+RESOLUTION = (
+    4,
+    4,
+    1,
+    100,
+)  # of a unit, of a millisecond and of the pressure: what is kept of a point
+SAMPLES_FILE = "sample_strokes.json"
+LETTER_GAP, WORD_GAP, SAMPLE_MARGIN = 18, 55, 30
+BASE64 = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
+MAX_SHIFT = 30  # bits of a number: more than any canvas has
+BASE64_VALUES = {digit: value for value, digit in enumerate(BASE64)}
 
 
 class Stroke(tuple):
@@ -50,7 +56,7 @@ class Stroke(tuple):
             raise ValueError("a point must be (x, y), or with time and pressure")
         if pointer not in POINTERS:
             raise ValueError(f"pointer={pointer!r} must be one of {', '.join(POINTERS)}")
-        kept = [tuple(_round(v, s) for v, s in zip(p, STEPS, strict=True)) for p in whole]
+        kept = [tuple(_round(v, s) for v, s in zip(p, RESOLUTION, strict=True)) for p in whole]
         stroke = super().__new__(cls, kept)
         stroke.pointer = pointer
         return stroke
@@ -63,13 +69,13 @@ def _round(value: float, steps: int) -> float:
     return math.floor(value * steps + 0.5) / steps
 
 
-def as_strokes(drawing) -> list[Stroke]:
+def to_strokes(drawing) -> list[Stroke]:
     """Return a drawing, in any form that `prepare` takes for strokes, as a list of `Stroke`.
 
     Raises
     ------
     LabError
-        If it is no list of strokes.
+        If it is not a list of strokes.
     """
     try:
         return [s if isinstance(s, Stroke) else Stroke(s) for s in drawing if len(s)]
@@ -82,54 +88,67 @@ def as_strokes(drawing) -> list[Stroke]:
 def encode(stroke: Stroke) -> str:
     """Write a stroke in about five characters a point: its pointer's first letter, then numbers.
 
-    Each number of a point is its difference from the point before, in whole steps (`STEPS`), as
+    Each number of a point is its difference from the point before, in steps of `RESOLUTION`, as
     the Base64 VLQ of JavaScript's source maps. `canvas.js` reads and writes the same.
     """
-    if stroke._text is not None:
-        return stroke._text
+    if stroke._text is None:
+        stroke._text = _write(stroke)
+    return stroke._text
+
+
+def _write(stroke: Stroke) -> str:
     text, before = [stroke.pointer[0]], (0, 0, 0, 0)
     for point in stroke:
-        now = tuple(round(value * steps) for value, steps in zip(point, STEPS, strict=True))
+        now = tuple(round(value * steps) for value, steps in zip(point, RESOLUTION, strict=True))
         for new, old in zip(now, before, strict=True):
             rest = abs(new - old) << 1 | (new < old)
             while rest > 31:
-                text.append(DIGITS[32 | rest & 31])
+                text.append(BASE64[32 | rest & 31])
                 rest >>= 5
-            text.append(DIGITS[rest])
+            text.append(BASE64[rest])
         before = now
-    stroke._text = "".join(text)
-    return stroke._text
+    return "".join(text)
 
 
 @functools.lru_cache(maxsize=4096)
 def decode(text: str) -> Stroke:
-    """Read what `encode` wrote."""
+    """Read what `encode` wrote.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        If it is anything else.
+    """
     numbers, number, shift = [], 0, 0
     for digit in text[1:]:
-        value = VALUES[digit]
+        value = BASE64_VALUES[digit]
+        if shift > MAX_SHIFT:
+            raise ValueError("a number is too large")
         number |= (value & 31) << shift
         shift += 5
         if value < 32:
             numbers.append(-(number >> 1) if number & 1 else number >> 1)
             number = shift = 0
-    points = np.cumsum(np.reshape(numbers, (-1, 4)), axis=0) / STEPS
+    points = np.cumsum(np.reshape(numbers, (-1, 4)), axis=0) / RESOLUTION
     (pointer,) = (name for name in POINTERS if name[0] == text[0])
-    return Stroke(points.tolist(), pointer)
+    stroke = Stroke(points.tolist(), pointer)
+    stroke._text = text  # what it would be encoded to, which is asked for at once
+    return stroke
 
 
-def fitted(strokes: list[Stroke], width: float) -> list[Stroke]:
+def fit_strokes(strokes: list[Stroke], width: float) -> list[Stroke]:
     """Return strokes that lie on a canvas `width` wide: scaled and moved if they reach out."""
     points = np.array([point[:2] for stroke in strokes for point in stroke])
     low, high = points.min(0), points.max(0)
-    if (low >= 0).all() and (high <= (width, HEIGHT)).all():
+    if (low >= 0).all() and (high <= (width, CANVAS_HEIGHT)).all():
         return strokes
-    room = np.array([width, HEIGHT]) - 2 * MARGIN
+    room = np.array([width, CANVAS_HEIGHT]) - 2 * SAMPLE_MARGIN
     scale = (room / np.maximum(high - low, 1e-9)).min()
-    start = (np.array([width, HEIGHT]) - (high - low) * scale) / 2
-    return [_moved(stroke, start, scale, low) for stroke in strokes]
+    start = (np.array([width, CANVAS_HEIGHT]) - (high - low) * scale) / 2
+    return [_move(stroke, start, scale, low) for stroke in strokes]
 
 
-def _moved(stroke: Stroke, start, scale: float = 1.0, origin=(0.0, 0.0)) -> Stroke:
+def _move(stroke: Stroke, start, scale: float = 1.0, origin=(0.0, 0.0)) -> Stroke:
     points = [
         ((x - origin[0]) * scale + start[0], (y - origin[1]) * scale + start[1], *rest)
         for x, y, *rest in stroke
@@ -138,11 +157,13 @@ def _moved(stroke: Stroke, start, scale: float = 1.0, origin=(0.0, 0.0)) -> Stro
 
 
 @functools.cache
-def _samples() -> dict[str, list[list[str]]]:
+def _read_samples() -> dict[str, list[list[str]]]:
     try:
-        return json.loads(bundled(SAMPLES).read_text(encoding="utf-8"))["characters"]
+        return json.loads(bundled(SAMPLES_FILE).read_text(encoding="utf-8"))["characters"]
     except (OSError, ValueError, LookupError) as error:
-        raise LabError(f"{SAMPLES} is missing or damaged ({error}): get the lab anew.") from None
+        raise LabError(
+            f"{SAMPLES_FILE} is missing or damaged ({error}): get the lab again."
+        ) from None
 
 
 def sample_strokes(text: str, variant: int = 0) -> list[Stroke]:
@@ -173,21 +194,21 @@ def sample_strokes(text: str, variant: int = 0) -> list[Stroke]:
         raise LabError(f"text={text!r} must be a character or a few words.")
     if not isinstance(variant, int):
         raise LabError(f"variant={variant!r} must be a whole number.")
-    written, x = [], MARGIN
+    written, x = [], SAMPLE_MARGIN
     for character in text:
         if character == " ":
             x += WORD_GAP
             continue
-        if character not in _samples():
+        if character not in _read_samples():
             raise LabError(f"There is no sample of {character!r}: only letters, digits and spaces.")
-        variants = _samples()[character]
+        variants = _read_samples()[character]
         strokes = [decode(stroke) for stroke in variants[variant % len(variants)]]
         left, right = (
             side(point[0] for stroke in strokes for point in stroke) for side in (min, max)
         )
-        written += [_moved(stroke, (x - left, 0)) for stroke in strokes]
+        written += [_move(stroke, (x - left, 0)) for stroke in strokes]
         x += right - left + LETTER_GAP
     if len(text.strip()) == 1:
-        middle = (HEIGHT - (x - LETTER_GAP - MARGIN)) / 2 - MARGIN
-        written = [_moved(stroke, (middle, 0)) for stroke in written]
+        middle = (CANVAS_HEIGHT - (x - LETTER_GAP - SAMPLE_MARGIN)) / 2 - SAMPLE_MARGIN
+        written = [_move(stroke, (middle, 0)) for stroke in written]
     return written

@@ -88,5 +88,5 @@ def server(online):
 def emnist_sources(monkeypatch):
     """Return the list of EMNIST's mirrors, empty, for the test to fill."""
     mirrors = []
-    monkeypatch.setitem(download.SOURCES, "emnist", mirrors)
+    monkeypatch.setitem(download.ADDRESSES, "emnist", mirrors)
     return mirrors

@@ -61,13 +61,13 @@ def test_an_assignment_knows_its_points_and_what_checks_may_rely_on(tmp_path):
     assignment = Assignment(write(tmp_path, GIVEN, FUNCTION, CHECK, HIDDEN, CLASS, CHECK_2))
     assert assignment.max_points == 4.5
     assert [check.hidden for check in assignment.checks] == [False, True, False]
-    assert assignment.topic("q1") == assignment.topic("q2") == "Title"
+    assert assignment.find_topic("q1") == assignment.find_topic("q2") == "Title"
     names = {}
-    exec(assignment.prelude(), names)
+    exec(assignment.collect_prelude(), names)
     assert names["half"](4) == 2 and "math" in names and "limit" not in names
     assert "scaled" not in names  # it needs more than imports
-    assert len(assignment.unsolved(assignment.checks[1])) == 1
-    assert len(assignment.unsolved(assignment.checks[2])) == 2
+    assert len(assignment.list_unsolved(assignment.checks[1])) == 1
+    assert len(assignment.list_unsolved(assignment.checks[2])) == 2
 
 
 @pytest.mark.parametrize(
@@ -78,11 +78,11 @@ def test_an_assignment_knows_its_points_and_what_checks_may_rely_on(tmp_path):
         ([FUNCTION, HIDDEN], "0 visible checks of q1"),
         ([FUNCTION, "# CHECK q1\nassert area"], "must read like"),
         ([FUNCTION, "# CHECK q1 (two points)\nassert area"], "must read like"),
-        ([FUNCTION, "# CHECK q1 (2 points)\nassert ("], "cell 3, is no Python"),
+        ([FUNCTION, "# CHECK q1 (2 points)\nassert ("], "cell 3, is not Python"),
         ([FUNCTION.replace("### END SOLUTION", ""), CHECK], "without '### END SOLUTION'"),
         ([FUNCTION.replace("### BEGIN SOLUTION", ""), CHECK], "without its counterpart"),
         ([FUNCTION + "\n" + "    ### BEGIN SOLUTION", CHECK], "without '### END SOLUTION'"),
-        ([CLASS.replace("# class Box:", "# class Box"), CHECK], "as released, is no Python"),
+        ([CLASS.replace("# class Box:", "# class Box"), CHECK], "as released, is not Python"),
     ],
 )
 def test_a_bad_reference_is_one_clear_error(tmp_path, sources, message):
@@ -100,7 +100,7 @@ def test_lab_release_says_what_is_wrong_in_a_line(tmp_path, capsys):
     for reference, output, message in [
         (path, path, "is the reference itself"),
         (tmp_path / "none.ipynb", tmp_path / "out.ipynb", "cannot be read"),
-        (broken, tmp_path / "out.ipynb", "is no notebook"),
+        (broken, tmp_path / "out.ipynb", "is not a notebook"),
         (path, tmp_path / "no" / "folder.ipynb", "cannot be written"),
     ]:
         assert release_main([str(reference), "-o", str(output)]) == 2

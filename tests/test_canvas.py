@@ -3,8 +3,12 @@
 import base64
 import io
 import json
+import math
+import re
+from collections import deque
 
 import h5py
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -20,12 +24,14 @@ from lab_utils import (
     prepare,
     sample_strokes,
 )
-from lab_utils.canvas.widget import MOST_INK
+from lab_utils import strokes as strokes_module
+from lab_utils.canvas.readers import CharacterReader, LineReader
+from lab_utils.canvas.widget import MAX_INK
 from lab_utils.data.emnist import EMNIST
 from lab_utils.errors import LabError
 from lab_utils.mapping import MAPPING
 from lab_utils.paths import bundled
-from lab_utils.strokes import BASELINE, X_HEIGHT, Stroke, encode
+from lab_utils.strokes import BASE_LINE, X_LINE, Stroke, encode
 
 DOT = Stroke([(100, 100)])
 TICK = Stroke([(10, 10), (20, 30, 40)], "pen")
@@ -172,7 +178,7 @@ def test_a_line_is_read_between_its_guide_lines_or_without(line):
     line.draw([DOT, TICK])
     strokes, guides = line.recognizer.asked[-1]
     assert strokes == [DOT, TICK]
-    assert guides == (X_HEIGHT, BASELINE)
+    assert guides == (X_LINE, BASE_LINE)
     assert line.result["text"] == "lo"
     assert line.result["alternatives"][0] == [["l", 0.5], ["1", 0.3]]
     line.guides = False
@@ -186,7 +192,7 @@ def test_the_line_recogniser_of_the_lab_reads_the_canvas(guides):
     reader = LineRecognizer(LineCNN(EMNISTLines().config()))
     canvas = HandwritingCanvas(reader, mode="line", guides=guides)
     canvas.draw(sample_strokes("hi"))
-    expected = reader.predict_line(canvas.strokes, (X_HEIGHT, BASELINE) if guides else None)
+    expected = reader.predict_line(canvas.strokes, (X_LINE, BASE_LINE) if guides else None)
     assert canvas.result["text"] == expected.text
     assert canvas.result["confidences"] == expected.confidences
     assert [a[0][0] for a in canvas.result["alternatives"]] == list(expected.text)
@@ -387,6 +393,84 @@ def test_a_preparation_that_raises_or_leaves_no_ink_shows_its_message():
     blank = torch.zeros(28, 28, dtype=torch.uint8)
     canvas = HandwritingCanvas(prepare=lambda strokes: blank, strokes=[DOT])
     assert "shows no ink" in canvas.result["error"]
+    canvas = HandwritingCanvas(prepare=lambda strokes: 1 / 0, strokes=[DOT])
+    assert canvas.result["error"] == "ZeroDivisionError: division by zero"
+    with pytest.raises(LabError, match="prepare= failed: ZeroDivisionError"):
+        canvas.commit("a")
+    assert not canvas.keep_in.exists()
+
+
+def test_what_is_shown_is_what_the_network_gets():
+    turned = lambda strokes: 255 - prepare(strokes)  # noqa: E731
+    canvas = HandwritingCanvas(prepare=turned, strokes=sample_strokes("R"))
+    seen = torch.frombuffer(bytearray(pixels(canvas.result["seen"]).tobytes()), dtype=torch.uint8)
+    reader = Recognizer.pretrained(equal_classes=True)
+    expected = reader.rank(seen.reshape(28, 28))
+    assert [tuple(answer) for answer in canvas.result["answers"]] == expected
+    assert torch.equal(seen.reshape(28, 28), turned(canvas.strokes))
+
+
+GREY = prepare([[(0, 0), (10, 30), (20, 0)]])
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda image: image,
+        lambda image: image.numpy(),
+        lambda image: image[None],
+        lambda image: image.float() / 255,
+        lambda image: image.double()[None] / 255,
+        lambda image: image.numpy().astype(np.float64) / 255,
+    ],
+)
+def test_an_image_may_be_uint8_or_from_0_to_1_and_is_kept_right(form, data_folder):
+    reader = Counting()
+    canvas = HandwritingCanvas(reader, prepare=lambda strokes: form(GREY), strokes=[DOT])
+    assert torch.equal(reader.images[-1], GREY)
+    canvas.commit("V")
+    data = MyHandwriting()
+    data.setup()
+    assert torch.equal(data.images[-1], GREY)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        None,
+        3,
+        "image",
+        [[0] * 28] * 28,
+        GREY.float(),
+        GREY.long(),
+        GREY[:27],
+        GREY[None, None],
+        GREY.float() / 255 - 0.1,
+        torch.full((28, 28), torch.nan),
+        torch.full((28, 28), torch.inf),
+        np.full((28, 28), "a"),
+    ],
+    ids=lambda image: type(image).__name__,
+)
+def test_any_other_image_is_one_sentence_and_nothing_is_saved(image, data_folder):
+    reader = Counting()
+    canvas = HandwritingCanvas(reader, prepare=lambda strokes: image, strokes=[DOT])
+    assert re.fullmatch(r"prepare= returned .*: it must return an image.*", canvas.result["error"])
+    assert not reader.images
+    with pytest.raises(LabError, match="prepare= returned"):
+        canvas.commit("V")
+    assert not canvas.keep_in.exists()
+    assert canvas._repr_mimebundle_()[0]["image/png"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -0.1, 7.5])
+def test_logits_are_no_probabilities(value):
+    canvas = HandwritingCanvas(lambda image: [("a", value), ("b", 0.1)], strokes=[DOT])
+    assert "must be from 0 to 1: give logits to softmax first" in canvas.result["error"]
+    answer = ("a", [value], [[("a", 0.5)]])
+    canvas = HandwritingCanvas(lambda s, guides: answer, mode="line", strokes=[DOT])
+    assert "must be from 0 to 1" in canvas.result["error"]
+    assert canvas._repr_mimebundle_()[0]["image/png"]
 
 
 @pytest.mark.parametrize("answer", [None, "a", [], 3, ["a"], [("a",)], [("a", "b")], {"a": 1}])
@@ -407,12 +491,12 @@ BAD = {
     "a network": ({"recognizer": torch.nn.Flatten()}, r"^recognizer=Flatten cannot read"),
     "no reader": ({"recognizer": 3}, r"^recognizer=int cannot read in 'character' mode"),
     "no line reader": ({"recognizer": Counting(), "mode": "line"}, "a method predict_line"),
-    "no checkpoint": ({"recognizer": "missing.ckpt"}, r"^missing\.ckpt is no checkpoint"),
+    "no checkpoint": ({"recognizer": "missing.ckpt"}, r"^missing\.ckpt is not a checkpoint"),
     "none of them": ({"recognizer": {}}, "^recognizer is empty"),
     "mode": ({"mode": "word"}, r"^mode='word' must be one of character, line"),
     "pause": ({"recognizer": Counting(), "pause": "long"}, "pause"),
     "negative pause": ({"recognizer": Counting(), "pause": -1.0}, "pause"),
-    "misspelt": ({"recognizer": Counting(), "pauze": 1.0}, r"^pauze is no argument: .* pause"),
+    "misspelt": ({"recognizer": Counting(), "pauze": 1.0}, r"^pauze is not an argument: .* pause"),
     "strokes": ({"recognizer": Counting(), "strokes": [3]}, "^strokes must be a list of strokes"),
     "model": ({"recognizer": {"a": Counting()}, "model": "b"}, "^model='b'"),
 }
@@ -443,16 +527,16 @@ def stored(canvas):
 def test_stored_state_stays_small_however_much_is_drawn():
     canvas = HandwritingCanvas()
     stroke = Stroke([(10 + i % 50 * 4, 10 + i % 37 * 5, 9 * i, i % 10 / 10) for i in range(60)])
+    fill = (canvas.draw([stroke]) for _ in range(2000))
     with pytest.raises(LabError, match="The canvas is full"):
-        for _ in range(2000):
-            canvas.draw([stroke])
+        deque(fill)
     assert len(stored(canvas)) < 100_000
     count = len(canvas.strokes)
     canvas.clear()
     canvas.draw([stroke] * count)
     canvas.undo()
     assert len(stored(canvas)) < 100_000
-    assert MOST_INK / len(encode(stroke)) - count < 1
+    assert MAX_INK / len(encode(stroke)) - count < 1
 
 
 def test_script_and_style_are_small_and_load_nothing():
@@ -496,3 +580,127 @@ def test_repr_is_stable(canvas, line):
     assert repr(canvas) == "HandwritingCanvas('character', 1 stroke, read as '1')"
     line.draw([DOT, TICK])
     assert repr(line) == "HandwritingCanvas('line', 2 strokes, read as 'lo')"
+
+
+class Vowels:
+    """Reads nothing but an a: what the Protocol asks for, and no more."""
+
+    def predict(self, image):
+        return [("a", image.float().mean().item() / 255)]
+
+
+def test_anything_that_offers_what_the_protocol_says_reads():
+    assert isinstance(Vowels(), CharacterReader)
+    assert not isinstance(Vowels(), LineReader)
+    assert HandwritingCanvas(Vowels(), strokes=[TICK]).result["text"] == "a"
+
+
+def test_a_new_stroke_is_decoded_and_encoded_once(canvas, monkeypatch):
+    made, new = [], strokes_module.Stroke.__new__
+    monkeypatch.setattr(
+        strokes_module.Stroke,
+        "__new__",
+        lambda *given, **more: made.append(1) or new(*given, **more),
+    )
+    written, write = [], strokes_module._write
+    monkeypatch.setattr(strokes_module, "_write", lambda stroke: written.append(1) or write(stroke))
+    strokes_module.decode.cache_clear()
+    texts = []
+    for i in range(5):
+        texts.append(f"mAAAA{'CBAC' * (i + 3)}")
+        canvas.set_state({"strokes": list(texts), "number": i + 1})
+        assert canvas.get_state("strokes")["strokes"] == texts
+    assert len(made) == 5  # from the browser: decoded, and its text kept
+    assert not written
+    canvas.draw([[(5.0, 5.0), (60.0, 70.0)]])
+    canvas.get_state()
+    canvas.undo()
+    canvas.redo()
+    assert len(written) == 1
+
+
+# What no browser of ours sends.
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        [],
+        "do",
+        {},
+        {"do": "live"},
+        {"do": "live", "stroke": 3},
+        {"do": "live", "stroke": "m!"},
+        {"do": "live", "stroke": "m" + "g" * 500},
+        {"do": "live", "stroke": "xAAAA"},
+        {"do": "live", "stroke": "mAAA"},
+        {"do": "commit", "label": 7},
+        {"do": "commit", "label": "\uac00"},
+        {"do": "choose", "index": "a", "character": "b"},
+        {"do": "choose", "index": 0, "character": ["b"]},
+        {"do": "sample", "text": 3},
+        {"do": "sample", "text": "\uac00"},
+        {"do": "sample", "text": "a" * 100_000},
+        {"do": ["sample"]},
+    ],
+)
+def test_a_malformed_message_is_ignored_or_answered_with_a_sentence(canvas, content):
+    canvas.draw([DOT])
+    if isinstance(content, dict):
+        content = content | {"number": canvas.number}
+    canvas._on_message(canvas, content, [])
+    assert canvas.result["number"] == canvas.number
+    assert not canvas.keep_in.exists()
+    assert len(canvas.strokes) < 200
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"strokes": 3},
+        {"strokes": [3]},
+        {"strokes": ["m!"]},
+        {"strokes": ["m"]},
+        {"strokes": ["m" + "g" * 40_000]},
+        {"strokes": ["mAAAA" * 100_000]},
+        {"strokes": [None]},
+        {"_undone": "abc"},
+        {"_cleared": {"strokes": 5}},
+        {"_cleared": {"strokes": [5], "text": "a"}},
+        {"_cleared": 3},
+        {"number": "a"},
+        {"pause": "x"},
+        {"pause": -3},
+        {"model": "other"},
+        {"live": 3},
+        {"ask": "\uac00"},
+        {"ask": "a" * 100_000},
+        {"text": 5},
+        {"mode": "page"},
+        {"unknown": 5},
+    ],
+)
+def test_a_malformed_state_changes_nothing(canvas, state):
+    canvas.draw([DOT])
+    before = canvas.get_state(["strokes", "model", "pause", "live", "ask", "mode", "_cleared"])
+    canvas.set_state(state)
+    assert canvas.get_state(list(before)) == before
+    canvas.undo()
+    canvas.clear()
+    assert canvas._repr_mimebundle_()[0]["image/png"]
+
+
+def test_what_is_far_too_much_is_refused_before_it_is_read():
+    many = np.random.default_rng(0).random((1_000_000, 2))
+    with pytest.raises(LabError, match="The canvas is full"):
+        HandwritingCanvas(Counting(), strokes=[many])
+    canvas = HandwritingCanvas(Counting())
+    canvas.set_state({"text": "a" * 100_000})
+    assert len(canvas.text) == 10_000
+
+
+@pytest.mark.parametrize("ask", ["\uac00", "a b", "!", "a" * 2000])
+def test_only_characters_can_be_asked_for(ask):
+    with pytest.raises(LabError, match=r"^ask= takes letters"):
+        HandwritingCanvas(Counting(), ask=ask)

@@ -129,7 +129,7 @@ def test_the_repr_is_what_is_printed(emnist):
 def test_printing_leaves_torch_s_random_state_alone(emnist):
     data = emnist()
     before = torch.get_rng_state()
-    assert str(data) == str(data)
+    assert str(data) == f"{data}"
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -211,9 +211,9 @@ def test_split_and_order_are_the_published_ones(emnist, parts):
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64])
 def test_the_balanced_subset_is_the_published_one(parts, dtype):
     for _, labels in parts.values():
-        labels = (labels + 4).astype(dtype)
-        chosen = balanced_subset(labels)
-        np.testing.assert_array_equal(chosen, published_subset(labels))
+        shifted = (labels + 4).astype(dtype)
+        chosen = balanced_subset(shifted)
+        np.testing.assert_array_equal(chosen, published_subset(shifted))
         assert len(labels) / 3 < len(chosen) < len(labels)
 
 
@@ -403,3 +403,13 @@ def test_a_relative_path_counts_from_the_checkout_wherever_a_notebook_runs(
     monkeypatch.setenv("EMNIST_ARCHIVE", os.path.relpath(archive, checkout))
     monkeypatch.chdir(tmp_path)
     assert "gzip.zip" in str(ready(EMNIST(source="full")))
+
+
+@pytest.mark.parametrize("module", [EMNIST, MNIST])
+def test_a_file_is_opened_once(module, monkeypatch):
+    opened, File = [], h5py.File
+    monkeypatch.setattr(
+        h5py, "File", lambda *path, **how: opened.append(path) or File(*path, **how)
+    )
+    module(source="sample").setup()
+    assert len(opened) == 1

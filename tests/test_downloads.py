@@ -172,6 +172,7 @@ def test_each_mirror_and_its_reason_are_in_the_message(
     assert message.count(". ") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["closed_port", "black_hole"])
 def test_without_a_network_the_answer_comes_in_seconds(
     emnist_sources, gzip_zip, online, tmp_path, request, where
@@ -265,7 +266,7 @@ def mnist_mirrors(server, mnist_folder, monkeypatch):
             server.put(folder + name, content)
     mirrors = [server.url("/a/"), server.url("/b/")]
     source = {"mirrors": mirrors, "files": {name: described(files[name]) for name in ordered}}
-    monkeypatch.setitem(download.SOURCES, "mnist", source)
+    monkeypatch.setitem(download.ADDRESSES, "mnist", source)
     return files
 
 

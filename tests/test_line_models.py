@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from lab_utils.errors import LabError
-from lab_utils.lines.render import used_columns
+from lab_utils.lines.render import find_used_columns
 from lab_utils.mapping import MAPPING, PADDING
 from lab_utils.models.ctc import greedy
-from lab_utils.models.registry import LINE_NETWORKS, NETWORKS
+from lab_utils.models.registry import NETWORKS, reads_lines
 
 LENGTH, WIDTH = 6, 6 * 28
 CONFIG = {"input_dims": (1, 28, WIDTH), "output_dims": (LENGTH, 1), "mapping": MAPPING}
@@ -20,7 +20,7 @@ SMALL = {"LineCNN": {"width": 4, "sequence_dim": 16}, "LineCNNSimple": {"conv_di
 
 def network(name, config=CONFIG, **more):
     torch.manual_seed(0)
-    return LINE_NETWORKS[name](config, **SMALL[name] | more)
+    return NETWORKS[name](config, **SMALL[name] | more)
 
 
 def paper(*used, width=WIDTH):
@@ -47,11 +47,12 @@ def saying(*texts, steps=LENGTH):
 
 
 def test_lines_and_characters_have_networks_of_their_own():
-    assert set(LINE_NETWORKS) == {"LineCNN", "LineCNNSimple"}
-    assert set(NETWORKS) == {"CNN", "MLP", "ResNet", *LINE_NETWORKS}
+    lines = {name for name, network in NETWORKS.items() if reads_lines(network)}
+    assert lines == {"LineCNN", "LineCNNSimple"}
+    assert set(NETWORKS) - lines == {"CNN", "MLP", "ResNet"}
 
 
-@pytest.mark.parametrize("name", LINE_NETWORKS)
+@pytest.mark.parametrize("name", SMALL)
 def test_the_gradient_of_the_loss_reaches_every_parameter(name):
     model = network(name)
     model.loss(model(paper(WIDTH, 100)), labels_of("abcdef", "Hi")).backward()
@@ -61,9 +62,9 @@ def test_the_gradient_of_the_loss_reaches_every_parameter(name):
 
 def test_used_columns_end_with_the_last_ink():
     lines = paper(5, WIDTH, 1, 0)
-    assert used_columns(lines).tolist() == [5, WIDTH, 1, 0]
+    assert find_used_columns(lines).tolist() == [5, WIDTH, 1, 0]
     lines[0, 0, 27, 80] = 1e-3  # a single faint pixel, behind a gap
-    assert used_columns(lines).tolist() == [81, WIDTH, 1, 0]
+    assert find_used_columns(lines).tolist() == [81, WIDTH, 1, 0]
 
 
 # Windows.

@@ -18,8 +18,8 @@ from lab_utils import (
     sample_strokes,
 )
 from lab_utils.errors import LabError
-from lab_utils.lines.line_maker import PADDING
-from lab_utils.lines.render import used_columns
+from lab_utils.lines.batches import PADDING
+from lab_utils.lines.render import find_used_columns
 from lab_utils.mapping import MAPPING, text_of
 
 CONFIG = {"input_dims": (1, 28, 224), "output_dims": (8, 1), "mapping": MAPPING}
@@ -80,7 +80,7 @@ def test_empty_paper_on_the_right_changes_nothing(network):
     with torch.no_grad():
         short, long = network(x[..., :120]), network(x)
     assert torch.equal(short, long)
-    assert used_columns(x).tolist() == [90, 90]
+    assert find_used_columns(x).tolist() == [90, 90]
     assert network(torch.zeros(1, 1, 28, 300)).shape[:2] == (1, len(MAPPING))
 
 
@@ -101,8 +101,8 @@ class Parrot(torch.nn.Module):
     def loss(self, logits, labels):
         return logits.sum()
 
-    def read(self, logits, x):
-        return self.texts[: len(x)]
+    def find_characters(self, logits, x):
+        return [([MAPPING.index(c) for c in text], [*range(len(text))]) for text in self.texts]
 
 
 def test_error_rates_count_edits_words_and_exact_lines():
@@ -121,6 +121,7 @@ def test_error_rates_count_edits_words_and_exact_lines():
     assert found["test_exact"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [LineCNN, LineCNNSimple])
 def test_a_network_learns_a_few_lines(network):
     data = EMNISTLines(
@@ -206,7 +207,7 @@ def test_dots_and_straight_lines_have_a_place(strokes):
         (lambda: prepare_line("nowhere.png"), "nowhere.png cannot be read"),
         (lambda: prepare_line([[(0, 0), (1, 1)]], (5, 2)), "guides=.* must be the top"),
         (lambda: Recognizer.pretrained("page"), "kind='page' must be one of character, line"),
-        (lambda: LineRecognizer(torch.nn.Linear(1, 1)), "model=Linear must be a LineCNN"),
+        (lambda: LineRecognizer(torch.nn.Linear(1, 1)), "model=Linear does not read lines"),
         (lambda: LineRecognizer(LineCNN(CONFIG), 0), "temperature=0 must be more than 0"),
     ],
 )

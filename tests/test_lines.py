@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 from lab_utils.data import hdf5
 from lab_utils.data.emnist_lines import EMNISTLines, read_glyphs
 from lab_utils.errors import LabError
-from lab_utils.lines.glyphs import SIZE, GlyphPool
-from lab_utils.lines.render import _paste, plain_lines
+from lab_utils.lines.glyphs import GLYPH_SIZE, GlyphPool
+from lab_utils.lines.render import _paste, draw_plain_lines
 from lab_utils.mapping import MAPPING, PADDING
 from lab_utils.paths import bundled, data_dir
 
@@ -29,7 +29,7 @@ def small(**more):
 @pytest.fixture(scope="module")
 def pool():
     random = np.random.default_rng(0)
-    images = torch.from_numpy(random.integers(0, 256, (60, SIZE, SIZE), np.uint8))
+    images = torch.from_numpy(random.integers(0, 256, (60, GLYPH_SIZE, GLYPH_SIZE), np.uint8))
     return GlyphPool(images, torch.arange(60) % 6 + 4)
 
 
@@ -45,15 +45,15 @@ def characters(labels):
 def test_ink_adds_up_and_never_wraps_around(pool, overlap, length):
     random = np.random.default_rng(1)
     glyphs = torch.from_numpy(random.integers(0, 61, (20, length)))
-    steps = SIZE - torch.from_numpy((random.random(20) * overlap * SIZE).astype(int))
-    steps[0] = SIZE - int(overlap * SIZE)
-    lines = plain_lines(pool, glyphs, steps, SIZE * length)
+    steps = GLYPH_SIZE - torch.from_numpy((random.random(20) * overlap * GLYPH_SIZE).astype(int))
+    steps[0] = GLYPH_SIZE - int(overlap * GLYPH_SIZE)
+    lines = draw_plain_lines(pool, glyphs, steps, GLYPH_SIZE * length)
     images = pool.columns.transpose(1, 2).int()
     for line, row, step in zip(lines, glyphs, steps.tolist(), strict=True):
-        paper = torch.zeros((SIZE, SIZE * (length + 1)), dtype=torch.int)
+        paper = torch.zeros((GLYPH_SIZE, GLYPH_SIZE * (length + 1)), dtype=torch.int)
         for i, glyph in enumerate(row.tolist()):
-            paper[:, i * step : i * step + SIZE] += images[glyph]
-        assert torch.equal(line.int(), paper[:, : SIZE * length].clamp(max=255))
+            paper[:, i * step : i * step + GLYPH_SIZE] += images[glyph]
+        assert torch.equal(line.int(), paper[:, : GLYPH_SIZE * length].clamp(max=255))
 
 
 def test_boxes_are_put_at_any_column(pool):
@@ -61,9 +61,9 @@ def test_boxes_are_put_at_any_column(pool):
     numbers = torch.tensor([[5, 0, 7, 8, 9], [1, 2, 3, 4, 5]])
     lines = _paste(pool.columns, numbers, left, 100)
     for line, xs, boxes in zip(lines, left.tolist(), numbers.tolist(), strict=True):
-        paper = torch.zeros((SIZE, 400), dtype=torch.int)
+        paper = torch.zeros((GLYPH_SIZE, 400), dtype=torch.int)
         for x, box in zip(xs, boxes, strict=True):
-            paper[:, 50 + x : 50 + x + SIZE] += pool.columns[box].T.int()
+            paper[:, 50 + x : 50 + x + GLYPH_SIZE] += pool.columns[box].T.int()
         assert torch.equal(line.int(), paper[:, 50:150].clamp(max=255))
 
 
@@ -90,6 +90,7 @@ def test_a_line_is_the_same_whatever_it_is_drawn_with(style):
     assert not torch.equal(images[0], images[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_the_fly", [False, True])
 def test_the_same_lines_come_from_any_number_of_workers(on_the_fly):
     data = small(on_the_fly=on_the_fly)
@@ -118,7 +119,7 @@ def test_each_occurrence_has_its_own_glyph_unless_asked_otherwise():
         differ = []
         for image, row in zip(images, labels, strict=True):
             places = torch.nonzero(row == label).squeeze(1).tolist()
-            glyphs = [image[:, p * SIZE : (p + 1) * SIZE] for p in places]
+            glyphs = [image[:, p * GLYPH_SIZE : (p + 1) * GLYPH_SIZE] for p in places]
             differ += [not torch.equal(glyphs[0], glyph) for glyph in glyphs[1:]]
         assert len(differ) > 10
         assert np.mean(differ) > 0.95 if wanted else not any(differ)
@@ -130,7 +131,7 @@ def test_glyphs_of_the_parts_are_disjoint(tmp_path):
     file = tmp_path / "characters.h5"
     with h5py.File(file, "w") as opened:
         for part, count in (("train", 2000), ("test", 500)):
-            images = random.integers(0, 256, (count, SIZE, SIZE), np.uint8)
+            images = random.integers(0, 256, (count, GLYPH_SIZE, GLYPH_SIZE), np.uint8)
             opened[f"x_{part}"] = images
             opened[f"y_{part}"] = (np.arange(count) % 62 + 4).astype(np.uint8)
     seen = []
@@ -145,7 +146,7 @@ def test_glyphs_of_the_parts_are_disjoint(tmp_path):
 
 def test_every_character_of_the_text_has_glyphs_in_each_part():
     for part in ("train", "val", "test"):
-        labels = read_glyphs(bundled(hdf5.SAMPLE), part)[1]
+        labels = read_glyphs(bundled(hdf5.SAMPLE_FILE), part)[1]
         assert set(range(4, 83)) - {MAPPING.index(" ")} <= set(labels.tolist())
 
 
@@ -153,7 +154,7 @@ def test_real_emnist_gets_its_punctuation_from_the_sample(gzip_zip, monkeypatch)
     monkeypatch.setenv("EMNIST_ARCHIVE", str(gzip_zip))
     maker = EMNISTLines().maker("train")
     assert all(maker.pool.count[MAPPING.index(name)] for name in "!?.,")
-    own = read_glyphs(bundled(hdf5.SAMPLE), "train")[1]
+    own = read_glyphs(bundled(hdf5.SAMPLE_FILE), "train")[1]
     assert maker.pool.count[MAPPING.index("e")] < (own == MAPPING.index("e")).sum()
 
 
@@ -252,7 +253,7 @@ def test_a_half_written_file_is_never_used(monkeypatch):
     def fail(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lab_utils.lines.line_maker.plain_lines", fail)
+    monkeypatch.setattr("lab_utils.lines.batches.draw_plain_lines", fail)
     with pytest.raises(KeyboardInterrupt):
         data.prepare_data()
     assert not list(data_dir().glob("lines_*.h5"))
@@ -274,6 +275,7 @@ def _prepare(folder):
     EMNISTLines(**SMALL).prepare_data()
 
 
+@pytest.mark.slow
 def test_two_processes_prepare_the_same_file(data_folder):
     context = multiprocessing.get_context("spawn")
     both = [context.Process(target=_prepare, args=(str(data_folder),)) for _ in range(2)]

@@ -276,7 +276,7 @@ BAD_PICTURES = {
     "black": lambda: saved(Image.new("RGB", (40, 40))),
     "faint": lambda: saved(draw(paper=200, ink=190)),
     "one pixel": lambda: saved(Image.new("L", (1, 1))),
-    "folder": lambda: Path.cwd(),
+    "folder": Path.cwd,
 }
 BAD_IMAGES = {
     "none": lambda: None,

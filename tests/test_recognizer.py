@@ -170,7 +170,7 @@ def test_a_missing_or_damaged_checkpoint_is_one_error(tmp_path, content):
     path = tmp_path / "best.ckpt"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(LabError, match=r"best\.ckpt is no checkpoint of run_experiment"):
+    with pytest.raises(LabError, match=r"best\.ckpt is not a checkpoint of run_experiment"):
         Recognizer(path)
 
 
@@ -229,10 +229,18 @@ def test_a_line_in_which_the_network_sees_nothing_is_an_empty_text():
     assert LineRecognizer(model).predict_line(WORD) == ("", [], [])
 
 
-@pytest.mark.parametrize("model", [None, network(), LineCNNSimple(EMNISTLines().config())])
-def test_only_linecnn_reads_lines(model):
-    with pytest.raises(LabError, match=r"^model=\w+ must be a LineCNN, or its checkpoint"):
+@pytest.mark.parametrize("model", [None, network()])
+def test_a_network_for_characters_reads_no_lines(model):
+    with pytest.raises(LabError, match=r"^model=\w+ does not read lines: give a LineCNN, "):
         LineRecognizer(model)
+
+
+def test_windows_read_a_line_too_even_one_narrower_than_a_window():
+    reader = LineRecognizer(LineCNNSimple(EMNISTLines().config() | {"input_dims": (1, 28, 896)}))
+    assert len(reader.predict_line(WORD).text) <= 32
+    narrow = torch.zeros(28, 12, dtype=torch.uint8)
+    narrow[8:20, 5:7] = 255
+    assert len(reader.predict_line(narrow).text) <= 1
 
 
 # The network that ships.

@@ -1,17 +1,22 @@
 """Strokes: their form, how they travel, the samples, and that size and place make no difference."""
 
 import itertools
+import json
 import math
+import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
 
+import lab_utils
 from lab_utils import Recognizer, prepare, sample_strokes
 from lab_utils.errors import LabError
 from lab_utils.mapping import CHARACTERS
-from lab_utils.strokes import HEIGHT, Stroke, as_strokes, decode, encode, fitted
+from lab_utils.strokes import CANVAS_HEIGHT, Stroke, decode, encode, fit_strokes, to_strokes
 
 # Nobody tells these apart without a line around them.
 TWINS = ["0Oo", "1Il", "Cc", "Kk", "Mm", "Pp", "Ss", "Uu", "Vv", "Ww", "Xx", "Yy", "Zz2", "9gq"]
@@ -56,12 +61,12 @@ def test_strokes_are_read_and_prepared_as_they_are():
 )
 def test_what_is_no_drawing_is_one_error(drawing):
     with pytest.raises(LabError, match=r"^strokes must be a list of strokes, each a list of poi"):
-        as_strokes(drawing)
+        to_strokes(drawing)
 
 
 def test_empty_strokes_are_left_out():
-    assert as_strokes([[], [(1, 2)], []]) == [((1, 2, 0, 0.5),)]
-    assert as_strokes([]) == []
+    assert to_strokes([[], [(1, 2)], []]) == [((1, 2, 0, 0.5),)]
+    assert to_strokes([]) == []
 
 
 # How they travel.
@@ -91,15 +96,17 @@ def test_a_point_takes_few_letters():
     assert sum(map(len, map(encode, strokes))) / sum(map(len, strokes)) < 7
 
 
-def test_strokes_that_reach_out_of_the_canvas_are_fitted_into_it():
-    inside = [Stroke([(0, 0), (HEIGHT, HEIGHT)])]
-    assert fitted(inside, HEIGHT) is inside
+def test_strokes_that_reach_out_of_the_canvas_are_scaled_to_fit():
+    inside = [Stroke([(0, 0), (CANVAS_HEIGHT, CANVAS_HEIGHT)])]
+    assert fit_strokes(inside, CANVAS_HEIGHT) is inside
     for stroke in ([(-1000, 5), (4000, 900)], [(3, 3), (3, 900)], [(-5, 7)]):
-        (found,) = fitted([Stroke(stroke)], HEIGHT)
+        (found,) = fit_strokes([Stroke(stroke)], CANVAS_HEIGHT)
         points = np.array(found)[:, :2]
         assert points.min() >= 0
-        assert points.max() <= HEIGHT
-        assert points.min(0) + points.max(0) == pytest.approx([HEIGHT, HEIGHT], abs=0.5)
+        assert points.max() <= CANVAS_HEIGHT
+        assert points.min(0) + points.max(0) == pytest.approx(
+            [CANVAS_HEIGHT, CANVAS_HEIGHT], abs=0.5
+        )
 
 
 # The samples.
@@ -115,10 +122,10 @@ def test_the_shipped_network_reads_the_sample_of_a_character(character):
 def test_samples_lie_on_the_canvas(text):
     points = np.concatenate([np.array(s)[:, :2] for s in sample_strokes(text)])
     assert points.min() >= 0
-    assert points[:, 1].max() <= HEIGHT
-    assert points[:, 0].max() <= (HEIGHT if len(text) == 1 else 4 * HEIGHT)
+    assert points[:, 1].max() <= CANVAS_HEIGHT
+    assert points[:, 0].max() <= (CANVAS_HEIGHT if len(text) == 1 else 4 * CANVAS_HEIGHT)
     if len(text) == 1:
-        assert points[:, 0].min() + points[:, 0].max() == pytest.approx(HEIGHT, abs=1)
+        assert points[:, 0].min() + points[:, 0].max() == pytest.approx(CANVAS_HEIGHT, abs=1)
 
 
 def test_a_word_stands_letter_by_letter_and_space_parts_words():
@@ -192,3 +199,38 @@ def test_strokes_are_the_same_character_at_all_sizes_and_places(character):
     for scale, corner in itertools.product((0.1, 0.3, 1, 4, 30), CORNERS):
         drawing = moved(strokes, scale, 900 * corner[0], 400 * corner[1])
         assert alike(reader.predict(drawing)[0][0], expected)
+
+
+# The same in JavaScript.
+
+NODE = """
+import { decode, encode } from "./canvas.mjs";
+import { readFileSync } from "node:fs";
+const { drawn, texts } = JSON.parse(readFileSync("strokes.json", "utf8"));
+const read = texts.map((text) => decode(text));
+const written = drawn.map(({ pointer, points }) => encode(pointer, points));
+console.log(JSON.stringify({ read, written }));
+"""
+
+
+def test_the_canvas_s_script_encodes_and_decodes_the_same_bit_by_bit(tmp_path):
+    random = np.random.default_rng(0)
+    drawn = []
+    for i in range(300):
+        points = random.uniform(-40, 940, (1 + i % 60, 4))
+        points[:, 2] = np.sort(random.uniform(0, 60_000, len(points)))
+        points[:, 3] = random.uniform(0, 1, len(points))
+        drawn.append({"pointer": ("mouse", "pen", "touch")[i % 3], "points": points.tolist()})
+    strokes = [Stroke(stroke["points"], stroke["pointer"]) for stroke in drawn]
+    texts = [encode(stroke) for stroke in strokes]
+    script = Path(lab_utils.__file__).parent / "canvas" / "static" / "canvas.js"
+    shutil.copy(script, tmp_path / "canvas.mjs")
+    (tmp_path / "test.mjs").write_text(NODE, encoding="utf-8")
+    (tmp_path / "strokes.json").write_text(json.dumps({"drawn": drawn, "texts": texts}))
+    node = ["node", "test.mjs"]
+    answer = subprocess.run(node, cwd=tmp_path, capture_output=True, text=True, check=True)
+    found = json.loads(answer.stdout)
+    assert found["written"] == texts
+    for stroke, read in zip(strokes, found["read"], strict=True):
+        assert read["pointer"] == stroke.pointer
+        assert [tuple(point) for point in read["points"]] == list(stroke)

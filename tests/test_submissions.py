@@ -7,7 +7,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from lab_grade.notebook import Assignment
-from lab_grade.placement import code_hash, own_cells, steps
+from lab_grade.placement import find_own_cells, hash_code, plan_steps
 from lab_grade.submissions import Submission, find_submissions, read_submission
 from lab_utils.errors import LabError
 
@@ -37,7 +37,7 @@ def order(assignment, code):
     """Return what runs, in short: A1 for an answer, q1 and h2 for checks, + for other code."""
     submission = Submission("kim", None, code=code)
     short = []
-    for step in steps(assignment, submission):
+    for step in plan_steps(assignment, submission):
         if step.check:
             short.append(("h" if step.check.hidden else "q") + step.check.question[1:])
         elif step.source in ANSWERS:
@@ -82,12 +82,12 @@ AS_IT_SHOULD = "A1 q1 A2 q2 h2 A3 q3"
         (
             [GIVEN, A1, Q1, A2, Q2, A3, Q3, "# CHECK q9 (9 points)"],
             "A1 q1 A2 q2 h2 A3 q3 +",
-            ["q9, which is no question"],
+            ["q9, which is not a question"],
         ),
         ([Q1, Q2, Q3], "q1 q2 h2 q3", []),
     ],
 )
-def test_each_check_runs_once_and_behind_its_answer(assignment, code, expected, flagged):
+def test_each_check_runs_once_and_after_its_answer(assignment, code, expected, flagged):
     found, flags = order(assignment, code)
     assert found == expected
     assert len(flags) == len(flagged)
@@ -103,7 +103,7 @@ x = 1
 !python -m pip install d
 pip = 3"""
     submission = Submission("kim", None, code=[code, *CHECKS])
-    lines = steps(assignment, submission)[0].source.split("\n")
+    lines = plan_steps(assignment, submission)[0].source.split("\n")
     left = [line for line in lines if not line.strip().startswith("pass")]
     assert left == ["x = 1", "!ls", "pip = 3"]
     assert len(lines) == 7
@@ -115,11 +115,11 @@ pip = 3"""
 def test_only_what_a_student_wrote_is_compared(assignment):
     long = "\n".join(f"value_{i} = {i}" for i in range(30))
     unsolved = [cell.released for cell in assignment.cells]
-    assert code_hash(assignment, unsolved) == ""
-    assert own_cells(assignment, [*unsolved, "x = 1"]) == [(len(unsolved) + 1, "x = 1")]
-    one = code_hash(assignment, [*unsolved, long])
-    assert one == code_hash(assignment, [long + "  # mine", "# CHECK q1 (1 point)"])
-    assert one != code_hash(assignment, [long + "\nvalue = 3"])
+    assert hash_code(assignment, unsolved) == ""
+    assert find_own_cells(assignment, [*unsolved, "x = 1"]) == [(len(unsolved) + 1, "x = 1")]
+    one = hash_code(assignment, [*unsolved, long])
+    assert one == hash_code(assignment, [long + "  # mine", "# CHECK q1 (1 point)"])
+    assert one != hash_code(assignment, [long + "\nvalue = 3"])
 
 
 def notebook_text(*sources, **metadata):
@@ -154,16 +154,16 @@ def test_code_is_read_from_whatever_is_a_notebook(tmp_path):
         ("<!DOCTYPE html>", "a web page"),
         ('{"cells": [{"cell_type": "co', "ends in the middle"),
         ('{"cells": [', "ends in the middle"),
-        ("cells: 3, x: 4", "no JSON"),
+        ("cells: 3, x: 4", "not JSON"),
         ("[1]", "no cells"),
         ('{"a": 1}', "no cells"),
         ('{"cells": 3}', "no cells"),
         ('{"cells": []}', "no code cells"),
         ("[" * 100_000, "nested too deeply"),
-        (b"\xff\xfe\x00", "no JSON"),
+        (b"\xff\xfe\x00", "not JSON"),
     ],
 )
-def test_what_is_no_notebook_is_said_in_a_line(tmp_path, content, problem):
+def test_what_is_not_a_notebook_is_one_sentence(tmp_path, content, problem):
     submission = read(tmp_path / "kim.ipynb", content)
     assert problem in submission.problem and "kim.ipynb" in submission.problem
     assert "\n" not in submission.problem
@@ -213,7 +213,7 @@ def test_submissions_are_found_as_canvas_colab_and_git_hand_them_out(tmp_path):
 
 
 def test_nothing_to_grade_is_an_error(tmp_path):
-    with pytest.raises(LabError, match="is no folder"):
+    with pytest.raises(LabError, match="is not a folder"):
         find_submissions(tmp_path / "none", "a.ipynb")
     with pytest.raises(LabError, match="neither notebooks nor folders"):
         find_submissions(tmp_path, "a.ipynb")

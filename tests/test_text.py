@@ -11,7 +11,7 @@ from lab_utils import download
 from lab_utils.download import DownloadError
 from lab_utils.errors import LabError
 from lab_utils.lines import sentence_generator
-from lab_utils.lines.sentence_generator import PARTS, SentenceGenerator, as_written
+from lab_utils.lines.sentence_generator import PARTS, SentenceGenerator, restore_spacing
 from lab_utils.mapping import MAPPING
 from lab_utils.randomness import random_numbers
 
@@ -90,7 +90,7 @@ def test_brown_may_be_unpacked(brown):
 
 def test_a_damaged_corpus_is_named(brown):
     brown.write_bytes(brown.read_bytes()[:100])
-    with pytest.raises(LabError, match=r"brown\.zip is damaged .* get it anew"):
+    with pytest.raises(LabError, match=r"brown\.zip is damaged .* get it again"):
         SentenceGenerator(source="brown")
 
 
@@ -119,15 +119,15 @@ def test_a_wrong_length_is_named(max_length):
 
 
 def test_marks_are_joined_to_their_words():
-    assert as_written("He said , `` Yes '' ; ( perhaps ) .") == 'He said, "Yes"; (perhaps).'
-    assert as_written("A @ b  c -- d") == "A b c - d"
+    assert restore_spacing("He said , `` Yes '' ; ( perhaps ) .") == 'He said, "Yes"; (perhaps).'
+    assert restore_spacing("A @ b  c -- d") == "A b c - d"
 
 
 def offered(server, monkeypatch, content: bytes, **page) -> None:
     """Put what is to be the corpus on the server."""
     url = server.put("/brown.zip", content, **page)
     expected = described(brown_bytes())
-    monkeypatch.setitem(download.SOURCES, "brown", {"url": url, "licence": "free", **expected})
+    monkeypatch.setitem(download.ADDRESSES, "brown", {"url": url, "licence": "free", **expected})
 
 
 def brown_bytes() -> bytes:

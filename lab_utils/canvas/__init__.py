@@ -1,0 +1,1 @@
+"""The canvas that reads what is written on it."""

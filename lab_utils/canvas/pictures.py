@@ -1,4 +1,4 @@
-"""Pictures for the canvas: what the network sees, and a still where there is no browser."""
+"""Pictures for the canvas: what the network sees, and a draw_still where there is no browser."""
 
 import base64
 import io
@@ -6,22 +6,24 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lab_utils.strokes import HEIGHT, Stroke
+from lab_utils.strokes import CANVAS_HEIGHT, Stroke
 
 INK = "#1f2328"
 
 
-def _data_uri(pixels: np.ndarray) -> str:
-    return "data:image/png;base64," + base64.b64encode(_png(Image.fromarray(pixels))).decode()
+def encode_data_uri(pixels: np.ndarray) -> str:
+    """Return an image, uint8 (H, W), as the address of a PNG that holds it."""
+    return "data:image/png;base64," + base64.b64encode(encode_png(Image.fromarray(pixels))).decode()
 
 
-def _png(image: Image.Image) -> bytes:
+def encode_png(image: Image.Image) -> bytes:
+    """Return the bytes of a PNG."""
     file = io.BytesIO()
     image.save(file, format="PNG", optimize=True)
     return file.getvalue()
 
 
-def still(strokes: list[Stroke], width: int, result: dict) -> bytes:
+def draw_still(strokes: list[Stroke], width: int, result: dict) -> bytes:
     """Draw the ink and what was read, for where there is no browser to show the canvas.
 
     Parameters
@@ -37,11 +39,11 @@ def still(strokes: list[Stroke], width: int, result: dict) -> bytes:
     bytes
         A PNG, twice as large as the canvas's units.
     """
-    size = (width + 260, HEIGHT) if "answers" in result else (width, HEIGHT + 60)
+    size = (width + 260, CANVAS_HEIGHT) if "answers" in result else (width, CANVAS_HEIGHT + 60)
     # Drawn four times as large and then halved, for smooth edges.
-    sheet = Image.new("RGB", tuple(4 * side for side in size), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(60)
-    frame = (2, 2, 4 * width - 3, 4 * HEIGHT - 3)
+    sheet = Image.new("RGB", (4 * size[0], 4 * size[1]), "white")
+    pen, font, large = ImageDraw.Draw(sheet), ImageFont.load_default(60), ImageFont.load_default(96)
+    frame = (2, 2, 4 * width - 3, 4 * CANVAS_HEIGHT - 3)
     pen.rounded_rectangle(frame, radius=32, outline="#d0d7de", width=4)
     for stroke in strokes:
         points = [(4 * x, 4 * y) for x, y, *_ in stroke]
@@ -58,5 +60,5 @@ def still(strokes: list[Stroke], width: int, result: dict) -> bytes:
     if "answers" not in result:
         told = result.get("error") or result.get("text", "")
         colour = "#b3261e" if "error" in result else INK
-        pen.text((32, 4 * HEIGHT + 60), told, font=font.font_variant(size=96), fill=colour)
-    return _png(sheet.reduce(2).quantize(64))
+        pen.text((32, 4 * CANVAS_HEIGHT + 60), told, font=large, fill=colour)
+    return encode_png(sheet.reduce(2).quantize(64))

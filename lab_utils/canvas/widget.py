@@ -1,40 +1,81 @@
 """A canvas in the notebook that reads what is written on it, while it is written."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import anywidget
 import torch
 import traitlets
 
-from lab_utils.canvas.pictures import still
-from lab_utils.canvas.readers import read_character, read_line, readers
+from lab_utils.canvas.pictures import draw_still
+from lab_utils.canvas.readers import (
+    Reader,
+    check_image,
+    make_readers,
+    read_character,
+    read_line,
+)
 from lab_utils.data.my_handwriting import handwriting_file, save_drawing
 from lab_utils.errors import LabError, nearest
+from lab_utils.mapping import CHARACTERS
 from lab_utils.reading import character
+from lab_utils.reading.recognizer import Recognizer
 from lab_utils.strokes import (
-    BASELINE,
-    HEIGHT,
-    X_HEIGHT,
+    BASE_LINE,
+    CANVAS_HEIGHT,
+    X_LINE,
     Stroke,
-    as_strokes,
     decode,
     encode,
-    fitted,
+    fit_strokes,
     sample_strokes,
+    to_strokes,
 )
 
-WIDTHS = {"character": HEIGHT, "line": 4 * HEIGHT}
-MOST_INK = 45_000  # letters that all strokes may take (`encode`): some 400 strokes of a hand
+WIDTHS = {"character": CANVAS_HEIGHT, "line": 4 * CANVAS_HEIGHT}
+FULL = "The canvas is full: clear it first."
+# What the browser may change; the rest of the state is Python's alone.
+FROM_BROWSER = (
+    "strokes",
+    "number",
+    "text",
+    "model",
+    "live",
+    "pause",
+    "guides",
+    "_undone",
+    "_cleared",
+)
+MAX_ASKED, MAX_SAMPLE, MAX_TEXT = 1000, 40, 10_000  # characters
+MAX_INK = 45_000  # letters that all strokes may take (`encode`): some 400 strokes of a hand
 
 
-def _encoded(strokes: list[Stroke], widget=None) -> list[str]:
+def _encode_all(strokes: Iterable[Stroke], _widget: object = None) -> list[str]:
     return [encode(stroke) for stroke in strokes]
 
 
-def _decoded(texts: list[str], widget=None) -> list[Stroke]:
+def _decode_all(texts: list[str], _widget: object = None) -> list[Stroke]:
+    if sum(map(len, texts)) > MAX_INK:  # before the time is spent
+        raise LabError(FULL)
     return [decode(text) for text in texts]
+
+
+def _check_strokes(drawing) -> list[Stroke]:
+    """Return a drawing as strokes that fit into what a canvas can hold.
+
+    Raises
+    ------
+    LabError
+        If they do not, or it is not a list of strokes.
+    """
+    # A point takes four letters or more: millions of them are refused before they are read.
+    if sum(len(stroke) for stroke in drawing if hasattr(stroke, "__len__")) > MAX_INK / 4:
+        raise LabError(FULL)
+    strokes = to_strokes(drawing)
+    if sum(map(len, _encode_all(strokes))) > MAX_INK:
+        raise LabError(FULL)
+    return strokes
 
 
 class HandwritingCanvas(anywidget.AnyWidget):
@@ -54,7 +95,8 @@ class HandwritingCanvas(anywidget.AnyWidget):
     mode : {"character", "line"}
         Whether one character is read, or a line on a wide canvas.
     prepare : callable
-        Makes an image, uint8 (28, 28), of the strokes; `lab_utils.prepare` if none is given.
+        Makes an image of the strokes, uint8 or float from 0 to 1, (28, 28) or (1, 28, 28), white
+        ink on black; `lab_utils.prepare` if none is given. It is what is shown, read and saved.
     keep_in : path, optional
         The file for labelled drawings; `my_handwriting.h5` in `data_dir()` if none is given.
     **traits
@@ -72,6 +114,8 @@ class HandwritingCanvas(anywidget.AnyWidget):
         What was taken over so far, by `commit`.
     ask : str
         Characters to ask for, one after the other; each is saved under its label.
+    among : str
+        The only characters to consider in "character" mode, such as "0123456789"; all if empty.
     model : str
         The name of the recogniser that reads.
     live : bool
@@ -89,22 +133,27 @@ class HandwritingCanvas(anywidget.AnyWidget):
 
     mode = traitlets.Unicode(read_only=True).tag(sync=True)
     width = traitlets.Int(read_only=True).tag(sync=True)
-    strokes = traitlets.List().tag(sync=True, to_json=_encoded, from_json=_decoded)
+    strokes: traitlets.List = traitlets.List().tag(
+        sync=True, to_json=_encode_all, from_json=_decode_all
+    )
     number = traitlets.Int(0).tag(sync=True)
-    result = traitlets.Dict({"number": 0}).tag(sync=True)
+    result: traitlets.Dict = traitlets.Dict({"number": 0}).tag(sync=True)
     text = traitlets.Unicode("").tag(sync=True)
     ask = traitlets.Unicode("").tag(sync=True)
-    models = traitlets.List().tag(sync=True)
+    among = traitlets.Unicode("")
+    models: traitlets.List = traitlets.List().tag(sync=True)
     model = traitlets.Unicode("").tag(sync=True)
     live = traitlets.Bool(False).tag(sync=True)
     pause = traitlets.Float(0.0, min=0.0).tag(sync=True)
     guides = traitlets.Bool(True).tag(sync=True)
     status = traitlets.Unicode("").tag(sync=True)
     # For undo and redo: strokes that were undone, and what there was before the last clearing.
-    _undone = traitlets.List().tag(sync=True, to_json=_encoded, from_json=_decoded)
+    _undone: traitlets.List = traitlets.List().tag(
+        sync=True, to_json=_encode_all, from_json=_decode_all
+    )
     _cleared = traitlets.Dict().tag(sync=True)
-    _guides = traitlets.Tuple((X_HEIGHT, BASELINE)).tag(sync=True)
-    _most_ink = traitlets.Int(MOST_INK).tag(sync=True)
+    _guides = traitlets.Tuple((X_LINE, BASE_LINE)).tag(sync=True)
+    _most_ink = traitlets.Int(MAX_INK).tag(sync=True)
 
     def __init__(
         self,
@@ -117,19 +166,21 @@ class HandwritingCanvas(anywidget.AnyWidget):
         if mode not in WIDTHS:
             raise LabError(f"mode={mode!r} must be one of {', '.join(WIDTHS)}.")
         for name in set(traits) - set(self.traits()):
-            raise LabError(f"{name} is no argument: {nearest(name, self.class_own_traits())}")
-        self._read_by, self._choices = {}, {}
+            raise LabError(f"{name} is not an argument: {nearest(name, self.class_own_traits())}")
+        self._read_by: dict[str, Reader] = {}
+        self._choices: dict[int, tuple[str, str]] = {}
         self.prepare, self.keep_in = prepare, handwriting_file(keep_in)
-        read_by = readers(recognizer, mode)
-        first = traits.pop("model", next(iter(read_by)))
-        strokes = as_strokes(traits.pop("strokes", []))
+        read_by = make_readers(recognizer, mode)
+        first, among = traits.pop("model", next(iter(read_by))), traits.pop("among", "")
+        strokes = _check_strokes(traits.pop("strokes", []))
         self.set_trait("mode", mode)
         self.set_trait("width", WIDTHS[mode])
         try:
             super().__init__(models=list(read_by), **traits)
+            self._read_by = read_by
+            self.among = among
         except traitlets.TraitError as error:
             raise LabError(f"{error}") from None
-        self._read_by = read_by
         self.model = first
         self.strokes = strokes
         self.on_msg(self._on_message)
@@ -141,7 +192,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
 
     @recognizer.setter
     def recognizer(self, recognizer):
-        read_by = readers(recognizer, self.mode)
+        read_by = make_readers(recognizer, self.mode)
         with self.hold_sync():
             self._read_by, self.models = read_by, list(read_by)
             if self.model in read_by:
@@ -159,9 +210,9 @@ class HandwritingCanvas(anywidget.AnyWidget):
         strokes : list of strokes
             As for `lab_utils.prepare`, in the canvas's units: see `sample_strokes`.
         """
-        drawn = as_strokes(strokes)
+        drawn = _check_strokes(strokes)
         if drawn:
-            self._change([*self.strokes, *fitted(drawn, self.width)])
+            self._change([*self.strokes, *fit_strokes(drawn, self.width)])
 
     def undo(self) -> None:
         """Take the last stroke back, or the last clearing."""
@@ -169,7 +220,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
             *strokes, last = self.strokes
             self._change(strokes, [*self._undone, last])
         elif cleared := self._cleared:
-            self._change(_decoded(cleared["strokes"]), text=cleared["text"], _cleared={})
+            self._change(_decode_all(cleared["strokes"]), text=cleared["text"], _cleared={})
 
     def redo(self) -> None:
         """Draw the stroke again that was undone last."""
@@ -180,7 +231,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
     def clear(self) -> None:
         """Take all strokes away; `undo` brings them back."""
         if self.strokes:
-            cleared = {"strokes": _encoded(self.strokes), "text": self.text}
+            cleared = {"strokes": _encode_all(self.strokes), "text": self.text}
             self._change([], _cleared=cleared)
 
     def commit(self, label: str | None = None) -> None:
@@ -199,11 +250,16 @@ class HandwritingCanvas(anywidget.AnyWidget):
         if label:
             if self.mode == "line":
                 raise LabError("Only single characters can be saved: take mode='character'.")
-            image = self.prepare(self.strokes)
+            try:
+                image = self._prepare_image(self.strokes)
+            except LabError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a preparation of a student's own
+                raise LabError(f"prepare= failed: {type(error).__name__}: {error}") from None
             count = save_drawing(self.keep_in, label, self.strokes, image)
             seen_as = "" if read == label else f" (read as {read})" if read else " (not read)"
             status = f"Saved as {label}{seen_as}: {count} in {self.keep_in.name}."
-        cleared = {"strokes": _encoded(self.strokes), "text": self.text}
+        cleared = {"strokes": _encode_all(self.strokes), "text": self.text}
         text = self.text + (label or read) + ("\n" if self.mode == "line" else "")
         # What is saved is done with: undo does not bring it back, to be saved twice.
         self._change([], text=text, status=status, _cleared={} if label else cleared)
@@ -217,11 +273,11 @@ class HandwritingCanvas(anywidget.AnyWidget):
         self._choices[index] = (reading[index][0][0], character)
         self._read()
 
-    def _change(self, strokes: list[Stroke], undone: list[Stroke] = (), **traits) -> None:
+    def _change(self, strokes: list[Stroke], undone: Sequence[Stroke] = (), **traits) -> None:
         """Set the strokes and what goes with them, in one message to the browser."""
         cleared = traits.get("_cleared", self._cleared)
-        ink = [*_encoded([*strokes, *undone]), *cleared.get("strokes", [])]
-        if sum(map(len, ink)) > MOST_INK:
+        ink = [*_encode_all([*strokes, *undone]), *cleared.get("strokes", [])]
+        if sum(map(len, ink)) > MAX_INK:
             traits["_cleared"] = {}
         with self.hold_sync():
             self.strokes = strokes  # first, as it fails where the canvas is full
@@ -231,10 +287,49 @@ class HandwritingCanvas(anywidget.AnyWidget):
 
     @traitlets.validate("strokes")
     def _valid_strokes(self, proposal):
-        strokes = as_strokes(proposal["value"])
-        if sum(map(len, _encoded(strokes))) > MOST_INK:
-            raise LabError("The canvas is full: clear it first.")
-        return strokes
+        return _check_strokes(proposal["value"])
+
+    @traitlets.validate("ask")
+    def _valid_ask(self, proposal):
+        wrong = [character for character in proposal["value"] if character not in CHARACTERS]
+        if wrong or len(proposal["value"]) > MAX_ASKED:
+            what = f"{wrong[0]!r} in it is none" if wrong else f"it has more than {MAX_ASKED:,}"
+            raise LabError(f"ask= takes letters A-Z, a-z and digits 0-9, and {what} of them.")
+        return proposal["value"]
+
+    @traitlets.validate("among")
+    def _valid_among(self, proposal):
+        if proposal["value"]:
+            if self.mode == "line":
+                raise LabError("among= is for single characters: take mode='character'.")
+            for reader in self._read_by.values():
+                if isinstance(reader, Recognizer):
+                    reader.check_among(proposal["value"])
+        return proposal["value"]
+
+    @traitlets.validate("text")
+    def _valid_text(self, proposal):
+        return proposal["value"][-MAX_TEXT:]
+
+    @traitlets.validate("_cleared")
+    def _valid_cleared(self, proposal):
+        match proposal["value"]:
+            case {"strokes": [*strokes], "text": str()} if all(type(s) is str for s in strokes):
+                return proposal["value"]
+        return {}
+
+    def set_state(self, sync_data):
+        """Take what the browser has changed; where that makes no sense, nothing changes."""
+        changed = {name: sync_data[name] for name in FROM_BROWSER if name in sync_data}
+        before = {name: getattr(self, name) for name in changed}
+        try:
+            super().set_state(changed)
+        except (LabError, traitlets.TraitError, TypeError, ValueError, LookupError) as error:
+            for name, value in before.items():
+                setattr(self, name, value)
+            if isinstance(error, LabError):
+                self.status = str(error)
+            self.send_state()  # so that the browser shows again what there is
 
     @traitlets.validate("model")
     def _valid_model(self, proposal):
@@ -243,7 +338,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
             raise LabError(f"model={name!r}: {nearest(name, self._read_by)}")
         return name
 
-    @traitlets.observe("strokes", "model", "guides")
+    @traitlets.observe("strokes", "model", "guides", "among")
     def _on_ink(self, change):
         with self.hold_sync():
             # The browser sends a new number with new strokes; strokes from Python get it here.
@@ -262,31 +357,40 @@ class HandwritingCanvas(anywidget.AnyWidget):
             return {}
         try:
             if self.mode == "character":
-                return read_character(self.recognizer, self.prepare(strokes))
+                return read_character(self.recognizer, self._prepare_image(strokes), self.among)
             guides = self._guides if self.guides else None
             return read_line(self.recognizer, strokes, guides, self._choices)
         except LabError as error:
             return {"error": str(error)}
-        except Exception as error:  # of a model or preparation of a student's own
+        except Exception as error:  # noqa: BLE001 - a model or preparation of a student's own
             return {"error": f"{type(error).__name__}: {error}"}
 
-    def _on_message(self, widget, content: dict, buffers) -> None:
+    def _prepare_image(self, strokes: list[Stroke]) -> torch.Tensor:
+        """Return the image that is shown, read and saved: uint8 (28, 28)."""
+        return check_image(self.prepare(strokes))
+
+    def _on_message(self, _widget: object, content: object, _buffers: object) -> None:
         """Do what the browser asks for, unless the strokes have changed since."""
-        if content.get("number") != self.number:
+        if not isinstance(content, dict) or content.get("number") != self.number:
             return
         try:
             match content:
-                case {"do": "live", "stroke": stroke, "number": number}:
+                case {"do": "live", "stroke": str(stroke), "number": number}:
+                    if len(stroke) > MAX_INK:
+                        raise LabError(FULL)
                     reading = self._reading([*self.strokes, decode(stroke)])
                     self.send({"live": {"number": number} | reading})
                 case {"do": "commit"}:
-                    self.commit(content.get("label"))
-                case {"do": "choose", "index": index, "character": character}:
+                    label = content.get("label")
+                    self.commit(label if isinstance(label, str) else None)
+                case {"do": "choose", "index": int(index), "character": str(character)}:
                     self.choose(index, character)
-                case {"do": "sample", "text": text}:
-                    self.draw(sample_strokes(text))
+                case {"do": "sample", "text": str(text)}:
+                    self.draw(sample_strokes(text[:MAX_SAMPLE]))
         except LabError as error:
             self.status = str(error)
+        except (ValueError, LookupError, TypeError):
+            return  # not what a browser of ours sends
 
     def __repr__(self) -> str:
         count = f"{len(self.strokes)} stroke{'s' * (len(self.strokes) != 1)}"
@@ -294,6 +398,6 @@ class HandwritingCanvas(anywidget.AnyWidget):
         return f"HandwritingCanvas({self.mode!r}, {count}, {read})"
 
     def _repr_mimebundle_(self, **kwargs):
-        data, metadata = super()._repr_mimebundle_(**kwargs)
-        picture = still(self.strokes, self.width, self.result)
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        picture = draw_still(self.strokes, self.width, self.result)
         return data | {"image/png": picture}, metadata

@@ -1,0 +1,1 @@
+"""The data modules, and the files they read."""

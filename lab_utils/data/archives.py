@@ -8,17 +8,18 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from lab_utils.data import matlab
-from lab_utils.data.matlab import read_exactly
+from lab_utils.data.matlab import Readable, read_exactly
 from lab_utils.errors import LabError
 from lab_utils.mapping import FIRST_CHARACTER
 
-BLOCK = 8192  # images at a time: 6 MB, whatever the size of the archive
+BLOCK_IMAGES = 8192  # images at a time: 6 MB, whatever the size of the archive
 NUM_BYCLASS = 62
 EMNIST_EXPECTED = "NIST's gzip.zip or matlab.zip"
 MNIST_EXPECTED = "one of MNIST's four files"
@@ -53,12 +54,12 @@ def read_emnist(path: Path) -> Iterator[Part]:
     LabError
         If the file is missing, unreadable, truncated, damaged or another archive.
     """
-    with _naming(path, EMNIST_EXPECTED), zipfile.ZipFile(path) as archive:
+    with _name_errors(path, EMNIST_EXPECTED), zipfile.ZipFile(path) as archive:
         members = {name.rsplit("/", 1)[-1]: name for name in archive.namelist()}
         if "emnist-byclass.mat" in members:
             with archive.open(members["emnist-byclass.mat"]) as stream:
                 for part in _read_matlab(stream):
-                    yield _upright(part, path)
+                    yield _turn_upright(part, path)
             return
         for name in ("train", "test"):
             files = [f"emnist-byclass-{name}-{kind}-ubyte.gz" for kind in IDX_KINDS]
@@ -71,7 +72,7 @@ def read_emnist(path: Path) -> Iterator[Part]:
                 gzip.open(packed_labels) as labels,
             ):
                 (label_block,) = _read_idx(labels, ndim=1)
-                yield _upright(Part(name, label_block, _read_idx(images, ndim=3)), path)
+                yield _turn_upright(Part(name, label_block, _read_idx(images, ndim=3)), path)
 
 
 def read_mnist(folder: Path) -> Iterator[Part]:
@@ -85,21 +86,21 @@ def read_mnist(folder: Path) -> Iterator[Part]:
     for name, prefix in (("train", "train"), ("test", "t10k")):
         images, labels = (folder / f"{prefix}-{kind}-ubyte" for kind in IDX_KINDS)
         # One file after the other, so that the error names the one that is wrong.
-        with _naming(labels, MNIST_EXPECTED), _open_idx(labels) as stream:
+        with _name_errors(labels, MNIST_EXPECTED), _open_idx(labels) as stream:
             (label_block,) = _read_idx(stream, ndim=1)
-            label_block = _shifted(label_block, name, num_classes=10)
-        with _naming(images, MNIST_EXPECTED), _open_idx(images) as stream:
+            label_block = _shift_labels(label_block, name, num_classes=10)
+        with _name_errors(images, MNIST_EXPECTED), _open_idx(images) as stream:
             part = Part(name, label_block, _read_idx(stream, ndim=3))
-            yield _counted(part, images, MNIST_EXPECTED)
+            yield _check_count(part, images, MNIST_EXPECTED)
 
 
-def _open_idx(path: Path) -> BinaryIO:
+def _open_idx(path: Path) -> gzip.GzipFile | BufferedReader:
     compressed = path.with_name(path.name + ".gz")
     return gzip.open(compressed) if compressed.exists() else open(path, "rb")
 
 
 @contextlib.contextmanager
-def _naming(path: Path, expected: str):
+def _name_errors(path: Path, expected: str):
     """Turn whatever a damaged file makes the readers raise into one sentence with its name."""
     try:
         yield
@@ -118,26 +119,26 @@ def _naming(path: Path, expected: str):
         ) from None
 
 
-def _upright(part: Part, path: Path) -> Part:
+def _turn_upright(part: Part, path: Path) -> Part:
     """Turn EMNIST's images, which are stored transposed, upright."""
     images = (np.ascontiguousarray(block.swapaxes(1, 2)) for block in part.images)
-    labels = _shifted(part.labels, part.name, NUM_BYCLASS)
-    return _counted(Part(part.name, labels, images), path, EMNIST_EXPECTED)
+    labels = _shift_labels(part.labels, part.name, NUM_BYCLASS)
+    return _check_count(Part(part.name, labels, images), path, EMNIST_EXPECTED)
 
 
-def _shifted(labels: np.ndarray, name: str, num_classes: int) -> np.ndarray:
+def _shift_labels(labels: np.ndarray, name: str, num_classes: int) -> np.ndarray:
     """Shift the archive's own classes into the mapping; refuse others."""
     if labels.max() >= num_classes:
         raise ValueError(f"its {name} labels are not 0 to {num_classes - 1}")
     return labels + np.uint8(FIRST_CHARACTER)
 
 
-def _counted(part: Part, path: Path, expected: str) -> Part:
+def _check_count(part: Part, path: Path, expected: str) -> Part:
     """Refuse more or fewer images than labels, and name the file if it breaks while read."""
 
     def images():
         missing = len(part.labels)
-        with _naming(path, expected):
+        with _name_errors(path, expected):
             for block in part.images:
                 missing -= len(block)
                 if missing < 0:
@@ -153,16 +154,16 @@ def _counted(part: Part, path: Path, expected: str) -> Part:
 # and each dimension as a big-endian 32-bit number; then the values.
 
 
-def _read_idx(stream: BinaryIO, ndim: int) -> Iterator[np.ndarray]:
+def _read_idx(stream: Readable, ndim: int) -> Iterator[np.ndarray]:
     """Yield the array in blocks along its first dimension (labels: all in one block)."""
     magic = read_exactly(stream, 4)
     if magic != bytes([0, 0, 8, ndim]):
-        raise ValueError(f"no IDX file of {ndim}-dimensional bytes")
+        raise ValueError(f"not an IDX file of {ndim}-dimensional bytes")
     length, *item_shape = struct.unpack(f">{ndim}I", read_exactly(stream, 4 * ndim))
     if item_shape not in ([], [28, 28]):
         raise ValueError("its images are not 28 x 28")
     item_size = math.prod(item_shape)
-    block = length if ndim == 1 else BLOCK
+    block = length if ndim == 1 else BLOCK_IMAGES
     for start in range(0, length, max(block, 1)):
         count = min(block, length - start)
         values = read_exactly(stream, count * item_size)
@@ -171,7 +172,7 @@ def _read_idx(stream: BinaryIO, ndim: int) -> Iterator[np.ndarray]:
         raise ValueError("more values than its header says")
 
 
-def _read_matlab(stream: BinaryIO) -> Iterator[Part]:
+def _read_matlab(stream: Readable) -> Iterator[Part]:
     """Yield train and test of `emnist-byclass.mat`: dataset.{train,test}.{images,labels}."""
     with tempfile.TemporaryFile() as spool:
         found, names = {}, []
@@ -184,17 +185,17 @@ def _read_matlab(stream: BinaryIO) -> Iterator[Part]:
             elif path[-1:] == ("labels",):
                 found["labels"] = np.frombuffer(values.read(), dtype).astype(np.uint8)
             if len(found) == 2:
-                yield Part(path[-2], found["labels"], _transposed(spool, found["images"]))
+                yield Part(path[-2], found["labels"], _transpose(spool, found["images"]))
                 names.append(path[-2])
                 found = {}
         if sorted(names) != ["test", "train"]:
             raise ValueError("it holds no train and test images")
 
 
-def _transposed(spool: BinaryIO, count: int) -> Iterator[np.ndarray]:
+def _transpose(spool: BinaryIO, count: int) -> Iterator[np.ndarray]:
     """Yield images from a file that holds pixel 0 of all of them, then pixel 1 and so on."""
-    for start in range(0, count, BLOCK):
-        size = min(BLOCK, count - start)
+    for start in range(0, count, BLOCK_IMAGES):
+        size = min(BLOCK_IMAGES, count - start)
         pixels = np.empty((784, size), np.uint8)
         for pixel in range(784):
             spool.seek(pixel * count + start)

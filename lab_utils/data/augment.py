@@ -19,7 +19,7 @@ def augment(
     """Change each image of a batch at random, all images at once.
 
     Every image is shifted, by whole pixels, which leaves it as sharp as it was. Some are turned,
-    stretched, slanted and thickened too. Each amount is drawn anew for each image, evenly from
+    stretched, slanted and thickened too. Each amount is drawn for each image, evenly from
     minus to plus the given limit unless it says otherwise, by torch's global generator.
 
     Parameters
@@ -48,19 +48,19 @@ def augment(
     torch.Tensor
         uint8, (B, H, W).
     """
-    images = _shifted(images, shift)
+    images = _shift(images, shift)
     chosen = torch.nonzero(torch.rand(len(images)) < share).squeeze(1)
     if len(chosen):
-        thickened = _thickened(images[chosen], thickness)
-        images[chosen] = _bent(thickened, math.radians(rotation), scale, slant, elastic)
+        thickened = _thicken(images[chosen], thickness)
+        images[chosen] = _warp(thickened, math.radians(rotation), scale, slant, elastic)
     return images
 
 
-def _uniform(limit: float, count: int) -> torch.Tensor:
+def _draw_uniform(limit: float, count: int) -> torch.Tensor:
     return torch.empty(count).uniform_(-limit, limit)
 
 
-def _shifted(images: torch.Tensor, limit: int) -> torch.Tensor:
+def _shift(images: torch.Tensor, limit: int) -> torch.Tensor:
     """Return uint8 (B, H, W), each image moved by its own whole number of pixels."""
     count, height, width = images.shape
     padded = F.pad(images, (limit,) * 4)
@@ -69,7 +69,7 @@ def _shifted(images: torch.Tensor, limit: int) -> torch.Tensor:
     return padded[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-def _thickened(images: torch.Tensor, limit: float) -> torch.Tensor:
+def _thicken(images: torch.Tensor, limit: float) -> torch.Tensor:
     """Return float32 (B, H, W), the strokes of each image thicker or thinner."""
     _, height, width = images.shape
     padded = F.pad(images, (1, 1, 1, 1))
@@ -78,25 +78,25 @@ def _thickened(images: torch.Tensor, limit: float) -> torch.Tensor:
         neighbour = padded[:, top : top + height, left : left + width]
         brightest = torch.maximum(brightest, neighbour)
         darkest = torch.minimum(darkest, neighbour)
-    amount = _uniform(limit, len(images))[:, None, None]
+    amount = _draw_uniform(limit, len(images))[:, None, None]
     target = torch.where(amount > 0, brightest, darkest)
     return torch.lerp(images.float(), target.float(), amount.abs())
 
 
-def _bent(
+def _warp(
     images: torch.Tensor, rotation: float, scale: float, slant: float, elastic: float
 ) -> torch.Tensor:
     """Return uint8 (B, H, W) of float32 images, turned (radians), stretched, slanted and warped."""
     count, height, width = images.shape
-    angle, zero = _uniform(rotation, count), torch.zeros(count)
-    across, down = _uniform(scale, count).exp(), _uniform(scale, count).exp()
+    angle, zero = _draw_uniform(rotation, count), torch.zeros(count)
+    across, down = _draw_uniform(scale, count).exp(), _draw_uniform(scale, count).exp()
     # Where each pixel is read from, x and then y, of coordinates from -1 to 1.
     x = torch.stack(
-        [across * angle.cos(), across * (_uniform(slant, count) - angle.sin()), zero], 1
+        [across * angle.cos(), across * (_draw_uniform(slant, count) - angle.sin()), zero], 1
     )
     y = torch.stack([down * angle.sin(), down * angle.cos(), zero], 1)
     images = images.unsqueeze(1)
-    grid = F.affine_grid(torch.stack([x, y], 1), images.shape, align_corners=False)
+    grid = F.affine_grid(torch.stack([x, y], 1), list(images.shape), align_corners=False)
     if elastic:
         pixel = torch.tensor([2 / width, 2 / height]).view(1, 2, 1, 1)
         moves = torch.randn(count, 2, 5, 5) * elastic * pixel

@@ -1,17 +1,32 @@
 """What all data modules share: a data set in memory, and loaders that fetch whole batches."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler, random_split
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lab_utils.data import hdf5
 from lab_utils.data.augment import augment
-from lab_utils.errors import LabError
+from lab_utils.errors import LabError, check_choice, check_int
 from lab_utils.randomness import SEED
 
 
-class CharacterDataset(Dataset):
+class BatchedDataset(Dataset):
+    """A data set that a loader asks for whole batches, which cost it one indexing."""
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitems__(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the images and labels of a batch."""
+        raise NotImplementedError
+
+
+class CharacterDataset(BatchedDataset):
     """Images and labels in memory, fetched by the batch.
 
     An item is a float32 tensor (1, 28, 28) in [0, 1] and an int. A `DataLoader` asks for all
@@ -40,7 +55,7 @@ class CharacterDataset(Dataset):
         images, labels = self.__getitems__([index])
         return images[0], int(labels)
 
-    def __getitems__(self, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitems__(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return a whole batch: float32 (B, 1, 28, 28) and int64 (B,)."""
         chosen = torch.as_tensor(indices)
         images = self.images.index_select(0, chosen)  # ten times as fast as images[chosen]
@@ -49,8 +64,8 @@ class CharacterDataset(Dataset):
         return images.unsqueeze(1).float().div_(255), self.labels.index_select(0, chosen)
 
 
-def _already_a_batch(batch):
-    return batch
+def _keep_batch(batch):
+    return batch  # `__getitems__` has made it
 
 
 class BaseDataModule(pl.LightningDataModule):
@@ -59,7 +74,7 @@ class BaseDataModule(pl.LightningDataModule):
     Parameters
     ----------
     batch_size : int
-        Images a batch.
+        Images per batch.
     num_workers : int
         Processes that fetch batches; 0 is fastest here, since a batch is one indexing.
     """
@@ -67,24 +82,26 @@ class BaseDataModule(pl.LightningDataModule):
     mapping: list[str]
     dims: tuple[int, ...]
     output_dims: tuple[int, ...]
+    source_name: str | None = None  # what the images are, in words, once they are read
 
     def __init__(self, batch_size: int = 128, num_workers: int = 0):
         super().__init__()
-        for name, value, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
-            if not isinstance(value, int) or value < least:
-                raise LabError(f"{name}={value!r} must be a whole number of {least} or more.")
-        self.batch_size = batch_size
-        self.num_workers = num_workers
-        self.data_train = self.data_val = self.data_test = None
+        self.batch_size = check_int("batch_size", batch_size, 1)
+        self.num_workers = check_int("num_workers", num_workers, 0)
+        self.data_train: BatchedDataset | None = None
+        self.data_val: BatchedDataset | None = None
+        self.data_test: BatchedDataset | None = None
 
     def config(self) -> dict:
         """Return what a model must know of the data: `input_dims`, `output_dims`, `mapping`."""
         return {"input_dims": self.dims, "output_dims": self.output_dims, "mapping": self.mapping}
 
     def train_dataloader(self) -> DataLoader:
-        # Overfitting on purpose takes the same few batches in every epoch.
-        overfits = self.trainer is not None and self.trainer.overfit_batches > 0
-        return self._loader(self.data_train, shuffle=not overfits)
+        return self._loader(self.data_train, shuffle=not self._overfits())
+
+    def _overfits(self) -> bool:
+        """Tell whether the same few batches come in every epoch, to overfit on purpose."""
+        return self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
 
     def val_dataloader(self) -> DataLoader:
         return self._loader(self.data_val)
@@ -106,7 +123,7 @@ class BaseDataModule(pl.LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
-            collate_fn=_already_a_batch,
+            collate_fn=_keep_batch,
         )
 
     def __str__(self) -> str:
@@ -119,7 +136,7 @@ class BaseDataModule(pl.LightningDataModule):
         return "\n".join(lines + self._describe_data())
 
     def _describe_data(self) -> list[str]:
-        if self.data_train is None:
+        if self.data_train is None or self.data_val is None or self.data_test is None:
             return []
         sizes = ", ".join(str(len(d)) for d in (self.data_train, self.data_val, self.data_test))
         # The first batch, not a random one, so that printing never disturbs the seed.
@@ -134,20 +151,45 @@ class BaseDataModule(pl.LightningDataModule):
     __repr__ = __str__
 
 
-class _CharacterData(BaseDataModule):
-    """Single characters from a prepared file, split into train, val and test."""
+class CharacterDataModule(BaseDataModule):
+    """Single characters from a prepared file, split into train, val and test.
+
+    Parameters
+    ----------
+    source : {"auto", "full", "sample"}
+        As for `EMNIST`.
+    augment : bool
+        Whether training images are changed at random (`lab_utils.augment`).
+    **loading
+        `batch_size` and `num_workers`, as for `BaseDataModule`.
+    """
 
     dims = (1, 28, 28)
     output_dims = (1,)
 
-    def __init__(self, source: str = "auto", augment: bool = False, **loading):
+    def __init__(self, source: str = "auto", augment: bool = False, **loading: int):
         super().__init__(**loading)
-        if source not in hdf5.SOURCES:
-            raise LabError(f"source={source!r} must be one of {', '.join(hdf5.SOURCES)}.")
-        self.source = source
+        self.source = check_choice("source", source, hdf5.IMAGE_SOURCES)
         self.augment = augment
-        self.source_name = None
-        self.file = None
+        self.file: Path | None = None
+
+    def locate(self) -> Path:
+        """Return the prepared file, made if it is not there yet."""
+        raise NotImplementedError
+
+    def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return which images of a part are used, int64 (N,), and their classes, int64 (N,).
+
+        Parameters
+        ----------
+        labels : numpy.ndarray
+            uint8, the labels of the whole part, indices into the 83-entry mapping.
+        """
+        raise NotImplementedError
+
+    def count_train(self, count: int) -> int:
+        """Return how many of the train part's images are to train on; the rest validates."""
+        raise NotImplementedError
 
     def prepare_data(self) -> None:
         """Make sure that the images are there: prepared, fetched, or the bundled sample.
@@ -157,25 +199,23 @@ class _CharacterData(BaseDataModule):
         LabError
             If local files are damaged, or `source="full"` and the download failed.
         """
-        self.file = self.file or self._locate()  # Lightning asks again before each fit and test
+        self.file = self.file or self.locate()  # Lightning asks again before each fit and test
 
     def setup(self, stage: str | None = None) -> None:
         """Read the images that were prepared into `data_train`, `data_val` and `data_test`."""
         if self.data_train is not None:  # Lightning calls again before each of fit and test
             return
         self.prepare_data()
-        self.source_name = hdf5.read_source(self.file)
-        labels, chosen = self._choose("train")
-        num_train = self._num_train(len(chosen))
-        split = torch.Generator().manual_seed(SEED)
-        train, val = random_split(chosen, [num_train, len(chosen) - num_train], split)
-        self.data_train = self._read("train", labels, chosen[train.indices], self.augment)
-        self.data_val = self._read("train", labels, chosen[val.indices])
-        self.data_test = self._read("test", *self._choose("test"))
-
-    def _read(
-        self, part: str, labels: np.ndarray, indices: np.ndarray, augment: bool = False
-    ) -> CharacterDataset:
-        images = hdf5.read_images(self.file, part, indices)
-        chosen = torch.from_numpy(labels[indices].astype(np.int64))
-        return CharacterDataset(images, chosen, augment)
+        with hdf5.open_prepared(cast(Path, self.file)) as file:
+            self.source_name = file.source
+            chosen, classes = self.choose(file.read_labels("train"))
+            num_train = self.count_train(len(chosen))
+            split = torch.Generator().manual_seed(SEED)
+            order = torch.randperm(len(chosen), generator=split)  # as torch's random_split
+            images = file.read_images("train", chosen[order])
+            labels = torch.from_numpy(classes)[order]
+            self.data_train = CharacterDataset(images[:num_train], labels[:num_train], self.augment)
+            self.data_val = CharacterDataset(images[num_train:], labels[num_train:])
+            chosen, classes = self.choose(file.read_labels("test"))
+            images = file.read_images("test", chosen)
+            self.data_test = CharacterDataset(images, torch.from_numpy(classes))

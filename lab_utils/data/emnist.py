@@ -1,15 +1,17 @@
 """The data module EMNIST."""
 
+from pathlib import Path
+
 import numpy as np
 
 from lab_utils import download
 from lab_utils.data import archives, hdf5
-from lab_utils.data.base import _CharacterData
+from lab_utils.data.base import CharacterDataModule
 from lab_utils.mapping import CHARACTER_LABELS, MAPPING
 from lab_utils.randomness import SEED
 
 
-class EMNIST(_CharacterData):
+class EMNIST(CharacterDataModule):
     """EMNIST ByClass: 62 classes of handwritten characters, in the 83 classes of the course.
 
     Parameters
@@ -36,7 +38,7 @@ class EMNIST(_CharacterData):
         super().__init__(source, **loading)
         self.balance = balance
 
-    def _locate(self):
+    def locate(self) -> Path:
         return hdf5.locate(
             "EMNIST",
             self.source,
@@ -45,16 +47,14 @@ class EMNIST(_CharacterData):
             download=download.download_emnist,
         )
 
-    def _choose(self, part: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the labels of a part and the indices that are used of it."""
-        labels = hdf5.read_labels(self.file, part)
+    def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # The sample has punctuation too, for the lines of a later lab; ByClass has none.
-        characters = np.flatnonzero(np.isin(labels, CHARACTER_LABELS))
+        chosen = np.flatnonzero(np.isin(labels, CHARACTER_LABELS))
         if self.balance:
-            return labels, characters[balanced_subset(labels[characters])]
-        return labels, characters
+            chosen = chosen[balanced_subset(labels[chosen])]
+        return chosen, labels[chosen].astype(np.int64)
 
-    def _num_train(self, count: int) -> int:
+    def count_train(self, count: int) -> int:
         return int(0.8 * count)
 
 

@@ -2,31 +2,142 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 from tqdm.auto import trange
 
 from lab_utils.data import hdf5
 from lab_utils.data.archives import Part
-from lab_utils.data.base import BaseDataModule
+from lab_utils.data.augment import augment as augment_images
+from lab_utils.data.base import BaseDataModule, BatchedDataset
 from lab_utils.data.emnist import EMNIST
-from lab_utils.data.line_batches import ByWidth, FreshLines, LineDataset
-from lab_utils.errors import LabError
-from lab_utils.lines.glyphs import SIZE, GlyphPool
-from lab_utils.lines.line_maker import LineMaker
+from lab_utils.errors import LabError, check_choice, check_int
+from lab_utils.lines.batches import STYLES, LineMaker, LineSettings
+from lab_utils.lines.glyphs import GLYPH_SIZE, GlyphPool
+from lab_utils.lines.render import find_used_columns
 from lab_utils.lines.sentence_generator import PARTS, SentenceGenerator
 from lab_utils.mapping import CHARACTER_LABELS, CHARACTERS, FIRST_CHARACTER, MAPPING, PUNCTUATION
 from lab_utils.paths import bundled, data_dir
 from lab_utils.randomness import SEED
 
-STYLES = ("plain", "realistic")
-BLOCK = 500  # lines drawn at a time
-MOST_GLYPHS = 4000  # of a class, in train: more would take memory and add little
+ALIKE_BATCHES = 20  # lines are sorted by width within so many batches
+BLOCK_LINES = 500  # lines drawn at a time
+MAX_GLYPHS = 4000  # of a class, in train: more would take memory and add little
+
+
+class LineDataset(BatchedDataset):
+    """Lines in memory, fetched by the batch: float32 (B, 1, 28, W) and int64 (B, max_length).
+
+    Parameters
+    ----------
+    images : torch.Tensor
+        uint8, (N, 28, W).
+    labels : torch.Tensor
+        int64, (N, max_length), padded.
+    augment : bool
+        Whether each line is shifted at random whenever it is fetched.
+    """
+
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor, augment: bool = False):
+        self.images = images
+        self.labels = labels
+        self.augment = augment
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        images, labels = self.__getitems__([index])
+        return images[0], labels[0]
+
+    def __getitems__(self, numbers: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        chosen = torch.as_tensor(numbers)
+        images, labels = self._lines(chosen)
+        if self.augment:
+            images = augment_images(images, share=0)
+        return images.unsqueeze(1).float().div_(255), labels
+
+    def _lines(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
+
+    def widths(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Return how many columns lines have, or about so many: int64 (B,)."""
+        return find_used_columns(self.images[numbers].unsqueeze(1))
+
+
+class FreshLines(LineDataset):
+    """Lines without end, drawn when they are fetched; number n is always the same line.
+
+    Parameters
+    ----------
+    maker : LineMaker
+        What draws them.
+    count : int
+        Lines per epoch.
+    augment : bool
+        As for `LineDataset`.
+    """
+
+    def __init__(self, maker: LineMaker, count: int, augment: bool = False):
+        self.maker = maker
+        self.count = count
+        self.augment = augment
+
+    def __len__(self) -> int:
+        return self.count
+
+    def _lines(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.maker.draw(chosen.numpy())
+
+    def widths(self, numbers: torch.Tensor) -> torch.Tensor:
+        return self.maker.widths(numbers.numpy())
+
+
+class ByWidth(Sampler):
+    """Shuffles lines so that those of a batch are about equally wide: fewer columns to compute.
+
+    Parameters
+    ----------
+    dataset : LineDataset
+        The lines; of `FreshLines`, each epoch takes the next ones.
+    batch_size : int
+        Lines per batch.
+    """
+
+    def __init__(self, dataset: LineDataset, batch_size: int):
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes next; Lightning does, also when training goes on."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        count = len(self.dataset)
+        random = torch.Generator().manual_seed(SEED + self.epoch)
+        numbers = torch.randperm(count, generator=random)
+        if isinstance(self.dataset, FreshLines):
+            numbers += self.epoch * count
+        self.epoch += 1
+        batches = []
+        for group in numbers.split(self.batch_size * ALIKE_BATCHES):
+            sorted_group = group[torch.argsort(self.dataset.widths(group), stable=True)]
+            batches += sorted_group.split(self.batch_size)
+        # A batch that is not full stays at the end, where a loader expects it.
+        full = sum(len(batch) == self.batch_size for batch in batches)
+        order = torch.randperm(full, generator=random).tolist()
+        for batch in [batches[i] for i in order] + batches[full:]:
+            yield from batch.tolist()
 
 
 class EMNISTLines(BaseDataModule):
@@ -95,32 +206,26 @@ class EMNISTLines(BaseDataModule):
         super().__init__(**loading)
         counts = {"num_train": num_train, "num_val": num_val, "num_test": num_test}
         least = 3 if with_start_end_tokens else 1
-        for name, value in {"max_length": max_length, **counts}.items():
-            lowest = least if name == "max_length" else 1
-            if not isinstance(value, int) or value < lowest:
-                raise LabError(f"{name}={value!r} must be a whole number of {lowest} or more.")
+        check_int("max_length", max_length, least)
+        for name, value in counts.items():
+            check_int(name, value, 1)
         if not 0 <= min_overlap <= max_overlap < 1:
             raise LabError(
                 f"min_overlap={min_overlap!r} and max_overlap={max_overlap!r} must be from 0 to "
                 "below 1, and the first no larger than the second."
             )
-        if style not in (*STYLES, "both"):
-            raise LabError(f"style={style!r} must be one of {', '.join(STYLES)}, both.")
-        self.max_length = max_length
-        self.min_overlap = min_overlap
-        self.max_overlap = max_overlap
+        check_choice("style", style, (*STYLES, "both"))
+        self.settings = LineSettings(
+            max_length, min_overlap, max_overlap, with_start_end_tokens, fresh_glyphs, style
+        )
         self.sizes = dict(zip(PARTS, counts.values(), strict=True))
-        self.with_start_end_tokens = with_start_end_tokens
-        self.fresh_glyphs = fresh_glyphs
-        self.style = style
         self.on_the_fly = on_the_fly
         self.augment = augment
-        self.dims = (1, SIZE, SIZE * max_length)
+        self.dims = (1, GLYPH_SIZE, self.settings.width)
         self.output_dims = (max_length, 1)
-        self.source_name = None
         self._emnist = EMNIST(source)
         self._text = text
-        self._files = None
+        self._files: tuple[Path, Path] | None = None
 
     def prepare_data(self) -> None:
         """Make sure that the lines are there: the file of these settings is made if need be.
@@ -134,24 +239,25 @@ class EMNISTLines(BaseDataModule):
             return
         self._emnist.prepare_data()
         self._text = SentenceGenerator(source=self._text).source
-        characters = self._emnist.file
-        self.source_name = f"{hdf5.read_source(characters)}; text: {self._text}"
+        characters = cast(Path, self._emnist.file)
+        with hdf5.open_prepared(characters) as file:
+            self.source_name = f"{file.source}; text: {self._text}"
         settings = {
-            "max_length": self.max_length,
-            "overlap": [self.min_overlap, self.max_overlap],
+            "max_length": self.settings.max_length,
+            "overlap": [self.settings.min_overlap, self.settings.max_overlap],
             "sizes": self.sizes,
-            "tokens": self.with_start_end_tokens,
-            "fresh_glyphs": self.fresh_glyphs,
-            "style": self.style,
+            "tokens": self.settings.with_start_end_tokens,
+            "fresh_glyphs": self.settings.fresh_glyphs,
+            "style": self.settings.style,
             "on_the_fly": self.on_the_fly,
             "text": self._text,
-            "characters": hdf5.identity(characters),
+            "characters": hdf5.fingerprint(characters),
         }
         made_from = json.dumps(settings)
         digest = hashlib.sha256(made_from.encode()).hexdigest()[:8]
-        target = data_dir() / f"lines_{self.max_length}_{self.style}_{digest}.h5"
+        target = data_dir() / f"lines_{self.settings.max_length}_{self.settings.style}_{digest}.h5"
         write = partial(hdf5.write, target, self._parts(), self.source_name, made_from)
-        hdf5.once(target, made_from, write)
+        hdf5.convert_once(target, made_from, write)
         self._files = characters, target
 
     def setup(self, stage: str | None = None) -> None:
@@ -159,42 +265,45 @@ class EMNISTLines(BaseDataModule):
         if self.data_train is not None:  # Lightning calls again before each of fit and test
             return
         self.prepare_data()
-        target = self._files[1]
-        found = {}
-        for part in PARTS[1:] if self.on_the_fly else PARTS:
-            labels = hdf5.read_labels(target, part)
-            images = hdf5.read_images(target, part, np.arange(len(labels)))
-            is_augmented = self.augment and part == "train"
-            found[part] = LineDataset(images, torch.from_numpy(labels).long(), is_augmented)
+        found: dict[str, LineDataset] = {}
+        with hdf5.open_prepared(cast(tuple[Path, Path], self._files)[1]) as file:
+            for part in PARTS[1:] if self.on_the_fly else PARTS:
+                labels = file.read_labels(part)
+                images = file.read_images(part, np.arange(len(labels)))
+                is_augmented = self.augment and part == "train"
+                found[part] = LineDataset(images, torch.from_numpy(labels).long(), is_augmented)
         if self.on_the_fly:
             found["train"] = FreshLines(self.maker("train"), self.sizes["train"], self.augment)
         self.data_train, self.data_val, self.data_test = (found[part] for part in PARTS)
 
     def train_dataloader(self) -> DataLoader:
-        overfits = self.trainer is not None and self.trainer.overfit_batches > 0
-        if overfits or self.data_train is None:
+        if self._overfits() or not isinstance(self.data_train, LineDataset):
             return self._loader(self.data_train)
         return self._loader(self.data_train, sampler=ByWidth(self.data_train, self.batch_size))
 
     def maker(self, part: str) -> LineMaker:
         """Return what draws the lines of a part."""
         self._emnist.prepare_data()
-        pool = GlyphPool(*read_glyphs(self._emnist.file, part))
-        return LineMaker(self, part, pool, SentenceGenerator(part, self._text))
+        pool = GlyphPool(*read_glyphs(cast(Path, self._emnist.file), part))
+        return LineMaker(self.settings, part, pool, SentenceGenerator(part, self._text))
 
     def _parts(self) -> Iterator[Part]:
         for part in PARTS[1:] if self.on_the_fly else PARTS:
             maker, count = self.maker(part), self.sizes[part]
-            starts = trange(0, count, BLOCK, desc=f"Writing {part} lines", unit=" blocks", delay=2)
+            starts = trange(
+                0, count, BLOCK_LINES, desc=f"Writing {part} lines", unit=" blocks", delay=2
+            )
             labels = maker.labels(np.arange(count))
-            blocks = (maker.draw(np.arange(s, min(s + BLOCK, count)))[0].numpy() for s in starts)
+            blocks = (
+                maker.draw(np.arange(s, min(s + BLOCK_LINES, count)))[0].numpy() for s in starts
+            )
             yield Part(part, labels, blocks)
 
     def __str__(self) -> str:
         lines = [
             "EMNIST Lines Dataset",
-            f"Min overlap: {self.min_overlap}",
-            f"Max overlap: {self.max_overlap}",
+            f"Min overlap: {self.settings.min_overlap}",
+            f"Max overlap: {self.settings.max_overlap}",
             f"Num classes: {len(self.mapping)}",
             f"Dims: {self.dims}",
             f"Output dims: {self.output_dims}",
@@ -219,21 +328,26 @@ def read_glyphs(characters: Path, part: str) -> tuple[torch.Tensor, torch.Tensor
     tuple of torch.Tensor
         Images, uint8 (N, 28, 28), and labels, int64 (N,); at most 4,000 of a class.
     """
-    sample = bundled(hdf5.SAMPLE)
-    labels_of = {characters: FIRST_CHARACTER + np.arange(len(CHARACTERS) + len(PUNCTUATION))}
+    sample = bundled(hdf5.SAMPLE_FILE)
+    all_labels = FIRST_CHARACTER + np.arange(len(CHARACTERS) + len(PUNCTUATION))
+    labels_of = {characters: all_labels}
     if characters != sample:  # EMNIST has no punctuation
-        labels_of = {characters: CHARACTER_LABELS, sample: labels_of[characters][len(CHARACTERS) :]}
+        labels_of = {
+            characters: np.asarray(CHARACTER_LABELS),
+            sample: all_labels[len(CHARACTERS) :],
+        }
     name = "test" if part == "test" else "train"
     images, labels = [], []
-    for file, wanted in labels_of.items():
-        known = hdf5.read_labels(file, name)
-        random, chosen = np.random.default_rng(SEED), []
-        for label in wanted:
-            indices = random.permutation(np.flatnonzero(known == label))
-            cut = len(indices) * 4 // 5
-            share = {"train": indices[:cut], "val": indices[cut:], "test": indices}[part]
-            chosen.append(share[:MOST_GLYPHS])
-        chosen = np.concatenate(chosen)
-        images.append(hdf5.read_images(file, name, chosen))
-        labels.append(torch.from_numpy(known[chosen].astype(np.int64)))
+    for path, wanted in labels_of.items():
+        with hdf5.open_prepared(path) as file:
+            known = file.read_labels(name)
+            random, shares = np.random.default_rng(SEED), []
+            for label in wanted:
+                indices = random.permutation(np.flatnonzero(known == label))
+                cut = len(indices) * 4 // 5
+                share = {"train": indices[:cut], "val": indices[cut:], "test": indices}[part]
+                shares.append(share[:MAX_GLYPHS])
+            chosen = np.concatenate(shares)
+            images.append(file.read_images(name, chosen))
+            labels.append(torch.from_numpy(known[chosen].astype(np.int64)))
     return torch.cat(images), torch.cat(labels)

@@ -1,4 +1,4 @@
-"""Prepares a data set once, into one HDF5 file that is either whole or not there, and reads it.
+"""Converts a data set once, into one HDF5 file that is either whole or not there, and reads it.
 
 Layout of the file, the same for the official data and for the bundled sample
 (`data/README.md` has the table):
@@ -11,7 +11,7 @@ Attributes: `source` (what the images are, in words), `made_from` (which file th
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import h5py
@@ -20,14 +20,14 @@ import torch
 from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
-from lab_utils.data.archives import BLOCK, Part
+from lab_utils.data.archives import BLOCK_IMAGES, Part
 from lab_utils.download import DownloadError
 from lab_utils.errors import LabError, cannot_write
 from lab_utils.paths import bundled, data_dir, named_path
 
-SOURCES = ("auto", "full", "sample")
-SAMPLE = "emnist_sample.h5"
-CHUNK = 512 * 28  # columns of images that are compressed together
+IMAGE_SOURCES = ("auto", "full", "sample")
+SAMPLE_FILE = "emnist_sample.h5"
+CHUNK_COLUMNS = 512 * 28  # columns of images that are compressed together
 
 
 def locate(
@@ -49,7 +49,7 @@ def locate(
         `"sample"` takes the bundled sample and never touches the network.
     variable : str
         The environment variable that names local files (`EMNIST_ARCHIVE`, `MNIST_DIR`). Where it
-        is set, a file that was prepared from something else is prepared anew.
+        is set, a file that was prepared from something else is prepared again.
     read : Callable[[Path], Iterable[Part]]
         Streams the parts of the local or downloaded files.
     download : Callable[[Path], Path]
@@ -63,10 +63,10 @@ def locate(
         If `source="full"` and there is nothing but the download, and that failed.
     """
     if source == "sample":
-        return bundled(SAMPLE)
+        return bundled(SAMPLE_FILE)
     target = data_dir() / f"{name.lower()}.h5"
     local = named_path(variable)
-    made_from = identity(local) if local else None
+    made_from = fingerprint(local) if local else None
 
     def prepare():
         files = local or download(data_dir() / "downloads")
@@ -75,7 +75,7 @@ def locate(
         write(target, read(files), described, made_from or "download")
 
     try:
-        once(target, made_from, prepare)
+        convert_once(target, made_from, prepare)
     except DownloadError as error:
         if source == "full":
             raise DownloadError(f"{error} {_how_to_get(name, variable)}") from None
@@ -83,7 +83,7 @@ def locate(
             f"The bundled sample stands in for {name}: synthetic handwriting, made from fonts and "
             f"pen strokes.\nReason: {error}\n{_how_to_get(name, variable)}"
         )
-        return bundled(SAMPLE)
+        return bundled(SAMPLE_FILE)
     return target
 
 
@@ -92,7 +92,7 @@ def _say_once(message: str) -> None:
     print(message)  # a notebook may ask for the same data several times
 
 
-def once(target: Path, made_from: str | None, prepare: Callable[[], None]) -> None:
+def convert_once(target: Path, made_from: str | None, prepare: Callable[[], None]) -> None:
     """Call `prepare` unless `target` is there and made from the same; one process at a time.
 
     Parameters
@@ -140,7 +140,7 @@ def _write_part(file: h5py.File, part: Part) -> None:
         for block in part.images:
             if images is None:
                 size = block.shape[1:]
-                together = min(count, max(1, CHUNK // size[1]))
+                together = min(count, max(1, CHUNK_COLUMNS // size[1]))
                 layout = {"shape": (count, *size), "chunks": (together, *size)}
                 images = file.create_dataset(
                     f"x_{part.name}", dtype=np.uint8, compression="lzf", **layout
@@ -150,23 +150,36 @@ def _write_part(file: h5py.File, part: Part) -> None:
             bar.update(len(block))
 
 
-def read_labels(path: Path, part: str) -> np.ndarray:
-    """Return all labels of a part: uint8, (N,)."""
-    return _open(path, lambda file: file[f"y_{part}"][:])
+class PreparedFile:
+    """A prepared file, open for reading; `open_prepared` gives one."""
 
+    def __init__(self, file: h5py.File):
+        self._file = file
 
-def read_images(path: Path, part: str, indices: np.ndarray) -> torch.Tensor:
-    """Return the chosen images of a part: uint8, (len(indices), 28, W), in that order.
+    @property
+    def source(self) -> str:
+        """The words that name what its images are."""
+        return str(self._file.attrs["source"])
 
-    The file is read block by block, so no more than the chosen images are ever in memory.
-    """
-    order = np.argsort(indices, kind="stable")
-    ascending = np.asarray(indices)[order]
+    @property
+    def made_from(self) -> str:
+        """Which files they came from, as `fingerprint` names them."""
+        return str(self._file.attrs["made_from"])
 
-    def read(file):
-        stored = file[f"x_{part}"]
+    def read_labels(self, part: str) -> np.ndarray:
+        """Return all labels of a part: uint8, (N,), or (N, max_length) of lines."""
+        return self._file[f"y_{part}"][:]
+
+    def read_images(self, part: str, indices: np.ndarray) -> torch.Tensor:
+        """Return the chosen images of a part: uint8, (len(indices), 28, W), in that order.
+
+        The file is read block by block, so no more than the chosen images are ever in memory.
+        """
+        order = np.argsort(indices, kind="stable")
+        ascending = np.asarray(indices)[order]
+        stored = self._file[f"x_{part}"]
         images = torch.empty((len(indices), *stored.shape[1:]), dtype=torch.uint8)
-        size = max(1, BLOCK * 28 // stored.shape[2])
+        size = max(1, BLOCK_IMAGES * 28 // stored.shape[2])
         starts = range(0, len(stored), size)
         for start in tqdm(starts, desc=f"Reading {part}", unit=" blocks", delay=2):
             low, high = np.searchsorted(ascending, [start, start + size])
@@ -176,21 +189,23 @@ def read_images(path: Path, part: str, indices: np.ndarray) -> torch.Tensor:
                 images[positions] = block[torch.from_numpy(ascending[low:high] - start)]
         return images
 
-    return _open(path, read)
 
+@contextlib.contextmanager
+def open_prepared(path: Path) -> Iterator[PreparedFile]:
+    """Open a prepared file; whatever goes wrong while it is read names it.
 
-def read_source(path: Path) -> str:
-    """Return the words that name what the images in a prepared file are."""
-    return _open(path, lambda file: str(file.attrs["source"]))
-
-
-def _open(path: Path, read: Callable):
+    Raises
+    ------
+    LabError
+        If the file is missing or damaged.
+    """
     try:
         # Without locking, which fails on read-only and network drives: the file never changes.
         with h5py.File(path, "r", locking=False) as file:
-            return read(file)
+            yield PreparedFile(file)
     except (OSError, KeyError, RuntimeError) as error:
-        remedy = "get the lab anew" if path == bundled(SAMPLE) else "delete it and run this again"
+        is_bundled = path == bundled(SAMPLE_FILE)
+        remedy = "get the lab again" if is_bundled else "delete it and run this again"
         raise LabError(f"{path} is missing or damaged ({error}): {remedy}.") from None
 
 
@@ -215,10 +230,13 @@ def _lock(target: Path):
 def _is_current(target: Path, made_from: str | None) -> bool:
     if not target.exists():
         return False
-    return made_from in (None, _open(target, lambda file: file.attrs["made_from"]))
+    if made_from is None:
+        return True
+    with open_prepared(target) as file:
+        return file.made_from == made_from
 
 
-def identity(local: Path) -> str:
+def fingerprint(local: Path) -> str:
     """Name the local files in a way that changes when they do: path, size and time."""
     files = sorted(local.glob("*-ubyte*")) if local.is_dir() else [local]
     stats = [file.stat() for file in files if file.exists()]

@@ -8,7 +8,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Protocol
 
 import numpy as np
 
@@ -16,7 +16,15 @@ STRUCT, MATRIX, COMPRESSED = 2, 14, 15
 DTYPES = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8"}
 
 
-def read_arrays(stream: BinaryIO) -> Iterator[tuple]:
+class Readable(Protocol):
+    """What can be read forwards: a file, or a part of one while it is unpacked."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return at most `size` bytes, or all that are left."""
+        ...
+
+
+def read_arrays(stream: Readable) -> Iterator[tuple]:
     """Yield every numeric array of a MATLAB 5 file, in file order.
 
     The values of one must be read, if at all, before the next is asked for.
@@ -32,7 +40,7 @@ def read_arrays(stream: BinaryIO) -> Iterator[tuple]:
         If the file is another one, cut off or damaged.
     """
     if read_exactly(stream, 128)[126:] != b"IM":
-        raise ValueError("no little-endian MATLAB 5 file")
+        raise ValueError("not a little-endian MATLAB 5 file")
     while tag := stream.read(8):
         kind, size = struct.unpack("<II", tag)
         element = _Limited(stream, size)
@@ -44,15 +52,16 @@ def read_arrays(stream: BinaryIO) -> Iterator[tuple]:
         element.finish()
 
 
-def _read_matrix(stream: BinaryIO, names: tuple) -> Iterator[tuple]:
+def _read_matrix(stream: Readable, names: tuple) -> Iterator[tuple]:
     flags = _read_element(stream)[1].read()
     shape = np.frombuffer(_read_element(stream)[1].read(), "<i4")
     name = _read_element(stream)[1].read().decode("ascii")
     names = (*names, name) if name else names
     if flags[0] == STRUCT:
         (width,) = struct.unpack("<i", _read_element(stream)[1].read())
-        fields = _read_element(stream)[1].read()
-        fields = [fields[i : i + width] for i in range(0, len(fields), width)]
+        names_of_fields = _read_element(stream)[1].read()
+        starts = range(0, len(names_of_fields), width)
+        fields = [names_of_fields[i : i + width] for i in starts]
         for field in fields * int(np.prod(shape)):
             matrix = _read_element(stream)[1]
             yield from _read_matrix(matrix, (*names, field.rstrip(b"\0").decode("ascii")))
@@ -64,7 +73,7 @@ def _read_matrix(stream: BinaryIO, names: tuple) -> Iterator[tuple]:
         values.finish()
 
 
-def _read_element(stream: BinaryIO) -> tuple[int, "_Limited"]:
+def _read_element(stream: Readable) -> tuple[int, "_Limited"]:
     tag = read_exactly(stream, 8)
     kind, size = struct.unpack("<II", tag)
     if kind >> 16:  # up to four bytes stand in the tag itself
@@ -75,7 +84,7 @@ def _read_element(stream: BinaryIO) -> tuple[int, "_Limited"]:
 class _Limited:
     """Read at most `size` bytes of a stream; the padding goes with the last of them."""
 
-    def __init__(self, stream: BinaryIO, size: int, padding: int = 0):
+    def __init__(self, stream: Readable, size: int, padding: int = 0):
         self.stream, self.left, self.padding = stream, size, padding
 
     def read(self, size: int = -1) -> bytes:
@@ -95,7 +104,7 @@ class _Limited:
 class _Inflated(io.RawIOBase):
     """The zlib-compressed bytes of a stream, inflated a little at a time."""
 
-    def __init__(self, stream: BinaryIO):
+    def __init__(self, stream: Readable):
         self.stream, self.inflate = stream, zlib.decompressobj()
 
     def readable(self) -> bool:
@@ -112,7 +121,7 @@ class _Inflated(io.RawIOBase):
         return len(values)
 
 
-def read_exactly(stream: BinaryIO, size: int) -> bytes:
+def read_exactly(stream: Readable, size: int) -> bytes:
     """Read `size` bytes; EOFError if the stream ends before."""
     values = stream.read(size)
     if len(values) < size:

@@ -1,14 +1,16 @@
 """The data module MNIST."""
 
+from pathlib import Path
+
 import numpy as np
 
 from lab_utils import download
 from lab_utils.data import archives, hdf5
-from lab_utils.data.base import _CharacterData
+from lab_utils.data.base import CharacterDataModule
 from lab_utils.mapping import DIGIT_LABELS, DIGITS, FIRST_CHARACTER
 
 
-class MNIST(_CharacterData):
+class MNIST(CharacterDataModule):
     """MNIST: handwritten digits, in ten classes.
 
     Parameters
@@ -22,7 +24,7 @@ class MNIST(_CharacterData):
 
     mapping = DIGITS
 
-    def _locate(self):
+    def locate(self) -> Path:
         return hdf5.locate(
             "MNIST",
             self.source,
@@ -31,9 +33,9 @@ class MNIST(_CharacterData):
             download=download.download_mnist,
         )
 
-    def _choose(self, part: str) -> tuple[np.ndarray, np.ndarray]:
-        labels = hdf5.read_labels(self.file, part)
-        return labels - FIRST_CHARACTER, np.flatnonzero(np.isin(labels, DIGIT_LABELS))
+    def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        chosen = np.flatnonzero(np.isin(labels, DIGIT_LABELS))
+        return chosen, labels[chosen].astype(np.int64) - FIRST_CHARACTER
 
-    def _num_train(self, count: int) -> int:
+    def count_train(self, count: int) -> int:
         return round(count * 11 / 12)  # 55,000 of the official 60,000

@@ -4,7 +4,7 @@ Layout of `my_handwriting.h5`, in the order in which they were drawn:
 
     x         uint8, (N, 28, 28), as the network saw them
     y         uint8, (N,), indices into the 83-entry mapping
-    strokes   text, (N,), the strokes, from which everything else can be made anew
+    strokes   text, (N,), the strokes, from which everything else can be made again
 """
 
 import os
@@ -64,7 +64,7 @@ def save_drawing(path: Path, character: str, strokes: list[Stroke], image: torch
             try:
                 if path.exists():
                     if not h5py.is_hdf5(path):
-                        raise _damaged(path, "it is no HDF5 file")
+                        raise _damaged(path, "it is not an HDF5 file")
                     shutil.copyfile(path, partial)
                 count = _append(partial, new)
                 partial.replace(path)
@@ -92,7 +92,7 @@ def _append(path: Path, new: tuple) -> int:
 
 
 def _damaged(path: Path, error: Exception | str) -> LabError:
-    return LabError(f"{path} is damaged ({error}): move it away or delete it, and draw anew.")
+    return LabError(f"{path} is damaged ({error}): move it away or delete it, and draw again.")
 
 
 class MyHandwriting(BaseDataModule):

@@ -1,0 +1,1 @@
+"""Lines of synthetic handwriting: what they say, and how they are drawn."""

@@ -3,12 +3,11 @@
 import torch
 
 from lab_utils.errors import LabError
-from lab_utils.mapping import MAPPING, SPECIAL_TOKENS
+from lab_utils.mapping import MAPPING, SPACE, SPECIAL_TOKENS
 
-SIZE = 28  # pixels: height and width of a glyph, and height of a line
-BLANK = 0  # the index of the glyph without ink
-BLOCK = 8192  # glyphs copied at a time
-SPACE = MAPPING.index(" ")
+GLYPH_SIZE = 28  # pixels: height and width of a glyph, and height of a line
+NO_GLYPH = 0  # the index of the glyph without ink
+BLOCK_GLYPHS = 8192  # glyphs copied at a time
 
 
 class GlyphPool:
@@ -25,9 +24,9 @@ class GlyphPool:
     def __init__(self, images: torch.Tensor, labels: torch.Tensor):
         order = torch.argsort(labels, stable=True)
         # Columns first, since a line is put together column by column; glyph 0 is blank.
-        self.columns = torch.zeros((len(images) + 1, SIZE, SIZE), dtype=torch.uint8)
-        for start in range(0, len(order), BLOCK):
-            chosen = order[start : start + BLOCK]
+        self.columns = torch.zeros((len(images) + 1, GLYPH_SIZE, GLYPH_SIZE), dtype=torch.uint8)
+        for start in range(0, len(order), BLOCK_GLYPHS):
+            chosen = order[start : start + BLOCK_GLYPHS]
             self.columns[1 + start :][: len(chosen)] = images[chosen].transpose(1, 2)
         self.count = torch.bincount(labels, minlength=len(MAPPING))
         self.first = 1 + self.count.cumsum(0) - self.count
@@ -58,4 +57,4 @@ class GlyphPool:
             names = ", ".join(repr(MAPPING[label]) for label in missing)
             raise LabError(f"There is no image of {names}: take them out of the text.")
         chosen = self.first[labels] + (draws * self.count[labels]).long()
-        return torch.where(has_ink, chosen, BLANK)
+        return torch.where(has_ink, chosen, NO_GLYPH)

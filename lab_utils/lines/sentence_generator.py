@@ -9,15 +9,14 @@ import numpy as np
 
 from lab_utils.download import DownloadError, download_brown
 from lab_utils.errors import LabError
-from lab_utils.mapping import CHARACTERS, MAPPING, PUNCTUATION
+from lab_utils.mapping import CHARACTERS, MAPPING, PUNCTUATION, SPACE
 from lab_utils.paths import bundled, data_dir, named_path
 from lab_utils.randomness import SEED, random_numbers
 
 TEXT_SOURCES = ("auto", "brown", "own")
 PARTS = ("train", "val", "test")
 OWN_TEXT = "lab_text.txt"
-BLOCKS = 100  # a text is dealt out block by block, so that each part has some of every kind
-SPACE = MAPPING.index(" ")
+TEXT_BLOCKS = 100  # a text is dealt out block by block, so that each part has some of every kind
 
 _LABELS = np.zeros(128, np.uint8)  # of each ASCII character; 0 where it has none
 for _name in CHARACTERS + PUNCTUATION:
@@ -51,10 +50,10 @@ class SentenceGenerator:
         for name, value, known in (("part", part, PARTS), ("source", source, TEXT_SOURCES)):
             if value not in known:
                 raise LabError(f"{name}={value!r} must be one of {', '.join(known)}.")
-        self.source = "own" if source == "own" else _brown_or_own(source)
+        self.source = "own" if source == "own" else _choose_source(source)
         self.seed = seed
         lines = _read(self.source)
-        block = np.arange(len(lines)) * BLOCKS // len(lines) % 10
+        block = np.arange(len(lines)) * TEXT_BLOCKS // len(lines) % 10
         wanted = {"train": block < 8, "val": block == 8, "test": block == 9}[part]
         self.text = " ".join(
             line for line, is_wanted in zip(lines, wanted, strict=True) if is_wanted
@@ -63,7 +62,8 @@ class SentenceGenerator:
         spaces = np.flatnonzero(self._codes == SPACE)
         self._starts = np.concatenate([[0], spaces + 1])
         self._ends = np.concatenate([spaces, [len(self._codes)]])
-        self._fitting = {}  # by max_length, since it takes as long as 1,000 phrases
+        # By max_length, since it takes as long as 1,000 phrases.
+        self._fitting: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._generated = 0
 
     def generate(self, max_length: int = 16) -> str:
@@ -91,7 +91,7 @@ class SentenceGenerator:
         Returns
         -------
         numpy.ndarray
-            uint8, (B, max_length), indices into the mapping, 0 behind the end of a phrase.
+            uint8, (B, max_length), indices into the mapping, 0 after the end of a phrase.
         """
         if max_length not in self._fitting:
             self._fitting[max_length] = self._fit(max_length)
@@ -116,7 +116,7 @@ class SentenceGenerator:
         return fitting, possible
 
 
-def _brown_or_own(source: str) -> str:
+def _choose_source(source: str) -> str:
     try:
         _find_brown()
         return "brown"
@@ -146,7 +146,7 @@ def _read(source: str) -> list[str]:
         try:
             return path.read_text(encoding="ascii").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise LabError(f"{path} is missing or damaged ({error}): get the lab anew.") from None
+            raise LabError(f"{path} is missing or damaged ({error}): get the lab again.") from None
     path = _find_brown()
     try:
         if path.is_dir():
@@ -157,16 +157,16 @@ def _read(source: str) -> list[str]:
                 names = [n for n in archive.namelist() if re.search(r"/c[a-r]\d\d$", n)]
                 texts = [archive.read(name).decode("ascii") for name in sorted(names)]
     except (OSError, UnicodeDecodeError, zipfile.BadZipFile) as error:
-        raise LabError(f"{path} is damaged ({error}): delete it and get it anew.") from None
+        raise LabError(f"{path} is damaged ({error}): delete it and get it again.") from None
     tagged = "\n".join(line.strip() for text in texts for line in text.splitlines())
-    lines = as_written(re.sub(r"/[^/\s]+(?=\s|$)", "", tagged)).splitlines()
+    lines = restore_spacing(re.sub(r"/[^/\s]+(?=\s|$)", "", tagged)).splitlines()
     lines = [line.strip() for line in lines if line.strip()]
     if not lines:
-        raise LabError(f"{path} holds no text of the Brown corpus: delete it and get it anew.")
+        raise LabError(f"{path} holds no text of the Brown corpus: delete it and get it again.")
     return lines
 
 
-def as_written(text: str) -> str:
+def restore_spacing(text: str) -> str:
     """Join the words and marks of a corpus as people write them, in characters of the mapping.
 
     Parameters

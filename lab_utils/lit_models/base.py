@@ -20,7 +20,7 @@ warnings.filterwarnings("ignore", ".*does not have many workers.*")
 warnings.filterwarnings("ignore", ".*suggested max number of worker.*")  # asked for on purpose
 # Training that goes on does so in the folder of its checkpoint.
 warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty.*")
-# An interrupted epoch goes on with as many batches as were left, drawn anew.
+# An interrupted epoch goes on with as many batches as were left, drawn again.
 warnings.filterwarnings("ignore", ".*ended before the epoch ended and your dataloader is not.*")
 warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning 2.6 with torch 2.13, its own affair
 logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
@@ -55,7 +55,7 @@ class BaseLitModel(pl.LightningModule):
     Attributes
     ----------
     history : list[dict]
-        One entry an epoch: `epoch`, `train_loss`, `train_acc`, `val_loss`, `val_acc`; for lines
+        One entry per epoch: `epoch`, `train_loss`, `train_acc`, `val_loss`, `val_acc`; for lines
         `val_cer` instead of the accuracies.
     """
 
@@ -81,7 +81,7 @@ class BaseLitModel(pl.LightningModule):
         self.lr = lr
         self.one_cycle_max_lr = one_cycle_max_lr
         self.label_smoothing = label_smoothing
-        self.history = []
+        self.history: list[dict] = []
         self.train_acc = MulticlassAccuracy(average="micro")
         self.val_acc = MulticlassAccuracy(average="micro")
         self.test_acc = MulticlassAccuracy(average="micro")
@@ -93,8 +93,10 @@ class BaseLitModel(pl.LightningModule):
     def setup(self, stage: str) -> None:
         if is_fast():
             trainer = self.trainer
-            trainer.fit_loop.max_epochs = min(trainer.fit_loop.max_epochs, FAST_EPOCHS)
-            batches = trainer.overfit_batches or FAST_BATCHES
+            trainer.fit_loop.max_epochs = min(
+                FAST_EPOCHS if trainer.max_epochs is None else trainer.max_epochs, FAST_EPOCHS
+            )
+            batches = trainer.overfit_batches or FAST_BATCHES  # type: ignore[attr-defined]
             trainer.limit_train_batches = trainer.limit_val_batches = batches
             trainer.limit_test_batches = FAST_BATCHES
 
@@ -114,9 +116,8 @@ class BaseLitModel(pl.LightningModule):
         smoothing = self.label_smoothing if is_train else 0.0
         loss = F.cross_entropy(logits, y, label_smoothing=smoothing)
         accuracy(logits, y)
-        every_epoch = {"on_step": False, "on_epoch": True}
-        self.log(f"{part}_loss", loss, prog_bar=True, sync_dist=True, **every_epoch)
-        self.log(f"{part}_acc", accuracy, prog_bar=not is_train, **every_epoch)
+        self.log(f"{part}_loss", loss, prog_bar=True, sync_dist=True, on_step=False, on_epoch=True)
+        self.log(f"{part}_acc", accuracy, prog_bar=not is_train, on_step=False, on_epoch=True)
         return loss
 
     def training_step(self, batch, batch_idx):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lab_utils.errors import LabError
-from lab_utils.models.registry import NETWORKS
+from lab_utils.models.registry import build_network
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict:
@@ -16,7 +16,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     Raises
     ------
     LabError
-        If the file is missing, damaged, or no such checkpoint.
+        If the file is missing, damaged, or not such a checkpoint.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -29,7 +29,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, LookupError):
         problem = "it is damaged, or holds more than tensors and plain values"
     raise LabError(
-        f"{path} is no checkpoint of run_experiment ({problem}): "
+        f"{path} is not a checkpoint of run_experiment ({problem}): "
         "give the path that run_experiment printed at its end."
     )
 
@@ -49,9 +49,12 @@ def load_network(path: str | os.PathLike) -> tuple[nn.Module, list[str]]:
     """
     checkpoint = read_checkpoint(path)
     described = checkpoint["hyper_parameters"]
-    model = NETWORKS[described["model_class"]](described, **described["model_arguments"])
-    weights = checkpoint["state_dict"].items()
-    model.load_state_dict(
-        {k.removeprefix("model."): v for k, v in weights if k.startswith("model.")}
-    )
-    return model.eval(), described["mapping"]
+    try:
+        weights = checkpoint["state_dict"].items()
+        own = {k.removeprefix("model."): v for k, v in weights if k.startswith("model.")}
+        return build_network(described, own), list(described["mapping"])
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise LabError(
+            f"{path} does not fit the network that it names ({str(error).splitlines()[0]}): "
+            "give another checkpoint of run_experiment."
+        ) from None

@@ -1,12 +1,16 @@
 """Training networks that read lines: CTC loss and character error rates."""
 
+from typing import cast
+
 import torch
 from torch import nn
 from torchmetrics import MeanMetric
 from torchmetrics.text import CharErrorRate, WordErrorRate
 
+from lab_utils.errors import LabError
 from lab_utils.lit_models.base import BaseLitModel
 from lab_utils.mapping import text_of
+from lab_utils.models.registry import LineNetwork, reads_lines
 
 
 class LineLitModel(BaseLitModel):
@@ -19,7 +23,7 @@ class LineLitModel(BaseLitModel):
     Parameters
     ----------
     model : torch.nn.Module
-        `LineCNN` or `LineCNNSimple`.
+        `LineCNN`, `LineCNNSimple`, or another that offers what `LineNetwork` says.
     optimizer : str
         The name of an optimiser of `torch.optim`.
     lr : float
@@ -36,11 +40,15 @@ class LineLitModel(BaseLitModel):
         one_cycle_max_lr: float | None = 3e-3,
     ):
         super().__init__(model, optimizer, lr, one_cycle_max_lr)
+        if not reads_lines(model):
+            raise LabError(f"model={type(model).__name__} reads characters: take BaseLitModel.")
         self.val_cer = CharErrorRate()
         self.test_cer, self.test_cer_caseless = CharErrorRate(), CharErrorRate()
         self.test_wer, self.test_exact = WordErrorRate(), MeanMetric()
 
-    def configure_gradient_clipping(self, optimizer, **_):
+    def configure_gradient_clipping(
+        self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None
+    ):
         # The CTC loss of a network that knows nothing yet has steep gradients.
         self.clip_gradients(optimizer, 5.0, "norm")
 
@@ -65,8 +73,10 @@ class LineLitModel(BaseLitModel):
         """Return the loss, and but for training what was read and what was written."""
         x, y = batch
         logits = self(x)
-        loss = self.model.loss(logits, y)
+        network = cast(LineNetwork, self.model)
+        loss = network.loss(logits, y)
         self.log(f"{part}_loss", loss, prog_bar=True, sync_dist=True, on_step=False, on_epoch=True)
         if part == "train":
             return loss, [], []
-        return loss, self.model.read(logits, x), [text_of(line) for line in y.tolist()]
+        read = [text_of(labels) for labels, _ in network.find_characters(logits, x)]
+        return loss, read, [text_of(line) for line in y.tolist()]

@@ -1,0 +1,1 @@
+"""The networks, and how the answers of a line network become text."""

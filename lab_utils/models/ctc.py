@@ -7,13 +7,11 @@ import numpy as np
 import torch
 
 from lab_utils.errors import LabError
-from lab_utils.mapping import MAPPING, SPECIAL_TOKENS, text_of
+from lab_utils.mapping import BLANK, MAPPING, SPACE, SPECIAL_TOKENS, text_of
 
-BLANK = SPECIAL_TOKENS.index("<B>")
-SPACE = MAPPING.index(" ")
-BITS = 7  # of a label: 83 fit
-CANDIDATES = 10  # characters that the beam search considers at a step
-LEAST_LIKELY = 1e-3  # what is less likely than this is left out
+LABEL_BITS = 7  # of a label: 83 fit
+MAX_CANDIDATES = 10  # characters that the beam search considers at a step
+MIN_PROBABILITY = 1e-3  # what is less likely than this is left out
 
 
 def greedy_path(logits: torch.Tensor) -> tuple[list[int], list[int]]:
@@ -64,8 +62,8 @@ class CharacterLanguageModel:
     """
 
     def __init__(self, text: str, order: int = 6):
-        if not 1 <= order <= 63 // BITS:
-            raise LabError(f"order={order!r} must be from 1 to {63 // BITS}.")
+        if not 1 <= order <= 63 // LABEL_BITS:
+            raise LabError(f"order={order!r} must be from 1 to {63 // LABEL_BITS}.")
         known = {name: label for label, name in enumerate(MAPPING)}
         labels = np.array([known[c] for c in text if c in known], np.int64)
         if not len(labels):
@@ -74,7 +72,7 @@ class CharacterLanguageModel:
         self._ngrams = []  # sorted codes of the n-grams of each length, and how often each occurs
         codes = np.zeros(len(labels), np.int64)
         for length in range(order):
-            codes = (codes[: len(codes) - bool(length)] << BITS) | labels[length:]
+            codes = (codes[: len(codes) - bool(length)] << LABEL_BITS) | labels[length:]
             self._ngrams.append(np.unique(codes, return_counts=True))
         self.probabilities = lru_cache(maxsize=100_000)(self._probabilities)
 
@@ -91,13 +89,13 @@ class CharacterLanguageModel:
             shorter = np.full(len(MAPPING), 1 / len(MAPPING))
         code = 0
         for label in context:
-            code = code << BITS | label
+            code = code << LABEL_BITS | label
         codes, counts = self._ngrams[len(context)]
-        low, high = np.searchsorted(codes, [code << BITS, (code + 1) << BITS])
+        low, high = np.searchsorted(codes, [code << LABEL_BITS, (code + 1) << LABEL_BITS])
         if low == high:
             return shorter
         kinds, found = high - low, np.zeros(len(MAPPING))
-        found[codes[low:high] & ((1 << BITS) - 1)] = counts[low:high]
+        found[codes[low:high] & ((1 << LABEL_BITS) - 1)] = counts[low:high]
         return (found + kinds * shorter) / (found.sum() + kinds)
 
 
@@ -129,16 +127,16 @@ def beam_search(
     recurrent DNNs", 2014: prefix beam search.
     """
     probabilities = logits.float().softmax(0)
-    top = probabilities.topk(CANDIDATES, dim=0)
+    top = probabilities.topk(MAX_CANDIDATES, dim=0)
     likely = [
-        [(c, p) for c, p in zip(labels, values, strict=True) if p > LEAST_LIKELY]
+        [(c, p) for c, p in zip(labels, values, strict=True) if p > MIN_PROBABILITY]
         for labels, values in zip(top.indices.T.tolist(), top.values.T.tolist(), strict=True)
     ]
     # Of each text: the probability of all paths that end in blank, and of those that do not.
-    kept = {(): (1.0, 0.0)}
-    prior = {(): 0.0}  # what the language model says of each text
+    kept: dict[tuple[int, ...], tuple[float, float]] = {(): (1.0, 0.0)}
+    prior: dict[tuple[int, ...], float] = {(): 0.0}  # what the language model says of each text
     for blank, candidates in zip(probabilities[BLANK].tolist(), likely, strict=True):
-        following = {}
+        following: dict[tuple[int, ...], tuple[float, float]] = {}
 
         def add(text, ends_in_blank, other, following=following):
             before = following.get(text, (0.0, 0.0))
@@ -166,5 +164,5 @@ def beam_search(
 
         best = sorted(following, key=score, reverse=True)[:beams]
         total = sum(sum(following[text]) for text in best)
-        kept = {text: tuple(p / total for p in following[text]) for text in best}
+        kept = {text: (following[text][0] / total, following[text][1] / total) for text in best}
     return text_of(next(iter(kept)))

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lab_utils.lines.render import used_columns
-from lab_utils.mapping import PADDING
-from lab_utils.models.ctc import BLANK, greedy
+from lab_utils.lines.render import find_used_columns
+from lab_utils.mapping import BLANK, PADDING, text_of
+from lab_utils.models.ctc import greedy_path
 from lab_utils.models.resnet import ResidualBlock
 
 
@@ -49,14 +49,14 @@ class LineCNN(nn.Module):
         )
         self.context = nn.Sequential(*(SequenceBlock(sequence_dim, d) for d in (1, 2, 4)))
         self.fc = nn.Conv1d(sequence_dim, self.ANSWERS * len(data_config["mapping"]), kernel_size=1)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch has it
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map lines, float32 (B, C, H, W), to logits, (B, number of classes, W / 2).
 
         Columns that are empty in all lines of the batch, on the right, are left out.
         """
-        x = x[..., : int(used_columns(x).max()) + 2 * self.STEP]
+        x = x[..., : int(find_used_columns(x).max()) + 2 * self.STEP]
         x = self.blocks(F.relu(self.norm(self.stem(x))))
         x = F.relu(self.collapse(x)).squeeze(2)
         return self.fc(self.context(x)).unflatten(1, (-1, self.ANSWERS)).transpose(2, 3).flatten(2)
@@ -68,9 +68,17 @@ class LineCNN(nn.Module):
         lengths = (labels != PADDING).sum(1)
         return F.ctc_loss(log_probabilities, labels, steps, lengths, BLANK, zero_infinity=True)
 
+    def find_characters(
+        self,
+        logits: torch.Tensor,
+        x: torch.Tensor,  # noqa: ARG002 - a blank stands where there is no ink
+    ) -> list[tuple[list[int], list[int]]]:
+        """Return labels and steps of each line, decoded greedily."""
+        return [greedy_path(line) for line in logits]
+
     def read(self, logits: torch.Tensor, x: torch.Tensor) -> list[str]:
-        """Return the text of each line, decoded greedily."""
-        return [greedy(line) for line in logits]
+        """Return the text of each line."""
+        return [text_of(labels) for labels, _ in self.find_characters(logits, x)]
 
 
 class SequenceBlock(nn.Module):
@@ -86,12 +94,16 @@ class SequenceBlock(nn.Module):
 
     def __init__(self, channels: int, dilation: int):
         super().__init__()
-        layout = {"kernel_size": 5, "padding": 2 * dilation, "dilation": dilation, "bias": False}
+
+        def convolve() -> nn.Conv1d:
+            padding = 2 * dilation  # so that the sequence keeps its length
+            return nn.Conv1d(channels, channels, 5, 1, padding, dilation, bias=False)
+
         self.layers = nn.Sequential(
-            nn.Conv1d(channels, channels, **layout),
+            convolve(),
             nn.BatchNorm1d(channels),
             nn.ReLU(),
-            nn.Conv1d(channels, channels, **layout),
+            convolve(),
             nn.BatchNorm1d(channels),
         )
 

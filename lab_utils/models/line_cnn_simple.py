@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from lab_utils.errors import LabError
-from lab_utils.lines.render import used_columns
-from lab_utils.mapping import PADDING, text_of
+from lab_utils.lines.render import find_used_columns
+from lab_utils.mapping import FIRST_CHARACTER, PADDING, text_of
 from lab_utils.models.cnn import CNN
 
 
@@ -50,6 +50,8 @@ class LineCNNSimple(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map lines, float32 (B, C, H, W), to logits, (B, number of classes, output length)."""
+        missing = max(0, self.window_width - x.shape[3])  # a line that is narrower than a window
+        x = F.pad(x, (0, missing))
         windows = x.unfold(3, self.window_width, self.window_stride)[..., : self.output_length, :]
         batch, length = len(x), windows.shape[3]
         windows = windows.permute(0, 3, 1, 2, 4).flatten(0, 1)  # (B * S, C, H, window_width)
@@ -59,8 +61,19 @@ class LineCNNSimple(nn.Module):
         """Return the mean cross entropy of logits (B, classes, S) for labels, padding left out."""
         return F.cross_entropy(logits, labels[:, : logits.shape[2]], ignore_index=PADDING)
 
-    def read(self, logits: torch.Tensor, x: torch.Tensor) -> list[str]:
-        """Return the text of each line: a character for each window up to the last ink of `x`."""
-        ends = used_columns(x).sub(1).div(self.window_stride, rounding_mode="floor") + 1
+    def find_characters(
+        self, logits: torch.Tensor, x: torch.Tensor
+    ) -> list[tuple[list[int], list[int]]]:
+        """Return labels and windows: a character for each window up to the last ink of `x`."""
+        ends = find_used_columns(x).sub(1).div(self.window_stride, rounding_mode="floor") + 1
         best = logits.argmax(1)
-        return [text_of(row[:end]) for row, end in zip(best, ends.tolist(), strict=True)]
+        is_character = best >= FIRST_CHARACTER
+        found = []
+        for row, keep, end in zip(best, is_character, ends.tolist(), strict=True):
+            windows = torch.nonzero(keep[:end]).squeeze(1)
+            found.append((row[windows].tolist(), windows.tolist()))
+        return found
+
+    def read(self, logits: torch.Tensor, x: torch.Tensor) -> list[str]:
+        """Return the text of each line."""
+        return [text_of(labels) for labels, _ in self.find_characters(logits, x)]

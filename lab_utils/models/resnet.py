@@ -26,7 +26,7 @@ class ResidualBlock(nn.Module):
         self.norm1 = nn.BatchNorm2d(output_channels)
         self.conv2 = nn.Conv2d(output_channels, output_channels, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(output_channels)
-        self.shortcut = nn.Identity()
+        self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or input_channels != output_channels:
             self.shortcut = nn.Sequential(
                 nn.Conv2d(input_channels, output_channels, 1, stride, bias=False),
@@ -65,7 +65,7 @@ class ResNet(nn.Module):
             ResidualBlock(2 * width, 3 * width),
         )
         self.fc = nn.Linear(3 * width, len(data_config["mapping"]))
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch has it
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map images, float32 (B, C, H, W), to logits, (B, number of classes)."""

@@ -1,0 +1,1 @@
+"""From a picture or strokes to what they say."""

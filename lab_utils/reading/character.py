@@ -73,7 +73,7 @@ def prepare_in_steps(image) -> Iterator[Step]:
         If the image cannot be read, or there is no ink in it.
     """
     if isinstance(image, list | tuple):
-        scan = _draw_scan(image)
+        scan = _draw_scan(list(image))
         yield Step("drawn with a pen", scan)
     else:
         for step in find_ink(image):
@@ -84,7 +84,7 @@ def prepare_in_steps(image) -> Iterator[Step]:
         yield Step("cut to the ink", cut)
         scan = _scan(cut)
         yield Step("as thick as a pen", scan)
-    yield Step("as EMNIST has them", as_emnist(scan).numpy())
+    yield Step("as EMNIST has it", as_emnist(scan).numpy())
 
 
 def _is_prepared(grey: np.ndarray) -> bool:
@@ -97,9 +97,9 @@ def _is_prepared(grey: np.ndarray) -> bool:
     top, bottom, left, right = extent(ink)
     off_centre = max(abs(top + bottom - 28), abs(left + right - 28)) / 2
     soft = np.count_nonzero((grey > 10) & (grey < 245)) / np.count_nonzero(grey > 10)
-    is_large = max(bottom - top, right - left) >= MIN_PREPARED
-    is_dot = ink[top:bottom, left:right].mean() >= MIN_DOT
-    return (is_large or is_dot) and off_centre <= MAX_OFF_CENTRE and soft >= MIN_SOFT
+    filled = ink[top:bottom, left:right].mean()
+    is_whole = max(bottom - top, right - left) >= MIN_PREPARED or filled >= MIN_DOT
+    return bool(is_whole and off_centre <= MAX_OFF_CENTRE and soft >= MIN_SOFT)
 
 
 def _cut_to_ink(ink: np.ndarray) -> np.ndarray:

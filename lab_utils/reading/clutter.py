@@ -62,7 +62,7 @@ def _keep_off_edges(mask: np.ndarray, is_line: bool) -> np.ndarray:
     parts = Components(mask)
     at_edge = parts.touch_edge()
     touched = [side.mean() for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1])]
-    is_cut_tightly = 0 < min(touched) and max(touched) < 0.5
+    is_cut_tightly = min(touched) > 0 and max(touched) < 0.5
     if not at_edge.any() or at_edge.all() or is_cut_tightly:
         return mask
     side = min(mask.shape)
@@ -122,9 +122,9 @@ def find_rules(mask: np.ndarray) -> np.ndarray | None:
     if count_across + count_down == 1:
         # One alone may be the bar of a t, an H or an e that is cut tightly.
         height, width = mask.shape
-        room = rest.top[main] > 1, rest.left[main] > 1
-        room += rest.bottom[main] < height - 1, rest.right[main] < width - 1
-        if sum(room) < 3:
+        room = [rest.top[main], rest.left[main]]
+        room += [height - rest.bottom[main], width - rest.right[main]]
+        if sum(margin > 1 for margin in room) < 3:
             return None
     return rules
 

@@ -43,12 +43,12 @@ def prepare_line(image, guides: tuple[float, float] | None = None) -> torch.Tens
     Raises
     ------
     LabError
-        If the image cannot be read, there is no ink in it, or the guides are no two heights.
+        If the image cannot be read, there is no ink in it, or the guides are not two heights.
     """
     if guides is not None:
         guides = _heights(guides)
     if isinstance(image, list | tuple):
-        return _from_strokes(image, guides)
+        return _from_strokes(list(image), guides)
     ink, is_prepared = ink_of(image, LARGEST)
     if is_prepared and len(ink) == HEIGHT:
         return torch.from_numpy(ink)

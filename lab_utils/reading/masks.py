@@ -37,10 +37,10 @@ def extent(mask: np.ndarray) -> tuple[int, int, int, int]:
 def measure_pen_width(mask: np.ndarray) -> float:
     """Return how wide the strokes of a mask are, in pixels: bool (H, W)."""
     framed = np.pad(mask, 1)
-    outline = np.count_nonzero(framed[1:] != framed[:-1])
-    outline += np.count_nonzero(framed[:, 1:] != framed[:, :-1])
+    outline = int(np.count_nonzero(framed[1:] != framed[:-1]))
+    outline += int(np.count_nonzero(framed[:, 1:] != framed[:, :-1]))
     # A stroke has two sides; pixels' steps lengthen them.
-    return 2.5 * np.count_nonzero(mask) / max(outline, 1)
+    return 2.5 * float(np.count_nonzero(mask)) / max(outline, 1)
 
 
 def highest_in_squares(values: np.ndarray, size: int) -> np.ndarray:

@@ -50,7 +50,7 @@ def remove_paper(grey: np.ndarray) -> np.ndarray:
         white = np.percentile(paper[::4, ::4], 95)
         ink = (ink * (white / np.maximum(paper, 1, dtype=np.float32))).clip(0, 255).astype(np.uint8)
         ink[paper < DARKEST_PAPER * white] = 0
-    if darkness < DARKEST_SHADOW:
+    if desk is not None and darkness < DARKEST_SHADOW:
         height, width = grey.shape
         ink[np.asarray(Image.fromarray(widen(desk, 2)).resize((width, height)))] = 0
     return ink

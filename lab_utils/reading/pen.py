@@ -39,7 +39,8 @@ def draw(curves: list[np.ndarray], size) -> np.ndarray:
     size : sequence of int
         Width and height of the sheet.
     """
-    sheet = Image.new("L", tuple(int(side) * FINE for side in size))
+    width, height = (int(side) * FINE for side in size)
+    sheet = Image.new("L", (width, height))
     pen, radius = ImageDraw.Draw(sheet), PEN * FINE / 2
     for curve in curves:
         path = curve * FINE

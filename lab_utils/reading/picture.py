@@ -95,7 +95,7 @@ def find_ink(image, largest: int = LARGEST, is_line: bool = False) -> Iterator[S
     yield Step("paper removed", ink)
     found, ink = remove_clutter(ink, is_line)
     yield Step("ink found", found)
-    yield Step("rules, frames and specks removed", _check_contrast(ink, image))
+    yield Step("rules, specks removed", _check_contrast(ink, image))
 
 
 def _check_contrast(ink: np.ndarray, image) -> np.ndarray:
@@ -127,7 +127,7 @@ def read_grey(image, largest: int = LARGEST) -> np.ndarray:
         picture = _open(image, largest)
         if min(picture.size, default=0) >= 2:
             return _grey(picture, largest)
-    except Exception as error:  # decoders of damaged files raise whatever they stumble on
+    except Exception as error:  # noqa: BLE001 - decoders raise whatever they stumble on
         told = str(error) or type(error).__name__
         raise LabError(f"{_name(image)} cannot be read as a picture: {told}.") from None
     raise LabError(f"{_name(image)} has {picture.size[0]} x {picture.size[1]} pixels: too few.")
@@ -160,7 +160,9 @@ def _grey(picture: Image.Image, largest: int) -> np.ndarray:
     if contrast is None:
         grey = picture.convert("L")
         grey.thumbnail((largest, largest), reducing_gap=1.0)
-        return np.asarray(grey.filter(ImageFilter.GaussianBlur(1.5)) if _is_dithered(grey) else grey)
+        return np.asarray(
+            grey.filter(ImageFilter.GaussianBlur(1.5)) if _is_dithered(grey) else grey
+        )
     picture = picture.convert("RGB")
     picture.thumbnail((largest, largest), reducing_gap=1.0)
     levels = np.asarray(picture, np.float32) @ contrast

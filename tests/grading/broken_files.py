@@ -1,4 +1,4 @@
-"""Files that are no notebooks."""
+"""Files that are not notebooks."""
 
 import nbformat
 from cases import NOTHING, case
@@ -10,7 +10,7 @@ def empty_file(student):
     return ""
 
 
-@case("bad", NOTHING, None, "no JSON")
+@case("bad", NOTHING, None, "not JSON")
 def malformed_json(student):
     """Lose a bracket in the middle."""
     return nbformat.writes(student.notebook).replace('"cells": [', '"cells": ', 1)

@@ -32,7 +32,7 @@ def modules_shadowed(student):
 
 @case("dishonest", "q1", "running")
 def modules_shadowed_for_a_new_kernel(student):
-    """Write such files while running, then kill the kernel so that it starts beside them."""
+    """Write such files while running, then kill the kernel so that it starts next to them."""
     student.solve("q1")
     student.fail("q2", "q3", "q4", "q5")
     student.start_with(

@@ -46,7 +46,7 @@ def talkative(student):
 
 @case("honest", ALL, "")
 def with_plots(student):
-    """Draw, with magics, and wait a little."""
+    """Draw 60 figures and print 2 MB in an answer, with magics, and wait a little."""
     student.solve()
     student.start_with(
         """
@@ -56,11 +56,22 @@ def with_plots(student):
         import time
         import matplotlib.pyplot as plt
 
-        plt.rcParams['figure.dpi'] = 50
+        plt.rcParams['figure.dpi'] = 40
+        plt.rcParams['figure.max_open_warning'] = 0
         plt.plot(np.arange(9))
         plt.show()
         %time time.sleep(0.1)
         """
+    )
+    student.answer(
+        "q2",
+        """
+        for epoch in range(60):
+            print('epoch', epoch, 'loss' * 8_500)
+            plt.figure(figsize=(2, 2)).add_axes([0, 0, 1, 1], frameon=False).plot([1, epoch])
+        plt.show()
+        weights = 208
+        """,
     )
     student.add("plt.imshow(np.full((3, 3), 1 / 9))\nplt.title('blur');", before="q4")
 
@@ -117,7 +128,7 @@ def an_old_tool(student):
 
 @case("honest", ALL, "")
 def rearranged(student):
-    """Move given cells, add own ones, split answers, and write helpers and imports anew."""
+    """Move given cells, add own ones, split answers, and write helpers and imports again."""
     student.solve()
     cells = student.cells
     cells[1].source = (

@@ -156,7 +156,7 @@ def reference() -> nbformat.NotebookNode:
 
 
 class Student:
-    """A student at work: the released notebook's cells, and files beside it.
+    """A student at work: the released notebook's cells, and the files next to it.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ class Student:
             self.answer(question, f"{WRONG[question]}\n\n\nauthor = {self.name!r}")
 
     def add(self, source: str, before: str = "q1") -> None:
-        """Add a code cell before the check of a question, behind its answer."""
+        """Add a code cell before the check of a question, after its answer."""
         self.cells.insert(self.place(before), new_code_cell(_code(source)))
 
     def start_with(self, source: str) -> None:
@@ -219,7 +219,7 @@ class Student:
         cell.source = cell.source.replace(old, new)
 
     def hand_in(self, submissions: Path, content: str | None) -> None:
-        """Write the notebook, or what is handed in for one, beside those of the others."""
+        """Write the notebook, or what is handed in for one, next to those of the others."""
         content = nbformat.writes(self.notebook) if content is None else content
         path = submissions / f"{self.name}.ipynb"
         if self.files:

@@ -8,7 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import matplotlib
 import nbformat
 import psutil
 import pytest
@@ -20,7 +22,9 @@ from submissions import MISSING, hand_in_all
 from lab_grade import cli, grader
 from lab_grade.notebook import Assignment
 
-LIMITS = ["--jobs", "2", "--cell-timeout", "6", "--memory", "1024", "--output", "256"]
+pytestmark = pytest.mark.slow
+
+LIMITS = ["--jobs", "2", "--cell-timeout", "6", "--memory", "1024"]
 ALLOWED = ["--allow", "*.py", "--allow", "*.csv"]
 SECRETS = ("the-hidden-check-of", "first, second = Mean()", "abs(weights - 208)")
 
@@ -48,24 +52,42 @@ def still_running():
     return found
 
 
-def grade_the_class(root):
+def grade_the_class(root, font_lists):
     submissions = root / "submissions"
     submissions.mkdir(parents=True)
     path = write_reference(root)
     hand_in_all(Assignment(path).release(), submissions)
     before = hashes(path, submissions)
     command = [sys.executable, "-m", "lab_grade", path, submissions, "-o", root / "grades"]
-    process = subprocess.run([*command, *LIMITS, *ALLOWED], capture_output=True, text=True)
+    surroundings = {"HOME": root / "home", "TMPDIR": root / "temporary"}
+    for folder in surroundings.values():
+        folder.mkdir()
+    environment = os.environ | {k: str(v) for k, v in surroundings.items()}
+    environment["MPLCONFIGDIR"] = str(font_lists)
+    process = subprocess.run(
+        [*command, *LIMITS, *ALLOWED], capture_output=True, text=True, env=environment
+    )
+    found = [path for folder in surroundings.values() for path in folder.rglob("*")]
     return {
         "status": process.returncode,
         "stderr": process.stderr[-2000:],
         "unchanged": before == hashes(path, submissions),
-        "left": still_running(),
+        "processes": still_running(),
+        "files": [path.relative_to(root).as_posix() for path in found],
     }
 
 
 @pytest.fixture(scope="session")
-def graded(tmp_path_factory):
+def font_lists(tmp_path_factory):
+    """Return a folder with matplotlib's lists of fonts, which take seconds to make."""
+    folder = tmp_path_factory.mktemp("matplotlib")
+    for path in Path(matplotlib.get_cachedir()).glob("fontlist*.json"):
+        shutil.copy(path, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def graded(tmp_path_factory, font_lists):
     """Return the folder of a graded class, and how grading it ended: once, whoever tests."""
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -73,7 +95,7 @@ def graded(tmp_path_factory):
     root, ended = base / "class", base / "class.json"
     with FileLock(base / "class.lock"):
         if not ended.exists():
-            ended.write_text(json.dumps(grade_the_class(root)))
+            ended.write_text(json.dumps(grade_the_class(root, font_lists)))
     return root, json.loads(ended.read_text())
 
 
@@ -112,7 +134,9 @@ def test_there_are_enough_of_each_kind():
 def test_the_batch_ends_well(graded):
     _, ended = graded
     assert ended["status"] == 0, ended["stderr"]
-    assert not ended["left"]
+    assert not ended["processes"]
+    # What a submission writes outside its folder is its own affair; the grader leaves nothing.
+    assert ended["files"] == ["temporary/gradebook.csv"]
 
 
 def test_reference_and_submissions_are_as_they_were(graded):
@@ -159,29 +183,29 @@ def test_regrading_runs_only_what_has_changed(tmp_path, monkeypatch, capsys):
         runs.append(args)
         return run(*args)
 
-    def graded_anew(*options):
+    def grade_again(*options):
         runs.clear()
         status = cli.grade_main([str(path), str(submissions), "-o", str(out), *LIMITS, *options])
         found = {file.name: file.stat().st_mtime_ns for file in (out / "results").iterdir()}
         return status, len(runs), found
 
     monkeypatch.setattr(grader, "run_submission", counted)
-    status, count, first = graded_anew()
+    status, count, first = grade_again()
     assert (status, count) == (0, 3)  # the reference, too
-    assert graded_anew() == (0, 0, first)
-    status, count, second = graded_anew("--only", "lee")
+    assert grade_again() == (0, 0, first)
+    status, count, second = grade_again("--only", "lee")
     assert (status, count) == (0, 1)
     assert [name for name in first if first[name] != second[name]] == ["lee.json"]
     kim = Student(Assignment(path).release(), "kim")
     kim.solve("q1")
     kim.hand_in(submissions, None)
-    status, count, third = graded_anew()
+    status, count, third = grade_again()
     assert (status, count) == (0, 1)
     assert [name for name in second if second[name] != third[name]] == ["kim.json"]
     students = json.loads((out / "results.json").read_text())["students"]
     assert [student["points"] for student in students] == [2, 13]
     capsys.readouterr()
-    assert graded_anew("--only", "nobody") == (2, 0, third)
+    assert grade_again("--only", "nobody") == (2, 0, third)
     assert "nobody" in capsys.readouterr().err
 
 

@@ -4,7 +4,11 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
 from lab_grade import cli
+
+pytestmark = pytest.mark.slow
 
 LABS = Path(__file__).parents[2] / "labs"
 NAME = "06_homework_resnet.ipynb"

@@ -1,9 +1,9 @@
 // The browser's side of HandwritingCanvas: draws the ink, sends each finished stroke to Python in
 // one message, and shows what Python read. `strokes` (encoded) is the only truth; each view draws
-// it anew, so a second view or a reloaded page has the same ink.
+// it again, so a second view or a reloaded page has the same ink.
 
-const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-const STEPS = [4, 4, 1, 100]; // of a unit (x, y), of a millisecond and of the pressure
+const BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const RESOLUTION = [4, 4, 1, 100]; // of a unit (x, y), of a millisecond and of the pressure
 const POINTERS = { m: "mouse", p: "pen", t: "touch" };
 const HEIGHT = 220; // units, as in Python
 const PEN = 5; // units: the width of the ink at half pressure
@@ -19,11 +19,11 @@ function encode(pointer, points) {
   let text = pointer[0];
   let before = [0, 0, 0, 0];
   for (const point of points) {
-    const now = point.map((value, i) => Math.floor(value * STEPS[i] + 0.5));
+    const now = point.map((value, i) => Math.floor(value * RESOLUTION[i] + 0.5));
     now.forEach((value, i) => {
       let rest = (Math.abs(value - before[i]) << 1) | (value < before[i]);
-      for (; rest > 31; rest >>= 5) text += DIGITS[32 | (rest & 31)];
-      text += DIGITS[rest];
+      for (; rest > 31; rest >>= 5) text += BASE64[32 | (rest & 31)];
+      text += BASE64[rest];
     });
     before = now;
   }
@@ -35,13 +35,13 @@ function decode(text) {
   const points = [];
   let [number, shift, count] = [0, 0, 0];
   for (const digit of text.slice(1)) {
-    const value = DIGITS.indexOf(digit);
+    const value = BASE64.indexOf(digit);
     number |= (value & 31) << shift;
     shift += 5;
     if (value > 31) continue;
     sums[count % 4] += number & 1 ? -(number >> 1) : number >> 1;
     count += 1;
-    if (count % 4 === 0) points.push(sums.map((sum, i) => sum / STEPS[i]));
+    if (count % 4 === 0) points.push(sums.map((sum, i) => sum / RESOLUTION[i]));
     number = shift = 0;
   }
   return { pointer: POINTERS[text[0]], points };
@@ -748,6 +748,8 @@ class View {
     place?.focus();
   }
 }
+
+export { encode, decode }; // for tests
 
 export default {
   render({ model, el }) {

@@ -1,21 +1,36 @@
 """Draws the lines of EMNISTLines by their numbers: the same number is always the same line."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
-from lab_utils.lines.glyphs import SIZE, GlyphPool
-from lab_utils.lines.render import GLYPH_DRAWS, LINE_DRAWS, plain_lines, realistic_lines
+from lab_utils.lines.glyphs import GLYPH_SIZE, GlyphPool
+from lab_utils.lines.render import GLYPH_DRAWS, LINE_DRAWS, draw_plain_lines, draw_realistic_lines
 from lab_utils.lines.sentence_generator import PARTS, SentenceGenerator
-from lab_utils.mapping import (
-    FIRST_CHARACTER,
-    MAPPING,
-    SPECIAL_TOKENS,
-)
+from lab_utils.mapping import END, FIRST_CHARACTER, MAPPING, PADDING, START
 from lab_utils.randomness import SEED, random_numbers
 
-START, END, PADDING = (SPECIAL_TOKENS.index(token) for token in ("<S>", "<E>", "<P>"))
+STYLES = ("plain", "realistic")
 REALISTIC_STEP = 11  # columns that a character takes, about
 FEW = 64  # realistic lines drawn at a time: what fits into a cache
+
+
+@dataclass(frozen=True)
+class LineSettings:
+    """How lines look; `EMNISTLines` explains each."""
+
+    max_length: int
+    min_overlap: float
+    max_overlap: float
+    with_start_end_tokens: bool
+    fresh_glyphs: bool
+    style: str
+
+    @property
+    def width(self) -> int:
+        """The columns of an image of a line."""
+        return GLYPH_SIZE * self.max_length
 
 
 class LineMaker:
@@ -23,8 +38,8 @@ class LineMaker:
 
     Parameters
     ----------
-    settings : EMNISTLines
-        How the lines look: its overlap, style, length and tokens.
+    settings : LineSettings
+        How the lines look.
     part : {"train", "val", "test"}
         Which glyphs and which text.
     pool : GlyphPool
@@ -33,7 +48,9 @@ class LineMaker:
         The text of that part.
     """
 
-    def __init__(self, settings, part: str, pool: GlyphPool, sentences: SentenceGenerator):
+    def __init__(
+        self, settings: LineSettings, part: str, pool: GlyphPool, sentences: SentenceGenerator
+    ):
         self.settings = settings
         self.sentences = sentences
         self.pool = pool
@@ -73,19 +90,19 @@ class LineMaker:
         else:
             of_glyph = self.random("glyph", numbers, len(MAPPING)).gather(1, text)
         glyphs = self.pool.choose(text, of_glyph)
-        width = self.settings.dims[-1]
+        width = self.settings.width
         is_plain = self._is_plain(numbers)
         if is_plain.all():
-            return plain_lines(self.pool, glyphs, self.steps(numbers), width), labels
-        images = torch.empty((len(text), SIZE, width), dtype=torch.uint8)
-        images[is_plain] = plain_lines(
+            return draw_plain_lines(self.pool, glyphs, self.steps(numbers), width), labels
+        images = torch.empty((len(text), GLYPH_SIZE, width), dtype=torch.uint8)
+        images[is_plain] = draw_plain_lines(
             self.pool, glyphs[is_plain], self.steps(numbers[is_plain.numpy()]), width
         )
         rest = torch.nonzero(~is_plain).squeeze(1)
         more = self.random("more", numbers, text.shape[1] * GLYPH_DRAWS)
         more = more.view(*text.shape, GLYPH_DRAWS)
         for some in rest.split(FEW):
-            images[some] = realistic_lines(
+            images[some] = draw_realistic_lines(
                 self.pool, text[some], glyphs[some], of_line[some], more[some], width
             )
         return images, labels
@@ -112,4 +129,4 @@ class LineMaker:
         """Return the columns from one glyph to the next, of lines in plain style: int64 (B,)."""
         low, high = self.settings.min_overlap, self.settings.max_overlap
         draws = self.random("overlap", numbers, 1)[:, 0]
-        return SIZE - ((low + (high - low) * draws) * SIZE).long()
+        return GLYPH_SIZE - ((low + (high - low) * draws) * GLYPH_SIZE).long()
