@@ -131,7 +131,7 @@ def check_image(image) -> torch.Tensor:
     )
 
 
-def read_character(model, image: torch.Tensor) -> dict:
+def read_character(model, image: torch.Tensor, among: str = "") -> dict:
     """Read one character and find the images that are nearest to it.
 
     Parameters
@@ -140,6 +140,8 @@ def read_character(model, image: torch.Tensor) -> dict:
         A function takes the image and returns what `CharacterReader.predict` does.
     image : torch.Tensor
         uint8, (28, 28).
+    among : str
+        The only characters to consider, if there are any.
 
     Returns
     -------
@@ -147,23 +149,38 @@ def read_character(model, image: torch.Tensor) -> dict:
         `text`, the likeliest character; `answers`, a list of [character, probability]; `seen` and
         `nearest`, PNGs as data URIs: the image, and images of the likeliest class side by side.
     """
-    # A Recognizer's predict would prepare the image a second time.
-    read = model.rank if isinstance(model, Recognizer) else getattr(model, "predict", model)
-    answers = read(image)
+    if isinstance(model, Recognizer):
+        # Its predict would prepare the image a second time.
+        answers = model.rank(image, MAX_ANSWERS, among or None)
+    else:
+        answers = getattr(model, "predict", model)(image)
     try:
-        named = [(str(name), float(probability)) for name, probability in answers][:MAX_ANSWERS]
+        named = [(str(name), float(probability)) for name, probability in answers]
+        named = _choose_among(named, among)[:MAX_ANSWERS] if among else named[:MAX_ANSWERS]
         character = named[0][0]
     except (TypeError, ValueError, IndexError):
         raise LabError(
             f"The model returned {answers!r:.60}, not a list of (character, probability)."
         ) from None
     _check_probabilities(probability for _, probability in named)
-    answers = [list(pair) for pair in named]
-    result = {"text": character, "answers": answers, "seen": encode_data_uri(image.numpy())}
+    result = {
+        "text": character,
+        "answers": [list(pair) for pair in named],
+        "seen": encode_data_uri(image.numpy()),
+    }
     nearest = find_nearest_examples(image, character)
     if len(nearest):
         result["nearest"] = encode_data_uri(np.concatenate(list(nearest.numpy()), axis=1))
     return result
+
+
+def _choose_among(named: list[tuple[str, float]], among: str) -> list[tuple[str, float]]:
+    """Return those answers that are among some characters, with probabilities of sum 1."""
+    chosen = [(name, probability) for name, probability in named if name in among]
+    total = sum(probability for _, probability in chosen)
+    if not total > 0:
+        raise LabError(f"The model's answers have none of among={among!r}: {named!r:.60}.")
+    return [(name, probability / total) for name, probability in chosen]
 
 
 def read_line(
