@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lab_utils.download import DownloadError, download_brown
-from lab_utils.errors import LabError
+from lab_utils.errors import LabError, check_choice, check_int, missing_or_damaged
 from lab_utils.mapping import CHARACTERS, MAPPING, PUNCTUATION, SPACE
 from lab_utils.paths import bundled, data_dir, named_path
 from lab_utils.randomness import SEED, random_numbers
@@ -47,9 +47,8 @@ class SentenceGenerator:
     """
 
     def __init__(self, part: str = "train", source: str = "auto", seed: int = SEED):
-        for name, value, known in (("part", part, PARTS), ("source", source, TEXT_SOURCES)):
-            if value not in known:
-                raise LabError(f"{name}={value!r} must be one of {', '.join(known)}.")
+        check_choice("part", part, PARTS)
+        check_choice("source", source, TEXT_SOURCES)
         self.source = "own" if source == "own" else _choose_source(source)
         self.seed = seed
         lines = _read(self.source)
@@ -106,8 +105,7 @@ class SentenceGenerator:
 
     def _fit(self, max_length: int) -> tuple[np.ndarray, np.ndarray]:
         """Return how many words fit, from each word on, and the words from which any do."""
-        if not isinstance(max_length, int) or max_length < 1:
-            raise LabError(f"max_length={max_length!r} must be a whole number of 1 or more.")
+        check_int("max_length", max_length, 1)
         last = np.searchsorted(self._ends, self._starts + max_length, side="right")
         fitting = last - np.arange(len(self._starts))
         possible = np.flatnonzero(fitting > 0)
@@ -146,7 +144,7 @@ def _read(source: str) -> list[str]:
         try:
             return path.read_text(encoding="ascii").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise LabError(f"{path} is missing or damaged ({error}): get the lab again.") from None
+            raise missing_or_damaged(path, error) from None
     path = _find_brown()
     try:
         if path.is_dir():
