@@ -128,6 +128,15 @@ def download_brown(folder: Path) -> Path:
     raise DownloadError(_summarize("The Brown corpus", failures))
 
 
+def delete(fetched: Path) -> None:
+    """Delete a kept download, a file or a folder of files, so that it is fetched again."""
+    try:
+        for file in list(fetched.iterdir()) if fetched.is_dir() else [fetched]:
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(fetched, error) from None
+
+
 def _fetch_whole(archive: dict, folder: Path) -> Path:
     url = archive["url"]
     return _retrieve(url, archive["sha256"], folder, url.rsplit("/", 1)[-1])

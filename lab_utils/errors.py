@@ -20,6 +20,10 @@ class LabError(Exception):
         return [f"{type(self).__name__}: {self}"]
 
 
+class WrongFileError(LabError):
+    """A file that was named or fetched is damaged, or another than expected."""
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """Return what to tell somebody who misspelt a name: the nearest right ones, else all."""
     names = sorted(names)

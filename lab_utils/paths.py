@@ -1,8 +1,11 @@
 """The folders and switches of the lab, and how a file is written whole."""
 
+import errno
 import os
 import shutil
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from lab_utils.errors import LabError, cannot_write
 
@@ -49,6 +52,13 @@ def named_path(variable: str) -> Path | None:
         reason = error.strerror if isinstance(error, OSError) else error
         raise LabError(f"{variable}={value:.80} cannot be read ({reason}): give a path.") from None
     return path
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; a pipe or device, which may never end, is an OSError."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is a folder" if path.is_dir() else "it is not a file")
+    return open(path, "rb")
 
 
 def check_space(path: Path, needed: float) -> None:

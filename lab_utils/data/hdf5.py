@@ -23,8 +23,8 @@ from tqdm.auto import tqdm
 from lab_utils.data import sealed
 from lab_utils.data.archives import BLOCK_IMAGES, Part
 from lab_utils.data.sealed import DamagedFileError
-from lab_utils.download import DownloadError
-from lab_utils.errors import missing_or_damaged
+from lab_utils.download import DownloadError, delete
+from lab_utils.errors import WrongFileError, missing_or_damaged
 from lab_utils.mapping import MAPPING
 from lab_utils.paths import bundled, check_space, data_dir, named_path
 
@@ -74,10 +74,18 @@ def locate(
     made_from = fingerprint(local) if local else None
 
     def prepare():
-        files = local or download(data_dir() / "downloads")
-        what = "real" if local else "official"
-        described = f"{what} {name} from {files.name}"
-        write(target, read(files), described, made_from or "download")
+        if local:
+            write(target, read(local), f"real {name} from {local.name}", made_from or "")
+            return
+        for is_last in (False, True):
+            files = download(data_dir() / "downloads")
+            try:
+                write(target, read(files), f"official {name} from {files.name}", "download")
+                return
+            except WrongFileError:  # a kept download that has changed: fetch it again, once
+                if is_last:
+                    raise
+                delete(files)
 
     try:
         convert_once(target, made_from, prepare)
@@ -236,7 +244,9 @@ def _is_current(target: Path, made_from: str | None) -> bool:
 
 def fingerprint(local: Path) -> str:
     """Name the local files in a way that changes when they do: path, size and time."""
-    files = sorted(local.glob("*-ubyte*")) if local.is_dir() else [local]
+    files = [local]
+    if local.is_dir():
+        files = sorted(local.glob("*-ubyte*")) or sorted(local.glob("**/*-ubyte*"))
     stats = [file.stat() for file in files if file.exists()]
     return " ".join([str(local.resolve())] + [f"{s.st_size}:{s.st_mtime_ns}" for s in stats])
 
