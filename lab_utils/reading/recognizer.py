@@ -9,8 +9,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from lab_utils.errors import LabError
-from lab_utils.lit_models.checkpoints import load_network
+from lab_utils.errors import (
+    LabError,
+    check_bool,
+    check_choice,
+    check_int,
+    check_number,
+    missing_or_damaged,
+)
+from lab_utils.lit_models.checkpoints import UNREADABLE, compute_checksum, load_network
 from lab_utils.mapping import MAPPING, SPECIAL_TOKENS, text_of
 from lab_utils.models.registry import LineNetwork, build_network, reads_lines
 from lab_utils.paths import bundled
@@ -18,6 +25,7 @@ from lab_utils.reading.character import prepare
 from lab_utils.reading.line import prepare_line
 
 WEIGHTS = {"character": "character_weights.safetensors", "line": "line_weights.safetensors"}
+SMALLEST = 1e-6  # temperature
 ALTERNATIVES = 5  # for each character of a line
 
 
@@ -55,10 +63,14 @@ class Recognizer:
             raise LabError(f"model={model!r} must be a network or the path of a checkpoint.")
         if not mapping:
             raise LabError("mapping is missing: give the one of the data, such as data.mapping.")
-        if not temperature > 0:
-            raise LabError(f"temperature={temperature!r} must be more than 0.")
-        if expected is not None and len(expected) != len(mapping):
-            raise LabError(f"expected has {len(expected)} entries, but mapping has {len(mapping)}.")
+        temperature = check_number("temperature", temperature, SMALLEST, wanted="more than 0")
+        if expected is not None:
+            if len(expected) != len(mapping):
+                raise LabError(
+                    f"expected has {len(expected)} entries, but mapping has {len(mapping)}."
+                )
+            for i, value in enumerate(expected):
+                check_number(f"expected[{i}]", value)
         self.model = model
         self.mapping = list(mapping)
         self.temperature = temperature
@@ -87,8 +99,8 @@ class Recognizer:
         -------
         Recognizer or LineRecognizer
         """
-        if kind not in WEIGHTS:
-            raise LabError(f"kind={kind!r} must be one of {', '.join(WEIGHTS)}.")
+        check_choice("kind", kind, WEIGHTS)
+        check_bool("equal_classes", equal_classes)
         model, described = _shipped(WEIGHTS[kind])
         if kind == "line":
             return LineRecognizer(model, described["temperature"])
@@ -148,8 +160,7 @@ class Recognizer:
             not in the mapping.
         """
         most = int(self._expected.count_nonzero())
-        if not isinstance(top_k, int) or not 1 <= top_k <= most:
-            raise LabError(f"top_k={top_k!r} must be a whole number from 1 to {most}.")
+        check_int("top_k", top_k, 1, most)
         if not prepared.any():
             raise LabError("The prepared image shows no ink: is there any in the drawing?")
         expected = self._expect(among)
@@ -253,10 +264,8 @@ class LineRecognizer:
                 f"model={type(model).__name__} does not read lines: give a LineCNN, a network with "
                 "the same methods, or a checkpoint of one."
             )
-        if not temperature > 0:
-            raise LabError(f"temperature={temperature!r} must be more than 0.")
         self.model = model
-        self.temperature = temperature
+        self.temperature = check_number("temperature", temperature, SMALLEST, wanted="more than 0")
 
     @torch.inference_mode()
     def predict_line(self, image, guides: tuple[float, float] | None = None) -> LineReading:
@@ -297,8 +306,11 @@ def _shipped(name: str) -> tuple[nn.Module, dict]:
         with safe_open(path, framework="pt") as file:
             described = {key: json.loads(text) for key, text in file.metadata().items()}
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        checksum = described.pop("checksum", None)  # files of an earlier version have none
+        if checksum not in (None, compute_checksum(described, weights)):
+            raise ValueError("other bytes than were written")
         model = build_network(described, weights)
         described["temperature"]
-    except (OSError, SafetensorError, AttributeError, LookupError, RuntimeError) as error:
-        raise LabError(f"{path} is missing or damaged ({error}): get the lab again.") from None
+    except (*UNREADABLE, SafetensorError) as error:
+        raise missing_or_damaged(path, error) from None
     return model, described
