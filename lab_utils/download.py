@@ -3,11 +3,15 @@
 import hashlib
 import json
 import logging
-import threading
+import math
 import time
 import zipfile
 import zlib
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
+from threading import Thread
 
 import pooch
 import requests
@@ -16,14 +20,19 @@ from tqdm.auto import tqdm
 from urllib3.exceptions import HTTPError, ProtocolError
 
 from lab_utils.errors import LabError, cannot_write
-from lab_utils.paths import bundled, is_offline
+from lab_utils.paths import bundled, check_space, is_offline
 
 ADDRESSES = json.loads(bundled("sources.json").read_text(encoding="utf-8"))
 HEADERS = {"User-Agent": ADDRESSES["user_agent"]}  # NIST answers 403 to Python's own
 
 PROBE_SECONDS = 8  # all mirrors are asked at once, so this bounds the wait without a network
 READ_SECONDS = 30  # a server that stalls longer than this is given up
-CHUNK_BYTES = 1 << 20
+SLOW_SECONDS = 60  # and one that sends less than MIN_SPEED for so long
+MIN_SPEED = 5000  # bytes a second: the smallest archive takes 10 minutes, the others a day
+MAX_WAIT_SECONDS = 60  # that a server may ask for before it is asked again
+MAX_TRIES = 3
+TOO_MANY_REQUESTS = 429
+CHUNK_BYTES = 1 << 16
 MEMBERS_ONLY = "emnist-byclass.zip"
 
 pooch.get_logger().setLevel(logging.WARNING)
@@ -61,8 +70,8 @@ def download_emnist(folder: Path) -> Path:
             continue
         for fetch in (_fetch_members, _fetch_whole):
             try:
-                return fetch(archive, folder)
-            except (requests.RequestException, RemoteZipError, HTTPError) as error:
+                return _try_patiently(partial(fetch, archive, folder))
+            except (requests.RequestException, RemoteZipError, HTTPError, _TooSlowError) as error:
                 failures[url] = _explain(error)
             except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
                 failures[url] = _explain_wrong_file(error)
@@ -89,9 +98,9 @@ def download_mnist(folder: Path) -> Path:
             if mirror in silent:
                 continue
             try:
-                _retrieve(mirror + name, file["sha256"], folder / "mnist", name)
+                _try_patiently(partial(_retrieve, mirror + name, file, folder / "mnist", name))
                 break
-            except requests.RequestException as error:
+            except (requests.RequestException, _TooSlowError) as error:
                 failures[mirror + name] = _explain(error)
             except ValueError as error:
                 failures[mirror + name] = _explain_wrong_file(error)
@@ -118,8 +127,8 @@ def download_brown(folder: Path) -> Path:
     try:
         if not failures:
             print(f"Fetching the Brown corpus (3 MB; {corpus['licence']}).")
-            return _fetch_whole(corpus, folder)
-    except requests.RequestException as error:
+            return _try_patiently(partial(_fetch_whole, corpus, folder))
+    except (requests.RequestException, _TooSlowError) as error:
         failures[url] = _explain(error)
     except ValueError as error:
         failures[url] = _explain_wrong_file(error)
@@ -128,39 +137,125 @@ def download_brown(folder: Path) -> Path:
     raise DownloadError(_summarize("The Brown corpus", failures))
 
 
-def _fetch_whole(archive: dict, folder: Path) -> Path:
+def delete(fetched: Path) -> None:
+    """Delete a kept download, a file or a folder of files, so that it is fetched again."""
+    try:
+        for file in list(fetched.iterdir()) if fetched.is_dir() else [fetched]:
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(fetched, error) from None
+
+
+class _TooSlowError(Exception):
+    pass
+
+
+class _Bar(tqdm):
+    """A bar that tells how much has come, and ends a transfer that was given up."""
+
+    is_given_up = False
+    limit = math.inf
+
+    def __bool__(self) -> bool:
+        return True  # pooch asks, and a tqdm without a total is false
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """Count bytes that have come."""
+        if self.is_given_up:
+            raise _TooSlowError
+        shown = super().update(n)
+        if self.n > self.limit:
+            raise ValueError("more bytes than the file has")
+        return shown
+
+
+def _try_patiently(fetch: Callable[[_Bar], Path]) -> Path:
+    """Fetch, again where a server asks to wait, until it is too slow.
+
+    Raises
+    ------
+    _TooSlowError, requests.RequestException, RemoteZipError, ValueError, OSError and others
+        What `fetch` raises.
+    """
+    for tries in range(1, MAX_TRIES + 1):
+        try:
+            return _watch(fetch)
+        except (requests.RequestException, RemoteZipError) as error:
+            seconds = _read_retry_after(_find_cause(error))
+            if seconds is None or seconds > MAX_WAIT_SECONDS or tries == MAX_TRIES:
+                raise
+            time.sleep(seconds)
+    raise AssertionError
+
+
+def _watch(fetch: Callable[[_Bar], Path]) -> Path:
+    """Fetch in a thread, so that neither a slow server nor one that says nothing holds us."""
+    bar = _Bar(unit="B", unit_scale=True, delay=2)
+    outcome: list[Path | BaseException] = []
+    result: Path | BaseException | None = None
+
+    def run():
+        try:
+            outcome.append(fetch(bar))
+        except BaseException as error:  # noqa: BLE001 - raised below
+            outcome.append(error)
+
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        while not outcome:
+            before = bar.n
+            thread.join(SLOW_SECONDS)
+            is_complete = bar.total and bar.n >= bar.total  # it is being checked
+            is_slow = thread.is_alive() and 0 <= bar.n - before < MIN_SPEED * SLOW_SECONDS
+            if is_slow and not is_complete and not outcome:
+                raise _TooSlowError
+        result = outcome.pop()  # no circle holds the connection open
+        if isinstance(result, Path):
+            return result
+        raise result
+    finally:
+        result = None
+        bar.is_given_up = True
+        bar.close()
+
+
+def _fetch_whole(archive: dict, folder: Path, bar: _Bar) -> Path:
     url = archive["url"]
-    return _retrieve(url, archive["sha256"], folder, url.rsplit("/", 1)[-1])
+    return _retrieve(url, archive, folder, url.rsplit("/", 1)[-1], bar)
 
 
-def _retrieve(url: str, sha256: str, folder: Path, name: str) -> Path:
-    # pooch sets the real total; it asks for the truth of the bar before, which needs a total.
-    bar = tqdm(total=1, desc=name, unit="B", unit_scale=True, delay=2)
+def _retrieve(url: str, file: dict, folder: Path, name: str, bar: _Bar) -> Path:
+    bar.set_description(name, refresh=False)
+    if "size" in file and not (folder / name).exists():
+        bar.limit = file["size"] + CHUNK_BYTES  # pooch counts in chunks
+        check_space(folder / name, file["size"])
     downloader = pooch.HTTPDownloader(
         progressbar=bar,
         headers=HEADERS,
         timeout=(PROBE_SECONDS, READ_SECONDS),
         chunk_size=CHUNK_BYTES,
     )
-    with bar:
-        return Path(pooch.retrieve(url, f"sha256:{sha256}", name, folder, downloader=downloader))
+    expected = f"sha256:{file['sha256']}"
+    return Path(pooch.retrieve(url, expected, name, folder, downloader=downloader))
 
 
-def _fetch_members(archive: dict, folder: Path) -> Path:
+def _fetch_members(archive: dict, folder: Path, bar: _Bar) -> Path:
     def download(url, output_file, pooch):  # noqa: ARG001 - the signature of pooch's downloaders
-        _copy_members(url, archive["members"], output_file)
+        _copy_members(url, archive["members"], output_file, bar)
 
+    check_space(folder / MEMBERS_ONLY, sum(m["size"] for m in archive["members"].values()))
     # The hash is None because each member is checked by its own, while it is copied.
     return Path(pooch.retrieve(archive["url"], None, MEMBERS_ONLY, folder, downloader=download))
 
 
-def _copy_members(url: str, members: dict, output_file) -> None:
+def _copy_members(url: str, members: dict, output_file, bar: _Bar) -> None:
     """Copy the named members of the zip at `url` into a new, uncompressed zip."""
+    bar.set_description("EMNIST ByClass", refresh=False)
     timeout = (PROBE_SECONDS, READ_SECONDS)
     with (
         RemoteZip(url, headers=HEADERS, timeout=timeout) as remote,
         zipfile.ZipFile(output_file, "w") as local,
-        tqdm(desc="EMNIST ByClass", unit="B", unit_scale=True, delay=2) as bar,
     ):
         infos = {info.filename.rsplit("/", 1)[-1]: info for info in remote.infolist()}
         for name, expected in members.items():
@@ -188,13 +283,14 @@ def _find_unreachable(urls: list[str]) -> dict[str, str]:
         headers = HEADERS | {"Range": "bytes=0-0"}
         try:
             with requests.get(url, headers=headers, stream=True, timeout=PROBE_SECONDS) as answer:
-                answer.raise_for_status()
+                if answer.status_code != TOO_MANY_REQUESTS:  # it is there, and says when
+                    answer.raise_for_status()
             answers[url] = None
         except requests.RequestException as error:
             answers[url] = _explain(error)
 
     # Daemon threads, because a name server that never answers has no time-out of its own.
-    threads = [threading.Thread(target=ask, args=(url,), daemon=True) for url in urls]
+    threads = [Thread(target=ask, args=(url,), daemon=True) for url in urls]
     deadline = time.monotonic() + PROBE_SECONDS
     for thread in threads:
         thread.start()
@@ -205,24 +301,58 @@ def _find_unreachable(urls: list[str]) -> dict[str, str]:
     return {url: reason for url, reason in reasons.items() if reason is not None}
 
 
-def _explain(error: Exception) -> str:
+def _find_cause(error: BaseException) -> BaseException:
+    """Return what a request failed of, where remotezip tells no more than its text."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, requests.RequestException):
+        cause = cause.__cause__ or cause.__context__
+    return cause or error
+
+
+def _read_retry_after(error: BaseException) -> float | None:
+    """Return for how many seconds a server asked to be left alone, or None if it did not."""
+    if not isinstance(error, requests.HTTPError) or error.response is None:
+        return None
+    if error.response.status_code not in (TOO_MANY_REQUESTS, 503):
+        return None
+    text = error.response.headers.get("Retry-After", "").strip()
+    if text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return 1.0 if error.response.status_code == TOO_MANY_REQUESTS else None
+
+
+def _explain(error: BaseException) -> str:
     """Say in a few words why a request failed."""
+    error, text = _find_cause(error), str(error)
+    if isinstance(error, _TooSlowError):
+        return f"sent less than {MIN_SPEED / 1000:g} kB a second"
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"answered {error.response.status_code}"
-    if isinstance(error, requests.Timeout) or "timed out" in str(error):
+        waits = _read_retry_after(error)
+        later = f", and asks to wait {waits:.0f} seconds" if waits else ""
+        return f"answered {error.response.status_code}{later}"
+    if isinstance(error, (requests.exceptions.ProxyError, requests.exceptions.InvalidProxyURL)):
+        return "no connection through the proxy that HTTP_PROXY or HTTPS_PROXY names"
+    if isinstance(error, requests.exceptions.SSLError):
+        trust = ": its certificate is not one that this machine trusts"
+        return "no secure connection" + (trust if "certificate" in text.lower() else "")
+    if isinstance(error, requests.Timeout) or "timed out" in text:
         return "stopped answering"
     if isinstance(error, (requests.exceptions.ChunkedEncodingError, ProtocolError)):
         return "broke off in the middle"
     if isinstance(error, requests.ConnectionError):
-        return "no connection"
+        is_unknown = "NameResolution" in text or "getaddrinfo" in text
+        return "no connection: its name is not known here" if is_unknown else "no connection"
     return _cut_first_sentence(error)
 
 
-def _explain_wrong_file(error: Exception) -> str:
+def _explain_wrong_file(error: BaseException) -> str:
     return f"sent another file than expected ({_cut_first_sentence(error)})"
 
 
-def _cut_first_sentence(error: Exception) -> str:
+def _cut_first_sentence(error: BaseException) -> str:
     text = str(error).split("\n")[0].split(". ")[0]
     return text.split(": expected")[0].rstrip(".")  # pooch goes on with two long hashes
 

@@ -1,8 +1,11 @@
 """The one kind of error that students see, and sentences that errors share."""
 
 import difflib
+import math
 from collections.abc import Iterable
+from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 
 class LabError(Exception):
@@ -15,6 +18,10 @@ class LabError(Exception):
     def _render_traceback_(self):
         # IPython shows this instead of a traceback (its documented hook for custom exceptions).
         return [f"{type(self).__name__}: {self}"]
+
+
+class WrongFileError(LabError):
+    """A file that was named or fetched is damaged, or another than expected."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -35,7 +42,12 @@ def cannot_write(path: Path, error: OSError) -> LabError:
     )
 
 
-def check_int(name: str, value: object, least: int) -> int:
+def missing_or_damaged(path: Path, error: object, remedy: str = "get the lab again") -> LabError:
+    """Return the error of a file that ships with the lab, or that it has made."""
+    return LabError(f"{path} is missing or damaged ({error}): {remedy}.")
+
+
+def check_int(name: str, value: Any, least: int, most: int | None = None) -> int:
     """Return the value of an argument that must be a whole number of `least` or more.
 
     Raises
@@ -43,8 +55,50 @@ def check_int(name: str, value: object, least: int) -> int:
     LabError
         If it is anything else.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise LabError(f"{name}={value!r} must be a whole number of {least} or more.")
+    is_int = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_int or value < least or (most is not None and value > most):
+        wanted = f"of {least} or more" if most is None else f"from {least} to {most}"
+        raise LabError(f"{name}={value!r} must be a whole number {wanted}.")
+    return int(value)
+
+
+def check_number(
+    name: str, value: Any, least: float = 0, most: float = math.inf, wanted: str = "0 or more"
+) -> float:
+    """Return the value of an argument that must be a finite number within limits.
+
+    Parameters
+    ----------
+    name : str
+        The argument.
+    value : object
+        Its value.
+    least, most : float
+        The limits, both allowed.
+    wanted : str
+        The limits in words.
+
+    Raises
+    ------
+    LabError
+        If it is anything else.
+    """
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not least <= value <= most:
+        raise LabError(f"{name}={value!r} must be {wanted}.")
+    return float(value)
+
+
+def check_bool(name: str, value: object) -> bool:
+    """Return the value of an argument that must be True or False.
+
+    Raises
+    ------
+    LabError
+        If it is anything else, such as "false", which Python takes for true.
+    """
+    if not isinstance(value, bool):
+        raise LabError(f"{name}={value!r} must be True or False.")
     return value
 
 

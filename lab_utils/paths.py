@@ -1,7 +1,11 @@
 """The folders and switches of the lab, and how a file is written whole."""
 
+import errno
 import os
+import shutil
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from lab_utils.errors import LabError, cannot_write
 
@@ -40,7 +44,34 @@ def named_path(variable: str) -> Path | None:
     if not value:
         return None
     start = _CHECKOUT_DATA.parent if _IN_CHECKOUT else Path.cwd()
-    return start / Path(value).expanduser()
+    try:
+        path = start / Path(value).expanduser()
+        path.resolve()
+        path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # no such user, links in a circle
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise LabError(f"{variable}={value:.80} cannot be read ({reason}): give a path.") from None
+    return path
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; a pipe or device, which may never end, is an OSError."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is a folder" if path.is_dir() else "it is not a file")
+    return open(path, "rb")
+
+
+def check_space(path: Path, needed: float) -> None:
+    """Raise a LabError where a file needs more bytes than its folder's disk has free."""
+    try:
+        free = shutil.disk_usage(path.parent).free
+    except OSError:
+        return  # writing says more
+    if needed > free:
+        raise LabError(
+            f"{path} needs {needed / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB free: "
+            "free some space, or set LAB_DATA_DIR to another folder."
+        )
 
 
 def bundled(name: str) -> Path:

@@ -27,7 +27,7 @@ from lab_utils.data.emnist_lines import EMNISTLines
 from lab_utils.data.mnist import MNIST
 from lab_utils.errors import LabError, nearest
 from lab_utils.lit_models.base import BaseLitModel
-from lab_utils.lit_models.checkpoints import read_checkpoint
+from lab_utils.lit_models.checkpoints import UNREADABLE, read_checkpoint
 from lab_utils.lit_models.lines import LineLitModel
 from lab_utils.models.registry import NETWORKS, reads_lines
 from lab_utils.randomness import SEED
@@ -42,6 +42,7 @@ TRAINER_ARGUMENTS = {
     "enable_progress_bar",
 }
 MAX_EPOCHS = 5
+NEEDED_TO_GO_ON = ("optimizer_states", "lr_schedulers", "global_step", "callbacks")
 say = rank_zero_only(print)  # once, however many processes train
 
 
@@ -103,7 +104,17 @@ def experiment(
     }
     lit_model.save_hyperparameters(description)
     if load_checkpoint is not None:
-        _check_fits(read_checkpoint(load_checkpoint), description, load_checkpoint)
+        checkpoint = read_checkpoint(load_checkpoint)
+        try:
+            _check_fits(checkpoint, description, load_checkpoint)
+            lit_model.load_state_dict(checkpoint["state_dict"])
+            _ = [checkpoint[name] for name in NEEDED_TO_GO_ON]
+        except UNREADABLE as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".:")
+            raise LabError(
+                f"{load_checkpoint} cannot be gone on from ({reason}): "
+                "give another checkpoint of run_experiment, or start again."
+            ) from None
 
     data.prepare_data()
     data.setup()

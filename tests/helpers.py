@@ -88,10 +88,13 @@ class Page:
     """What the server has under one path, and what goes wrong with it."""
 
     content: bytes = b""
+    wait: str = "0"  # Retry-After
     ranges: bool = True  # whether range requests are answered with the range
     status: int = 200
     redirect: str = ""
-    fault: str = ""  # "truncated" or "stalled" in the middle, "silent" or "dripping" at the start
+    # "truncated", "stalled" or "trickling" in the middle, "silent" or "dripping" at the start,
+    # "busy" (429) to the first question after the probe, "endless".
+    fault: str = ""
 
 
 class Server(ThreadingHTTPServer):
@@ -133,6 +136,16 @@ class Handler(BaseHTTPRequestHandler):
         if page.redirect:
             self.answer(302, {"Location": page.redirect})
             return
+        is_probe = self.headers.get("Range") == "bytes=0-0"
+        if page.fault == "busy" and not is_probe:
+            page.fault = ""
+            self.answer(429, {"Retry-After": page.wait})
+            return
+        if page.fault == "endless" and not is_probe:
+            self.answer(200, {})
+            while not server.released.is_set() and self.send(bytes(100_000)):
+                pass
+            return
         body, status, headers = page.content, page.status, {}
         if page.ranges and status == 200 and "Range" in self.headers:
             first, last = self.headers["Range"].removeprefix("bytes=").split("-")
@@ -145,6 +158,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send(body[: len(body) // 2] if faulty else body)
         if faulty and page.fault == "stalled":
             server.released.wait(20)
+        if faulty and page.fault == "trickling":
+            while not server.released.wait(0.05) and self.send(b"x"):
+                pass
 
     def answer(self, status, headers):
         self.send_response(status)
@@ -158,7 +174,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(body[start : start + 4096])
                 self.server.sent[self.path] += len(body[start : start + 4096])
         except OSError:
-            pass  # the client, which only wanted to know whether the file is there, hung up
+            return False  # the client, which only wanted to know whether the file is there, hung up
+        return True
 
     def log_message(self, *args):
         pass

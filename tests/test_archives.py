@@ -2,7 +2,9 @@
 
 import contextlib
 import gzip
+import os
 import re
+import struct
 import zipfile
 
 import numpy as np
@@ -11,7 +13,7 @@ import scipy.io
 from helpers import emnist_members, idx, write_gzip_zip, write_matlab_zip, write_mnist
 
 from lab_utils.data import archives
-from lab_utils.data.archives import read_emnist, read_mnist
+from lab_utils.data.archives import find_idx_files, read_emnist, read_mnist
 from lab_utils.errors import LabError
 
 TRAIN_IMAGES = "emnist-byclass-train-images-idx3-ubyte.gz"
@@ -116,7 +118,7 @@ def test_a_missing_archive(tmp_path):
 
 
 def test_a_folder_instead_of_an_archive(tmp_path):
-    assert_refused(tmp_path, reason="cannot be read")
+    assert_refused(tmp_path, reason="is a folder without NIST's")
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\3\4" + bytes(500)])
@@ -326,3 +328,107 @@ def test_an_mnist_label_out_of_range(tmp_path, digits):
 def test_an_mnist_folder_that_is_none(tmp_path, named):
     (tmp_path / "file").touch()
     assert_refused(tmp_path / named, read_mnist)
+
+
+# Names and places that people's files really have.
+
+
+def lay_out(folder, digits, rename):
+    folder.mkdir()
+    for path in list(write_mnist(folder / "official", digits).iterdir()):
+        target = folder / rename(path.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        content = path.read_bytes()
+        target.write_bytes(content if target.name.endswith("gz") else gzip.decompress(content))
+        path.unlink()
+    (folder / "official").rmdir()
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [
+        lambda name: name.removesuffix(".gz").replace("-idx", ".idx"),  # 7-Zip
+        lambda name: name.removesuffix(".gz"),
+        lambda name: "raw/" + name.removesuffix(".gz"),  # torchvision, at MNIST
+        lambda name: "MNIST/raw/" + name,  # torchvision, at its root
+        lambda name: f"{name[:-3]}/{name[:-3]}",  # Kaggle
+        lambda name: name.replace(".gz", " (1).gz"),
+        lambda name: name.upper().replace(".GZ", ".gz"),
+    ],
+)
+def test_mnist_is_found_under_the_names_that_programs_give_it(tmp_path, digits, rename):
+    lay_out(tmp_path / "m", digits, rename)
+    assert_same(read_mnist(tmp_path / "m"), digits)
+
+
+def test_a_file_that_the_browser_has_unpacked_keeps_its_name(mnist_folder, digits):
+    for path in mnist_folder.iterdir():
+        path.write_bytes(gzip.decompress(path.read_bytes()))
+    assert_same(read_mnist(mnist_folder), digits)
+
+
+def test_the_original_is_taken_before_a_copy(mnist_folder):
+    name = "train-images-idx3-ubyte.gz"
+    (mnist_folder / name.replace(".gz", " (1).gz")).write_bytes(b"half a download")
+    assert find_idx_files(mnist_folder, "", ("train", "t10k"))[name[:-3]].name == name
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("place", ["", "EMNIST/raw/gzip"])
+def test_an_unpacked_emnist_folder_is_taken(tmp_path, characters, packed, place):
+    folder = tmp_path / "e" / place
+    folder.mkdir(parents=True)
+    for name, content in emnist_members(characters).items():
+        path = folder / (name if packed else name.removesuffix(".gz"))
+        path.write_bytes(content if packed else gzip.decompress(content))
+    assert_same(read_emnist(tmp_path / "e"), characters)
+
+
+def test_an_unpacked_matlab_file_and_a_folder_with_the_archive_are_taken(
+    tmp_path, matlab_zip, characters
+):
+    with zipfile.ZipFile(matlab_zip) as archive:
+        archive.extract("matlab/emnist-byclass.mat", tmp_path / "e")
+    for path in (tmp_path / "e" / "matlab" / "emnist-byclass.mat", tmp_path / "e", tmp_path):
+        assert_same(read_emnist(path), characters)
+
+
+# What has no end, or claims to be huge.
+
+
+@pytest.mark.parametrize("kind", ["labels", "images"])
+def test_a_header_that_speaks_of_billions_takes_no_memory(mnist_folder, kind):
+    ndim = 1 if kind == "labels" else 3
+    header = bytes([0, 0, 8, ndim]) + struct.pack(">3I", 3 * 10**9, 28, 28)[: 4 * ndim]
+    name = f"train-{kind}-idx{ndim}-ubyte.gz"
+    with gzip.open(mnist_folder / name, "wb", 1) as file:
+        file.write(header)
+        file.write(bytes(10**6))
+    assert_refused(mnist_folder, read_mnist, reason="its header speaks of 3,000,000,000 items")
+
+
+@pytest.mark.parametrize("what", ["fifo", "/dev/zero"] if hasattr(os, "mkfifo") else [])
+def test_what_never_ends_is_refused_at_once(tmp_path, mnist_folder, what):
+    for path in (tmp_path / "archive.zip", mnist_folder / "train-labels-idx1-ubyte.gz"):
+        path.unlink(missing_ok=True)
+        if what == "fifo":
+            os.mkfifo(path)
+        else:
+            path.symlink_to(what)
+    assert_refused(tmp_path / "archive.zip", reason="it is not a file")
+    assert_refused(mnist_folder, read_mnist, reason="it is not a file")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_zip_that_was_packed_in_another_way_is_refused(tmp_path, characters, method):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in emnist_members(characters).items():
+            archive.writestr(name, content)
+    assert_refused(path, reason="in another way")
+
+
+def test_a_file_in_place_of_mnist_s_folder_says_what_to_name(tmp_path):
+    path = tmp_path / "archive.zip"
+    path.write_bytes(b"PK")
+    assert_refused(path, read_mnist, reason="name the folder")

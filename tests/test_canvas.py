@@ -132,11 +132,32 @@ def test_emnist_that_is_prepared_already_is_what_the_nearest_are_taken_from(data
     image = torch.full((28, 28), 200, dtype=torch.uint8)
     data_folder.mkdir()
     with h5py.File(data_folder / "emnist.h5", "w") as file:
-        file["x_test"], file["y_test"] = image[None].numpy(), [MAPPING.index("7")]
+        file["x_test"], file["y_test"] = image[None].numpy(), np.uint8([MAPPING.index("7")])
     canvas = HandwritingCanvas(lambda image: [("7", 1.0)], strokes=[DOT])
     assert read_pixels(canvas.result["nearest"]).tobytes() == image.numpy().tobytes()
     canvas.recognizer = lambda image: [("8", 1.0)]
     assert "nearest" not in canvas.result
+
+
+def test_a_damaged_file_of_images_takes_no_answer_away(data_folder):
+    data_folder.mkdir()
+    (data_folder / "emnist.h5").write_bytes(b"damaged")
+    canvas = HandwritingCanvas(lambda image: [("7", 1.0)], strokes=[DOT])
+    assert canvas.result["text"] == "7"
+    assert "nearest" not in canvas.result
+
+
+def test_only_some_characters_are_considered():
+    answers = [("O", 0.5), ("o", 0.2), ("0", 0.2), ("8", 0.05)]
+    canvas = HandwritingCanvas(lambda image: answers, strokes=[DOT], among="0123456789")
+    assert canvas.result["answers"] == [["0", pytest.approx(0.8)], ["8", pytest.approx(0.2)]]
+    canvas.among = "x"
+    assert "none of among='x'" in canvas.result["error"]
+    reader = Recognizer.pretrained(equal_classes=True)
+    canvas = HandwritingCanvas(reader, among="0123456789", strokes=sample_strokes("O"))
+    assert canvas.result["text"] == "0"
+    with pytest.raises(LabError, match=r"^among="):
+        HandwritingCanvas(reader, among="é")
 
 
 def test_a_preparation_of_one_s_own_is_what_the_network_gets(reader):

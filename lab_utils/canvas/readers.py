@@ -170,7 +170,7 @@ def check_image(image) -> torch.Tensor:
     )
 
 
-def read_character(model: Reader, image: torch.Tensor) -> dict:
+def read_character(model: Reader, image: torch.Tensor, among: str = "") -> dict:
     """Read one character and find the images that are nearest to it.
 
     Parameters
@@ -179,6 +179,8 @@ def read_character(model: Reader, image: torch.Tensor) -> dict:
         A function takes the image and returns what `CharacterReader.predict` does.
     image : torch.Tensor
         uint8, (28, 28).
+    among : str
+        The only characters to consider, if there are any.
 
     Returns
     -------
@@ -195,27 +197,40 @@ def read_character(model: Reader, image: torch.Tensor) -> dict:
     if isinstance(model, Recognizer) and type(model).predict is Recognizer.predict:
         # Its predict would prepare the image a second time.
         classes = sum(name not in SPECIAL_TOKENS for name in model.mapping)
-        answers = model.rank(given, min(MAX_ANSWERS, classes))
+        answers = model.rank(given, min(MAX_ANSWERS, classes), among or None)
     else:
         read: Any = getattr(model, "predict", model)
         answers = read(given)
     try:
-        named = _parse_answers(answers, MAX_CLASSES)[:MAX_ANSWERS]
+        named = _parse_answers(answers, MAX_CLASSES)
         character = named[0][0]
     except (TypeError, ValueError, IndexError):
         raise LabError(
             f"The model returned {answers!r:.60}, not a list of (character, probability)."
         ) from None
     _check_distribution(named)
+    if among:
+        named = _choose_among(named, among)
+        character = named[0][0]
     result = {
         "text": character,
-        "answers": [list(pair) for pair in named],
+        "answers": [list(pair) for pair in named[:MAX_ANSWERS]],
         "seen": encode_data_uri(image.numpy()),
     }
-    nearest = find_nearest_examples(image, character)
-    if len(nearest):
-        result["nearest"] = encode_data_uri(np.concatenate(list(nearest.numpy()), axis=1))
+    with contextlib.suppress(LabError):  # a damaged file of images takes no answer away
+        nearest = find_nearest_examples(image, character)
+        if len(nearest):
+            result["nearest"] = encode_data_uri(np.concatenate(list(nearest.numpy()), axis=1))
     return result
+
+
+def _choose_among(named: list[tuple[str, float]], among: str) -> list[tuple[str, float]]:
+    """Return those answers that are among some characters, with probabilities of sum 1."""
+    chosen = [(name, probability) for name, probability in named if name in set(among)]
+    total = sum(probability for _, probability in chosen)
+    if not total > 0:
+        raise LabError(f"The model's answers have none of among={among!r}: {named!r:.60}.")
+    return [(name, probability / total) for name, probability in chosen]
 
 
 def read_line(

@@ -25,6 +25,7 @@ from lab_utils.data.my_handwriting import handwriting_file, save_drawing
 from lab_utils.errors import LabError, nearest
 from lab_utils.mapping import CHARACTERS
 from lab_utils.reading import character
+from lab_utils.reading.recognizer import Recognizer
 from lab_utils.strokes import (
     BASE_LINE,
     CANVAS_HEIGHT,
@@ -113,6 +114,8 @@ class HandwritingCanvas(anywidget.AnyWidget):
         What has been accepted so far, by `commit`.
     ask : str
         Characters to ask for, one after the other; each is saved under its label.
+    among : str
+        The only characters to consider in "character" mode, such as "0123456789"; all if empty.
     model : str
         The name of the recogniser that reads.
     live : bool
@@ -137,6 +140,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
     result: traitlets.Dict = traitlets.Dict({"number": 0}).tag(sync=True)
     text = traitlets.Unicode("").tag(sync=True)
     ask = traitlets.Unicode("").tag(sync=True)
+    among = traitlets.Unicode("")
     models: traitlets.List = traitlets.List().tag(sync=True)
     model = traitlets.Unicode("").tag(sync=True)
     live = traitlets.Bool(False).tag(sync=True)
@@ -171,14 +175,14 @@ class HandwritingCanvas(anywidget.AnyWidget):
         self._choices: dict[int, tuple[str, str]] = {}
         self.prepare, self.keep_in = prepare, handwriting_file(keep_in)
         read_by = make_readers(recognizer, mode)
-        first = traits.pop("model", next(iter(read_by)))
+        first, among = traits.pop("model", next(iter(read_by))), traits.pop("among", "")
         strokes = _check_strokes(traits.pop("strokes", []))
         self.set_trait("mode", mode)
         self.set_trait("width", WIDTHS[mode])
         try:
             super().__init__(models=list(read_by), **traits)
             self._read_by = read_by
-            self.model = first
+            self.among, self.model = among, first
         except traitlets.TraitError as error:
             raise LabError(f"{error}") from None
         self.strokes = strokes
@@ -296,6 +300,16 @@ class HandwritingCanvas(anywidget.AnyWidget):
             raise LabError(f"ask= takes letters A-Z, a-z and digits 0-9, and {what} of them.")
         return proposal["value"]
 
+    @traitlets.validate("among")
+    def _validate_among(self, proposal):
+        if proposal["value"]:
+            if self.mode == "line":
+                raise LabError("among= is for single characters: take mode='character'.")
+            for reader in self._read_by.values():
+                if isinstance(reader, Recognizer):
+                    reader.check_among(proposal["value"])
+        return proposal["value"]
+
     @traitlets.validate("text", "status")
     def _validate_text(self, proposal):
         return make_sendable(proposal["value"][-MAX_TEXT:])
@@ -334,7 +348,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
             raise LabError(f"model={name!r}: {nearest(name, self._read_by)}")
         return name
 
-    @traitlets.observe("strokes", "model", "guides")
+    @traitlets.observe("strokes", "model", "guides", "among")
     def _on_ink(self, change):
         with self.hold_sync():
             # The browser sends a new number with new strokes; strokes from Python get it here.
@@ -353,7 +367,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
             return {}
         try:
             if self.mode == "character":
-                return read_character(self.recognizer, self._prepare_image(strokes))
+                return read_character(self.recognizer, self._prepare_image(strokes), self.among)
             guides = self._guides if self.guides else None
             return read_line(self.recognizer, list(strokes), guides, self._choices)
         except Exception as error:  # noqa: BLE001 - a model or preparation of a student's own

@@ -1,14 +1,16 @@
 """Reads EMNIST and MNIST as they are published (IDX or MATLAB files) as streams of images."""
 
 import contextlib
+import errno
 import gzip
 import math
+import os
+import re
 import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from io import BufferedReader
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -16,13 +18,18 @@ import numpy as np
 
 from lab_utils.data import matlab
 from lab_utils.data.matlab import Readable, read_exactly
-from lab_utils.errors import LabError
+from lab_utils.errors import LabError, WrongFileError
 from lab_utils.mapping import FIRST_CHARACTER
+from lab_utils.paths import open_regular
 
 BLOCK_IMAGES = 8192  # images at a time: 6 MB, whatever the size of the archive
+MAX_IMAGES = 2_000_000  # of a part: a header that says more is wrong, and would take memory
+MAX_DEPTH, MAX_FOLDERS = 3, 50  # of folders in which files are looked for
+GZIP_MAGIC = b"\x1f\x8b"
 NUM_BYCLASS = 62
 EMNIST_EXPECTED = "NIST's gzip.zip or matlab.zip"
 MNIST_EXPECTED = "one of MNIST's four files"
+EMNIST_ARCHIVES = r"(gzip|matlab|emnist-byclass)\.zip|emnist-byclass\.mat"
 IDX_KINDS = ("images-idx3", "labels-idx1")
 
 
@@ -49,54 +56,141 @@ def read_emnist(path: Path) -> Iterator[Part]:
 
     Nothing is extracted, so no name inside the archive can lead outside a folder.
 
+    Parameters
+    ----------
+    path : Path
+        The archive, its `emnist-byclass.mat`, or a folder in which either was unpacked or lies.
+
     Raises
     ------
-    LabError
+    WrongFileError
         If the file is missing, unreadable, truncated, damaged or another archive.
     """
-    with _name_errors(path, EMNIST_EXPECTED), zipfile.ZipFile(path) as archive:
-        members = {name.rsplit("/", 1)[-1]: name for name in archive.namelist()}
-        if "emnist-byclass.mat" in members:
-            with archive.open(members["emnist-byclass.mat"]) as stream:
-                for part in _read_matlab(stream):
-                    yield _turn_upright(part, path)
+    with _name_errors(path, EMNIST_EXPECTED):
+        if path.is_dir():
+            files = find_idx_files(path, "emnist-byclass-", ("train", "test"))
+            if files:
+                for name in ("train", "test"):
+                    prefix = f"emnist-byclass-{name}"
+                    yield from _read_idx_files(path, files, prefix, _turn_upright, EMNIST_EXPECTED)
+            elif inner := _find(path, EMNIST_ARCHIVES):
+                yield from read_emnist(inner)
+            else:
+                raise WrongFileError(
+                    f"{path} is a folder without {EMNIST_EXPECTED}: name the file."
+                )
             return
-        for name in ("train", "test"):
-            files = [f"emnist-byclass-{name}-{kind}-ubyte.gz" for kind in IDX_KINDS]
-            if missing := [file for file in files if file not in members]:
-                raise ValueError(f"it holds no {missing[0]}")
-            with (
-                archive.open(members[files[0]]) as packed_images,
-                archive.open(members[files[1]]) as packed_labels,
-                gzip.open(packed_images) as images,
-                gzip.open(packed_labels) as labels,
-            ):
-                (label_block,) = _read_idx(labels, ndim=1)
-                yield _turn_upright(Part(name, label_block, _read_idx(images, ndim=3)), path)
+        with open_regular(path) as file:
+            if file.read(6) == b"MATLAB":
+                file.seek(0)
+                for part in _read_matlab(file):
+                    yield _turn_upright(part, path, EMNIST_EXPECTED)
+                return
+            with zipfile.ZipFile(file) as archive:
+                yield from _read_emnist_zip(archive, path)
+
+
+def _read_emnist_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[Part]:
+    members = {info.filename.rsplit("/", 1)[-1]: info for info in archive.infolist()}
+
+    def open_member(name: str):
+        if name not in members:
+            raise ValueError(f"it holds no {name}")
+        if members[name].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"it packs {name} in another way")
+        return archive.open(members[name])
+
+    if "emnist-byclass.mat" in members:
+        with open_member("emnist-byclass.mat") as stream:
+            for part in _read_matlab(stream):
+                yield _turn_upright(part, path, EMNIST_EXPECTED)
+        return
+    for name in ("train", "test"):
+        files = [f"emnist-byclass-{name}-{kind}-ubyte.gz" for kind in IDX_KINDS]
+        with (
+            open_member(files[0]) as packed_images,
+            open_member(files[1]) as packed_labels,
+            gzip.open(packed_images) as images,
+            gzip.open(packed_labels) as labels,
+        ):
+            (label_block,) = _read_idx(labels, ndim=1)
+            part = Part(name, label_block, _read_idx(images, ndim=3))
+            yield _turn_upright(part, path, EMNIST_EXPECTED)
 
 
 def read_mnist(folder: Path) -> Iterator[Part]:
-    """Stream MNIST's four official files, gzip-compressed or not, from `folder`.
+    """Stream MNIST's four official files, gzip-compressed or not, from `folder` or one in it.
 
     Raises
     ------
-    LabError
+    WrongFileError
         If a file is missing, unreadable, truncated, damaged or another file.
     """
-    for name, prefix in (("train", "train"), ("test", "t10k")):
-        images, labels = (folder / f"{prefix}-{kind}-ubyte" for kind in IDX_KINDS)
-        # One file after the other, so that the error names the one that is wrong.
-        with _name_errors(labels, MNIST_EXPECTED), _open_idx(labels) as stream:
-            (label_block,) = _read_idx(stream, ndim=1)
-            label_block = _shift_labels(label_block, name, num_classes=10)
-        with _name_errors(images, MNIST_EXPECTED), _open_idx(images) as stream:
-            part = Part(name, label_block, _read_idx(stream, ndim=3))
-            yield _check_count(part, images, MNIST_EXPECTED)
+    if folder.is_file():
+        raise WrongFileError(f"{folder} is a file: name the folder that holds MNIST's four files.")
+    files = find_idx_files(folder, "", ("train", "t10k"))
+    for part in ("train", "t10k"):
+        yield from _read_idx_files(folder, files, part, _check_digits, MNIST_EXPECTED)
 
 
-def _open_idx(path: Path) -> gzip.GzipFile | BufferedReader:
-    compressed = path.with_name(path.name + ".gz")
-    return gzip.open(compressed) if compressed.exists() else open(path, "rb")
+def find_idx_files(folder: Path, prefix: str, parts: tuple[str, str]) -> dict[str, Path]:
+    """Return the IDX files of a folder or of folders in it, by their official names.
+
+    Browsers, 7-Zip, torchvision and Kaggle change them: `train-images.idx3-ubyte`, unpacked under
+    a name in `.gz`, `t10k-labels-idx1-ubyte (1).gz`, and in folders such as `MNIST/raw`.
+    """
+    found = {}
+    for part in parts:
+        for kind in IDX_KINDS:
+            what, idx = kind.split("-")
+            copy = r"( ?\(\d+\))?"
+            name = rf"{prefix}{part}[-_. ]{what}[-_. ]{idx}[-_. ]ubyte{copy}(\.gz)?{copy}"
+            if path := _find(folder, name):
+                found[f"{prefix}{part}-{kind}-ubyte"] = path
+    return found
+
+
+def _find(folder: Path, pattern: str) -> Path | None:
+    """Return the file of such a name that lies nearest to the folder's top, originals first."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        depth = len(Path(place).relative_to(folder).parts)
+        folders[:] = sorted(folders)[:MAX_FOLDERS] if depth < MAX_DEPTH else []
+        for name in names:
+            if re.fullmatch(pattern, name, re.IGNORECASE):
+                is_copy = "(" in name
+                # As ever, x.gz is taken before x.
+                found.append((depth, is_copy, not name.endswith(".gz"), name, Path(place, name)))
+    return min(found)[-1] if found else None
+
+
+def _read_idx_files(
+    folder: Path, files: dict[str, Path], part: str, turn: Callable, expected: str
+) -> Iterator[Part]:
+    """Stream one part of a folder, its labels first, so that an error names the wrong file."""
+    names = [f"{part}-{kind}-ubyte" for kind in reversed(IDX_KINDS)]
+    if missing := [name for name in names if name not in files]:
+        raise WrongFileError(f"{folder / missing[0]} does not exist; it should be {expected}.")
+    labels, images = (files[name] for name in names)
+    name = "train" if part.endswith("train") else "test"
+    with _name_errors(labels, expected), _open_idx(labels) as stream:
+        (label_block,) = _read_idx(stream, ndim=1)
+        turn(Part(name, label_block, iter(())), labels, expected)  # refuses wrong labels
+    with _name_errors(images, expected), _open_idx(images) as stream:
+        yield turn(Part(name, label_block, _read_idx(stream, ndim=3)), images, expected)
+
+
+@contextlib.contextmanager
+def _open_idx(path: Path) -> Iterator[Readable]:
+    """Open a file, unpacked while it is read if it is packed, whatever its name says."""
+    with open_regular(path) as file:
+        is_packed = file.read(2) == GZIP_MAGIC
+        file.seek(0)
+        if not is_packed:
+            yield file
+            return
+        with gzip.open(file) as unpacked:
+            yield unpacked
 
 
 @contextlib.contextmanager
@@ -105,25 +199,36 @@ def _name_errors(path: Path, expected: str):
     try:
         yield
     except FileNotFoundError:
-        raise LabError(f"{path} does not exist; it should be {expected}.") from None
+        raise WrongFileError(f"{path} does not exist; it should be {expected}.") from None
     except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
         reason = str(error).rstrip(".")
-        raise LabError(
+        raise WrongFileError(
             f"{path} is damaged or cut off ({reason}): it should be {expected}; get it again."
         ) from None
-    except (ValueError, struct.error, NotImplementedError, RuntimeError) as error:
-        raise LabError(f"{path} is not {expected} ({error}): get the right file.") from None
+    except (ValueError, struct.error, RuntimeError, LookupError, OverflowError, MemoryError) as e:
+        reason = " ".join(str(e).split()).rstrip(".")
+        raise WrongFileError(f"{path} is not {expected} ({reason}): get the right file.") from None
     except OSError as error:
-        raise LabError(
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise LabError(
+                f"{tempfile.gettempdir()}, the folder of temporary files, is full: free some space."
+            ) from None
+        raise WrongFileError(
             f"{path} cannot be read ({error.strerror or error}); it should be {expected}."
         ) from None
 
 
-def _turn_upright(part: Part, path: Path) -> Part:
+def _check_digits(part: Part, path: Path, expected: str) -> Part:
+    return _check_count(
+        part._replace(labels=_shift_labels(part.labels, part.name, num_classes=10)), path, expected
+    )
+
+
+def _turn_upright(part: Part, path: Path, expected: str) -> Part:
     """Turn EMNIST's images, which are stored transposed, upright."""
     images = (np.ascontiguousarray(block.swapaxes(1, 2)) for block in part.images)
     labels = _shift_labels(part.labels, part.name, NUM_BYCLASS)
-    return _check_count(Part(part.name, labels, images), path, EMNIST_EXPECTED)
+    return _check_count(Part(part.name, labels, images), path, expected)
 
 
 def _shift_labels(labels: np.ndarray, name: str, num_classes: int) -> np.ndarray:
@@ -162,6 +267,8 @@ def _read_idx(stream: Readable, ndim: int) -> Iterator[np.ndarray]:
     length, *item_shape = struct.unpack(f">{ndim}I", read_exactly(stream, 4 * ndim))
     if item_shape not in ([], [28, 28]):
         raise ValueError("its images are not 28 x 28")
+    if length > MAX_IMAGES:
+        raise ValueError(f"its header speaks of {length:,} items")
     item_size = math.prod(item_shape)
     block = length if ndim == 1 else BLOCK_IMAGES
     for start in range(0, length, max(block, 1)):
@@ -177,6 +284,8 @@ def _read_matlab(stream: Readable) -> Iterator[Part]:
     with tempfile.TemporaryFile() as spool:
         found, names = {}, []
         for path, shape, dtype, values in matlab.read_arrays(stream):
+            if shape[0] > MAX_IMAGES:
+                raise ValueError(f"it speaks of {shape[0]:,} items")
             if path[-1:] == ("images",) and dtype == np.uint8 and shape[1] == 784:
                 spool.seek(0)
                 while chunk := values.read(1 << 20):

@@ -11,23 +11,28 @@ Attributes: `source` (what the images are, in words), `made_from` (which file th
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
+from lab_utils.data import sealed
 from lab_utils.data.archives import BLOCK_IMAGES, Part
-from lab_utils.download import DownloadError
-from lab_utils.errors import LabError, cannot_write
-from lab_utils.paths import bundled, data_dir, named_path
+from lab_utils.data.sealed import DamagedFileError
+from lab_utils.download import DownloadError, delete
+from lab_utils.errors import WrongFileError, missing_or_damaged
+from lab_utils.mapping import MAPPING
+from lab_utils.paths import bundled, check_space, data_dir, named_path
 
 IMAGE_SOURCES = ("auto", "full", "sample")
 SAMPLE_FILE = "emnist_sample.h5"
 CHUNK_COLUMNS = 512 * 28  # columns of images that are compressed together
+MAX_COMPRESSION = 2000  # times: what is larger than this for its file was never written
+MIN_SHARE = 0.8  # of the space that the first images make one expect: less is too little
 
 
 def locate(
@@ -69,10 +74,18 @@ def locate(
     made_from = fingerprint(local) if local else None
 
     def prepare():
-        files = local or download(data_dir() / "downloads")
-        what = "real" if local else "official"
-        described = f"{what} {name} from {files.name}"
-        write(target, read(files), described, made_from or "download")
+        if local:
+            write(target, read(local), f"real {name} from {local.name}", made_from or "")
+            return
+        for is_last in (False, True):
+            files = download(data_dir() / "downloads")
+            try:
+                write(target, read(files), f"official {name} from {files.name}", "download")
+                return
+            except WrongFileError:  # a kept download that has changed: fetch it again, once
+                if is_last:
+                    raise
+                delete(files)
 
     try:
         convert_once(target, made_from, prepare)
@@ -106,7 +119,7 @@ def convert_once(target: Path, made_from: str | None, prepare: Callable[[], None
     """
     if _is_current(target, made_from):
         return
-    with _lock(target):
+    with sealed.lock(target):
         if not _is_current(target, made_from):  # prepared by the process we waited for
             prepare()
 
@@ -119,20 +132,13 @@ def write(target: Path, parts: Iterable[Part], source: str, made_from: str) -> N
     LabError
         If the file cannot be written; also what the readers in `lab_utils.archives` raise.
     """
-    partial = target.with_name(target.name + ".partial")
-    try:
-        with h5py.File(partial, "w") as file:
-            file.attrs.update(source=source, made_from=made_from)
-            for part in parts:
-                _write_part(file, part)
-        partial.replace(target)
-    except OSError as error:
-        raise cannot_write(target, error) from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with sealed.create(target) as (file, check):
+        file.attrs.update(source=source, made_from=made_from)
+        for part in parts:
+            _write_part(file, part, target, check)
 
 
-def _write_part(file: h5py.File, part: Part) -> None:
+def _write_part(file: h5py.File, part: Part, target: Path, check: Callable[[], None]) -> None:
     count = len(part.labels)
     file[f"y_{part.name}"] = part.labels
     images, start = None, 0
@@ -146,6 +152,11 @@ def _write_part(file: h5py.File, part: Part) -> None:
                     f"x_{part.name}", dtype=np.uint8, compression="lzf", **layout
                 )
             images[start : start + len(block)] = block
+            check()
+            if start == 0 and len(block) < count:
+                file.flush()
+                rest = images.id.get_storage_size() * (count / len(block) - 1)
+                check_space(target, rest * MIN_SHARE)
             start += len(block)
             bar.update(len(block))
 
@@ -168,7 +179,11 @@ class PreparedFile:
 
     def read_labels(self, part: str) -> np.ndarray:
         """Return all labels of a part: uint8, (N,), or (N, max_length) of lines."""
-        return self._file[f"y_{part}"][:]
+        stored = self._find(f"y_{part}")
+        labels = stored[:] if stored.ndim in (1, 2) else np.empty(0, np.uint8)
+        if not len(labels) or labels.max(initial=0) >= len(MAPPING):
+            raise DamagedFileError(f"labels of {part} that are none")
+        return labels
 
     def read_images(self, part: str, indices: np.ndarray) -> torch.Tensor:
         """Return the chosen images of a part: uint8, (len(indices), 28, W), in that order.
@@ -177,7 +192,9 @@ class PreparedFile:
         """
         order = np.argsort(indices, kind="stable")
         ascending = np.asarray(indices)[order]
-        stored = self._file[f"x_{part}"]
+        stored = self._find(f"x_{part}")
+        if stored.ndim != 3 or stored.shape[1] != 28 or len(stored) != len(self._find(f"y_{part}")):
+            raise DamagedFileError(f"images of {part} in the shape {stored.shape}")
         images = torch.empty((len(indices), *stored.shape[1:]), dtype=torch.uint8)
         size = max(1, BLOCK_IMAGES * 28 // stored.shape[2])
         starts = range(0, len(stored), size)
@@ -188,6 +205,14 @@ class PreparedFile:
                 positions = torch.from_numpy(order[low:high])
                 images[positions] = block[torch.from_numpy(ascending[low:high] - start)]
         return images
+
+    def _find(self, name: str) -> h5py.Dataset:
+        stored = self._file[name]
+        if not isinstance(stored, h5py.Dataset) or stored.dtype != np.uint8:
+            raise DamagedFileError(f"something else as {name}")
+        if math.prod(stored.shape) > MAX_COMPRESSION * Path(self._file.filename).stat().st_size:
+            raise DamagedFileError(f"{name} in the shape {stored.shape}")
+        return stored
 
 
 @contextlib.contextmanager
@@ -200,31 +225,12 @@ def open_prepared(path: Path) -> Iterator[PreparedFile]:
         If the file is missing or damaged.
     """
     try:
-        # Without locking, which fails on read-only and network drives: the file never changes.
-        with h5py.File(path, "r", locking=False) as file:
+        with sealed.open_checked(path) as file:
             yield PreparedFile(file)
-    except (OSError, KeyError, RuntimeError) as error:
+    except (OSError, KeyError, RuntimeError, DamagedFileError) as error:
         is_bundled = path == bundled(SAMPLE_FILE)
         remedy = "get the lab again" if is_bundled else "delete it and run this again"
-        raise LabError(f"{path} is missing or damaged ({error}): {remedy}.") from None
-
-
-@contextlib.contextmanager
-def _lock(target: Path):
-    """Let one process at a time prepare `target`; the lock goes with a process that dies."""
-    lock = FileLock(f"{target}.lock")
-    try:
-        try:
-            lock.acquire(timeout=2)
-        except Timeout:
-            print(f"Another process is preparing {target.name}: waiting for it.")
-            lock.acquire()
-    except OSError as error:
-        raise cannot_write(target, error) from None
-    try:
-        yield
-    finally:
-        lock.release()
+        raise missing_or_damaged(path, error, remedy) from None
 
 
 def _is_current(target: Path, made_from: str | None) -> bool:
@@ -238,7 +244,9 @@ def _is_current(target: Path, made_from: str | None) -> bool:
 
 def fingerprint(local: Path) -> str:
     """Name the local files in a way that changes when they do: path, size and time."""
-    files = sorted(local.glob("*-ubyte*")) if local.is_dir() else [local]
+    files = [local]
+    if local.is_dir():
+        files = sorted(local.glob("*-ubyte*")) or sorted(local.glob("**/*-ubyte*"))
     stats = [file.stat() for file in files if file.exists()]
     return " ".join([str(local.resolve())] + [f"{s.st_size}:{s.st_mtime_ns}" for s in stats])
 

@@ -13,6 +13,8 @@ from typing import Protocol
 import numpy as np
 
 STRUCT, MATRIX, COMPRESSED = 2, 14, 15
+MAX_ELEMENT = 1 << 30  # bytes; EMNIST's largest has 660 MB
+MAX_SMALL, MAX_FIELDS = 1 << 16, 1000  # bytes of a name or shape, arrays of a struct
 DTYPES = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8"}
 
 
@@ -53,15 +55,19 @@ def read_arrays(stream: Readable) -> Iterator[tuple]:
 
 
 def _read_matrix(stream: Readable, names: tuple) -> Iterator[tuple]:
-    flags = _read_element(stream)[1].read()
-    shape = np.frombuffer(_read_element(stream)[1].read(), "<i4")
-    name = _read_element(stream)[1].read().decode("ascii")
+    flags, shape_bytes, name_bytes = (_read_small(stream) for _ in range(3))
+    shape = np.frombuffer(shape_bytes, "<i4")
+    name = name_bytes.decode("ascii")
+    if len(shape) < 2 or (shape < 0).any():
+        raise ValueError("an array without a shape")
     names = (*names, name) if name else names
     if flags[0] == STRUCT:
-        (width,) = struct.unpack("<i", _read_element(stream)[1].read())
-        names_of_fields = _read_element(stream)[1].read()
+        (width,) = struct.unpack("<i", _read_small(stream))
+        names_of_fields = _read_small(stream)
         starts = range(0, len(names_of_fields), width)
         fields = [names_of_fields[i : i + width] for i in starts]
+        if np.prod(shape, dtype=float) * len(fields) > MAX_FIELDS:
+            raise ValueError("a struct with too many fields")
         for field in fields * int(np.prod(shape)):
             matrix = _read_element(stream)[1]
             yield from _read_matrix(matrix, (*names, field.rstrip(b"\0").decode("ascii")))
@@ -73,11 +79,20 @@ def _read_matrix(stream: Readable, names: tuple) -> Iterator[tuple]:
         values.finish()
 
 
+def _read_small(stream: Readable) -> bytes:
+    element = _read_element(stream)[1]
+    if element.left > MAX_SMALL:
+        raise ValueError("a name or a shape that is too long")
+    return element.read()
+
+
 def _read_element(stream: Readable) -> tuple[int, "_Limited"]:
     tag = read_exactly(stream, 8)
     kind, size = struct.unpack("<II", tag)
     if kind >> 16:  # up to four bytes stand in the tag itself
         return kind & 0xFFFF, _Limited(io.BytesIO(tag[4:]), kind >> 16)
+    if size > MAX_ELEMENT:
+        raise ValueError("an array that is too large")
     return kind, _Limited(stream, size, padding=-size % 8)
 
 

@@ -8,21 +8,21 @@ Layout of `my_handwriting.h5`, in the order in which they were drawn:
 """
 
 import os
-import shutil
 from pathlib import Path
 
 import h5py
 import numpy as np
 import torch
-from filelock import FileLock
 
+from lab_utils.data import sealed
 from lab_utils.data.base import BaseDataModule, CharacterDataset
 from lab_utils.errors import LabError, cannot_write
-from lab_utils.mapping import CHARACTERS, MAPPING
+from lab_utils.mapping import CHARACTER_LABELS, CHARACTERS, MAPPING
 from lab_utils.paths import data_dir
 from lab_utils.strokes import Stroke, decode, encode
 
 FILE = "my_handwriting.h5"
+UNREADABLE = (KeyError, OSError, RuntimeError, TypeError, ValueError, AttributeError)
 
 
 def handwriting_file(path: str | os.PathLike | None = None) -> Path:
@@ -69,39 +69,47 @@ def save_drawing(path: Path, character: str, strokes: list[Stroke], image: torch
     """
     if character not in CHARACTERS:
         raise LabError(f"{character!r} is not one of the 62 characters: give a letter or a digit.")
-    partial = path.with_name(path.name + ".partial")
     new = (image.numpy(), MAPPING.index(character), " ".join(map(encode, strokes)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):
-            try:
-                if path.exists():
-                    if not h5py.is_hdf5(path):
-                        raise _damaged(path, "it is not an HDF5 file")
-                    shutil.copyfile(path, partial)
-                count = _append(partial, new)
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
+        with sealed.lock(path):
+            is_new = not path.exists()
+            if not is_new:
+                _read(path)
+            with sealed.create(path, None if is_new else path) as (file, _):
+                return _append(file, new)
     except OSError as error:
         raise cannot_write(path, error) from None
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise _damaged(path, error) from None
-    return count
 
 
-def _append(path: Path, new: tuple) -> int:
-    with h5py.File(path, "a") as file:
-        if not len(file):
-            layout = {"chunks": True, "compression": "gzip"}
-            file.create_dataset("x", (0, 28, 28), np.uint8, maxshape=(None, 28, 28), **layout)
-            file.create_dataset("y", (0,), np.uint8, maxshape=(None,))
-            file.create_dataset("strokes", (0,), h5py.string_dtype(), maxshape=(None,))
-        count = len(file["y"])
-        for name, value in zip(("x", "y", "strokes"), new, strict=True):
-            file[name].resize(count + 1, axis=0)
-            file[name][count] = value
+def _append(file: h5py.File, new: tuple) -> int:
+    if not len(file):
+        layout = {"chunks": True, "compression": "gzip"}
+        file.create_dataset("x", (0, 28, 28), np.uint8, maxshape=(None, 28, 28), **layout)
+        file.create_dataset("y", (0,), np.uint8, maxshape=(None,))
+        file.create_dataset("strokes", (0,), h5py.string_dtype(), maxshape=(None,))
+    count = len(file["y"])
+    for name, value in zip(("x", "y", "strokes"), new, strict=True):
+        file[name].resize(count + 1, axis=0)
+        file[name][count] = value
     return count + 1
+
+
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray, list[list[Stroke]]]:
+    """Return the images, labels and strokes of a file, checked."""
+    try:
+        with sealed.open_checked(path) as file:
+            stored = [file[name] for name in ("x", "y", "strokes")]
+            count = len(stored[1])
+            shapes = [thing.shape for thing in stored]
+            if shapes != [(count, 28, 28), (count,), (count,)] or count > path.stat().st_size:
+                raise ValueError(f"arrays in the shapes {', '.join(map(str, shapes))}")
+            images, labels, texts = stored[0][:], stored[1][:], stored[2].asstr()[:]
+        if images.dtype != np.uint8 or not set(labels.tolist()) <= set(CHARACTER_LABELS):
+            raise ValueError("labels that are no letter or digit")
+        return images, labels, [[decode(stroke) for stroke in text.split()] for text in texts]
+    except (*UNREADABLE, sealed.DamagedFileError) as error:
+        raise _damaged(path, error) from None
 
 
 def _damaged(path: Path, error: Exception | str) -> LabError:
@@ -152,14 +160,9 @@ class MyHandwriting(BaseDataModule):
         """
         if not self.path.exists():
             raise LabError(f"{self.path} does not exist yet: draw on a canvas and label it first.")
-        try:
-            with h5py.File(self.path, "r", locking=False) as file:
-                self.images = torch.from_numpy(file["x"][:])
-                self.labels = torch.from_numpy(file["y"][:].astype(np.int64))
-                texts = file["strokes"].asstr()[:]
-            self.strokes = [[decode(stroke) for stroke in text.split()] for text in texts]
-        except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
-            raise _damaged(self.path, error) from None
+        images, labels, self.strokes = _read(self.path)
+        self.images = torch.from_numpy(images)
+        self.labels = torch.from_numpy(labels.astype(np.int64))
         earlier = (self.labels[:, None] == self.labels).tril(-1).sum(1)
         test, val = earlier % 4 == 1, earlier % 4 == 3
         self.data_train = self._part(~(test | val), self.augment)

@@ -2,20 +2,29 @@
 
 import re
 import zipfile
+import zlib
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from lab_utils.download import DownloadError, download_brown
-from lab_utils.errors import LabError
+from lab_utils.download import DownloadError, delete, download_brown
+from lab_utils.errors import (
+    LabError,
+    WrongFileError,
+    check_choice,
+    check_int,
+    missing_or_damaged,
+)
 from lab_utils.mapping import CHARACTERS, MAPPING, PUNCTUATION, SPACE
-from lab_utils.paths import bundled, data_dir, named_path
+from lab_utils.paths import bundled, data_dir, named_path, open_regular
 from lab_utils.randomness import SEED, random_numbers
 
 TEXT_SOURCES = ("auto", "brown", "own")
 PARTS = ("train", "val", "test")
 OWN_TEXT = "lab_text.txt"
+MAX_BYTES = 100_000_000  # of a corpus; Brown has 10 MB
+UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 TEXT_BLOCKS = 100  # a text is dealt out block by block, so that each part has some of every kind
 
 _LABELS = np.zeros(128, np.uint8)  # of each ASCII character; 0 where it has none
@@ -47,9 +56,8 @@ class SentenceGenerator:
     """
 
     def __init__(self, part: str = "train", source: str = "auto", seed: int = SEED):
-        for name, value, known in (("part", part, PARTS), ("source", source, TEXT_SOURCES)):
-            if value not in known:
-                raise LabError(f"{name}={value!r} must be one of {', '.join(known)}.")
+        check_choice("part", part, PARTS)
+        check_choice("source", source, TEXT_SOURCES)
         self.source = "own" if source == "own" else _choose_source(source)
         self.seed = seed
         lines = _read(self.source)
@@ -106,8 +114,7 @@ class SentenceGenerator:
 
     def _fit(self, max_length: int) -> tuple[np.ndarray, np.ndarray]:
         """Return how many words fit, from each word on, and the words from which any do."""
-        if not isinstance(max_length, int) or max_length < 1:
-            raise LabError(f"max_length={max_length!r} must be a whole number of 1 or more.")
+        check_int("max_length", max_length, 1)
         last = np.searchsorted(self._ends, self._starts + max_length, side="right")
         fitting = last - np.arange(len(self._starts))
         possible = np.flatnonzero(fitting > 0)
@@ -146,24 +153,58 @@ def _read(source: str) -> list[str]:
         try:
             return path.read_text(encoding="ascii").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise LabError(f"{path} is missing or damaged ({error}): get the lab again.") from None
-    path = _find_brown()
+            raise missing_or_damaged(path, error) from None
     try:
-        if path.is_dir():
-            files = sorted(path.glob("c[a-r][0-9][0-9]"))
-            texts = [file.read_text(encoding="ascii") for file in files]
-        else:
-            with zipfile.ZipFile(path) as archive:
-                names = [n for n in archive.namelist() if re.search(r"/c[a-r]\d\d$", n)]
-                texts = [archive.read(name).decode("ascii") for name in sorted(names)]
-    except (OSError, UnicodeDecodeError, zipfile.BadZipFile) as error:
-        raise LabError(f"{path} is damaged ({error}): delete it and get it again.") from None
-    tagged = "\n".join(line.strip() for text in texts for line in text.splitlines())
-    lines = restore_spacing(re.sub(r"/[^/\s]+(?=\s|$)", "", tagged)).splitlines()
-    lines = [line.strip() for line in lines if line.strip()]
+        return _read_brown(_find_brown())
+    except WrongFileError:
+        kept = data_dir() / "downloads" / "brown.zip"
+        if _find_brown() != kept:
+            raise
+        delete(kept)  # a kept download that has changed: fetch it again, once
+        return _read_brown(_find_brown())
+
+
+def _read_brown(path: Path) -> list[str]:
+    """Return the lines of the corpus, of a zip archive or a folder.
+
+    Raises
+    ------
+    WrongFileError
+        If it is damaged, or another one.
+    """
+    try:
+        tagged = [line.strip() for text in _read_texts(path) for line in text.splitlines()]
+    except UNREADABLE as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise WrongFileError(f"{path} is damaged ({reason}): delete it and get it again.") from None
+    text = re.sub(r"/[^/\s]+(?=\s|$)", "", "\n".join(tagged))
+    lines = [line.strip() for line in restore_spacing(text).splitlines()]
+    lines = [line for line in lines if line]
     if not lines:
-        raise LabError(f"{path} holds no text of the Brown corpus: delete it and get it again.")
+        raise WrongFileError(
+            f"{path} holds no text of the Brown corpus: delete it and get it again."
+        )
     return lines
+
+
+def _read_texts(path: Path) -> list[str]:
+    if path.is_dir():
+        texts, room = [], MAX_BYTES
+        for name in sorted(path.glob("c[a-r][0-9][0-9]")):
+            with open_regular(name) as file:
+                texts.append(file.read(room + 1).decode("ascii"))
+            room -= len(texts[-1])
+            if room < 0:
+                raise ValueError("it is too large")
+        return texts
+    with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+        members = [i for i in archive.infolist() if re.search(r"(^|/)c[a-r]\d\d$", i.filename)]
+        if sum(member.file_size for member in members) > MAX_BYTES:
+            raise ValueError("it is too large")
+        if any(m.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for m in members):
+            raise ValueError("it is packed in another way")
+        members.sort(key=lambda member: member.filename)
+        return [archive.read(member).decode("ascii") for member in members]
 
 
 def restore_spacing(text: str) -> str:

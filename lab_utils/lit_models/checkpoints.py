@@ -1,13 +1,25 @@
 """Reading checkpoints: tensors and plain values, never code."""
 
+import json
+import lzma
 import os
 import pickle
+import stat
+import struct
+import zipfile
+import zlib
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from lab_utils.errors import LabError
 from lab_utils.models.registry import build_network
+
+UNREADABLE = (
+    *(OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+)
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict:
@@ -19,6 +31,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
         If the file is missing, damaged, or not such a checkpoint.
     """
     try:
+        _check_zip(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         described = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
         if isinstance(described, dict) and "model_class" in described:
@@ -26,12 +39,21 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
         problem = "it does not say which network it is of"
     except FileNotFoundError:
         problem = "there is no such file"
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, LookupError):
+    except UNREADABLE:
         problem = "it is damaged, or holds more than tensors and plain values"
     raise LabError(
         f"{path} is not a checkpoint of run_experiment ({problem}): "
         "give the path that run_experiment printed at its end."
     )
+
+
+def _check_zip(path: str | os.PathLike) -> None:
+    """Check what torch leaves out: the CRC-32 of each part of the archive that a checkpoint is."""
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise OSError("not a file")
+    with zipfile.ZipFile(path) as archive:
+        if archive.testzip() is not None:
+            raise zipfile.BadZipFile
 
 
 def load_network(path: str | os.PathLike) -> tuple[nn.Module, list[str]]:
@@ -53,8 +75,27 @@ def load_network(path: str | os.PathLike) -> tuple[nn.Module, list[str]]:
         weights = checkpoint["state_dict"].items()
         own = {k.removeprefix("model."): v for k, v in weights if k.startswith("model.")}
         return build_network(described, own), list(described["mapping"])
-    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (*UNREADABLE, ArithmeticError, MemoryError, LabError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".:")
         raise LabError(
-            f"{path} does not fit the network that it names ({str(error).splitlines()[0]}): "
+            f"{path} does not fit the network that it names ({reason}): "
             "give another checkpoint of run_experiment."
         ) from None
+
+
+def compute_checksum(described: dict, weights: dict[str, torch.Tensor]) -> int:
+    """Return the CRC-32 of what a file of weights that ships holds, whatever the order.
+
+    Parameters
+    ----------
+    described : dict
+        What its header says, without a checksum.
+    weights : dict of str to torch.Tensor
+        Its tensors.
+    """
+    texts = json.dumps(described, sort_keys=True)
+    checksum = zlib.crc32(texts.encode())
+    for name, tensor in sorted(weights.items()):
+        checksum = zlib.crc32(f"{name} {tensor.dtype} {list(tensor.shape)}".encode(), checksum)
+        checksum = zlib.crc32(tensor.flatten().view(torch.uint8).numpy().tobytes(), checksum)
+    return checksum

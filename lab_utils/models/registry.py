@@ -63,7 +63,10 @@ def build_network(described: dict, weights: dict[str, torch.Tensor]) -> nn.Modul
     LookupError, TypeError, ValueError, RuntimeError
         If there is no such network, or the weights are another's.
     """
-    model = NETWORKS[described["model_class"]](described, **described["model_arguments"])
+    network = NETWORKS[described["model_class"]]
+    with torch.device("meta"):  # costs nothing, however large a network the file speaks of
+        network(described, **described["model_arguments"]).load_state_dict(weights, assign=True)
+    model = network(described, **described["model_arguments"])
     model.load_state_dict(weights)
     return model.eval()
 

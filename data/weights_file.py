@@ -6,6 +6,8 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import nn
 
+from lab_utils.lit_models.checkpoints import compute_checksum
+
 
 def write_weights(model: nn.Module, described: dict, path: Path) -> None:
     """Write weights as safetensors, with what describes them as JSON in the header.
@@ -21,6 +23,7 @@ def write_weights(model: nn.Module, described: dict, path: Path) -> None:
         The file, which appears under its name only when it is whole.
     """
     tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    described = described | {"checksum": compute_checksum(described, tensors)}
     metadata = {name: json.dumps(value) for name, value in described.items()}
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, metadata=metadata)
