@@ -525,7 +525,7 @@ def test_of_answers_without_end_the_first_are_shown():
     "answer",
     [
         *(None, "a", [], 3, ["a"], [("a",)], [("a", "b")], {"a": 1}),
-        *([(None, 1.0)], [("\ud800", 1.0)], [("a" * 100, 1.0)], torch.rand(83, 2)),
+        *([(None, 1.0)], [("\ud800", 1.0)], [("a" * 100, 1.0)], torch.ones(83, 2)),
     ],
     ids=lambda answer: f"{answer!r:.20}".encode("ascii", "replace").decode(),
 )
