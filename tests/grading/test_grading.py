@@ -22,7 +22,7 @@ from lab_grade.notebook import Assignment
 
 pytestmark = pytest.mark.slow
 
-LIMITS = ["--jobs", "2", "--cell-timeout", "6", "--memory", "1024"]
+LIMITS = ["--jobs", "2", "--cell-timeout", "10", "--memory", "1024"]
 ALLOWED = ["--allow", "*.py", "--allow", "*.csv"]
 SECRETS = ("the-hidden-check-of", "first, second = Mean()", "abs(weights - 208)")
 
