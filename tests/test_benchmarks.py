@@ -25,6 +25,8 @@ import preparation
 import scores
 import start_up
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = Path(scores.__file__).parent
 
 

@@ -18,6 +18,8 @@ from lab_utils.paths import bundled
 sys.path.insert(0, str(bundled("stroke_templates.json").parent))
 import make_sample
 
+pytestmark = pytest.mark.slow
+
 FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 

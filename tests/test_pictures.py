@@ -16,6 +16,8 @@ from lab_utils import LabError, Recognizer, prepare, sample_strokes
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from people import KINDS, Item, draw_kind
 
+pytestmark = pytest.mark.slow
+
 TRIES = int(os.environ.get("LAB_FUZZ", "400"))  # LAB_FUZZ=5000 for a longer look
 WRITTEN = "ABDEGHKMNQRTYabdefghkmnqrty234567"
 
