@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lab_utils.canvas.share import share as share
     from lab_utils.canvas.widget import HandwritingCanvas as HandwritingCanvas
     from lab_utils.data.augment import augment as augment
     from lab_utils.data.emnist import EMNIST as EMNIST
@@ -75,6 +76,7 @@ _MODULES = {
     "augment": "data.augment",
     "prepare": "reading.character",
     "sample_strokes": "strokes",
+    "share": "canvas.share",
     "show_preparation": "reading.steps",
     # 6. Homework: a ResNet
     "ResNet": "models.resnet",

@@ -35,8 +35,12 @@ function multiply(a, b, bias, out, rows, columns, depth) {
       let [s00, s10, s20, s30] = bias ? [bias[m0], bias[m1], bias[m2], bias[m3]] : [0, 0, 0, 0];
       let [s01, s11, s21, s31] = [s00, s10, s20, s30];
       for (let k = 0; k < depth; k += 1) {
-        const [x, y] = [b[b0 + k], b[b1 + k]];
-        const [u, v, w, z] = [a[a0 + k], a[a1 + k], a[a2 + k], a[a3 + k]];
+        const x = b[b0 + k];
+        const y = b[b1 + k];
+        const u = a[a0 + k];
+        const v = a[a1 + k];
+        const w = a[a2 + k];
+        const z = a[a3 + k];
         s00 += u * x;
         s10 += v * x;
         s20 += w * x;
@@ -176,7 +180,8 @@ const STEPS = {
       }
       result.data[place] += value * share;
     });
-    return step.keep ? result : { ...result, shape: shape.filter((_, a) => !step.axes.includes(a)) };
+    const left = shape.filter((_, axis) => !step.axes.includes(axis));
+    return { shape: step.keep ? kept : left, data: result.data };
   },
 
   /** Flattening and the like: the same numbers in the same order; -1 is what is left. */

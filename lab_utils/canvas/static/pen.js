@@ -18,7 +18,9 @@ function round(v) {
 }
 
 /** Grey pixels, from 0 to 255 (whole, or floats to calculate with). */
-const sheet = (width, height, Kind = Uint8Array) => ({ width, height, data: new Kind(width * height) });
+function sheet(width, height, Kind = Uint8Array) {
+  return { width, height, data: new Kind(width * height) };
+}
 
 /** Draw curves, lists of [x, y] in pixels, with a round pen. */
 function draw(curves, width, height) {
