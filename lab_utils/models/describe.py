@@ -46,7 +46,15 @@ def describe_network(network: nn.Module, *examples: torch.Tensor) -> tuple[list[
     """
     network = copy.deepcopy(network).cpu().float().eval()
     with torch.no_grad():
-        traces = [_Trace(make_fx(network)(example), len(example.shape)) for example in examples]
+        try:
+            traces = [_Trace(make_fx(network)(example)) for example in examples]
+        except RuntimeError as error:
+            if "data-dependent" not in str(error):
+                raise
+            raise LabError(
+                "recognizer's network decides by its input what to compute, which a page cannot: "
+                "let it compute the same for all images."
+            ) from None
     first = traces[0]
     for step, *others in zip(*(trace.steps for trace in traces), strict=True):
         for other in others:
@@ -65,7 +73,7 @@ class _Trace:
         What torch computes, by the names of ATen.
     """
 
-    def __init__(self, traced, dims: int):
+    def __init__(self, traced):
         self.steps: list[dict] = []
         self.values: dict[Node, Any] = {}  # of a node: the number of a result, or a constant tensor
         graph: Graph = traced.graph
@@ -82,7 +90,7 @@ class _Trace:
         if self.values.get(self.output) != len(self.steps):
             raise LabError("recognizer's network must return one tensor, which it computes.")
 
-    def call(self, node: Node):
+    def call(self, node: Any):
         """Add the step of a node; return its result's number, or a constant."""
         name = _name_of(node)
         arguments = [self.values[a] if isinstance(a, Node) else a for a in node.args]
@@ -112,22 +120,22 @@ class _Trace:
         if transposed:
             raise _unknown("transposed convolution")
         kernel = list(weights.shape[2:])
-        pad = [1] * (2 - len(kernel))  # a sequence is an image that is one pixel high
-        if len(kernel) == 1:
+        is_sequence = len(kernel) == 1  # which is an image that is one pixel high
+        if is_sequence:
             x = self.add("reshape", [x], shape=_insert(node.args[0], 2))
         x = self.add(
             "convolution",
             [x],
-            kernel=pad + kernel,
-            stride=pad + list(stride),
-            padding=[0] * len(pad) + list(padding),
-            dilation=pad + list(dilation),
+            kernel=[1] * is_sequence + kernel,
+            stride=[1] * is_sequence + _expand(stride, len(kernel)),
+            padding=[0] * is_sequence + _expand(padding, len(kernel)),
+            dilation=[1] * is_sequence + _expand(dilation, len(kernel)),
             groups=groups,
             channels=len(weights),
             weights=weights,
             bias=bias,
         )
-        if len(kernel) == 1:
+        if is_sequence:
             x = self.add("reshape", [x], shape=list(node.meta["tensor_meta"].shape))
         return x
 
@@ -160,7 +168,7 @@ class _Trace:
             return x
         return self.add("scale", [x], weights=scale, bias=shift)
 
-    def describe_relu(self, node, x):
+    def describe_relu(self, _node, x):
         return self.add("relu", [x])
 
     def describe_add(self, node, x, y, alpha=1):
@@ -174,13 +182,17 @@ class _Trace:
         return self.add("mean", [x], axes=[axis % dims for axis in axes], keep=keep)
 
     def describe_max_pool2d_with_indices(
-        self, node, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=False
+        self, _node, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=False
     ):
         if ceil_mode:
             raise _unknown("max_pool2d with ceil_mode")
-        sizes = {"kernel": kernel, "stride": stride or kernel, "padding": padding}
         return self.add(
-            "max_pool", [x], **{k: _pair(v) for k, v in (sizes | {"dilation": dilation}).items()}
+            "max_pool",
+            [x],
+            kernel=_expand(kernel, 2),
+            stride=_expand(stride or kernel, 2),
+            padding=_expand(padding, 2),
+            dilation=_expand(dilation, 2),
         )
 
     def describe_transpose(self, node, x, first, second):
@@ -188,7 +200,7 @@ class _Trace:
         axes[first], axes[second] = axes[second], axes[first]
         return self.add("permute", [x], axes=axes)
 
-    def describe_permute(self, node, x, axes):
+    def describe_permute(self, _node, x, axes):
         return self.add("permute", [x], axes=[axis % len(axes) for axis in axes])
 
     def pack_weights(self) -> bytes:
@@ -210,7 +222,7 @@ class _Trace:
         return b"".join(packed)
 
 
-def _name_of(node: Node) -> str:
+def _name_of(node: Any) -> str:
     packet = getattr(node.target, "overloadpacket", node.target)
     return packet.__name__.rstrip("_")  # relu_ is relu in place
 
@@ -220,12 +232,13 @@ def _insert(node: Node, axis: int) -> list[int]:
     return [*shape[:axis], 1, *shape[axis:]]
 
 
-def _pair(value) -> list[int]:
-    pair = [value] if isinstance(value, int) else list(value)
-    return pair * 2 if len(pair) == 1 else pair
+def _expand(value, count: int) -> list[int]:
+    values = [value] if isinstance(value, int) else list(value)
+    return values * count if len(values) == 1 else values
 
 
 def _unknown(name: str) -> LabError:
     return LabError(
-        f"recognizer's network computes {name.strip('_')}, which a page cannot: build it of {KNOWN}."
+        f"recognizer's network computes {name.strip('_')}, which a page cannot: "
+        f"build it of {KNOWN}."
     )

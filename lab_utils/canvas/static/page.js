@@ -30,14 +30,19 @@ class Reader {
     this.network = loadNetwork(shared.steps, weights);
   }
 
-  /** Return the probability of each class of an image, 28 by 28 pixels from 0 to 255. */
+  /** Return strokes, lists of [x, y], as the network sees them: 28 by 28 pixels from 0 to 255. */
+  prepare(strokes) {
+    return prepareCharacter(strokes);
+  }
+
+  /** Return the probability of each class of such an image. */
   probabilities(pixels) {
     const { temperature, expected } = this.shared;
     return softmax(runNetwork(this.network, pixels).at(-1).data, temperature, expected);
   }
 
   read(strokes) {
-    const pixels = prepareCharacter(strokes);
+    const pixels = this.prepare(strokes);
     const answers = this.probabilities(pixels)
       .map((probability, i) => [this.shared.mapping[i], probability, i])
       .filter(([, , i]) => this.shared.expected[i])
