@@ -92,6 +92,7 @@ weights: .venv/.complete ## trains the networks that ship
 	$(BIN)/python data/train_weights.py
 	$(BIN)/python data/train_line_weights.py
 	$(BIN)/python data/make_sample_strokes.py
+	$(BIN)/python data/make_sample_photos.py
 
 # With REPOSITORY= (empty) it removes all links; without it, it writes those of the kept address.
 links: ## writes links to Colab and Binder everywhere: REPOSITORY=https://github.com/NAME/PROJECT

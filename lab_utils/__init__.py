@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lab_utils.canvas.upload import PictureUpload as PictureUpload
     from lab_utils.canvas.widget import HandwritingCanvas as HandwritingCanvas
     from lab_utils.data.augment import augment as augment
     from lab_utils.data.emnist import EMNIST as EMNIST
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from lab_utils.reading.line import prepare_line as prepare_line
     from lab_utils.reading.recognizer import LineRecognizer as LineRecognizer
     from lab_utils.reading.recognizer import Recognizer as Recognizer
+    from lab_utils.reading.steps import sample_photo as sample_photo
     from lab_utils.reading.steps import show_preparation as show_preparation
     from lab_utils.strokes import sample_strokes as sample_strokes
 
@@ -75,6 +77,8 @@ _MODULES = {
     "augment": "data.augment",
     "prepare": "reading.character",
     "sample_strokes": "strokes",
+    "PictureUpload": "canvas.upload",
+    "sample_photo": "reading.steps",
     "show_preparation": "reading.steps",
     # 6. Homework: a ResNet
     "ResNet": "models.resnet",
