@@ -11,7 +11,7 @@ BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 SAMPLE_ONLY := LAB_OFFLINE=1 LAB_DATA_DIR=$(abspath build/no-data) EMNIST_ARCHIVE= MNIST_DIR= NLTK_DATA=
 
 .PHONY: help lab check test test-unit test-browser test-notebooks test-real coverage \
-	notebook notebooks bench sample weights wheel clean
+	notebook notebooks bench sample weights links wheel clean
 
 help: ## lists these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 22
@@ -84,12 +84,16 @@ bench: .venv/.complete ## measures, against the plain way of doing the same
 
 sample: .venv/.complete ## makes the bundled sample again, from fonts and strokes
 	$(BIN)/python data/make_sample.py
-	$(BIN)/python data/make_sample_strokes.py
 
 # EMNIST_ARCHIVE and NLTK_DATA or downloads bring the data; what is interrupted goes on.
 weights: .venv/.complete ## trains the networks that ship
 	$(BIN)/python data/train_weights.py
 	$(BIN)/python data/train_line_weights.py
+	$(BIN)/python data/make_sample_strokes.py
+
+# With REPOSITORY= (empty) it removes all links; without it, it writes those of the kept address.
+links: ## writes links to Colab and Binder everywhere: REPOSITORY=https://github.com/NAME/PROJECT
+	$(PYTHON) labs/links.py $(if $(filter undefined,$(origin REPOSITORY)),,--repository "$(REPOSITORY)")
 
 wheel: .venv/.installed ## builds dist/*.whl
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -43,7 +43,7 @@ READ = "count => window.latencies.length >= count"
 
 
 def measure(lab: Lab, code: str, drawings: list) -> tuple[list[float], float]:
-    """Draw `STROKES` strokes; return their milliseconds, and messages to the kernel a stroke."""
+    """Draw `STROKES` strokes; return their milliseconds, and messages to the kernel per stroke."""
     lab.show(code)
     lab.page.evaluate(CLOCK)
     lab.draw(drawings[0][:1])  # the first stroke of a page warms it up, and does not count
@@ -92,7 +92,7 @@ def main() -> None:
             median, p95, most = np.percentile(times, [50, 95, 100])
             print(
                 f"{kind}: {len(times)} strokes, median {median:.0f} ms, 95% within {p95:.0f} ms, "
-                f"all within {most:.0f} ms; {messages:.2f} messages a stroke"
+                f"all within {most:.0f} ms; {messages:.2f} messages per stroke"
             )
         print(f"requests to other machines: {len(lab.strangers)}")
 

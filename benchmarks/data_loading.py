@@ -1,4 +1,4 @@
-"""Batches a second: fetched whole, against the usual data set with default collation.
+"""Images per second: fetched whole, against the usual data set with default collation.
 
 Run with `python benchmarks/data_loading.py`. Both read the same images through an ordinary
 `DataLoader` with the same batch size, shuffling and number of workers (none), in turn.
@@ -28,7 +28,8 @@ class PerSample(Dataset):
         return self.images[index].unsqueeze(0).float() / 255, int(self.labels[index])
 
 
-def images_per_second(loader: DataLoader) -> float:
+def measure_rate(loader: DataLoader) -> float:
+    """Return how many images per second the loader yields."""
     start = time.perf_counter()
     count = sum(len(y) for _, y in loader)
     return count / (time.perf_counter() - start)
@@ -41,7 +42,7 @@ def main() -> None:
     plain = DataLoader(usual, batch_size=data.batch_size, shuffle=True)
     ours = data.train_dataloader()
 
-    rates = [(images_per_second(plain), images_per_second(ours)) for _ in range(ROUNDS)]
+    rates = [(measure_rate(plain), measure_rate(ours)) for _ in range(ROUNDS)]
     plain_rate, our_rate = (statistics.median(column) for column in zip(*rates, strict=True))
     ratio = statistics.median(fast / slow for slow, fast in rates)
     print(f"{len(usual):,} images, batches of {data.batch_size}, median of {ROUNDS} rounds")

@@ -1,4 +1,4 @@
-"""How long a class takes to grade, beside the running time of the notebooks alone.
+"""How long a class takes to grade, compared with running the notebooks alone.
 
     python benchmarks/grading.py               # --count 30
 
@@ -20,7 +20,7 @@ from lab_grade.grader import grade
 REFERENCE = Path(__file__).resolve().parents[1] / "labs" / "instructor" / "06_homework_resnet.ipynb"
 
 
-def running_time(notebook: nbformat.NotebookNode, folder: str) -> float:
+def time_notebook(notebook: nbformat.NotebookNode, folder: str) -> float:
     """Return the seconds that a notebook takes, the start of its kernel included."""
     start = time.perf_counter()
     NotebookClient(notebook, timeout=900, resources={"metadata": {"path": folder}}).execute()
@@ -35,7 +35,7 @@ def main() -> None:
     notebook = nbformat.read(REFERENCE, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["LAB_DATA_DIR"] = folder
-        alone = min(running_time(nbformat.from_dict(notebook), folder) for _ in range(2))
+        alone = min(time_notebook(nbformat.from_dict(notebook), folder) for _ in range(2))
         submissions = Path(folder) / "submissions"
         submissions.mkdir()
         for i in range(count):

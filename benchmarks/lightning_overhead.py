@@ -1,4 +1,4 @@
-"""Seconds an epoch: Lightning with metrics and validation off, against a bare PyTorch loop.
+"""Seconds per epoch: Lightning with metrics and validation off, against a bare PyTorch loop.
 
 Run with `python benchmarks/lightning_overhead.py`. Both train the same CNN on the same batches
 with Adam and cross entropy; epochs of the two alternate, so that a slow minute hits both.
@@ -18,7 +18,7 @@ ROUNDS = 5
 BATCHES = 40
 
 
-def bare_epoch(model: torch.nn.Module, optimizer: torch.optim.Optimizer, loader) -> float:
+def time_bare_epoch(model: torch.nn.Module, optimizer: torch.optim.Optimizer, loader) -> float:
     start = time.perf_counter()
     model.train()
     for x, y in loader:
@@ -38,7 +38,7 @@ class Timer(pl.Callback):
         self.seconds = time.perf_counter() - self.start
 
 
-def lightning_epoch(lit_model: BaseLitModel, loader) -> float:
+def time_lightning_epoch(lit_model: BaseLitModel, loader) -> float:
     timer = Timer()
     trainer = pl.Trainer(
         max_epochs=1,
@@ -62,9 +62,9 @@ def main() -> None:
     model = CNN(data.config())
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     lit_model = BaseLitModel(model=CNN(data.config()))
-    bare_epoch(model, optimizer, loader)  # the first epoch also warms up the allocator
+    time_bare_epoch(model, optimizer, loader)  # the first epoch also warms up the allocator
     rounds = [
-        (bare_epoch(model, optimizer, loader), lightning_epoch(lit_model, loader))
+        (time_bare_epoch(model, optimizer, loader), time_lightning_epoch(lit_model, loader))
         for _ in range(ROUNDS)
     ]
     bare, lightning = (statistics.median(column) for column in zip(*rounds, strict=True))

@@ -1,4 +1,4 @@
-"""Lines drawn a second: glyph after glyph in a Python loop, against many lines at once.
+"""Lines drawn per second: glyph after glyph in a Python loop, against many lines at once.
 
 Beside them, how long it takes only to copy the finished pixels: nothing can be faster.
 """
@@ -20,7 +20,8 @@ SOME = 2_000  # lines are enough to time the plain way
 UNIT = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux KiB
 
 
-def peak_mebibytes() -> float:
+def measure_peak() -> float:
+    """Return the most memory that this process has held so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / UNIT
 
 
@@ -39,7 +40,7 @@ class OneByOne:
         self.overlap = overlap
         self.random = np.random.default_rng(SEED)
 
-    def phrase(self, max_length: int) -> str:
+    def choose_phrase(self, max_length: int) -> str:
         while True:
             first = int(self.random.integers(len(self.word_starts) - 1))
             start, ends = self.word_starts[first], []
@@ -51,11 +52,11 @@ class OneByOne:
             if ends:
                 return self.text[start : self.random.choice(ends)]
 
-    def line(self, max_length: int) -> torch.Tensor:
+    def draw_line(self, max_length: int) -> torch.Tensor:
         """Return one line, uint8 (28, 28 * max_length)."""
         step = GLYPH_SIZE - int(self.random.uniform(0, self.overlap) * GLYPH_SIZE)
         paper = torch.zeros((GLYPH_SIZE, GLYPH_SIZE * max_length), dtype=torch.int16)
-        for i, name in enumerate(self.phrase(max_length)):
+        for i, name in enumerate(self.choose_phrase(max_length)):
             known = self.glyphs[name]
             if len(known):
                 paper[:, i * step : i * step + GLYPH_SIZE] += known[
@@ -73,28 +74,28 @@ def main() -> None:
 
     maker.draw(blocks[0])  # once before, as the plain way, too, knows its words beforehand
 
-    before = peak_mebibytes()
+    before = measure_peak()
     start = time.perf_counter()
     for block in tqdm(blocks, desc="at once", delay=2):
         images, _ = maker.draw(block)
     at_once = time.perf_counter() - start
     print(
-        f"many lines at once: {LINES / at_once:,.0f} lines a second; "
-        f"at most {peak_mebibytes():.0f} MiB in all, {before:.0f} of them before"
+        f"many lines at once: {LINES / at_once:,.0f} lines per second; "
+        f"at most {measure_peak():.0f} MiB in all, {before:.0f} of them before"
     )
 
-    plain = OneByOne(maker, data.mapping, data.max_overlap)
+    plain = OneByOne(maker, data.mapping, data.settings.max_overlap)
     start = time.perf_counter()
     for _ in tqdm(range(SOME), desc="one by one", delay=2):
-        plain.line(data.settings.max_length)
+        plain.draw_line(data.settings.max_length)
     one_by_one = (time.perf_counter() - start) * LINES / SOME
-    print(f"glyph after glyph: {LINES / one_by_one:,.0f} lines a second")
+    print(f"glyph after glyph: {LINES / one_by_one:,.0f} lines per second")
 
     start = time.perf_counter()
     for _ in blocks:
         images.clone()
     copied = time.perf_counter() - start
-    print(f"copying finished pixels: {LINES / copied:,.0f} lines a second")
+    print(f"copying finished pixels: {LINES / copied:,.0f} lines per second")
     print(f"at once {one_by_one / at_once:.1f} times as fast; copying alone {at_once / copied:.1f}")
 
     data = EMNISTLines(style="realistic")
@@ -102,7 +103,7 @@ def main() -> None:
     start = time.perf_counter()
     for block in tqdm(blocks[: SOME // BLOCK], desc="realistic", delay=2):
         maker.draw(block)
-    print(f"realistic: {SOME / (time.perf_counter() - start):,.0f} lines a second")
+    print(f"realistic: {SOME / (time.perf_counter() - start):,.0f} lines per second")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ LINES = 1000
 REPEATS = 50
 
 
-def error_rates(read: list[str], written: list[str]) -> dict[str, float]:
+def count_errors(read: list[str], written: list[str]) -> dict[str, float]:
+    """Return character and word error rates, and the share of lines without an error."""
     lower = [[text.lower() for text in texts] for texts in (read, written)]
     exact = [r == w for r, w in zip(read, written, strict=True)]
     return {
@@ -44,7 +45,7 @@ def error_rates(read: list[str], written: list[str]) -> dict[str, float]:
 
 
 @torch.inference_mode()
-def answers(recognizer: LineRecognizer, images: torch.Tensor) -> list[torch.Tensor]:
+def answer_all(recognizer: LineRecognizer, images: torch.Tensor) -> list[torch.Tensor]:
     """Return the logits of each line, (number of classes, S) on the columns that it uses."""
     widths = find_used_columns(images.unsqueeze(1))
     found = [None] * len(images)
@@ -55,7 +56,7 @@ def answers(recognizer: LineRecognizer, images: torch.Tensor) -> list[torch.Tens
     return found
 
 
-def milliseconds(recognizer: LineRecognizer, image: torch.Tensor) -> float:
+def time_reading(recognizer: LineRecognizer, image: torch.Tensor) -> float:
     """Return the time of one `predict_line` on one core."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -68,7 +69,9 @@ def milliseconds(recognizer: LineRecognizer, image: torch.Tensor) -> float:
     return taken
 
 
-def calibration(recognizer: LineRecognizer, images, written: list[str]) -> tuple[float, float]:
+def measure_calibration(
+    recognizer: LineRecognizer, images, written: list[str]
+) -> tuple[float, float]:
     """Return how sure it is on average, and how often right, where it read as many characters."""
     sure, right = [], []
     for image, text in zip(images, written, strict=True):
@@ -92,11 +95,11 @@ def measure(recognizer: LineRecognizer, lines: int = LINES, beams: bool = True) 
         for part in ("val", "test"):
             images, labels = data.maker(part).draw(np.arange(lines))
             written = [text_of(label) for label in labels.tolist()]
-            found = answers(recognizer, images)
+            found = answer_all(recognizer, images)
             for name, decode in decoders.items():
                 read = [decode(answer) for answer in tqdm(found, desc=name, delay=2)]
-                measured[style, part, name] = error_rates(read, written)
-    measured["any", "test", "always e"] = error_rates(
+                measured[style, part, name] = count_errors(read, written)
+    measured["any", "test", "always e"] = count_errors(
         ["e" * len(text) for text in written], written
     )
     return measured
@@ -117,9 +120,9 @@ def main() -> None:
     for style in ("plain", "realistic"):
         images, labels = EMNISTLines(style=style).maker("test").draw(np.arange(200))
         written = [text_of(label) for label in labels.tolist()]
-        sure, right = calibration(recognizer, images, written)
+        sure, right = measure_calibration(recognizer, images, written)
         longest = images[find_used_columns(images.unsqueeze(1)).argmax()]
-        taken = milliseconds(recognizer, longest)
+        taken = time_reading(recognizer, longest)
         print(
             f"{style}: sure {sure:.3f}, right {right:.3f}; {taken:.0f} ms for the longest of 200 "
             "lines on one core"

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from lab_utils.data import hdf5
+from lab_utils.mapping import CHARACTER_LABELS
 from lab_utils.paths import bundled
 
 COUNTS = {"train": 697_932, "test": 116_323}
@@ -45,13 +46,13 @@ hdf5.write(Path(sys.argv[2]), archives.read_emnist(Path(sys.argv[1])), "benchmar
 """
 
 
-def blocks(part: str):
+def read_blocks(part: str):
     """Yield (images, labels) of a part of official size, the sample over and over."""
     with hdf5.open_prepared(bundled("emnist_sample.h5")) as file:
         labels = file.read_labels(part)
-        characters = np.flatnonzero(labels < 66)
+        characters = np.flatnonzero(labels < CHARACTER_LABELS.stop)
         images = file.read_images(part, characters).numpy()
-    labels = labels[characters] - 4
+    labels = labels[characters] - CHARACTER_LABELS.start
     for start in range(0, COUNTS[part], BLOCK):
         chosen = np.arange(start, min(start + BLOCK, COUNTS[part])) % len(labels)
         yield np.ascontiguousarray(images[chosen].swapaxes(1, 2)), labels[chosen]
@@ -71,7 +72,7 @@ def make_gzip_archive(path: Path) -> None:
                     gzip.open(member, "wb", compresslevel=1) as stream,
                 ):
                     stream.write(struct.pack(f">{1 + len(dims)}I", magic, *dims))
-                    for block in blocks(part):
+                    for block in read_blocks(part):
                         stream.write(block[index].tobytes())
 
 
@@ -84,7 +85,7 @@ def make_matlab_archive(path: Path) -> None:
         images = np.empty((count, 784), np.uint8, order="F")
         labels = np.empty((count, 1), np.uint8)
         start = 0
-        for x, y in blocks(part):
+        for x, y in read_blocks(part):
             images[start : start + len(x)] = x.reshape(len(x), 784)
             labels[start : start + len(y), 0] = y
             start += len(x)

@@ -10,7 +10,7 @@ import argparse
 import time
 
 import pytorch_lightning as pl
-from scores import scores
+from scores import score
 from torch import nn
 
 from lab_utils import CNN, EMNIST, SEED, BaseLitModel, Recognizer, ResNet
@@ -37,7 +37,7 @@ class Watch(pl.Callback):
         if self.each_epoch or trainer.current_epoch == self.max_epochs - 1:
             recognizer = Recognizer(pl_module.model, self.data.mapping)
             test = self.data.data_test
-            self.accuracies.append(scores(recognizer, test.images, test.labels)["accuracy"])
+            self.accuracies.append(score(recognizer, test.images, test.labels)["accuracy"])
             pl_module.train()
 
 

@@ -10,7 +10,7 @@ import argparse
 import pytorch_lightning as pl
 import torch
 from resnet import RECIPE
-from scores import scores
+from scores import score
 
 from lab_utils import EMNIST, BaseLitModel, Recognizer, ResNet
 from lab_utils.data.base import CharacterDataset
@@ -60,7 +60,7 @@ def measure(seed: int, epochs: int = 8, worst: int = 0) -> dict[str, float]:
     recognizer = train(epochs, seed)
     if worst:
         print_worst(recognizer, real.data_test, worst)
-    return scores(recognizer, real.data_test.images, real.data_test.labels)
+    return score(recognizer, real.data_test.images, real.data_test.labels)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from lab_utils import Recognizer
 BINS = 15  # of the expected calibration error
 
 
-def scores(recognizer: Recognizer, images: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+def score(recognizer: Recognizer, images: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
     """Return how well images are read.
 
     Parameters

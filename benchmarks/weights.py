@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from scores import scores
+from scores import score
 from tqdm import tqdm
 
 from lab_utils import EMNIST, LabError, Recognizer, prepare
@@ -39,7 +39,7 @@ def read_photos(path: Path, mapping: list[str]) -> tuple[torch.Tensor, torch.Ten
     return torch.stack(images), torch.tensor(labels), unreadable
 
 
-def milliseconds(recognizer: Recognizer, image) -> float:
+def time_prediction(recognizer: Recognizer, image) -> float:
     """Return the time of one `predict` on one core."""
     torch.set_num_threads(1)
     recognizer.predict(image)
@@ -54,12 +54,12 @@ def measure(photos: Path | None) -> dict[str, dict[str, float]]:
     recognizer = Recognizer.pretrained()
     data = EMNIST(source="full")
     data.setup()
-    measured = {"EMNIST test": scores(recognizer, data.data_test.images, data.data_test.labels)}
+    measured = {"EMNIST test": score(recognizer, data.data_test.images, data.data_test.labels)}
     if photos is not None:
         images, labels, unreadable = read_photos(photos, recognizer.mapping)
         alike = Recognizer.pretrained(equal_classes=True)
         for name, reader in (("photos", recognizer), ("photos, equal classes", alike)):
-            found = measured[name] = scores(reader, images, labels)
+            found = measured[name] = score(reader, images, labels)
             for rate in ("accuracy", "caseless"):
                 found[rate] *= len(images) / (len(images) + unreadable)
     return measured
@@ -76,8 +76,8 @@ def main() -> None:
     strokes = [torch.stack([circle.cos(), circle.sin()], 1).tolist(), [(0.5, 0.5), (1.2, 1.2)]]
     drawing = Image.new("L", (300, 300), "white")
     drawing.paste("black", (100, 60, 120, 240))
-    print(f"one core: strokes {milliseconds(recognizer, strokes):.2f} ms", end=", ")
-    print(f"a picture of 300x300 {milliseconds(recognizer, drawing):.2f} ms")
+    print(f"one core: strokes {time_prediction(recognizer, strokes):.2f} ms", end=", ")
+    print(f"a picture of 300x300 {time_prediction(recognizer, drawing):.2f} ms")
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ Each character is a shape made of points: the outline or the skeleton of a handw
 glyph, or strokes of our own (`stroke_templates.json`). The points are bent, slanted and rotated,
 a pen of random width inks them into a bitmap of 128x128 pixels, and the bitmap goes through the
 conversion of Cohen et al. (2017). Pen width, aspect ratio and slant of each class follow those of
-EMNIST (`emnist_statistics.json`: a few numbers a class), since a network takes letter case from
+EMNIST (`emnist_statistics.json`: a few numbers per class), since a network takes letter case from
 little else: an o and an O differ in the ratio of the pen's width to their size.
 
-Needs numpy, opencv-python-headless, Pillow, fonttools, h5py and tqdm, and `npm` to fetch the
-fonts of `sample_fonts.tsv` (about 220 MB into the git-ignored folder `data/.fonts`).
+Needs opencv-python-headless and fonttools beside the lab, and `npm` to fetch the fonts of
+`sample_fonts.tsv` (about 220 MB into the git-ignored folder `data/.fonts`): `make sample` brings
+the first two.
 
 References
 ----------
@@ -25,7 +26,6 @@ import json
 import math
 import os
 import shutil
-import string
 import subprocess
 from dataclasses import dataclass
 from multiprocessing import Pool
@@ -39,17 +39,15 @@ from PIL import Image, ImageDraw, ImageFont
 from shapes import deform, read_templates, smooth_field, write_template
 from tqdm import tqdm
 
+from lab_utils.mapping import CHARACTERS, FIRST_CHARACTER, PUNCTUATION
+from lab_utils.reading.character import shrink
+
 DATA = Path(__file__).resolve().parent
 FONTS = DATA / ".fonts"
 SAMPLE = DATA / "emnist_sample.h5"
-PICTURE = DATA / "emnist_sample.png"
 
-CHARACTERS = string.digits + string.ascii_uppercase + string.ascii_lowercase
-PUNCTUATION = " !\"#&'()*+,-./:;?"
-FIRST_LABEL = 4  # the mapping begins with the special tokens <B>, <S>, <E> and <P>
-
-CANVAS = 128  # EMNIST's own source images (NIST SD 19) are 128x128
-GLYPH = 100  # longer side, in pixels, at which a font's glyph is read
+SHEET = 128  # EMNIST's own source images (NIST SD 19) are 128x128
+GLYPH_SIDE = 100  # longer side, in pixels, at which a font's glyph is read
 GREY_LEVELS = 16  # so that 12 MB hold over 80,000 images
 TRAIN_IMAGES = 78_500  # of the 62 characters
 MIN_TRAIN, MAX_TRAIN = 315, 4_000  # images of a class
@@ -62,7 +60,7 @@ OWN_MIX = {"template": 8.0, "outline": 1.0, "skeleton": 1.0}
 TEST_MIX = {"outline": 1.0, "skeleton": 1.0}  # templates are for train only, as are its fonts
 STYLE_WEIGHT = {"print": 1.0, "capitals": 1.0, "cursive": 0.4, "sans": 0.4}
 
-PEN = 5.7  # mean stroke width in pixels of the canvas: gives EMNIST's sharpness and margins
+MEAN_PEN = 5.7  # mean stroke width in pixels of the sheet: gives EMNIST's sharpness and margins
 
 
 @dataclass
@@ -110,27 +108,34 @@ class Style:
 
 def read_font_table() -> list[dict[str, str]]:
     """Return the rows of `sample_fonts.tsv`: family, version, licence, part and style."""
-    with open(DATA / "sample_fonts.tsv", newline="") as file:
+    with open(DATA / "sample_fonts.tsv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
 def fetch_fonts() -> None:
     """Install the pinned font packages with `npm`, unless they are there already."""
-    wanted = {row["family"]: row["version"] for row in read_font_table()}
-    packages = FONTS / "node_modules" / "@fontsource"
-    if all((packages / family / "package.json").exists() for family in wanted):
+    wanted = {f"@fontsource/{row['family']}": row["version"] for row in read_font_table()}
+    if all(read_version(package) == version for package, version in wanted.items()):
         return
-    FONTS.mkdir(exist_ok=True)
-    dependencies = {f"@fontsource/{family}": version for family, version in wanted.items()}
-    (FONTS / "package.json").write_text(json.dumps({"private": True, "dependencies": dependencies}))
     npm = shutil.which("npm")
     if npm is None:
-        raise SystemExit("npm is needed to fetch the fonts (Node.js has it).")
-    subprocess.run([npm, "install", "--ignore-scripts", "--no-audit"], cwd=FONTS, check=True)
+        raise SystemExit("npm is needed to fetch the fonts: install Node.js, which brings it.")
+    FONTS.mkdir(exist_ok=True)
+    manifest = json.dumps({"private": True, "dependencies": wanted})
+    (FONTS / "package.json").write_text(manifest, encoding="utf-8")
+    command = [npm, "install", "--ignore-scripts", "--no-audit"]
+    if subprocess.run(command, cwd=FONTS, check=False).returncode:
+        raise SystemExit("npm could not fetch the fonts: its own message is above.")
+
+
+def read_version(package: str) -> str | None:
+    """Return which version of a font package is installed, if it is."""
+    path = FONTS / "node_modules" / package / "package.json"
+    return json.loads(path.read_text(encoding="utf-8"))["version"] if path.exists() else None
 
 
 @functools.cache
-def font_files(family: str) -> list[Path]:
+def find_font_files(family: str) -> list[Path]:
     """Return a family's upright files with Latin letters, at most three of its weights."""
     folder = FONTS / "node_modules" / "@fontsource" / family / "files"
     # "-latin-4" and the like, since "-latin-*" would match the latin-ext files without A-Z too.
@@ -152,7 +157,7 @@ def render_glyph(path: Path, character: str) -> tuple[np.ndarray, tuple[float, f
     tuple of numpy.ndarray and tuple, or None
         bool (H, W), and the frame of `Shape` in its pixels; None if the font lacks the glyph.
     """
-    if ord(character) not in font_characters(path):
+    if ord(character) not in read_font_characters(path):
         return None
     font = load_font(path, 100)
     left, top, right, bottom = font.getbbox(character)
@@ -160,7 +165,7 @@ def render_glyph(path: Path, character: str) -> tuple[np.ndarray, tuple[float, f
     if size == 0:
         return None
     if character not in PUNCTUATION:  # a full stop enlarged to a letter's size would lose its place
-        font = load_font(path, min(round(100 * GLYPH / size), 600))
+        font = load_font(path, min(round(100 * GLYPH_SIDE / size), 600))
         left, top, right, bottom = font.getbbox(character)
     mask = Image.new("L", (right - left + 8, bottom - top + 8))
     ImageDraw.Draw(mask).text((4 - left, 4 - top), character, font=font, fill=255)
@@ -169,7 +174,7 @@ def render_glyph(path: Path, character: str) -> tuple[np.ndarray, tuple[float, f
 
 
 @functools.cache
-def font_characters(path: Path) -> frozenset[int]:
+def read_font_characters(path: Path) -> frozenset[int]:
     return frozenset(TTFont(path).getBestCmap())
 
 
@@ -178,13 +183,13 @@ def load_font(path: Path, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(path, size)
 
 
-def outline(mask: np.ndarray) -> list[np.ndarray]:
+def trace_outline(mask: np.ndarray) -> list[np.ndarray]:
     """Trace the contours of a mask, the holes' too: a list of float32 (K, 2)."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     return [contour[:, 0].astype(np.float32) for contour in contours if len(contour) > 2]
 
 
-def skeleton(mask: np.ndarray) -> np.ndarray:
+def thin(mask: np.ndarray) -> np.ndarray:
     """Thin a mask to lines one pixel wide (Zhang and Suen, 1984); float32 (K, 2) points."""
     mask = np.pad(mask, 1).astype(np.uint8)
     removed = True
@@ -208,7 +213,7 @@ def skeleton(mask: np.ndarray) -> np.ndarray:
     return np.stack([xs, ys], axis=1).astype(np.float32)
 
 
-def font_shapes(character: str, part: str) -> dict[str, list[tuple[float, list[Shape]]]]:
+def read_font_shapes(character: str, part: str) -> dict[str, list[tuple[float, list[Shape]]]]:
     """Read a character from all fonts of a part.
 
     Returns
@@ -222,16 +227,16 @@ def font_shapes(character: str, part: str) -> dict[str, list[tuple[float, list[S
         if row["part"] != part or (style == "capitals" and character.islower()):
             continue
         outlines, skeletons = [], []
-        for path in font_files(row["family"]):
+        for path in find_font_files(row["family"]):
             glyph = render_glyph(path, character)
             if glyph is None or glyph[0].sum() < 20:
                 continue
             mask, frame = glyph
-            outlines.append(Shape("outline", outline(mask), frame))
-            lines = skeleton(mask)
+            outlines.append(Shape("outline", trace_outline(mask), frame))
+            lines = thin(mask)
             thickness = 2 * cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3).max()
             # The skeleton of a bold glyph is no longer the path of a pen.
-            if len(lines) and (character in PUNCTUATION or thickness < 0.2 * GLYPH):
+            if len(lines) and (character in PUNCTUATION or thickness < 0.2 * GLYPH_SIDE):
                 skeletons.append(Shape("strokes", [lines], frame))
         if outlines and style != "sans":  # a printer's clean outlines look unlike handwriting
             shapes["outline"].append((STYLE_WEIGHT[style], outlines))
@@ -244,7 +249,7 @@ def font_shapes(character: str, part: str) -> dict[str, list[tuple[float, list[S
 # Shapes from our own stroke templates
 
 
-def template_shape(character: str, rng: np.random.Generator) -> Shape:
+def write_shape(character: str, rng: np.random.Generator) -> Shape:
     """Choose one of a character's templates and write it a little differently each time."""
     variants = read_templates()[character]
     variant = variants[rng.integers(len(variants))]
@@ -266,8 +271,8 @@ def resample(curve: np.ndarray, spacing: float = 0.7) -> np.ndarray:
 # Deformations and ink
 
 
-def draw(
-    shape: Shape, style: "Style", rng: np.random.Generator, in_line: bool
+def ink_shape(
+    shape: Shape, style: Style, rng: np.random.Generator, in_line: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ink a shape.
 
@@ -297,46 +302,46 @@ def draw(
     longer = max((high - low).max(), 1e-3)
     # A pen has one width and writes large and small characters: thick strokes mean a small
     # character, which the blur and the enlargement below then make less sharp, as in EMNIST.
-    pen = math.exp(rng.normal(math.log(PEN), 0.15))
+    pen = math.exp(rng.normal(math.log(MEAN_PEN), 0.15))
     # Cut off at two deviations, where a thick pen would leave a blot.
     stroke = math.exp(style.stroke + style.stroke_spread * np.clip(rng.normal(), -2, 2))
     size = float(np.clip(pen / stroke, 24, 100))
     width = stroke * size
     pad = 0 if shape.kind == "outline" else width
-    points = (points - (low + high) / 2) * (max(size - pad, 4) / longer) + CANVAS / 2
+    points = (points - (low + high) / 2) * (max(size - pad, 4) / longer) + SHEET / 2
 
     curves = np.split(points[:-2], np.cumsum([len(c) for c in shape.curves])[:-1])
-    bitmap = np.zeros((CANVAS, CANVAS), np.uint8)
+    bitmap = np.zeros((SHEET, SHEET), np.uint8)
     grid = (np.arange(24) + 0.5) / 24 - 0.5
     wobble = smooth_field(rng, 0.10, 3.0)(*np.meshgrid(grid, grid)).astype(np.float32)
-    wobble = 1 + cv2.resize(wobble, (CANVAS, CANVAS), interpolation=cv2.INTER_CUBIC)
+    wobble = 1 + cv2.resize(wobble, (SHEET, SHEET), interpolation=cv2.INTER_CUBIC)
     if shape.kind == "strokes":
-        x, y = np.clip(np.rint(points[:-2]).astype(int), 0, CANVAS - 1).T
+        x, y = np.clip(np.rint(points[:-2]).astype(int), 0, SHEET - 1).T
         bitmap[y, x] = 1
         distance = cv2.distanceTransform(1 - bitmap, cv2.DIST_L2, 5)
         return distance < max(width / 2, 1.1) * wobble + 0.25, points[-2:, 1]
     cv2.fillPoly(bitmap, [np.rint(curve * 16).astype(np.int32) for curve in curves], 1, shift=4)
     inside = cv2.distanceTransform(bitmap, cv2.DIST_L2, 5)
     distance = np.where(bitmap, 0.5 - inside, cv2.distanceTransform(1 - bitmap, cv2.DIST_L2, 5))
-    half = half_width(inside)
+    half = estimate_half_width(inside)
     drawn = distance < width / 2 * wobble - half
     # Outlines grow or shrink to the pen's width; their hairlines must not vanish.
-    middle = cv2.dilate(ridge(inside).astype(np.uint8), np.ones((3, 3), np.uint8))
+    middle = cv2.dilate(mark_ridge(inside).astype(np.uint8), np.ones((3, 3), np.uint8))
     return drawn | (middle & bitmap).astype(bool), points[-2:, 1]
 
 
-def ridge(inside: np.ndarray) -> np.ndarray:
+def mark_ridge(inside: np.ndarray) -> np.ndarray:
     """Mark where the distance to the background is greatest: the middle of the strokes."""
     return (inside > 0) & (inside >= cv2.dilate(inside, np.ones((3, 3), np.uint8)))
 
 
-def half_width(inside: np.ndarray) -> float:
+def estimate_half_width(inside: np.ndarray) -> float:
     """Estimate half the stroke width from the distances to the background."""
-    distances = inside[ridge(inside)]
+    distances = inside[mark_ridge(inside)]
     return float(np.median(distances)) if len(distances) else 1.0
 
 
-def emnist_image(ink: np.ndarray, rows: tuple[float, float] | None) -> np.ndarray:
+def convert(ink: np.ndarray, rows: tuple[float, float] | None) -> np.ndarray:
     """Prepare a bitmap as EMNIST does.
 
     Parameters
@@ -355,15 +360,8 @@ def emnist_image(ink: np.ndarray, rows: tuple[float, float] | None) -> np.ndarra
     y, x = np.nonzero(blurred)  # with the blur's faint rim, 4 pixels wide: EMNIST's margin
     top, bottom, left, right = y.min(), y.max() + 1, x.min(), x.max() + 1
     if rows is not None:
-        top, bottom = max(0, min(top, int(rows[0]))), min(CANVAS, max(bottom, int(rows[1]) + 1))
-    region = blurred[top:bottom, left:right]
-    height, width = region.shape
-    side = max(height, width) + 4  # a border of 2 pixels
-    square = np.zeros((side, side), np.float32)
-    dy, dx = (side - height) // 2, (side - width) // 2
-    square[dy : dy + height, dx : dx + width] = region
-    image = Image.fromarray(np.clip(square, 0, 255).astype(np.uint8))
-    return np.asarray(image.resize((28, 28), Image.Resampling.BICUBIC))
+        top, bottom = max(0, min(top, int(rows[0]))), min(SHEET, max(bottom, int(rows[1]) + 1))
+    return shrink(np.clip(blurred[top:bottom, left:right], 0, 255))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -387,7 +385,7 @@ class Artist:
         self.character = character
         self.seed = [seed, part == "test", ord(character)]
         self.in_line = character in PUNCTUATION
-        self.shapes = font_shapes(character, part)
+        self.shapes = read_font_shapes(character, part)
         mix = TRAIN_MIX if part == "train" else TEST_MIX
         if part == "train" and character in "1IlMF":
             mix = OWN_MIX
@@ -397,20 +395,20 @@ class Artist:
         if character in CHARACTERS:
             self.match_emnist(read_statistics()[character])
 
-    def image(self, number: int) -> np.ndarray:
+    def draw(self, number: int) -> np.ndarray:
         """Draw image `number` of the character: uint8, (28, 28)."""
         # Its own generator each, so that an image depends on nothing that was drawn before it.
         rng = np.random.default_rng([*self.seed, number])
         kind = self.kinds[rng.choice(len(self.kinds), p=self.kind_share)]
         if kind == "template":
-            shape = template_shape(self.character, rng)
+            shape = write_shape(self.character, rng)
         else:
             families = self.shapes[kind]
             weights = np.array([weight for weight, _ in families])
             _, shapes = families[rng.choice(len(families), p=weights / weights.sum())]
             shape = shapes[rng.integers(len(shapes))]
-        ink, rows = draw(shape, self.style, rng, self.in_line)
-        return emnist_image(ink, rows if self.in_line else None)
+        ink, rows = ink_shape(shape, self.style, rng, self.in_line)
+        return convert(ink, rows if self.in_line else None)
 
     def match_emnist(self, target: dict[str, list[float]], rounds: int = 2, trials: int = 120):
         """Adjust the style until stroke width, aspect ratio and slant have EMNIST's means."""
@@ -419,7 +417,7 @@ class Artist:
         )
         self.style.stroke = stroke
         for _ in range(rounds):
-            means = np.nanmean([measure(self.image(1_000_000 + i)) for i in range(trials)], axis=0)
+            means = np.nanmean([measure(self.draw(1_000_000 + i)) for i in range(trials)], axis=0)
             self.style.stroke += float(stroke - means[0])
             # Bounded: a straight line can be widened without end and stays a line.
             self.style.widen = float(np.clip(self.style.widen + aspect - means[1], -0.3, 0.3))
@@ -434,18 +432,18 @@ def measure(image: np.ndarray) -> tuple[float, float, float]:
     if len(y) < 20:
         return math.nan, math.nan, math.nan
     height, width = np.ptp(y) + 1, np.ptp(x) + 1
-    stroke = 2 * half_width(cv2.distanceTransform(ink, cv2.DIST_L2, 5)) / max(height, width)
+    half_width = estimate_half_width(cv2.distanceTransform(ink, cv2.DIST_L2, 5))
+    stroke = 2 * half_width / max(height, width)
     x, y = x - x.mean(), y - y.mean()
     return math.log(stroke), math.log(width / height), -(x * y).sum() / max((y * y).sum(), 1)
 
 
 @functools.cache
 def read_statistics() -> dict[str, dict]:
-    with open(DATA / "emnist_statistics.json") as file:
-        return json.load(file)["classes"]
+    return json.loads((DATA / "emnist_statistics.json").read_text(encoding="utf-8"))["classes"]
 
 
-def train_counts() -> dict[str, int]:
+def count_train_images() -> dict[str, int]:
     """Return how many train images each character gets.
 
     In the proportions of EMNIST ByClass, as far as the bounds allow: a network learns from them
@@ -472,9 +470,14 @@ def draw_class(task: tuple[str, str, int, int]) -> tuple[str, str, np.ndarray]:
     if character == " ":
         return part, character, np.zeros((count, 28, 28), np.uint8)
     artist = Artist(character, part, seed)
-    images = np.stack([artist.image(number) for number in range(count)])
+    images = np.stack([artist.draw(number) for number in range(count)])
+    return part, character, reduce_greys(images)
+
+
+def reduce_greys(images: np.ndarray) -> np.ndarray:
+    """Round uint8 images to `GREY_LEVELS` levels, which compress better."""
     step = 255 / (GREY_LEVELS - 1)
-    return part, character, (np.rint(np.rint(images / step) * step)).astype(np.uint8)
+    return (np.rint(np.rint(images / step) * step)).astype(np.uint8)
 
 
 def make_sample(seed: int, processes: int) -> dict[str, np.ndarray]:
@@ -485,7 +488,7 @@ def make_sample(seed: int, processes: int) -> dict[str, np.ndarray]:
     dict of numpy.ndarray
         `x_train`, `x_test`: uint8, (N, 28, 28); `y_train`, `y_test`: uint8, (N,). Sorted by class.
     """
-    counts = train_counts()
+    counts = count_train_images()
     tasks = [("train", c, counts[c], seed) for c in CHARACTERS + PUNCTUATION]
     tasks += [("test", c, PER_CLASS_TEST, seed) for c in CHARACTERS + PUNCTUATION]
     drawn = {}
@@ -497,7 +500,7 @@ def make_sample(seed: int, processes: int) -> dict[str, np.ndarray]:
     sample = {}
     for part in ("train", "test"):
         classes = [drawn[part, c] for c in CHARACTERS + PUNCTUATION]
-        labels = np.arange(len(classes), dtype=np.uint8) + FIRST_LABEL
+        labels = np.arange(len(classes), dtype=np.uint8) + FIRST_CHARACTER
         sample[f"x_{part}"] = np.concatenate(classes)
         sample[f"y_{part}"] = np.repeat(labels, [len(images) for images in classes])
     return sample
@@ -528,19 +531,19 @@ def write_sample(sample: dict[str, np.ndarray], seed: int, path: Path) -> None:
 
 
 def draw_picture(sample: dict[str, np.ndarray], path: Path, per_class: int = 16) -> None:
-    """Draw a sheet with some images of each class, two classes a row, the label before each."""
+    """Draw a picture of some images of each class, two classes to a row, each after its label."""
     rng = np.random.default_rng(0)
     classes = [c for c in CHARACTERS + PUNCTUATION if c != " "]
     rows = math.ceil(len(classes) / 2)
     cell, label, gap = 30, 40, 24
     column = label + per_class * cell + gap
     sheet = Image.new("L", (2 * column, rows * cell + 20), 255)
-    font = load_font(font_files("patrick-hand")[0], 24)
+    font = load_font(find_font_files("patrick-hand")[0], 24)
     pen = ImageDraw.Draw(sheet)
     for place, character in enumerate(classes):
         left, top = (place // rows) * column + 10, (place % rows) * cell + 10
         pen.text((left + 4, top + 15), character, font=font, fill=120, anchor="lm")
-        label_number = FIRST_LABEL + (CHARACTERS + PUNCTUATION).index(character)
+        label_number = FIRST_CHARACTER + (CHARACTERS + PUNCTUATION).index(character)
         of_class = np.flatnonzero(sample["y_train"] == label_number)
         for k, index in enumerate(rng.choice(of_class, per_class, replace=False)):
             image = Image.fromarray(255 - sample["x_train"][index])

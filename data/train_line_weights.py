@@ -17,7 +17,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-from weights import write_weights
+from weights_file import write_weights
 
 from lab_utils import EMNIST, SEED, EMNISTLines, LineCNN
 from lab_utils.data.emnist_lines import ByWidth, FreshLines, read_glyphs

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from draw_templates import draw_templates
 from tqdm import trange
-from weights import write_weights
+from weights_file import write_weights
 
 from lab_utils import EMNIST, SEED, Recognizer, ResNet, augment
 from lab_utils.data.base import BaseDataModule

@@ -76,7 +76,7 @@ def grade_main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("lab-grade: stopped. What is graded is kept: run it again.", file=sys.stderr)
         return 130
-    flagged = sum(bool(result["flags"]) for result in everything["students"])
+    flagged = sum(bool(r["flags"] or r["problem"]) for r in everything["students"])
     print(f"{len(everything['students'])} submissions, {flagged} to look at")
     print(f"{options.out / 'gradebook.csv'}\n{options.out / 'report.html'}")
     return 0
@@ -89,6 +89,11 @@ def release_main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("reference", type=Path, help="the instructor's notebook")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="STUDENT.ipynb")
+    parser.add_argument(
+        "--without-answers",
+        action="store_true",
+        help="leave out the answers that unfold under questions to think about",
+    )
     options = parser.parse_args(arguments)
     try:
         if options.output.resolve() == options.reference.resolve():
@@ -98,8 +103,10 @@ def release_main(arguments: list[str] | None = None) -> int:
         from lab_grade.notebook import Assignment
         from lab_utils.paths import write_whole
 
-        assignment = Assignment(options.reference)
-        write_whole(options.output, nbformat.writes(assignment.release()) + "\n")
+        # Answers to think about are all there is to leave out of some notebooks.
+        assignment = Assignment(options.reference, needs_checks=not options.without_answers)
+        notebook = assignment.release(answers=not options.without_answers)
+        write_whole(options.output, nbformat.writes(notebook) + "\n")
     except LabError as error:
         print(f"lab-release: {error}", file=sys.stderr)
         return 2

@@ -17,6 +17,8 @@ HEADING = re.compile(r"^#+ +(?:\d+\. +)?(.+?)(?: *\([\d.]+ points?\))?\s*$", re.
 # Recognizes a check whose points or form were edited, too.
 ANY_CHECK = re.compile(r"#\s*CHECK\s+(q\d+)\b(\s+hidden\b)?", re.IGNORECASE)
 BEGIN, STUDENT, END = "### BEGIN SOLUTION", "### STUDENT", "### END SOLUTION"
+# The answer to a question to think about, which unfolds under it.
+ANSWER = re.compile(r"\n*<details>\s*<summary>Answer</summary>.*?</details>", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class Assignment:
         The instructor's notebook, with solutions between `### BEGIN SOLUTION` and
         `### END SOLUTION`, and checks that begin with `# CHECK q2 (2 points)` or
         `# CHECK q2 hidden (1 point)`.
+    needs_checks : bool
+        Whether a notebook without any check is an error.
 
     Raises
     ------
@@ -71,13 +75,13 @@ class Assignment:
         points, a solution without an end, or released cells that are not Python.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike, needs_checks: bool = True):
         self.path = Path(path)
         self.notebook = _read(self.path)
         self.cells = [self._cell(i, cell) for i, cell in enumerate(self.notebook.cells, start=1)]
         self.checks = [cell.check for cell in self.cells if cell.check]
         visible = [check.question for check in self.checks if not check.hidden]
-        if not self.checks:
+        if needs_checks and not self.checks:
             raise LabError(f"{path} has no check: begin a cell with  # CHECK q1 (2 points)")
         for question in dict.fromkeys(check.question for check in self.checks):
             if visible.count(question) != 1:
@@ -118,9 +122,10 @@ class Assignment:
         before = self.cells[: [cell.check for cell in self.cells].index(check)]
         return [cell.released for cell in before if cell.is_answer]
 
-    def release(self) -> nbformat.NotebookNode:
+    def release(self, answers: bool = True) -> nbformat.NotebookNode:
         """Return the student's notebook: no solutions, no hidden checks, no outputs.
 
+        Without `answers`, those that unfold under questions to think about are left out as well.
         Its metadata and that of its first cell, which stands at the top of the file and of a
         `git diff`, say which reference it was released from.
         """
@@ -130,6 +135,8 @@ class Assignment:
             if cell.check and cell.check.hidden:
                 continue
             node.source = cell.released
+            if cell.kind == "markdown" and not answers:
+                node.source = ANSWER.sub("", node.source)
             if cell.kind == "code":
                 node.outputs, node.execution_count = [], None
             kept.append(node)

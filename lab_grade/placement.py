@@ -12,6 +12,14 @@ DEFINES = re.compile(r"^(?:(?:async )?def|class)\s+(\w+)|^(\w+)\s*=(?!=)", re.MU
 INSTALLS = re.compile(
     r"\s*[!%]\s*(?:sudo\s+)?(?:\S*python\S*\s+-m\s+|\{.*\}\s+-m\s+)?(?:pip|conda|mamba|uv|apt)\b"
 )
+COLAB = re.compile(r"(?:from\s+google\.colab\b.*?\bimport|import\s+google\.colab\b)(.*)")
+# Line magics that run in a bare kernel; others would stop the cell.
+MAGICS = re.compile(
+    r"alias|autoawait|autoreload|cat|cd|config|cp|debug|dirs|env|hist|history|ll|ls|lsmagic|macro"
+    r"|mkdir|mv|pdb|pinfo2?|precision|prun|psource|pwd|pylab|rerun|reset|reset_selective|rm|rmdir"
+    r"|run|save|set_env|sx|system|time|timeit|unload_ext|who|who_ls|whos|xmode"
+)
+MAGIC = re.compile(r"%(\w+)[ \t]*(.*)")
 MIN_COMPARED = 200  # characters: two students may well write the same few lines
 
 
@@ -32,6 +40,7 @@ def plan_steps(assignment: Assignment, submission: Submission) -> list[Step]:
     code, which earns nothing, and is followed by the reference's.
     """
     code = [_drop_installs(source, submission) for source in submission.code]
+    code = [_drop_foreign_lines(source, submission) for source in code]
     places = _place_checks(assignment, submission, code)
     originals = {_strip_spaces(check.source) for check in assignment.checks}
     done = []
@@ -84,7 +93,7 @@ def _place_checks(
         end = min([place for place in ahead if place > previous], default=len(code))
         names = answers[check.question]
         place = located.get(check.question)
-        answered = [i for i in range(previous + 1, end) if names & _find_definitions(code[i])]
+        answered = [i for i in range(previous + 1, end) if names & find_definitions(code[i])]
         if place is not None and (place <= previous or (answered and place < answered[0])):
             submission.flag("tampering", f"the check of {check.question} was moved")
             place = None
@@ -95,7 +104,7 @@ def _place_checks(
             later = {_strip_spaces(cell.released) for cell in assignment.cells[own + 1 :]}
             others = set().union(*(answers[c.question] for c in visible[k + 1 :]))
             for i in range(place + 1, end):
-                if others & _find_definitions(code[i]) or _strip_spaces(code[i]) in later:
+                if others & find_definitions(code[i]) or _strip_spaces(code[i]) in later:
                     break
                 place = i
         of_question = [c for c in assignment.checks if c.question == check.question]
@@ -129,7 +138,7 @@ def _locate_checks(
         if len(places) > 1:
             submission.flag("tampering", f"the check of {question} was there more than once")
         answered = [
-            i for i, source in enumerate(code) if answers[question] & _find_definitions(source)
+            i for i, source in enumerate(code) if answers[question] & find_definitions(source)
         ]
         after = [i for i in same or places if i > min(answered, default=-1)]
         if after:
@@ -161,13 +170,14 @@ def _find_answer_names(assignment: Assignment) -> dict[str, set[str]]:
     new: set[str] = set()
     for cell in assignment.cells:
         if cell.is_answer:
-            new |= _find_definitions(cell.source)
+            new |= find_definitions(cell.source)
         elif cell.check and cell.check.question not in names:
             names[cell.check.question], new = new, set()
     return names
 
 
-def _find_definitions(source: str) -> set[str]:
+def find_definitions(source: str) -> set[str]:
+    """Return the functions, classes and variables that a cell defines at its top level."""
     return {function or name for function, name in DEFINES.findall(source)}
 
 
@@ -187,3 +197,38 @@ def _drop_installs(source: str, submission: Submission) -> str:
         else:
             kept.append(line)
     return "\n".join(kept)
+
+
+def _drop_foreign_lines(source: str, submission: Submission) -> str:
+    """Leave out lines at the beginning of a cell that only Colab or another front end knows.
+
+    Only at the beginning, before any other code: further down they may be part of a text, or of
+    code that expects them to fail.
+    """
+    lines = source.split("\n")
+    names = {"google.colab"}  # what these lines import
+    for i, line in enumerate(lines):
+        if colab := COLAB.match(line[:300]):
+            names |= set(re.findall(r"\w+", colab[1].partition("#")[0]))
+            is_foreign = True
+        elif magic := MAGIC.match(line[:300]):
+            is_foreign = not _runs_anywhere(*magic.groups())
+        else:
+            is_foreign = any(line.startswith(f"{name}.") for name in names)
+            if not is_foreign and not re.match(r"\s*$|#|!|import |from |pass\b", line):
+                break
+        if is_foreign:
+            text = f"{line.strip()[:60]!r} was left out: it is for Colab or another front end"
+            submission.flag("file", text)
+            lines[i] = "pass  # left out"
+    return "\n".join(lines)
+
+
+def _runs_anywhere(magic: str, arguments: str) -> bool:
+    """Tell whether a line magic needs nothing but a kernel."""
+    words = arguments.partition("#")[0].split()
+    if magic == "matplotlib":
+        return not words or words[0] in ("inline", "agg", "--list", "-l")
+    if magic in ("load_ext", "reload_ext"):
+        return words == ["autoreload"]
+    return MAGICS.fullmatch(magic) is not None

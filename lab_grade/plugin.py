@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 # Formats of jsonschema's that nbformat does without, and that take a second to import.
-sys.modules |= {"rfc3987_syntax": None, "isoduration": None}  # type: ignore[dict-item]
+sys.modules.update({"rfc3987_syntax": None, "isoduration": None})  # type: ignore[dict-item]
 
 import psutil
 import pytest

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from lab_grade.notebook import Assignment, Check
-from lab_grade.placement import Step, find_own_cells, hash_code
+from lab_grade.placement import Step, find_definitions, find_own_cells, hash_code
 from lab_grade.submissions import Submission
 
 MAX_MESSAGE = 1000  # characters of a message that anybody is shown
@@ -35,6 +35,7 @@ SUSPICIOUS = {
     r"import signal|AssertionError": "handles signals or failed checks",
     r"\.ipynb": "names a notebook",
 }
+UNDEFINED = re.compile(r"NameError: name '(\w+)' is not defined")
 TROUBLE = {
     "timeout": "ran for too long",
     "died": "ended the kernel",
@@ -94,6 +95,9 @@ def score(
     cells = []
     for step, outcome in zip(to_run, outcomes, strict=True):
         message = outcome["message"]
+        is_hidden = step.check is not None and step.check.hidden
+        if not is_hidden and (undefined := UNDEFINED.search(message)):
+            _flag_order(submission, step, undefined[1])
         if step.check is None:
             if outcome["outcome"] not in ("ok", "not run"):
                 cells.append(
@@ -134,6 +138,15 @@ def score(
         "seconds": round(sum(outcome["seconds"] for outcome in outcomes), 1),
         "code_hash": hash_code(assignment, submission.code),
     }
+
+
+def _flag_order(submission: Submission, step: Step, name: str) -> None:
+    """Flag a name that is defined below its use: it worked for whoever ran the cells that way."""
+    for number, source in enumerate(submission.code[step.number :], start=step.number + 1):
+        if name in find_definitions(source):
+            text = f"{name} is used before cell {number} defines it: define it above its use"
+            submission.flag("running", f"{text}, restart the kernel and run all cells")
+            return
 
 
 def _find_secrets(assignment: Assignment) -> list[str]:

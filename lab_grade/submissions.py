@@ -3,6 +3,8 @@
 import difflib
 import json
 import re
+import unicodedata
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +12,38 @@ from pathlib import Path
 from lab_utils.errors import LabError
 
 MAX_NOTEBOOK = 100 * 2**20  # bytes; larger ones hold outputs that nobody wants to read
-# Canvas: kimjane_LATE_12345_67890_06_homework-1.ipynb
-CANVAS = re.compile(r"(?P<name>[^_]+)(?:_LATE)?_\d+_\d+_.")
+# What learning platforms make of a student's file or folder, of which `id` is unique.
+PLATFORMS = [
+    # Moodle: Jane Kim_12345_assignsubmission_file_homework.ipynb
+    re.compile(r"(?P<name>[^_]+)_(?P<id>\d+)_assignsubmission_"),
+    # Canvas: kimjane_LATE_12345_67890_06_homework-1.ipynb
+    re.compile(r"(?P<name>[^_]+)_(?P<late>LATE_)?(?P<id>\d+)_\d+_."),
+    # Blackboard: Homework 6_kimjane_attempt_2026-03-01-14-05-22_homework.ipynb
+    re.compile(r"(?P<id>(?:.*_)?(?P<name>[^_]+))_attempt_(?P<date>\d[\d-]+)(?:_.|\.txt$|$)"),
+    # Brightspace: 12345-67890 - Jane Kim - Mar 1, 2026 205 PM - homework.ipynb, or such a folder
+    re.compile(
+        r"(?P<id>\d+)-\d+ - (?P<name>.+?) - (?P<date>\w+ \d+, \d{4} [\d:_]+ [AP]M)(?: - .|$)"
+    ),
+]
+MONTHS = "janfebmaraprmayjunjulaugsepoctnovdec"
+ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz")
+PRINTS = (".pdf", ".html", ".htm", ".mhtml", ".docx")
+# A browser or a mail program may have renamed a notebook to these.
+RENAMED = ("", ".json", ".txt")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A file or folder of the submissions: whose it is, and which attempt.
+
+    `id` tells students of the same name apart; `attempt` is the time that the name tells, in parts.
+    """
+
+    path: Path
+    name: str
+    id: str = ""
+    attempt: tuple[int, ...] = ()
+    is_late: bool = False
 
 
 @dataclass
@@ -50,7 +82,8 @@ def find_submissions(folder: Path, notebook: str) -> list[Submission]:
     Parameters
     ----------
     folder : Path
-        As downloaded from Canvas or Colab, or cloned from a git classroom.
+        As downloaded from Canvas, Moodle, Blackboard, Brightspace or Colab, or cloned from a git
+        classroom. Whatever lies in it belongs to somebody, and has a submission.
     notebook : str
         The file name of the assignment.
 
@@ -61,28 +94,30 @@ def find_submissions(folder: Path, notebook: str) -> list[Submission]:
     """
     if not folder.is_dir():
         raise LabError(f"{folder} is not a folder: give the one that holds the submissions.")
-    by_student: dict[str, list[Path]] = {}
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith((".", "__")) or entry.is_symlink():
-            continue
-        canvas = CANVAS.match(entry.name)
-        if entry.is_dir():
-            by_student.setdefault(entry.name, []).extend(_list_notebooks(entry))
-        elif canvas or _is_notebook(entry):
-            by_student.setdefault(canvas["name"] if canvas else _strip_suffix(entry), []).append(
-                entry
-            )
-    if not by_student:
+    by_student: dict[tuple[str, str], list[_Entry]] = defaultdict(list)
+    for path in sorted(folder.iterdir()):
+        if not path.name.startswith((".", "__")):
+            entry = _read_name(path)
+            by_student[entry.name, entry.id].append(entry)
+    entries = [entry for own in by_student.values() for entry in own]
+    if not any(entry.id or entry.path.is_dir() or _is_notebook(entry.path) for entry in entries):
         raise LabError(f"{folder} holds neither notebooks nor folders of students.")
-    return [
-        _choose_notebook(student, paths, notebook) for student, paths in sorted(by_student.items())
+    names = [_fold(name) for name, _ in by_student]
+    found = [
+        _choose_notebook(
+            f"{name} ({number})" if number and names.count(_fold(name)) > 1 else name,
+            own,
+            notebook,
+        )
+        for (name, number), own in by_student.items()
     ]
+    return sorted(found, key=lambda submission: submission.student)
 
 
 def read_submission(submission: Submission) -> None:
     """Read a notebook's code cells, or say in `problem` why that can't be done."""
     path = submission.path
-    if path is None:
+    if path is None or submission.problem:
         return
     try:
         size = path.stat().st_size
@@ -109,7 +144,8 @@ def _is_notebook(path: Path) -> bool:
 
 
 def _strip_suffix(path: Path) -> str:
-    return re.sub(r"\.ipynb(\.txt|\.json)?$", "", path.name, flags=re.IGNORECASE)
+    stem = re.sub(r"\.ipynb(\.txt|\.json)?$", "", path.name, flags=re.IGNORECASE)
+    return path.stem if stem == path.name else stem
 
 
 def _list_notebooks(folder: Path) -> list[Path]:
@@ -124,22 +160,87 @@ def _list_notebooks(folder: Path) -> list[Path]:
     ]
 
 
-def _choose_notebook(student: str, paths: list[Path], notebook: str) -> Submission:
-    """Take the notebook whose name is most similar to the assignment's; of attempts, the last."""
-    if not paths:
-        return Submission(student, None, "there is no notebook in the folder")
+def _read_name(path: Path) -> _Entry:
+    """Return whose a file or folder is, by its name."""
+    text = unicodedata.normalize("NFC", path.name)
+    for platform in PLATFORMS:
+        if found := platform.match(text):
+            parts = found.groupdict()
+            attempt = _read_date(parts.get("date") or "")
+            return _Entry(path, parts["name"], parts["id"], attempt, bool(parts.get("late")))
+    return _Entry(path, path.name if path.is_dir() else _strip_suffix(path))
 
-    def likeness(path: Path) -> tuple:
+
+def _read_date(text: str) -> tuple[int, ...]:
+    """Return the parts of a date, largest first, so that later ones are larger."""
+    if found := re.match(r"(\w{3})\w* (\d+), (\d{4}) (\d{1,2}?)\D?(\d\d) ([AP])M", text):
+        month = MONTHS.find(found[1].lower()) // 3 + 1
+        hour = int(found[4]) % 12 + (12 if found[6] == "P" else 0)
+        return int(found[3]), month, int(found[2]), hour, int(found[5])
+    return tuple(map(int, re.findall(r"\d+", text)))
+
+
+def _choose_notebook(student: str, entries: list[_Entry], notebook: str) -> Submission:
+    """Take the last attempt, and of it the notebook whose name is most like the assignment's."""
+    own = [entry for entry in entries if not entry.path.is_symlink()]
+    if not own:
+        return Submission(student, None, f"{entries[0].path.name} is a link, which is not followed")
+    found = {
+        entry: _list_notebooks(entry.path) if entry.path.is_dir() else [entry.path] for entry in own
+    }
+    notebooks = {
+        entry: kept for entry, paths in found.items() if (kept := list(filter(_is_notebook, paths)))
+    }
+    renamed = [p for entry in own for p in found[entry] if p.suffix.lower() in RENAMED]
+    if not notebooks and not renamed:
+        return _explain(student, own)
+    last = max((entry.attempt for entry in notebooks), default=())
+    paths = [
+        path for entry, kept in notebooks.items() if entry.attempt == last for path in kept
+    ] or renamed
+
+    def rank(path: Path) -> tuple:
         attempt = re.search(r"(?:-|\()(\d+)\)?\.ipynb", path.name)
         like = difflib.SequenceMatcher(None, path.name.lower(), notebook.lower()).ratio()
         in_name = Path(notebook).stem.lower() in path.name.lower()
         return in_name, 0 if in_name else like, int(attempt[1]) if attempt else 0, -len(path.parts)
 
-    chosen = max(paths, key=likeness)
+    chosen = max(paths, key=rank)
     submission = Submission(student, chosen)
+    attempts = {entry.attempt for entry in notebooks}
+    if len(attempts) > 1:
+        submission.flag("file", f"there are {len(attempts)} attempts; the last was graded")
     if len(paths) > 1:
         submission.flag("file", f"there are {len(paths)} notebooks; {chosen.name} was graded")
+    if any(entry.is_late for entry in own if chosen.is_relative_to(entry.path)):
+        submission.flag("file", "it was handed in late")
     return submission
+
+
+def _explain(student: str, entries: list[_Entry]) -> Submission:
+    """Return the submission of a student without a notebook, and why there is nothing to grade."""
+    path = next((e.path for e in entries if e.path.is_file()), entries[0].path)
+    if path.is_file():
+        return Submission(student, path, f"{path.name} {_name_kind(path)}")
+    others = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+    if not others:
+        return Submission(student, None, "there is no notebook in the folder, nor anything else")
+    first = next((p for p in others if p.suffix.lower() in ARCHIVES), others[0])
+    why = f"there is no notebook in the folder; {first.name} {_name_kind(first)}"
+    return Submission(student, None, why)
+
+
+def _name_kind(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix in ARCHIVES:
+        return "is an archive: unpack it, and grade again"
+    if suffix in PRINTS:
+        return "is a printout: the .ipynb file itself is needed"
+    return "is not a notebook"
+
+
+def _fold(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def _parse_notebook(content: bytes) -> dict:

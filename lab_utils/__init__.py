@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from lab_utils.reading.line import prepare_line as prepare_line
     from lab_utils.reading.recognizer import LineRecognizer as LineRecognizer
     from lab_utils.reading.recognizer import Recognizer as Recognizer
+    from lab_utils.reading.steps import show_preparation as show_preparation
     from lab_utils.strokes import sample_strokes as sample_strokes
 
 # The module of each name, under the notebook that introduces it.
@@ -74,6 +75,7 @@ _MODULES = {
     "augment": "data.augment",
     "prepare": "reading.character",
     "sample_strokes": "strokes",
+    "show_preparation": "reading.steps",
     # 6. Homework: a ResNet
     "ResNet": "models.resnet",
     "ResidualBlock": "models.resnet",

@@ -17,24 +17,20 @@ from lab_utils.paths import bundled
 CANVAS_HEIGHT = 220
 CAP_LINE, X_LINE, BASE_LINE = 50, 96, 150  # y where capitals, small letters and lines end
 POINTERS = ("mouse", "pen", "touch")
-RESOLUTION = (
-    4,
-    4,
-    1,
-    100,
-)  # of a unit, of a millisecond and of the pressure: what is kept of a point
+RESOLUTION = (4, 4, 1, 100)  # steps per unit of x and y, per millisecond, per full pressure
+MAX_STEPS = 2**29  # of a number of a point: a difference of two then fits JavaScript's 32 bits
 SAMPLES_FILE = "sample_strokes.json"
 LETTER_GAP, WORD_GAP, SAMPLE_MARGIN = 18, 55, 30
 BASE64 = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
-MAX_SHIFT = 30  # bits of a number: more than any canvas has
+MAX_SHIFT = 30  # bits before the last digit of an encoded number
 BASE64_VALUES = {digit: value for value, digit in enumerate(BASE64)}
 
 
 class Stroke(tuple):
-    """The way of a pen from where it touches the paper to where it leaves it.
+    """The path of a pen from where it touches the paper to where it leaves it.
 
-    A tuple of points (x, y, time, pressure), which `prepare` and `Recognizer.predict` take as it
-    is: x and y in units of the canvas, kept to a quarter; time in whole milliseconds since the
+    A tuple of points (x, y, time, pressure), which `prepare` and `Recognizer.predict` take as is:
+    x and y in units of the canvas, kept to a quarter; time in whole milliseconds since the
     stroke began; pressure from 0 to 1, kept to a hundredth.
 
     Parameters
@@ -47,13 +43,15 @@ class Stroke(tuple):
     """
 
     pointer: str
-    _text: str | None = None  # what `encode` made of it, which is asked for at each new stroke
+    _text: str | None = None  # what `encode` made of it, kept: it is asked for at each new stroke
 
     def __new__(cls, points, pointer: str = "mouse"):
         missing = (0.0, 0.5)
         whole = [(*map(float, point), *missing[len(point) - 2 :]) for point in points]
         if not whole or any(len(p) != 4 or not all(map(math.isfinite, p)) for p in whole):
             raise ValueError("a point must be (x, y), or with time and pressure")
+        if any(abs(v) * s >= MAX_STEPS for p in whole for v, s in zip(p, RESOLUTION, strict=True)):
+            raise ValueError("a number of a point is too large")
         if pointer not in POINTERS:
             raise ValueError(f"pointer={pointer!r} must be one of {', '.join(POINTERS)}")
         kept = [tuple(_round(v, s) for v, s in zip(p, RESOLUTION, strict=True)) for p in whole]
@@ -79,14 +77,14 @@ def to_strokes(drawing) -> list[Stroke]:
     """
     try:
         return [s if isinstance(s, Stroke) else Stroke(s) for s in drawing if len(s)]
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise LabError(
             f"strokes must be a list of strokes, each a list of points (x, y): {error}."
         ) from None
 
 
 def encode(stroke: Stroke) -> str:
-    """Write a stroke in about five characters a point: its pointer's first letter, then numbers.
+    """Write a stroke in about five characters per point: its pointer's first letter, then numbers.
 
     Each number of a point is its difference from the point before, in steps of `RESOLUTION`, as
     the Base64 VLQ of JavaScript's source maps. `canvas.js` reads and writes the same.
@@ -132,12 +130,12 @@ def decode(text: str) -> Stroke:
     points = np.cumsum(np.reshape(numbers, (-1, 4)), axis=0) / RESOLUTION
     (pointer,) = (name for name in POINTERS if name[0] == text[0])
     stroke = Stroke(points.tolist(), pointer)
-    stroke._text = text  # what it would be encoded to, which is asked for at once
+    stroke._text = text
     return stroke
 
 
 def fit_strokes(strokes: list[Stroke], width: float) -> list[Stroke]:
-    """Return strokes that lie on a canvas `width` wide: scaled and moved if they reach out."""
+    """Return strokes that lie on a canvas `width` wide: scaled and moved if they reach beyond."""
     points = np.array([point[:2] for stroke in strokes for point in stroke])
     low, high = points.min(0), points.max(0)
     if (low >= 0).all() and (high <= (width, CANVAS_HEIGHT)).all():

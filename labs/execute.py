@@ -17,6 +17,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def is_bare_widget(output: dict) -> bool:
+    """Tell whether an output shows nothing without a running kernel."""
     data = output.get("data", {})
     return WIDGET in data and "image/png" not in data
 
@@ -34,7 +35,9 @@ def execute(path: Path, target: Path) -> None:
             for output in cell.outputs:
                 output.get("data", {}).pop(WIDGET, None)
     notebook.metadata.language_info = {"name": "python"}  # not this machine's version of it
-    nbformat.write(notebook, target)
+    partial = target.with_suffix(".partial")
+    nbformat.write(notebook, partial)
+    partial.replace(target)
     print(f"{target}: executed")
 
 

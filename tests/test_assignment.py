@@ -57,6 +57,21 @@ def test_students_get_neither_solutions_nor_hidden_checks_nor_outputs(tmp_path):
     assert "secret" not in (tmp_path / "student.ipynb").read_text()
 
 
+def test_answers_to_think_about_can_be_left_out(tmp_path):
+    texts = [
+        "✏️ Why?\n\n<details>\n<summary>Answer</summary>\n\nThus.\n\n</details>\n\nRead on.",
+        "✏️ And?\n\n<details><summary>Answer</summary>\n\nSo.\n</details>",
+        "<details>\n<summary>More</summary>\n\nStays.\n</details>",
+    ]
+    path, out = tmp_path / "reference.ipynb", tmp_path / "student.ipynb"
+    nbformat.write(new_notebook(cells=[*map(new_markdown_cell, texts)]), path)
+    assert release_main([str(path), "-o", str(out), "--without-answers"]) == 0
+    released = [cell.source for cell in nbformat.read(out, as_version=4).cells]
+    assert released == ["✏️ Why?\n\nRead on.", "✏️ And?", texts[2]]
+    kept = [cell.source for cell in Assignment(path, needs_checks=False).release().cells]
+    assert kept == texts
+
+
 def test_an_assignment_knows_its_points_and_what_checks_may_rely_on(tmp_path):
     assignment = Assignment(write(tmp_path, GIVEN, FUNCTION, CHECK, HIDDEN, CLASS, CHECK_2))
     assert assignment.max_points == 4.5

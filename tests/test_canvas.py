@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections import deque
+from itertools import repeat
 
 import h5py
 import numpy as np
@@ -83,16 +84,16 @@ def sent(canvas, monkeypatch):
     return messages
 
 
-def from_browser(canvas, **state):
+def send_state(canvas, **state):
     canvas._handle_msg({"content": {"data": {"method": "update", "state": state}}})
 
 
-def ask(canvas, **content):
+def send_message(canvas, **content):
     data = {"method": "custom", "content": content}
     canvas._handle_msg({"content": {"data": data}, "buffers": []})
 
 
-def updates(messages):
+def find_updates(messages):
     return [message["state"] for message in messages if message["method"] == "update"]
 
 
@@ -108,7 +109,7 @@ def test_what_is_drawn_is_read_at_once():
     assert [tuple(answer) for answer in canvas.result["answers"]] == answers
 
 
-def pixels(uri):
+def read_pixels(uri):
     return Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))))
 
 
@@ -116,13 +117,13 @@ def test_it_shows_what_the_network_sees_and_the_nearest_images_of_the_class():
     canvas = HandwritingCanvas()
     canvas.draw(sample_strokes("a"))
     seen = prepare(sample_strokes("a"))
-    assert list(pixels(canvas.result["seen"]).tobytes()) == seen.flatten().tolist()
+    assert list(read_pixels(canvas.result["seen"]).tobytes()) == seen.flatten().tolist()
     data = EMNIST(source="sample", balance=False)
     data.setup()
     of_class = data.data_test.images[data.data_test.labels == MAPPING.index("a")]
     distance = (of_class.float() - seen).square().sum((1, 2))
     nearest = of_class[distance.argsort()[:5]]
-    found = pixels(canvas.result["nearest"])
+    found = read_pixels(canvas.result["nearest"])
     assert found.size == (140, 28)
     assert found.tobytes() == torch.cat(list(nearest), 1).numpy().tobytes()
 
@@ -131,11 +132,32 @@ def test_emnist_that_is_prepared_already_is_what_the_nearest_are_taken_from(data
     image = torch.full((28, 28), 200, dtype=torch.uint8)
     data_folder.mkdir()
     with h5py.File(data_folder / "emnist.h5", "w") as file:
-        file["x_test"], file["y_test"] = image[None].numpy(), [MAPPING.index("7")]
+        file["x_test"], file["y_test"] = image[None].numpy(), np.uint8([MAPPING.index("7")])
     canvas = HandwritingCanvas(lambda image: [("7", 1.0)], strokes=[DOT])
-    assert pixels(canvas.result["nearest"]).tobytes() == image.numpy().tobytes()
+    assert read_pixels(canvas.result["nearest"]).tobytes() == image.numpy().tobytes()
     canvas.recognizer = lambda image: [("8", 1.0)]
     assert "nearest" not in canvas.result
+
+
+def test_a_damaged_file_of_images_takes_no_answer_away(data_folder):
+    data_folder.mkdir()
+    (data_folder / "emnist.h5").write_bytes(b"damaged")
+    canvas = HandwritingCanvas(lambda image: [("7", 1.0)], strokes=[DOT])
+    assert canvas.result["text"] == "7"
+    assert "nearest" not in canvas.result
+
+
+def test_only_some_characters_are_considered():
+    answers = [("O", 0.5), ("o", 0.2), ("0", 0.2), ("8", 0.05)]
+    canvas = HandwritingCanvas(lambda image: answers, strokes=[DOT], among="0123456789")
+    assert canvas.result["answers"] == [["0", pytest.approx(0.8)], ["8", pytest.approx(0.2)]]
+    canvas.among = "x"
+    assert "none of among='x'" in canvas.result["error"]
+    reader = Recognizer.pretrained(equal_classes=True)
+    canvas = HandwritingCanvas(reader, among="0123456789", strokes=sample_strokes("O"))
+    assert canvas.result["text"] == "0"
+    with pytest.raises(LabError, match=r"^among="):
+        HandwritingCanvas(reader, among="é")
 
 
 def test_a_preparation_of_one_s_own_is_what_the_network_gets(reader):
@@ -143,7 +165,7 @@ def test_a_preparation_of_one_s_own_is_what_the_network_gets(reader):
     canvas = HandwritingCanvas(reader, prepare=lambda strokes: black + len(strokes))
     canvas.draw([DOT, TICK])
     assert torch.equal(reader.images[-1], black + 2)
-    assert set(pixels(canvas.result["seen"]).tobytes()) == {2}
+    assert set(read_pixels(canvas.result["seen"]).tobytes()) == {2}
 
 
 def test_a_function_and_a_checkpoint_read_too(tmp_path):
@@ -259,6 +281,20 @@ def test_strokes_can_be_set_in_any_form_that_can_be_prepared(canvas):
     assert canvas.result["text"] == "1"
 
 
+def test_strokes_that_are_made_on_the_way_are_drawn(canvas):
+    canvas.draw(stroke for stroke in [DOT, TICK])
+    assert canvas.strokes == [DOT, TICK]
+
+
+def test_what_lies_far_off_comes_back_after_clearing(canvas):
+    canvas.strokes = [[(1.3e8, -1.3e8), (-1.3e8, 1.3e8)]]
+    before = canvas.strokes
+    canvas.clear()
+    canvas.undo()
+    assert canvas.strokes == before
+    assert canvas._repr_mimebundle_()[0]["image/png"]
+
+
 def test_a_drawing_that_is_too_large_is_fitted(canvas):
     canvas.draw([[(0, 0), (5000, 9000)]])
     assert all(0 <= value <= 220 for point in canvas.strokes[0] for value in point[:2])
@@ -268,28 +304,28 @@ def test_a_drawing_that_is_too_large_is_fitted(canvas):
 
 
 def test_a_stroke_from_the_browser_is_read_and_answered_in_one_message(canvas, sent):
-    from_browser(canvas, strokes=[encode(TICK)], number=1)
+    send_state(canvas, strokes=[encode(TICK)], number=1)
     assert canvas.strokes == [TICK]
     assert canvas.strokes[0].pointer == "pen"
-    (answer,) = updates(sent)
+    (answer,) = find_updates(sent)
     assert (answer["result"]["number"], answer["result"]["text"]) == (1, "1")
     assert "strokes" not in answer  # the browser has them
 
 
 def test_what_python_draws_reaches_the_browser_in_one_message_with_its_number(canvas, sent):
     canvas.draw([DOT, TICK])
-    (message,) = updates(sent)
+    (message,) = find_updates(sent)
     assert message["strokes"] == [encode(DOT), encode(TICK)]
     assert message["number"] == message["result"]["number"] == 1
     canvas.strokes = [DOT]
-    assert updates(sent)[-1]["number"] == updates(sent)[-1]["result"]["number"] == 2
+    assert find_updates(sent)[-1]["number"] == find_updates(sent)[-1]["result"]["number"] == 2
 
 
 def test_numbers_never_repeat_whoever_changes_the_strokes(canvas):
     numbers = [canvas.number]
     canvas.draw([DOT])
     numbers.append(canvas.number)
-    from_browser(canvas, strokes=[encode(DOT), encode(TICK)], number=canvas.number + 1)
+    send_state(canvas, strokes=[encode(DOT), encode(TICK)], number=canvas.number + 1)
     numbers.append(canvas.number)
     for act in (canvas.undo, canvas.redo, canvas.clear, canvas.undo, canvas.commit):
         act()
@@ -303,14 +339,14 @@ def test_what_the_browser_asks_for_of_older_strokes_is_not_done(canvas, sent):
     canvas.draw([TICK])
     sent.clear()
     for content in ({"do": "commit"}, {"do": "live", "stroke": encode(DOT)}):
-        ask(canvas, number=1, **content)
+        send_message(canvas, number=1, **content)
     assert (canvas.strokes, canvas.text, sent) == ([DOT, TICK], "", [])
 
 
 def test_a_stroke_under_the_pen_is_read_but_not_kept(canvas, sent, reader):
     canvas.draw([DOT])
     sent.clear()
-    ask(canvas, do="live", stroke=encode(TICK), number=1)
+    send_message(canvas, do="live", stroke=encode(TICK), number=1)
     (message,) = sent
     assert message["content"]["live"] == message["content"]["live"] | {"number": 1, "text": "2"}
     assert torch.equal(reader.images[-1], prepare([DOT, TICK]))
@@ -318,13 +354,13 @@ def test_a_stroke_under_the_pen_is_read_but_not_kept(canvas, sent, reader):
 
 
 def test_the_browser_can_take_over_choose_and_insert_samples(line):
-    ask(line, do="sample", text="hi", number=0)
+    send_message(line, do="sample", text="hi", number=0)
     assert line.strokes == sample_strokes("hi")
-    ask(line, do="choose", index=1, character="0", number=1)
+    send_message(line, do="choose", index=1, character="0", number=1)
     assert line.result["text"] == "l0"
-    ask(line, do="commit", number=1)
+    send_message(line, do="commit", number=1)
     assert line.text == "l0\n"
-    ask(line, do="sample", text="é", number=line.number)
+    send_message(line, do="sample", text="é", number=line.number)
     assert "no sample of 'é'" in line.status
 
 
@@ -333,7 +369,7 @@ def test_the_browser_can_take_over_choose_and_insert_samples(line):
 
 def test_a_corrected_drawing_is_saved_with_its_label(canvas):
     canvas.draw(sample_strokes("q"))
-    ask(canvas, do="commit", label="q", number=1)
+    send_message(canvas, do="commit", label="q", number=1)
     assert canvas.status == "Saved as q (read as 1): 1 in own.h5."
     assert (canvas.text, canvas.strokes) == ("q", [])
     canvas.undo()  # it is saved already, and not to be saved twice
@@ -359,10 +395,10 @@ def test_characters_that_are_asked_for_are_saved_one_after_the_other(canvas):
 
 def test_what_cannot_be_saved_stays_on_the_canvas(canvas, line):
     canvas.draw([DOT])
-    ask(canvas, do="commit", label="é", number=1)
+    send_message(canvas, do="commit", label="é", number=1)
     assert "'é' is not one of the 62 characters" in canvas.status
     canvas.keep_in.write_bytes(b"damaged")
-    ask(canvas, do="commit", label="i", number=1)
+    send_message(canvas, do="commit", label="i", number=1)
     assert "own.h5 is damaged" in canvas.status
     assert canvas.strokes == [DOT]
     line.draw([DOT])
@@ -403,7 +439,9 @@ def test_a_preparation_that_raises_or_leaves_no_ink_shows_its_message():
 def test_what_is_shown_is_what_the_network_gets():
     turned = lambda strokes: 255 - prepare(strokes)  # noqa: E731
     canvas = HandwritingCanvas(prepare=turned, strokes=sample_strokes("R"))
-    seen = torch.frombuffer(bytearray(pixels(canvas.result["seen"]).tobytes()), dtype=torch.uint8)
+    seen = torch.frombuffer(
+        bytearray(read_pixels(canvas.result["seen"]).tobytes()), dtype=torch.uint8
+    )
     reader = Recognizer.pretrained(equal_classes=True)
     expected = reader.rank(seen.reshape(28, 28))
     assert [tuple(answer) for answer in canvas.result["answers"]] == expected
@@ -464,7 +502,7 @@ def test_any_other_image_is_one_sentence_and_nothing_is_saved(image, data_folder
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -0.1, 7.5])
-def test_logits_are_no_probabilities(value):
+def test_logits_are_not_probabilities(value):
     canvas = HandwritingCanvas(lambda image: [("a", value), ("b", 0.1)], strokes=[DOT])
     assert "must be from 0 to 1: give logits to softmax first" in canvas.result["error"]
     answer = ("a", [value], [[("a", 0.5)]])
@@ -473,18 +511,49 @@ def test_logits_are_no_probabilities(value):
     assert canvas._repr_mimebundle_()[0]["image/png"]
 
 
-@pytest.mark.parametrize("answer", [None, "a", [], 3, ["a"], [("a",)], [("a", "b")], {"a": 1}])
+def test_probabilities_sum_to_no_more_than_1():
+    canvas = HandwritingCanvas(lambda image: [("a", 0.9), ("b", 0.8)], strokes=[DOT])
+    assert "probabilities that sum to 1.7" in canvas.result["error"]
+
+
+def test_of_answers_without_end_the_first_are_shown():
+    canvas = HandwritingCanvas(lambda image: zip(repeat("a"), repeat(1e-9)), strokes=[DOT])
+    assert canvas.result["answers"] == [["a", 1e-9]] * 5
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(None, "a", [], 3, ["a"], [("a",)], [("a", "b")], {"a": 1}),
+        *([(None, 1.0)], [("\ud800", 1.0)], [("a" * 100, 1.0)], torch.ones(83, 2)),
+    ],
+    ids=lambda answer: f"{answer!r:.20}".encode("ascii", "replace").decode(),
+)
 def test_an_answer_of_another_form_is_one_error(answer):
     canvas = HandwritingCanvas(lambda image: answer, strokes=[DOT])
     assert "not a list of (character, probability)" in canvas.result["error"]
 
 
 @pytest.mark.parametrize(
-    "answer", [None, "ab", ("ab", [1.0], []), ("a", [1.0], [3]), ("a", ["x"], [[("a", 1.0)]])]
+    "answer",
+    [
+        *(None, "ab", ("ab", [1.0], []), ("a", [1.0], [3]), ("a", ["x"], [[("a", 1.0)]])),
+        *((None, [], []), (5, [], []), ("\ud800", [1.0], [[("a", 1.0)]])),
+    ],
 )
 def test_a_reading_of_another_form_is_one_error(answer):
     canvas = HandwritingCanvas(lambda strokes, guides: answer, mode="line", strokes=[DOT])
     assert "not a text with a confidence" in canvas.result["error"]
+
+
+def test_a_line_has_its_limit():
+    answer = "a" * 1001, [1.0] * 1001, [[("a", 1.0)]] * 1001
+    canvas = HandwritingCanvas(lambda strokes, guides: answer, mode="line", strokes=[DOT])
+    assert canvas.result["error"].startswith("The model returned 1,001 characters")
+    answer = tuple(part[:1000] for part in answer)
+    canvas.draw([DOT])
+    assert canvas.result["text"] == "a" * 1000
+    assert canvas._repr_mimebundle_()[0]["image/png"]
 
 
 BAD = {
@@ -499,6 +568,16 @@ BAD = {
     "misspelt": ({"recognizer": Counting(), "pauze": 1.0}, r"^pauze is not an argument: .* pause"),
     "strokes": ({"recognizer": Counting(), "strokes": [3]}, "^strokes must be a list of strokes"),
     "model": ({"recognizer": {"a": Counting()}, "model": "b"}, "^model='b'"),
+    "no model": ({"recognizer": Counting(), "model": 5}, "model"),
+    "no preparation": ({"prepare": None}, "^prepare=None must be a function"),
+    "endless pause": ({"recognizer": Counting(), "pause": math.inf}, "^pause=inf must be from 0"),
+    "no pause": ({"recognizer": Counting(), "pause": math.nan}, "^pause=nan must be from 0"),
+    "ours": ({"recognizer": Counting(), "models": ["a"]}, "^models is not an argument"),
+    "private": ({"recognizer": Counting(), "_undone": [3]}, "^_undone is not an argument"),
+    "a number for strokes": ({"recognizer": Counting(), "strokes": np.float64(3)}, "^strokes must"),
+    "far away": ({"recognizer": Counting(), "strokes": [[(1e9, 0)]]}, "number of a point is too"),
+    "no file": ({"keep_in": 5}, "^5 is not the path of a file"),
+    "a folder": ({"keep_in": "."}, r"^\. is a folder: give the path of a file"),
 }
 
 
@@ -520,22 +599,22 @@ def test_bad_strokes_are_one_error_and_leave_the_ink_alone(canvas):
 # State, and where there is no browser.
 
 
-def stored(canvas):
+def dump_state(canvas):
     return json.dumps(canvas.get_state())
 
 
 def test_stored_state_stays_small_however_much_is_drawn():
-    canvas = HandwritingCanvas()
+    canvas = HandwritingCanvas(lambda image: [("x", 1.0)], prepare=lambda strokes: GREY)
     stroke = Stroke([(10 + i % 50 * 4, 10 + i % 37 * 5, 9 * i, i % 10 / 10) for i in range(60)])
     fill = (canvas.draw([stroke]) for _ in range(2000))
     with pytest.raises(LabError, match="The canvas is full"):
         deque(fill)
-    assert len(stored(canvas)) < 100_000
+    assert len(dump_state(canvas)) < 100_000
     count = len(canvas.strokes)
     canvas.clear()
     canvas.draw([stroke] * count)
     canvas.undo()
-    assert len(stored(canvas)) < 100_000
+    assert len(dump_state(canvas)) < 100_000
     assert MAX_INK / len(encode(stroke)) - count < 1
 
 
@@ -580,6 +659,78 @@ def test_repr_is_stable(canvas, line):
     assert repr(canvas) == "HandwritingCanvas('character', 1 stroke, read as '1')"
     line.draw([DOT, TICK])
     assert repr(line) == "HandwritingCanvas('line', 2 strokes, read as 'lo')"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda x: torch.full((len(x), len(MAPPING)), torch.nan), "The model returned nan"),
+        (lambda x: torch.zeros(len(x), 3), "mapping has 83 entries"),
+        (lambda x: None, "AttributeError"),
+        (lambda x: 1 / 0, "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_recogniser_whose_network_fails_is_shown(answer, message):
+    model = torch.nn.Flatten()
+    model.forward = answer
+    canvas = HandwritingCanvas(Recognizer(model, MAPPING), strokes=[DOT])
+    assert canvas.result["error"].startswith(message)
+    assert canvas._repr_mimebundle_()[0]["image/png"]
+
+
+def test_a_network_of_two_classes_reads():
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 2))
+    canvas = HandwritingCanvas(Recognizer(model, ["yes", "no"]), strokes=[DOT])
+    assert {name for name, _ in canvas.result["answers"]} == {"yes", "no"}
+
+
+def test_a_kind_of_recogniser_with_its_own_predict_reads_with_that():
+    class Sure(Recognizer):
+        def predict(self, image, top_k=5):
+            return [("q", 1.0)]
+
+    canvas = HandwritingCanvas(Sure(torch.nn.Flatten(), MAPPING), strokes=[DOT])
+    assert canvas.result["answers"] == [["q", 1.0]]
+
+
+def test_what_a_model_does_to_its_image_changes_neither_picture_nor_drawing(data_folder):
+    canvas = HandwritingCanvas(lambda image: [(str(image.zero_().max().item()), 1.0)])
+    canvas.draw(sample_strokes("V"))
+    seen = prepare(sample_strokes("V"))
+    assert read_pixels(canvas.result["seen"]).tobytes() == seen.numpy().tobytes()
+    canvas.prepare = lambda strokes: (strokes.clear(), seen)[1]
+    canvas.commit("V")
+    data = MyHandwriting()
+    data.setup()
+    assert torch.equal(data.images[-1], seen)
+    assert data.strokes[-1] == sample_strokes("V")
+
+
+class MuteError(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("x" * 1_000_000), "ValueError: " + "x" * 300 + "..."),
+        (ValueError("two\nlines"), "ValueError: two lines"),
+        (ValueError("half of a character: \ud800"), "ValueError: half of a character: ?"),
+        (ValueError(), "ValueError"),
+        (MuteError(), "MuteError"),
+    ],
+    ids=["long", "lines", "surrogate", "empty", "mute"],
+)
+@pytest.mark.parametrize("mode", ["character", "line"])
+def test_any_error_is_one_line_that_can_be_shown(error, said, mode):
+    def fail(*given, **more):
+        raise error
+
+    canvas = HandwritingCanvas(fail, mode=mode, strokes=[DOT])
+    assert canvas.result["error"] == said
+    json.dumps(canvas.get_state(), ensure_ascii=False, allow_nan=False).encode()
+    assert canvas._repr_mimebundle_()[0]["image/png"]
 
 
 class Vowels:
@@ -665,13 +816,21 @@ def test_a_malformed_message_is_ignored_or_answered_with_a_sentence(canvas, cont
         {"strokes": ["m" + "g" * 40_000]},
         {"strokes": ["mAAAA" * 100_000]},
         {"strokes": [None]},
+        {"strokes": ["mAAAA"] * 100_000},
+        {"strokes": [""] * 1000},
         {"_undone": "abc"},
+        {"_undone": ["mA"]},
+        {"_undone": ["mAAAA" * 100_000]},
+        {"_cleared": {"strokes": ["m!"], "text": ""}},
+        {"_cleared": {"strokes": ["mAAAA" * 100_000], "text": ""}},
         {"_cleared": {"strokes": 5}},
         {"_cleared": {"strokes": [5], "text": "a"}},
         {"_cleared": 3},
         {"number": "a"},
         {"pause": "x"},
         {"pause": -3},
+        {"pause": math.nan},
+        {"pause": 1e9},
         {"model": "other"},
         {"live": 3},
         {"ask": "\uac00"},
@@ -683,21 +842,35 @@ def test_a_malformed_message_is_ignored_or_answered_with_a_sentence(canvas, cont
 )
 def test_a_malformed_state_changes_nothing(canvas, state):
     canvas.draw([DOT])
-    before = canvas.get_state(["strokes", "model", "pause", "live", "ask", "mode", "_cleared"])
+    shown = ["strokes", "model", "pause", "live", "ask", "mode", "_cleared", "_undone"]
+    before = canvas.get_state(shown)
     canvas.set_state(state)
-    assert canvas.get_state(list(before)) == before
+    assert canvas.get_state(shown) == before
     canvas.undo()
     canvas.clear()
     assert canvas._repr_mimebundle_()[0]["image/png"]
 
 
-def test_what_is_far_too_much_is_refused_before_it_is_read():
-    many = np.random.default_rng(0).random((1_000_000, 2))
-    with pytest.raises(LabError, match="The canvas is full"):
-        HandwritingCanvas(Counting(), strokes=[many])
-    canvas = HandwritingCanvas(Counting())
-    canvas.set_state({"text": "a" * 100_000})
-    assert len(canvas.text) == 10_000
+@pytest.mark.parametrize(
+    "drawing", [[np.zeros((1_000_000, 2))], [[(1, 2)]] * 1_000_000], ids=["points", "strokes"]
+)
+def test_far_too_much_is_refused_before_it_is_read(canvas, drawing, monkeypatch):
+    monkeypatch.setattr(strokes_module.Stroke, "__new__", lambda *given: pytest.fail("was read"))
+    for act in (
+        lambda: HandwritingCanvas(Counting(), strokes=drawing),
+        lambda: canvas.draw(drawing),
+        lambda: setattr(canvas, "strokes", drawing),
+    ):
+        with pytest.raises(LabError, match="The canvas is full"):
+            act()
+    send_message(canvas, do="live", stroke="mAAAA" * 1_000_000, number=canvas.number)
+    assert canvas.status == "The canvas is full: clear it first."
+
+
+def test_text_has_its_limit_and_can_always_be_sent(canvas):
+    send_state(canvas, text="a" * 100_000 + "\ud800")
+    assert canvas.text == "a" * 9999 + "?"
+    json.dumps(canvas.get_state(), ensure_ascii=False).encode()
 
 
 @pytest.mark.parametrize("ask", ["\uac00", "a b", "!", "a" * 2000])

@@ -10,6 +10,8 @@ from lab_utils.paths import bundled
 sys.path.insert(0, str(bundled("sources.json").parents[1] / "labs"))
 from execute import main
 
+pytestmark = pytest.mark.slow
+
 WIDGETS = """
 from tqdm.notebook import trange
 for _ in trange(3):

@@ -16,6 +16,8 @@ from lab_utils.lines.render import _paste, draw_plain_lines
 from lab_utils.mapping import MAPPING, PADDING
 from lab_utils.paths import bundled, data_dir
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"num_train": 40, "num_val": 10, "num_test": 10, "source": "sample", "batch_size": 8}
 
 

@@ -26,7 +26,7 @@ def save(path, text):
     return count
 
 
-def labels(part):
+def read_labels(part):
     return "".join(MAPPING[label] for label in part.labels)
 
 
@@ -76,9 +76,9 @@ def test_each_character_is_trained_on_before_it_is_tested(path):
     save(path, "aaaabbbc")
     data = MyHandwriting(path)
     data.setup()
-    assert labels(data.data_train) == "aabbc"
-    assert labels(data.data_test) == "ab"
-    assert labels(data.data_val) == "a"
+    assert read_labels(data.data_train) == "aabbc"
+    assert read_labels(data.data_test) == "ab"
+    assert read_labels(data.data_val) == "a"
 
 
 def test_many_writers_at_once_lose_nothing(path):

@@ -22,7 +22,7 @@ from lab_utils.strokes import CANVAS_HEIGHT, Stroke, decode, encode, fit_strokes
 TWINS = ["0Oo", "1Il", "Cc", "Kk", "Mm", "Pp", "Ss", "Uu", "Vv", "Ww", "Xx", "Yy", "Zz2", "9gq"]
 
 
-def alike(one, other):
+def look_alike(one, other):
     return one == other or any({one, other} <= set(group) for group in TWINS)
 
 
@@ -59,7 +59,7 @@ def test_strokes_are_read_and_prepared_as_they_are():
         [(1, 2)],
     ],
 )
-def test_what_is_no_drawing_is_one_error(drawing):
+def test_anything_but_a_drawing_is_one_error(drawing):
     with pytest.raises(LabError, match=r"^strokes must be a list of strokes, each a list of poi"):
         to_strokes(drawing)
 
@@ -72,7 +72,7 @@ def test_empty_strokes_are_left_out():
 # How they travel.
 
 
-def strokes_of_chance(count=200):
+def make_random_strokes(count=200):
     random = np.random.default_rng(5)
     for _ in range(count):
         points = random.normal(0, 300, (random.integers(1, 30), 4)) * (1, 1, 10, 0.01)
@@ -80,7 +80,7 @@ def strokes_of_chance(count=200):
 
 
 def test_decoding_gives_what_was_encoded():
-    for stroke in strokes_of_chance():
+    for stroke in make_random_strokes():
         found = decode(encode(stroke))
         assert found == stroke
         assert found.pointer == stroke.pointer
@@ -115,7 +115,7 @@ def test_strokes_that_reach_out_of_the_canvas_are_scaled_to_fit():
 @pytest.mark.parametrize("character", CHARACTERS)
 def test_the_shipped_network_reads_the_sample_of_a_character(character):
     answer = Recognizer.pretrained(equal_classes=True).predict(sample_strokes(character))[0][0]
-    assert alike(answer, character)
+    assert look_alike(answer, character)
 
 
 @pytest.mark.parametrize("text", ["a", "Q", "hello", "Kim 4"])
@@ -156,7 +156,7 @@ def test_a_bad_variant_is_one_error():
 # Reading does not depend on size, place or pen.
 
 
-def rendering(strokes, size, pen, corner):
+def render(strokes, size, pen, corner):
     """Return a picture of strokes whose longer side has `size` pixels, in a corner of a sheet."""
     points = np.concatenate([np.array(stroke)[:, :2] for stroke in strokes])
     low = points.min(0)
@@ -173,7 +173,7 @@ def rendering(strokes, size, pen, corner):
     return sheet
 
 
-def moved(strokes, scale, x, y):
+def move(strokes, scale, x, y):
     return [[(scale * p[0] + x, scale * p[1] + y) for p in stroke] for stroke in strokes]
 
 
@@ -185,11 +185,11 @@ def test_a_character_is_the_same_at_all_sizes_pens_and_places(character):
     reader, strokes = Recognizer.pretrained(equal_classes=True), sample_strokes(character)
     expected = reader.predict(strokes)[0][0]
     ways = itertools.product((30, 48, 80, 140, 260), (1 / 12, 1 / 8, 1 / 6), CORNERS)
-    images = [prepare(rendering(strokes, n, round(n * pen), corner)) for n, pen, corner in ways]
+    images = [prepare(render(strokes, n, round(n * pen), corner)) for n, pen, corner in ways]
     answers = [reader.mapping[i] for i in reader.probabilities(torch.stack(images)).argmax(1)]
     assert len(answers) == 60
     # A thick pen is that of a small character, so p may follow P: twins count as the same.
-    assert [answer for answer in answers if not alike(answer, expected)] == []
+    assert [answer for answer in answers if not look_alike(answer, expected)] == []
 
 
 @pytest.mark.parametrize("character", CHARACTERS)
@@ -197,25 +197,27 @@ def test_strokes_are_the_same_character_at_all_sizes_and_places(character):
     reader, strokes = Recognizer.pretrained(equal_classes=True), sample_strokes(character)
     expected = reader.predict(strokes)[0][0]
     for scale, corner in itertools.product((0.1, 0.3, 1, 4, 30), CORNERS):
-        drawing = moved(strokes, scale, 900 * corner[0], 400 * corner[1])
-        assert alike(reader.predict(drawing)[0][0], expected)
+        drawing = move(strokes, scale, 900 * corner[0], 400 * corner[1])
+        assert look_alike(reader.predict(drawing)[0][0], expected)
 
 
 # The same in JavaScript.
 
 NODE = """
-import { decode, encode } from "./canvas.mjs";
+import canvas, { decode, encode } from "./canvas.mjs";
 import { readFileSync } from "node:fs";
 const { drawn, texts } = JSON.parse(readFileSync("strokes.json", "utf8"));
 const read = texts.map((text) => decode(text));
 const written = drawn.map(({ pointer, points }) => encode(pointer, points));
-console.log(JSON.stringify({ read, written }));
+console.log(JSON.stringify({ read, written, widget: typeof canvas.render }));
 """
 
 
 def test_the_canvas_s_script_encodes_and_decodes_the_same_bit_by_bit(tmp_path):
     random = np.random.default_rng(0)
-    drawn = []
+    halves = [[x / 8, -x / 8, x / 2, x / 200] for x in range(100)]  # between two steps
+    far = [[sign * 1.34e8, -sign * 1.34e8, sign * 5e8, sign * 5e6] for sign in (1, -1, 1)]
+    drawn = [{"pointer": "pen", "points": points} for points in (halves, far)]
     for i in range(300):
         points = random.uniform(-40, 940, (1 + i % 60, 4))
         points[:, 2] = np.sort(random.uniform(0, 60_000, len(points)))
@@ -230,6 +232,7 @@ def test_the_canvas_s_script_encodes_and_decodes_the_same_bit_by_bit(tmp_path):
     node = ["node", "test.mjs"]
     answer = subprocess.run(node, cwd=tmp_path, capture_output=True, text=True, check=True)
     found = json.loads(answer.stdout)
+    assert found["widget"] == "function"  # what anywidget asks for
     assert found["written"] == texts
     for stroke, read in zip(strokes, found["read"], strict=True):
         assert read["pointer"] == stroke.pointer

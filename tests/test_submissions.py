@@ -112,6 +112,36 @@ pip = 3"""
     ]
 
 
+@pytest.mark.parametrize(
+    ("code", "left"),
+    [
+        ("from google.colab import files\nx = 1", "x = 1"),
+        ("import google.colab\ngoogle.colab.drive.mount('/x')\nx = 1", "x = 1"),
+        ("# mine\n\nfrom google.colab import drive as d\nd.mount('/x')\nx = 1", "x = 1"),
+        ("%matplotlib widget\nx = 1", "x = 1"),
+        ("import math\n%tensorflow_version 2.x\n!ls\n%load_ext tensorboard\nx = 1", "!ls x = 1"),
+        ("%matplotlib inline\n%load_ext autoreload\n%autoreload 2\n%time x = 1", None),
+        ("text = '''\n%matplotlib widget\nfrom google.colab import x\n'''", None),
+        ("try:\n    from google.colab import drive\nexcept ImportError:\n    pass", None),
+        ("%%tensorboard\n%matplotlib widget", None),
+        ("files.upload()\nimport google", None),
+    ],
+)
+def test_lines_for_other_front_ends_are_left_out(assignment, code, left):
+    submission = Submission("kim", None, code=[code, *CHECKS])
+    source = plan_steps(assignment, submission)[0].source
+    assert source.count("\n") == code.count("\n")
+    if left is None:
+        assert source == code and not [f for f in submission.flags if f["kind"] == "file"]
+    else:
+        ours = ("pass  # left out", "#", "import math")
+        kept = [line for line in source.split("\n") if line and not line.startswith(ours)]
+        assert " ".join(kept) == left
+        told = [flag["text"] for flag in submission.flags]
+        assert all("was left out: it is for Colab or another front end" in text for text in told)
+        assert len(told) == source.count("pass  # left out")
+
+
 def test_only_what_a_student_wrote_is_compared(assignment):
     long = "\n".join(f"value_{i} = {i}" for i in range(30))
     unsolved = [cell.released for cell in assignment.cells]
@@ -178,42 +208,152 @@ def test_another_language_is_flagged(tmp_path):
     assert read(tmp_path / "a.ipynb", notebook_text("x", kernelspec=kernel)).flags == []
 
 
+def hand_in(folder, *names):
+    """Write files of these names, and return who is found to have handed in what."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    return {s.student: s for s in find_submissions(folder, "06_homework.ipynb")}
+
+
+def list_flags(submission):
+    return [flag["text"] for flag in submission.flags]
+
+
 def test_submissions_are_found_as_canvas_colab_and_git_hand_them_out(tmp_path):
-    for name in [
+    found = hand_in(
+        tmp_path,
         "kimjane_LATE_12345_67890_06_homework-2.ipynb",
-        "kimjane_12345_67000_06_homework-1.ipynb",
-        "leebo_222_333_essay.pdf",
+        "kimjane_LATE_12345_67890_06_homework-1.ipynb",
         "김민수.ipynb",
-        "notes.txt",
         ".DS_Store",
         "git-ann/labs/06_homework.ipynb",
         "git-ann/labs/01_look.ipynb",
         "git-ann/.ipynb_checkpoints/06_homework.ipynb",
         "bob/Copy of 06_homework (1).ipynb",
         "bob/Copy of 06_homework.ipynb",
-        "eve/readme.md",
-    ]:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("{}")
-    (tmp_path / "outside").symlink_to("/")
-    found = {s.student: s for s in find_submissions(tmp_path, "06_homework.ipynb")}
-    names = {student: s.path and s.path.name for student, s in found.items()}
-    assert names == {
+    )
+    assert {student: s.path.name for student, s in found.items()} == {
         "kimjane": "kimjane_LATE_12345_67890_06_homework-2.ipynb",
-        "leebo": "leebo_222_333_essay.pdf",
         "김민수": "김민수.ipynb",
         "git-ann": "06_homework.ipynb",
         "bob": "Copy of 06_homework (1).ipynb",
-        "eve": None,
     }
     assert found["git-ann"].path.parent.name == "labs"
-    assert "no notebook" in found["eve"].problem
-    assert "2 notebooks" in found["bob"].flags[0]["text"]
+    assert "2 notebooks" in list_flags(found["bob"])[0]
+    assert list_flags(found["kimjane"])[1] == "it was handed in late"
+    assert not list_flags(found["김민수"])
+
+
+def test_students_of_the_same_name_are_told_apart(tmp_path):
+    found = hand_in(
+        tmp_path,
+        "kimjane_11111_22222_homework.ipynb",
+        "kimjane_33333_44444_homework.ipynb",
+        "Kimjane.ipynb",
+        "smithbob_55555_66666_homework.ipynb",
+    )
+    assert list(found) == ["Kimjane", "kimjane (11111)", "kimjane (33333)", "smithbob"]
+    assert not any(submission.flags for submission in found.values())
+
+
+@pytest.mark.parametrize(
+    ("names", "students"),
+    [
+        (
+            [
+                "HW_6_ann_attempt_2026-03-01-14-05-22_homework.ipynb",
+                "HW_6_ann_attempt_2026-03-01-14-05-22.txt",
+                "HW_6_ann_attempt_2026-02-28-09-00-00_06_homework.ipynb",
+                "HW_6_bo_attempt_2026-03-01-10-00-00.txt",
+            ],
+            {"ann": "HW_6_ann_attempt_2026-03-01-14-05-22_homework.ipynb", "bo": "not a notebook"},
+        ),
+        (
+            [
+                "123-9 - Jane Kim - Mar 1, 2026 205 PM - 06_homework.ipynb",
+                "123-9 - Jane Kim - Mar 1, 2026 1046 AM - 06_homework.ipynb",
+                "123-9 - Jane Kim - Feb 28, 2026 11_30 PM - 06_homework.ipynb",
+                "124-9 - Jane Kim - Mar 1, 2026 1200 AM - 06_homework.ipynb",
+                "125-9 - Bo Lee - Mar 1, 2026 200 PM/one.ipynb",
+                "125-9 - Bo Lee - Mar 2, 2026 200 AM/two.ipynb",
+            ],
+            {
+                "Bo Lee": "two.ipynb",
+                "Jane Kim (123)": "123-9 - Jane Kim - Mar 1, 2026 205 PM - 06_homework.ipynb",
+                "Jane Kim (124)": "124-9 - Jane Kim - Mar 1, 2026 1200 AM - 06_homework.ipynb",
+            },
+        ),
+        (
+            [
+                "Jane Kim_12345_assignsubmission_file_06_homework.ipynb",
+                "Jane Kim_12345_assignsubmission_onlinetext_onlinetext.html",
+                "이 지은_12346_assignsubmission_file/homework.ipynb",
+            ],
+            {
+                "Jane Kim": "Jane Kim_12345_assignsubmission_file_06_homework.ipynb",
+                "이 지은": "homework.ipynb",
+            },
+        ),
+    ],
+    ids=["blackboard", "brightspace", "moodle"],
+)
+def test_other_platforms_names_and_attempts(tmp_path, names, students):
+    found = hand_in(tmp_path, *names)
+    for submission in found.values():
+        if submission.path.suffix == ".txt":
+            read_submission(submission)
+    told = {student: s.problem or s.path.name for student, s in found.items()}
+    assert told.keys() == students.keys()
+    assert all(told[student].find(said) >= 0 for student, said in students.items())
+    several = [s for s in found.values() if any("attempts; the last" in t for t in list_flags(s))]
+    assert len(several) == {"HW": 1, "12": 2, "Ja": 0}[names[0][:2]]
+
+
+def test_whatever_was_handed_in_has_a_row_that_says_why(tmp_path):
+    found = hand_in(
+        tmp_path,
+        "ann.ipynb",
+        "ann.pdf",
+        "bob.zip",
+        "cyd.py",
+        "dan.pdf",
+        "eve.html",
+        "fay/homework.zip",
+        "fay/readme.md",
+        "gil/readme.md",
+        "leebo_222_333_essay.pdf",
+        "notes.txt",
+        "__MACOSX/x",
+    )
+    (tmp_path / "outside").symlink_to("/")
+    (tmp_path / "hal").mkdir()
+    found = hand_in(tmp_path)
+    for submission in found.values():
+        read_submission(submission)
+    told = {student: submission.problem for student, submission in found.items()}
+    assert told == {
+        "ann": "ann.ipynb is not a notebook that can be run: it is JSON, but has no cells",
+        "bob": "bob.zip is an archive: unpack it, and grade again",
+        "cyd": "cyd.py is not a notebook",
+        "dan": "dan.pdf is a printout: the .ipynb file itself is needed",
+        "eve": "eve.html is a printout: the .ipynb file itself is needed",
+        "fay": "there is no notebook in the folder; homework.zip is an archive: unpack it, "
+        "and grade again",
+        "gil": "there is no notebook in the folder; readme.md is not a notebook",
+        "hal": "there is no notebook in the folder, nor anything else",
+        "leebo": "leebo_222_333_essay.pdf is a printout: the .ipynb file itself is needed",
+        "notes": "notes.txt is not a notebook that can be run: it is JSON, but has no cells",
+        "outside": "outside is a link, which is not followed",
+    }
 
 
 def test_nothing_to_grade_is_an_error(tmp_path):
     with pytest.raises(LabError, match="is not a folder"):
         find_submissions(tmp_path / "none", "a.ipynb")
+    with pytest.raises(LabError, match="neither notebooks nor folders"):
+        find_submissions(tmp_path, "a.ipynb")
+    (tmp_path / "holiday.jpg").touch()
     with pytest.raises(LabError, match="neither notebooks nor folders"):
         find_submissions(tmp_path, "a.ipynb")

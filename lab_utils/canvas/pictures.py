@@ -1,4 +1,4 @@
-"""Pictures for the canvas: what the network sees, and a draw_still where there is no browser."""
+"""Pictures for the canvas: what the network sees, and a still where there is no browser."""
 
 import base64
 import io
@@ -8,7 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lab_utils.strokes import CANVAS_HEIGHT, Stroke
 
-INK = "#1f2328"
+INK_COLOUR = "#1f2328"
+MAX_TOLD = 200  # characters of a text or an error: more is not seen on a canvas
 
 
 def encode_data_uri(pixels: np.ndarray) -> str:
@@ -47,18 +48,18 @@ def draw_still(strokes: list[Stroke], width: int, result: dict) -> bytes:
     pen.rounded_rectangle(frame, radius=32, outline="#d0d7de", width=4)
     for stroke in strokes:
         points = [(4 * x, 4 * y) for x, y, *_ in stroke]
-        pen.line(points, fill=INK, width=20, joint="curve")
+        pen.line(points, fill=INK_COLOUR, width=20, joint="curve")
         for x, y in (points[0], points[-1]):
-            pen.ellipse((x - 10, y - 10, x + 10, y + 10), fill=INK)
+            pen.ellipse((x - 10, y - 10, x + 10, y + 10), fill=INK_COLOUR)
     for row, (character, probability) in enumerate(result.get("answers", [])):
         left, y = 4 * width + 80, 88 + 152 * row
-        pen.text((left, y), character, font=font, fill=INK)
+        pen.text((left, y), character, font=font, fill=INK_COLOUR)
         bar = (left + 100, y + 12, left + 108 + 560 * probability, y + 60)
         pen.rounded_rectangle(bar, radius=12, fill="#1f5fbf" if row == 0 else "#a9c5ef")
         share = "<1%" if probability < 0.01 else f"{probability:.0%}"
         pen.text((left + 700, y), share, font=font, fill="#57606a")
     if "answers" not in result:
         told = result.get("error") or result.get("text", "")
-        colour = "#b3261e" if "error" in result else INK
-        pen.text((32, 4 * CANVAS_HEIGHT + 60), told, font=large, fill=colour)
+        colour = "#b3261e" if "error" in result else INK_COLOUR
+        pen.text((32, 4 * CANVAS_HEIGHT + 60), told[:MAX_TOLD], font=large, fill=colour)
     return encode_png(sheet.reduce(2).quantize(64))

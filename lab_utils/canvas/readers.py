@@ -1,10 +1,12 @@
-"""What the canvas asks of a model, and the read_examples it shows beside the answer."""
+"""What the canvas asks of a model, and the examples that it shows beside the answer."""
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from torch import nn
 from lab_utils.canvas.pictures import encode_data_uri
 from lab_utils.data import hdf5
 from lab_utils.errors import LabError
-from lab_utils.mapping import MAPPING
+from lab_utils.mapping import MAPPING, SPECIAL_TOKENS
 from lab_utils.paths import bundled, data_dir
 from lab_utils.reading.character import prepare
 from lab_utils.reading.recognizer import LineRecognizer, Recognizer
@@ -21,8 +23,12 @@ from lab_utils.strokes import Stroke, sample_strokes
 
 MAX_ANSWERS = 5  # bars of a character, alternatives of a character in a line
 MAX_NEAREST = 5
-SHIPPED = "shipped network"
+MAX_CLASSES = 1000  # answers that are looked at
+MAX_NAME, MAX_LINE = 20, 1000  # letters of a character's name, and characters of a line
+MAX_TOTAL = 1.01  # of probabilities, rounded as they may be
+MAX_MESSAGE = 300  # letters of an error
 MAX_EXAMPLES = 100  # of each class, among which the nearest are looked for
+SHIPPED = "shipped network"
 
 
 @runtime_checkable
@@ -60,10 +66,20 @@ class LineReader(Protocol):
 
 
 Reader = CharacterReader | LineReader | Callable
+# What the canvas makes a reader of: a path is that of a checkpoint.
+Readable = Reader | str | os.PathLike
 
 
-def make_readers(recognizer, mode: str) -> dict[str, Reader]:
-    """Return what reads, by name, ready to do so at once."""
+def make_readers(
+    recognizer: Readable | Mapping[str, Readable] | None, mode: str
+) -> dict[str, Reader]:
+    """Return what reads, by name, ready to do so at once.
+
+    Raises
+    ------
+    LabError
+        If there is nothing, or something that cannot read in this mode.
+    """
     if recognizer is None:
         recognizer = {SHIPPED: Recognizer.pretrained(mode, equal_classes=True)}
     if not isinstance(recognizer, Mapping):
@@ -73,27 +89,49 @@ def make_readers(recognizer, mode: str) -> dict[str, Reader]:
     return {str(name): _make_reader(model, mode) for name, model in recognizer.items()}
 
 
-def _make_reader(model, mode: str) -> Reader:
+def _make_reader(model: Readable, mode: str) -> Reader:
     if isinstance(model, str | os.PathLike):
         model = LineRecognizer(model) if mode == "line" else Recognizer(model)
     protocol, method = (
         (LineReader, "predict_line") if mode == "line" else (CharacterReader, "predict")
     )
+    # A network is callable, but does not read: it needs a mapping to do so.
     if isinstance(model, nn.Module) or not (isinstance(model, protocol) or callable(model)):
         raise LabError(
             f"recognizer={type(model).__name__} cannot read in {mode!r} mode: give a Recognizer, "
             f"something else with a method {method}, or a function."
         )
-    # The first answer of all takes a second, so it is not that to the first stroke.
-    if isinstance(model, LineRecognizer):
-        model.predict_line(sample_strokes("a"))
-    elif isinstance(model, Recognizer):
-        read_character(model, prepare(sample_strokes("a")))
+    # The very first answer takes a second: this one comes before the first stroke. A model that
+    # fails shows on the canvas what is wrong.
+    with contextlib.suppress(Exception):
+        if isinstance(model, LineRecognizer):
+            model.predict_line(sample_strokes("a"))
+        elif isinstance(model, Recognizer):
+            read_character(model, prepare(sample_strokes("a")))
     return model
 
 
+def describe_error(error: Exception) -> str:
+    """Return what went wrong, in one line that any message to a browser can hold."""
+    try:
+        said = " ".join(str(error)[: MAX_MESSAGE + 1].split())
+    except Exception:  # noqa: BLE001 - an exception of a student's own
+        said = ""
+    if len(said) > MAX_MESSAGE:
+        said = f"{said[:MAX_MESSAGE]}..."
+    said = make_sendable(said)
+    if isinstance(error, LabError):
+        return said
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def make_sendable(text: str) -> str:
+    """Return a text without halves of characters, which no message to a browser can hold."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def check_image(image) -> torch.Tensor:
-    """Return what a preparation made as the network gets it and the canvas shows it.
+    """Return what a preparation made, as the network gets it and the canvas shows it.
 
     Parameters
     ----------
@@ -111,27 +149,28 @@ def check_image(image) -> torch.Tensor:
         If it is anything else.
     """
     found = type(image).__name__
-    if isinstance(image, np.ndarray):
-        image = torch.from_numpy(np.ascontiguousarray(image)) if image.dtype.kind in "uf" else None
-    if isinstance(image, torch.Tensor):
-        pixels = image.detach().cpu()
-        found = f"{str(pixels.dtype).removeprefix('torch.')} of shape {tuple(pixels.shape)}"
-        if pixels.shape in ((28, 28), (1, 28, 28)):
-            pixels = pixels.reshape(28, 28)
-            if pixels.dtype == torch.uint8:
-                return pixels
-            if pixels.is_floating_point():
-                low, high = pixels.min().item(), pixels.max().item()
-                if low >= 0 and high <= 1:
-                    return pixels.float().mul(255).round().to(torch.uint8)
-                found = f"values from {low:.3g} to {high:.3g}"
+    if isinstance(image, np.ndarray | torch.Tensor):
+        found = f"{str(image.dtype).removeprefix('torch.')} of shape {tuple(image.shape)}"
+        if image.shape in ((28, 28), (1, 28, 28)):
+            # NumPy's and torch's rarer types and layouts are those that fail here.
+            with contextlib.suppress(TypeError, ValueError, RuntimeError):
+                if isinstance(image, np.ndarray):
+                    image = torch.from_numpy(np.ascontiguousarray(image))
+                pixels = image.detach().cpu().reshape(28, 28)
+                if pixels.dtype == torch.uint8:
+                    return pixels.clone()
+                if pixels.is_floating_point():
+                    low, high = pixels.min().item(), pixels.max().item()
+                    if low >= 0 and high <= 1:
+                        return pixels.float().mul(255).round().to(torch.uint8)
+                    found = f"values from {low:.3g} to {high:.3g}"
     raise LabError(
         f"prepare= returned {found}: it must return an image of shape (28, 28), uint8 or float "
         "from 0 to 1, white ink on black."
     )
 
 
-def read_character(model, image: torch.Tensor) -> dict:
+def read_character(model: Reader, image: torch.Tensor, among: str = "") -> dict:
     """Read one character and find the images that are nearest to it.
 
     Parameters
@@ -140,34 +179,62 @@ def read_character(model, image: torch.Tensor) -> dict:
         A function takes the image and returns what `CharacterReader.predict` does.
     image : torch.Tensor
         uint8, (28, 28).
+    among : str
+        The only characters to consider, if there are any.
 
     Returns
     -------
     dict
         `text`, the likeliest character; `answers`, a list of [character, probability]; `seen` and
         `nearest`, PNGs as data URIs: the image, and images of the likeliest class side by side.
+
+    Raises
+    ------
+    LabError
+        If the model returns anything else than characters and probabilities.
     """
-    # A Recognizer's predict would prepare the image a second time.
-    read = model.rank if isinstance(model, Recognizer) else getattr(model, "predict", model)
-    answers = read(image)
+    given = image.clone()  # what is shown is what the model got, whatever it does with it
+    if isinstance(model, Recognizer) and type(model).predict is Recognizer.predict:
+        # Its predict would prepare the image a second time.
+        classes = sum(name not in SPECIAL_TOKENS for name in model.mapping)
+        answers = model.rank(given, min(MAX_ANSWERS, classes), among or None)
+    else:
+        read: Any = getattr(model, "predict", model)
+        answers = read(given)
     try:
-        named = [(str(name), float(probability)) for name, probability in answers][:MAX_ANSWERS]
+        named = _parse_answers(answers, MAX_CLASSES)
         character = named[0][0]
     except (TypeError, ValueError, IndexError):
         raise LabError(
             f"The model returned {answers!r:.60}, not a list of (character, probability)."
         ) from None
-    _check_probabilities(probability for _, probability in named)
-    answers = [list(pair) for pair in named]
-    result = {"text": character, "answers": answers, "seen": encode_data_uri(image.numpy())}
-    nearest = find_nearest_examples(image, character)
-    if len(nearest):
-        result["nearest"] = encode_data_uri(np.concatenate(list(nearest.numpy()), axis=1))
+    _check_distribution(named)
+    if among:
+        named = _choose_among(named, among)
+        character = named[0][0]
+    result = {
+        "text": character,
+        "answers": [list(pair) for pair in named[:MAX_ANSWERS]],
+        "seen": encode_data_uri(image.numpy()),
+    }
+    with contextlib.suppress(LabError):  # a damaged file of images takes no answer away
+        nearest = find_nearest_examples(image, character)
+        if len(nearest):
+            result["nearest"] = encode_data_uri(np.concatenate(list(nearest.numpy()), axis=1))
     return result
 
 
+def _choose_among(named: list[tuple[str, float]], among: str) -> list[tuple[str, float]]:
+    """Return those answers that are among some characters, with probabilities of sum 1."""
+    chosen = [(name, probability) for name, probability in named if name in set(among)]
+    total = sum(probability for _, probability in chosen)
+    if not total > 0:
+        raise LabError(f"The model's answers have none of among={among!r}: {named!r:.60}.")
+    return [(name, probability / total) for name, probability in chosen]
+
+
 def read_line(
-    model,
+    model: Reader,
     strokes: list[Stroke],
     guides: tuple[float, float] | None,
     choices: Mapping[int, tuple[str, str]],
@@ -182,36 +249,66 @@ def read_line(
     guides : tuple of float or None
         y of the x-height and of the baseline, where the line was written between guide lines.
     choices : mapping of int to tuple of str
-        What a reader of the line has put right: at which place which character stands for which.
+        What has been corrected by hand: at which place, which character, and by which.
 
     Returns
     -------
     dict
         `text`, `confidences` and `alternatives`.
+
+    Raises
+    ------
+    LabError
+        If the model returns anything else than `LineReader.predict_line` does.
     """
-    reading = getattr(model, "predict_line", model)(strokes, guides=guides)
+    read: Any = getattr(model, "predict_line", model)
+    reading = read(strokes, guides=guides)
     try:
         text, confidences, alternatives = reading
-        confidences = [float(value) for value in confidences]
-        alternatives = [
-            [[str(name), float(probability)] for name, probability in found[:MAX_ANSWERS]]
-            for found in alternatives
-        ]
-        if not len(text) == len(confidences) == len(alternatives):
+        characters = list("".join(text).encode().decode())
+        if not len(characters) == len(confidences) == len(alternatives):
             raise ValueError
+        count = len(characters)
+        if count > MAX_LINE:
+            raise LabError(f"The model returned {count:,} characters: a line has {MAX_LINE:,}.")
+        confidences = [float(value) for value in confidences]
+        alternatives = [_parse_answers(found, MAX_ANSWERS) for found in alternatives]
     except (TypeError, ValueError):
         raise LabError(
             f"The model returned {reading!r:.60}, not a text with a confidence and alternatives "
             "for each of its characters."
         ) from None
     _check_probabilities(confidences)
-    _check_probabilities(probability for found in alternatives for _, probability in found)
-    characters = list(text)
-    for place, (read, chosen) in choices.items():
-        if characters[place : place + 1] == [read]:
+    for found in alternatives:
+        _check_distribution(found)
+    for place, (wrong, chosen) in choices.items():
+        if characters[place : place + 1] == [wrong]:
             characters[place], confidences[place] = chosen, 1.0
-    text = "".join(characters)
-    return {"text": text, "confidences": confidences, "alternatives": alternatives}
+    return {
+        "text": "".join(characters),
+        "confidences": confidences,
+        "alternatives": [[list(pair) for pair in found] for found in alternatives],
+    }
+
+
+def _parse_answers(answers: Iterable, count: int) -> list[tuple[str, float]]:
+    """Return the first answers of a model as names and numbers; raise if they are none."""
+    parsed = []
+    for name, probability in islice(answers, count):
+        if not isinstance(name, str | int | np.integer) or len(str(name)) > MAX_NAME:
+            raise ValueError("not the name of a character")
+        parsed.append((str(name).encode().decode(), float(probability)))
+    return parsed
+
+
+def _check_distribution(answers: Sequence[tuple[str, float]]) -> None:
+    _check_probabilities(probability for _, probability in answers)
+    total = sum(probability for _, probability in answers)
+    if total > MAX_TOTAL:
+        raise LabError(
+            f"The model returned probabilities that sum to {total:.3g}, which must be 1 at most: "
+            "give logits to softmax first."
+        )
 
 
 def _check_probabilities(values: Iterable[float]) -> None:
@@ -241,9 +338,12 @@ def find_nearest_examples(image: torch.Tensor, character: str) -> torch.Tensor:
         uint8, (at most 5, 28, 28), the nearest first; none where the data has no such character.
     """
     images, labels = read_examples(_find_prepared_file())
-    chosen = images[labels == (MAPPING.index(character) if character in MAPPING else -1)]
-    distance = (chosen.float() - image).square().sum((1, 2))
-    return chosen[distance.argsort()[:MAX_NEAREST]]
+    # In NumPy: torch would wake its threads for this, which takes longer on a busy machine.
+    label = MAPPING.index(character) if character in MAPPING else -1
+    chosen = images.numpy()[labels.numpy() == label]
+    difference = chosen.astype(np.int32) - image.numpy()
+    distance = np.square(difference).sum((1, 2))
+    return torch.from_numpy(chosen[distance.argsort(kind="stable")[:MAX_NEAREST]])
 
 
 def _find_prepared_file() -> Path:

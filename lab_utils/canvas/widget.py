@@ -1,7 +1,9 @@
 """A canvas in the notebook that reads what is written on it, while it is written."""
 
+import contextlib
+import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import anywidget
@@ -10,9 +12,12 @@ import traitlets
 
 from lab_utils.canvas.pictures import draw_still
 from lab_utils.canvas.readers import (
+    Readable,
     Reader,
     check_image,
+    describe_error,
     make_readers,
+    make_sendable,
     read_character,
     read_line,
 )
@@ -20,6 +25,7 @@ from lab_utils.data.my_handwriting import handwriting_file, save_drawing
 from lab_utils.errors import LabError, nearest
 from lab_utils.mapping import CHARACTERS
 from lab_utils.reading import character
+from lab_utils.reading.recognizer import Recognizer
 from lab_utils.strokes import (
     BASE_LINE,
     CANVAS_HEIGHT,
@@ -35,18 +41,11 @@ from lab_utils.strokes import (
 WIDTHS = {"character": CANVAS_HEIGHT, "line": 4 * CANVAS_HEIGHT}
 FULL = "The canvas is full: clear it first."
 # What the browser may change; the rest of the state is Python's alone.
-FROM_BROWSER = (
-    "strokes",
-    "number",
-    "text",
-    "model",
-    "live",
-    "pause",
-    "guides",
-    "_undone",
-    "_cleared",
-)
+OF_INK = ("strokes", "number", "text", "_undone", "_cleared")
+FROM_BROWSER = (*OF_INK, "model", "live", "pause", "guides")
+NOT_ARGUMENTS = ("comm", "models", "number", "result", "width")
 MAX_ASKED, MAX_SAMPLE, MAX_TEXT = 1000, 40, 10_000  # characters
+MAX_PAUSE = 3600  # seconds
 MAX_INK = 45_000  # letters that all strokes may take (`encode`): some 400 strokes of a hand
 
 
@@ -61,16 +60,18 @@ def _decode_all(texts: list[str], _widget: object = None) -> list[Stroke]:
 
 
 def _check_strokes(drawing) -> list[Stroke]:
-    """Return a drawing as strokes that fit into what a canvas can hold.
+    """Return a drawing as strokes, no more than a canvas can hold.
 
     Raises
     ------
     LabError
-        If they do not, or it is not a list of strokes.
+        If they are more, or it is not a list of strokes.
     """
-    # A point takes four letters or more: millions of them are refused before they are read.
-    if sum(len(stroke) for stroke in drawing if hasattr(stroke, "__len__")) > MAX_INK / 4:
-        raise LabError(FULL)
+    with contextlib.suppress(TypeError):  # `to_strokes` says what is wrong
+        drawing = list(drawing)
+        # A point takes four letters or more: millions of them are refused before they are read.
+        if sum(map(len, drawing)) > MAX_INK / 4:
+            raise LabError(FULL)
     strokes = to_strokes(drawing)
     if sum(map(len, _encode_all(strokes))) > MAX_INK:
         raise LabError(FULL)
@@ -110,15 +111,17 @@ class HandwritingCanvas(anywidget.AnyWidget):
         What was read: `number`, which strokes it belongs to; `text`; in "character" mode
         `answers`, in "line" mode `confidences` and `alternatives`; or `error`.
     text : str
-        What was taken over so far, by `commit`.
+        What has been accepted so far, by `commit`.
     ask : str
         Characters to ask for, one after the other; each is saved under its label.
+    among : str
+        The only characters to consider in "character" mode, such as "0123456789"; all if empty.
     model : str
         The name of the recogniser that reads.
     live : bool
         Whether it also reads while the pen moves.
     pause : float
-        Seconds after which a character that is read is taken over; 0 waits for the button.
+        Seconds after which what is read is accepted; 0 waits for the button.
     guides : bool
         Whether a line is written between guide lines.
     status : str
@@ -137,6 +140,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
     result: traitlets.Dict = traitlets.Dict({"number": 0}).tag(sync=True)
     text = traitlets.Unicode("").tag(sync=True)
     ask = traitlets.Unicode("").tag(sync=True)
+    among = traitlets.Unicode("")
     models: traitlets.List = traitlets.List().tag(sync=True)
     model = traitlets.Unicode("").tag(sync=True)
     live = traitlets.Bool(False).tag(sync=True)
@@ -149,11 +153,11 @@ class HandwritingCanvas(anywidget.AnyWidget):
     )
     _cleared = traitlets.Dict().tag(sync=True)
     _guides = traitlets.Tuple((X_LINE, BASE_LINE)).tag(sync=True)
-    _most_ink = traitlets.Int(MAX_INK).tag(sync=True)
+    _max_ink = traitlets.Int(MAX_INK).tag(sync=True)
 
     def __init__(
         self,
-        recognizer=None,
+        recognizer: Readable | Mapping[str, Readable] | None = None,
         mode: str = "character",
         prepare: Callable[[list[Stroke]], torch.Tensor] = character.prepare,
         keep_in: str | os.PathLike | None = None,
@@ -161,22 +165,26 @@ class HandwritingCanvas(anywidget.AnyWidget):
     ):
         if mode not in WIDTHS:
             raise LabError(f"mode={mode!r} must be one of {', '.join(WIDTHS)}.")
-        for name in set(traits) - set(self.traits()):
-            raise LabError(f"{name} is not an argument: {nearest(name, self.class_own_traits())}")
+        if not callable(prepare):
+            raise LabError(f"prepare={prepare!r:.60} must be a function of strokes.")
+        known = [n for n in self.traits() if n[0] != "_" and n not in NOT_ARGUMENTS]
+        for name in set(traits) - set(known):
+            own = set(known) & set(self.class_own_traits())
+            raise LabError(f"{name} is not an argument: {nearest(name, own)}")
         self._read_by: dict[str, Reader] = {}
         self._choices: dict[int, tuple[str, str]] = {}
         self.prepare, self.keep_in = prepare, handwriting_file(keep_in)
         read_by = make_readers(recognizer, mode)
-        first = traits.pop("model", next(iter(read_by)))
+        first, among = traits.pop("model", next(iter(read_by))), traits.pop("among", "")
         strokes = _check_strokes(traits.pop("strokes", []))
         self.set_trait("mode", mode)
         self.set_trait("width", WIDTHS[mode])
         try:
             super().__init__(models=list(read_by), **traits)
+            self._read_by = read_by
+            self.among, self.model = among, first
         except traitlets.TraitError as error:
             raise LabError(f"{error}") from None
-        self._read_by = read_by
-        self.model = first
         self.strokes = strokes
         self.on_msg(self._on_message)
 
@@ -195,10 +203,10 @@ class HandwritingCanvas(anywidget.AnyWidget):
             else:
                 self.model = self.models[0]
 
-    # What a hand can do, and Python too.
+    # What a hand can do, Python can do, too.
 
     def draw(self, strokes) -> None:
-        """Add strokes, as a hand would; those that reach out of the canvas are scaled to fit.
+        """Add strokes, as a hand would; those that reach beyond the canvas are scaled to fit.
 
         Parameters
         ----------
@@ -230,7 +238,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
             self._change([], _cleared=cleared)
 
     def commit(self, label: str | None = None) -> None:
-        """Take over what was read into `text`, and make room for what comes next.
+        """Append what was read to `text`, and make room for what comes next.
 
         Parameters
         ----------
@@ -250,7 +258,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
             except LabError:
                 raise
             except Exception as error:  # noqa: BLE001 - a preparation of a student's own
-                raise LabError(f"prepare= failed: {type(error).__name__}: {error}") from None
+                raise LabError(f"prepare= failed: {describe_error(error)}") from None
             count = save_drawing(self.keep_in, label, self.strokes, image)
             seen_as = "" if read == label else f" (read as {read})" if read else " (not read)"
             status = f"Saved as {label}{seen_as}: {count} in {self.keep_in.name}."
@@ -281,30 +289,47 @@ class HandwritingCanvas(anywidget.AnyWidget):
                 setattr(self, name, value)
 
     @traitlets.validate("strokes")
-    def _valid_strokes(self, proposal):
+    def _validate_strokes(self, proposal):
         return _check_strokes(proposal["value"])
 
     @traitlets.validate("ask")
-    def _valid_ask(self, proposal):
+    def _validate_ask(self, proposal):
         wrong = [character for character in proposal["value"] if character not in CHARACTERS]
         if wrong or len(proposal["value"]) > MAX_ASKED:
             what = f"{wrong[0]!r} in it is none" if wrong else f"it has more than {MAX_ASKED:,}"
             raise LabError(f"ask= takes letters A-Z, a-z and digits 0-9, and {what} of them.")
         return proposal["value"]
 
-    @traitlets.validate("text")
-    def _valid_text(self, proposal):
-        return proposal["value"][-MAX_TEXT:]
+    @traitlets.validate("among")
+    def _validate_among(self, proposal):
+        if proposal["value"]:
+            if self.mode == "line":
+                raise LabError("among= is for single characters: take mode='character'.")
+            for reader in self._read_by.values():
+                if isinstance(reader, Recognizer):
+                    reader.check_among(proposal["value"])
+        return proposal["value"]
+
+    @traitlets.validate("text", "status")
+    def _validate_text(self, proposal):
+        return make_sendable(proposal["value"][-MAX_TEXT:])
+
+    @traitlets.validate("pause")
+    def _validate_pause(self, proposal):
+        if not (math.isfinite(proposal["value"]) and proposal["value"] <= MAX_PAUSE):
+            raise LabError(f"pause={proposal['value']} must be from 0 to {MAX_PAUSE:,} seconds.")
+        return proposal["value"]
 
     @traitlets.validate("_cleared")
-    def _valid_cleared(self, proposal):
+    def _validate_cleared(self, proposal):
         match proposal["value"]:
-            case {"strokes": [*strokes], "text": str()} if all(type(s) is str for s in strokes):
-                return proposal["value"]
+            case {"strokes": [*strokes], "text": str(text)}:
+                _decode_all(strokes)
+                return {"strokes": strokes, "text": make_sendable(text[-MAX_TEXT:])}
         return {}
 
     def set_state(self, sync_data):
-        """Take what the browser has changed; where that makes no sense, nothing changes."""
+        """Take what the browser has changed; if that makes no sense, nothing changes."""
         changed = {name: sync_data[name] for name in FROM_BROWSER if name in sync_data}
         before = {name: getattr(self, name) for name in changed}
         try:
@@ -317,13 +342,13 @@ class HandwritingCanvas(anywidget.AnyWidget):
             self.send_state()  # so that the browser shows again what there is
 
     @traitlets.validate("model")
-    def _valid_model(self, proposal):
+    def _validate_model(self, proposal):
         name = proposal["value"]
         if self._read_by and name not in self._read_by:
             raise LabError(f"model={name!r}: {nearest(name, self._read_by)}")
         return name
 
-    @traitlets.observe("strokes", "model", "guides")
+    @traitlets.observe("strokes", "model", "guides", "among")
     def _on_ink(self, change):
         with self.hold_sync():
             # The browser sends a new number with new strokes; strokes from Python get it here.
@@ -335,24 +360,22 @@ class HandwritingCanvas(anywidget.AnyWidget):
 
     def _read(self) -> None:
         if self._read_by:
-            self.result = {"number": self.number} | self._reading(self.strokes)
+            self.result = {"number": self.number} | self._read_strokes(self.strokes)
 
-    def _reading(self, strokes: list[Stroke]) -> dict:
+    def _read_strokes(self, strokes: list[Stroke]) -> dict:
         if not strokes:
             return {}
         try:
             if self.mode == "character":
-                return read_character(self.recognizer, self._prepare_image(strokes))
+                return read_character(self.recognizer, self._prepare_image(strokes), self.among)
             guides = self._guides if self.guides else None
-            return read_line(self.recognizer, strokes, guides, self._choices)
-        except LabError as error:
-            return {"error": str(error)}
+            return read_line(self.recognizer, list(strokes), guides, self._choices)
         except Exception as error:  # noqa: BLE001 - a model or preparation of a student's own
-            return {"error": f"{type(error).__name__}: {error}"}
+            return {"error": describe_error(error)}
 
     def _prepare_image(self, strokes: list[Stroke]) -> torch.Tensor:
         """Return the image that is shown, read and saved: uint8 (28, 28)."""
-        return check_image(self.prepare(strokes))
+        return check_image(self.prepare(list(strokes)))
 
     def _on_message(self, _widget: object, content: object, _buffers: object) -> None:
         """Do what the browser asks for, unless the strokes have changed since."""
@@ -363,8 +386,8 @@ class HandwritingCanvas(anywidget.AnyWidget):
                 case {"do": "live", "stroke": str(stroke), "number": number}:
                     if len(stroke) > MAX_INK:
                         raise LabError(FULL)
-                    reading = self._reading([*self.strokes, decode(stroke)])
-                    self.send({"live": {"number": number} | reading})
+                    result = self._read_strokes([*self.strokes, decode(stroke)])
+                    self.send({"live": {"number": number} | result})
                 case {"do": "commit"}:
                     label = content.get("label")
                     self.commit(label if isinstance(label, str) else None)

@@ -26,8 +26,21 @@ UNREADABLE = (KeyError, OSError, RuntimeError, TypeError, ValueError, AttributeE
 
 
 def handwriting_file(path: str | os.PathLike | None = None) -> Path:
-    """Return the file that drawings are kept in: the given one, else `my_handwriting.h5`."""
-    return Path(path) if path is not None else data_dir() / FILE
+    """Return the file that drawings are kept in: the given one, else `my_handwriting.h5`.
+
+    Raises
+    ------
+    LabError
+        If it is not a path, or that of a folder.
+    """
+    if path is None:
+        return data_dir() / FILE
+    if not isinstance(path, str | os.PathLike):
+        raise LabError(f"{path!r:.60} is not the path of a file.")
+    path = Path(path)
+    if not path.name or path.is_dir():
+        raise LabError(f"{path} is a folder: give the path of a file in it, such as {path / FILE}.")
+    return path
 
 
 def save_drawing(path: Path, character: str, strokes: list[Stroke], image: torch.Tensor) -> int:

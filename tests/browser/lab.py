@@ -69,7 +69,7 @@ class Lab:
         self.open()
 
     def open(self) -> None:
-        """Open the page, or open it anew."""
+        """Open the page, or open it again."""
         self.page.goto(self.url)
         self.page.wait_for_selector(".jp-Notebook", timeout=60_000)
         self.page.wait_for_function(
@@ -126,10 +126,10 @@ class Lab:
         return [(box["x"] + point[0] * scale, box["y"] + point[1] * scale) for point in points]
 
     def draw(self, strokes, view: int = 0) -> None:
-        """Draw strokes by mouse."""
+        """Draw strokes by mouse, through every third of their points."""
         mouse = self.page.mouse
         for stroke in strokes:
-            places = self.places(stroke, view)
+            places = self.places([*stroke[:-1:3], stroke[-1]], view)
             mouse.move(*places[0])
             mouse.down()
             for place in places[1:]:

@@ -99,6 +99,10 @@ def from_colab(student):
             print('not on Colab')
         """
     )
+    student.answer(
+        "q1", "# on Colab\nfrom google.colab import drive\n\ndrive.mount('/x')\n" + RIGHT["q1"]
+    )
+    student.answer("q3", "%matplotlib widget\n" + RIGHT["q3"])
 
 
 @case("honest", ALL, "")
@@ -213,3 +217,11 @@ def half_done(student):
     """Solve some, leave one empty and get the others wrong."""
     student.solve("q1", "q3")
     student.fail("q2", "q5")
+
+
+@case("honest", "q1 q2 q3 q4", "running")
+def a_helper_below(student):
+    """Define a helper below the answer that uses it, which ran in another order."""
+    student.solve()
+    student.answer("q5", "def normalized(images):\n    return centered(images) / images.std()")
+    student.end_with("def centered(images):\n    return images - images.mean()")

@@ -8,9 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-import matplotlib
 import nbformat
 import psutil
 import pytest
@@ -24,7 +22,7 @@ from lab_grade.notebook import Assignment
 
 pytestmark = pytest.mark.slow
 
-LIMITS = ["--jobs", "2", "--cell-timeout", "6", "--memory", "1024"]
+LIMITS = ["--jobs", "2", "--cell-timeout", "10", "--memory", "1024"]
 ALLOWED = ["--allow", "*.py", "--allow", "*.csv"]
 SECRETS = ("the-hidden-check-of", "first, second = Mean()", "abs(weights - 208)")
 
@@ -75,15 +73,6 @@ def grade_the_class(root, font_lists):
         "processes": still_running(),
         "files": [path.relative_to(root).as_posix() for path in found],
     }
-
-
-@pytest.fixture(scope="session")
-def font_lists(tmp_path_factory):
-    """Return a folder with matplotlib's lists of fonts, which take seconds to make."""
-    folder = tmp_path_factory.mktemp("matplotlib")
-    for path in Path(matplotlib.get_cachedir()).glob("fontlist*.json"):
-        shutil.copy(path, folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

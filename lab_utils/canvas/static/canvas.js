@@ -1,17 +1,17 @@
 // The browser's side of HandwritingCanvas: draws the ink, sends each finished stroke to Python in
-// one message, and shows what Python read. `strokes` (encoded) is the only truth; each view draws
-// it again, so a second view or a reloaded page has the same ink.
+// one message, and shows what Python read. `strokes` (encoded) is the single source of truth: every
+// view draws it, so a second view or a reloaded page has the same ink.
 
 const BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-const RESOLUTION = [4, 4, 1, 100]; // of a unit (x, y), of a millisecond and of the pressure
+const RESOLUTION = [4, 4, 1, 100]; // steps per unit of x and y, per millisecond, per full pressure
 const POINTERS = { m: "mouse", p: "pen", t: "touch" };
-const HEIGHT = 220; // units, as in Python
-const PEN = 5; // units: the width of the ink at half pressure
-const SPACING = 1.5; // units: points of a stroke are not closer
-const FOLLOW = 0.7; // of the way from the last point to the pen goes a point: takes out jitter
-const LIVE_EVERY = 80; // milliseconds
-const UNSURE = 0.6; // characters of a line below this probability are marked
-const NEXT = { character: "Next character", line: "Next line" };
+const CANVAS_HEIGHT = 220; // units, as in Python
+const PEN_WIDTH = 5; // units, at half pressure
+const MIN_SPACING = 1.5; // units between two points of a stroke
+const FOLLOW = 0.7; // how much of the way to the pen a new point goes: takes out jitter
+const LIVE_INTERVAL = 80; // milliseconds
+const MIN_SURE = 0.6; // probability: less sure characters of a line are marked
+const NEXT_LABELS = { character: "Next character", line: "Next line" };
 
 // Strokes as text: see lab_utils/strokes.py.
 
@@ -47,8 +47,8 @@ function decode(text) {
   return { pointer: POINTERS[text[0]], points };
 }
 
-const length = (strokes) => strokes.reduce((sum, stroke) => sum + stroke.length, 0);
-const percent = (p) => (p < 0.01 ? "<1%" : `${Math.round(100 * p)}%`);
+const countLetters = (strokes) => strokes.reduce((sum, stroke) => sum + stroke.length, 0);
+const formatPercent = (p) => (p < 0.01 ? "<1%" : `${Math.round(100 * p)}%`);
 
 /** Make an element: attributes, `on...` handlers, and children. */
 function make(tag, attributes = {}, ...children) {
@@ -68,7 +68,7 @@ const ICONS = {
   next: "m5 13 4 4L19 7",
 };
 
-function icon(name) {
+function makeIcon(name) {
   const span = make("span", { class: "hw-icon", "aria-hidden": "true" });
   span.innerHTML = `<svg viewBox="0 0 24 24"><path d="${ICONS[name]}"/></svg>`;
   return span;
@@ -115,7 +115,7 @@ class View {
     for (const cleanup of this.cleanups) cleanup();
   }
 
-  // What there is to see.
+  // Elements of the page.
 
   build(el) {
     const isLine = this.mode === "line";
@@ -123,18 +123,18 @@ class View {
       make(
         "button",
         { type: "button", class: `hw-${name}`, title: `${label} (${keys})`, "aria-label": label, onclick },
-        icon(name),
+        makeIcon(name),
       );
     this.ink = make("canvas", {
       class: "hw-ink",
       tabindex: "0",
       role: "application",
       "aria-roledescription": "drawing area",
-      onpointerdown: (e) => this.down(e),
-      onpointermove: (e) => this.move(e),
-      onpointerup: (e) => this.up(e),
-      onpointercancel: (e) => this.cancel(e),
-      onlostpointercapture: (e) => this.up(e),
+      onpointerdown: (e) => this.onDown(e),
+      onpointermove: (e) => this.onMove(e),
+      onpointerup: (e) => this.onUp(e),
+      onpointercancel: (e) => this.onCancel(e),
+      onlostpointercapture: (e) => this.onUp(e),
       oncontextmenu: (e) => e.preventDefault(),
       ontouchstart: (e) => e.preventDefault(), // no scrolling, no selection
     });
@@ -147,15 +147,15 @@ class View {
     const hint = make("div", { class: "hw-hint", "aria-hidden": "true" });
     hint.textContent = isLine ? "Write a word or a line" : "Write a letter or a digit";
     this.paper = make("div", { class: "hw-paper" }, hint, this.ink, this.leave);
-    this.paper.style.aspectRatio = `${this.width} / ${HEIGHT}`;
+    this.paper.style.aspectRatio = `${this.width} / ${CANVAS_HEIGHT}`;
     const [top, bottom] = this.model.get("_guides");
-    this.paper.style.setProperty("--hw-x-height", `${(100 * top) / HEIGHT}%`);
-    this.paper.style.setProperty("--hw-baseline", `${(100 * bottom) / HEIGHT}%`);
+    this.paper.style.setProperty("--hw-x-height", `${(100 * top) / CANVAS_HEIGHT}%`);
+    this.paper.style.setProperty("--hw-baseline", `${(100 * bottom) / CANVAS_HEIGHT}%`);
 
     this.undoButton = button("undo", "Undo", "Ctrl+Z", () => this.undo());
     this.redoButton = button("redo", "Redo", "Ctrl+Shift+Z", () => this.redo());
     this.clearButton = button("clear", "Clear", "Delete", () => this.clear());
-    this.nextButton = button("next", NEXT[this.mode], "Enter", () => this.commit());
+    this.nextButton = button("next", NEXT_LABELS[this.mode], "Enter", () => this.commit());
     this.nextButton.append(isLine ? "Next line" : "Next");
     const tools = make("div", { class: "hw-tools", role: "group", "aria-label": "Ink" });
     tools.append(this.undoButton, this.redoButton, this.clearButton, this.nextButton);
@@ -176,7 +176,7 @@ class View {
         "data-lm-suppress-shortcuts": "true", // JupyterLab looks at keys before any listener here
         role: "group",
         "aria-label": "Handwriting canvas",
-        onkeydown: (e) => this.key(e),
+        onkeydown: (e) => this.onKey(e),
         onkeyup: (e) => e.stopPropagation(),
         onkeypress: (e) => e.stopPropagation(),
       },
@@ -225,13 +225,13 @@ class View {
   watch() {
     const resize = new ResizeObserver(() => this.resize());
     resize.observe(this.paper);
-    const theme = new MutationObserver(() => this.follow());
+    const theme = new MutationObserver(() => this.followTheme());
     const attributes = ["class", "style", "data-theme", "theme", "data-jp-theme-light"];
     for (const element of [document.documentElement, document.body]) {
       theme.observe(element, { attributes: true, attributeFilter: attributes });
     }
     const media = matchMedia("(prefers-color-scheme: dark)");
-    const onMedia = () => this.follow();
+    const onMedia = () => this.followTheme();
     media.addEventListener("change", onMedia);
     this.cleanups.push(
       () => resize.disconnect(),
@@ -240,8 +240,8 @@ class View {
     );
   }
 
-  follow() {
-    // The page's own background decides: each notebook names its themes differently.
+  followTheme() {
+    // The page's own background decides, as each notebook names its themes differently.
     let element = this.root;
     let colour = null;
     for (; element; element = element.parentElement) {
@@ -268,7 +268,7 @@ class View {
     if (!width || !height) return;
     const same = this.ink.width === width && this.ink.height === height;
     if (!same) Object.assign(this.ink, { width, height });
-    if (!this.follow() && !same) this.redraw();
+    if (!this.followTheme() && !same) this.redraw();
   }
 
   // Ink.
@@ -300,8 +300,8 @@ class View {
     this.root.classList.toggle("hw-empty", strokes.length === 0 && !this.active);
   }
 
-  /** Draw a stroke from its point number `from`: a curve through the middles between points.
-   * From its last point on, what is left is the end: from the last middle to the last point. */
+  /** Draw a stroke from its point number `from` on: a curve through the midpoints between points.
+   * With `from` at its end, draw what is left: from the last midpoint to the last point. */
   trace(points, from) {
     const c = this.context;
     const scale = this.ink.width / this.width;
@@ -309,7 +309,7 @@ class View {
     c.strokeStyle = c.fillStyle = getComputedStyle(this.root).getPropertyValue("--hw-ink");
     c.lineCap = c.lineJoin = "round";
     const middle = (i) => [0, 1].map((axis) => (points[i - 1][axis] + points[i][axis]) / 2);
-    const width = (i) => PEN * (0.55 + 0.9 * points[i][3]);
+    const width = (i) => PEN_WIDTH * (0.55 + 0.9 * points[i][3]);
     if (points.length === 1) {
       c.beginPath();
       c.arc(points[0][0], points[0][1], width(0) / 2, 0, 2 * Math.PI);
@@ -335,15 +335,15 @@ class View {
 
   // The pen.
 
-  down(event) {
+  onDown(event) {
     if (event.pointerType === "mouse" && event.button !== 0) return;
     event.preventDefault();
     if (event.pointerType === "pen" && !this.penOnly) this.setPenOnly(true);
     if (this.penOnly && event.pointerType === "touch") return; // a palm
     if (this.active) {
-      // A pen takes over from a palm that was there first; any other second pointer is ignored.
+      // A pen takes over from a palm that landed first; any other second pointer is ignored.
       if (event.pointerType !== "pen" || this.active.pointer === "pen") return;
-      this.drop();
+      this.dropStroke();
     }
     clearTimeout(this.timer);
     this.root.classList.remove("hw-waiting", "hw-empty");
@@ -361,59 +361,59 @@ class View {
       box: this.ink.getBoundingClientRect(),
     };
     this.liveUntil = 0;
-    this.add([event], 1);
+    this.addSamples([event], 1);
   }
 
-  move(event) {
+  onMove(event) {
     if (event.pointerId !== this.active?.id) return;
     const samples = event.getCoalescedEvents?.() ?? [];
-    this.add(samples.length ? samples : [event], FOLLOW);
+    this.addSamples(samples.length ? samples : [event], FOLLOW);
     this.readLive();
   }
 
-  up(event) {
+  onUp(event) {
     if (event.pointerId !== this.active?.id) return;
-    if (event.type === "pointerup") this.add([event], 1);
+    if (event.type === "pointerup") this.addSamples([event], 1);
     const { pointer, points } = this.active;
     if (points.length > 1) this.trace(points, points.length);
     this.active = null;
     const stroke = encode(pointer, points);
     const strokes = [...this.model.get("strokes"), stroke];
     const cleared = this.model.get("_cleared");
-    const limit = this.model.get("_most_ink");
-    if (length(strokes) > limit) {
+    const limit = this.model.get("_max_ink");
+    if (countLetters(strokes) > limit) {
       this.say("The canvas is full: clear it first.");
       this.redraw();
       return;
     }
     this.drawn = strokes; // this view has it on its canvas already
     const changes = { strokes, _undone: [] };
-    if (length(strokes) + length(cleared.strokes ?? []) > limit) changes._cleared = {};
+    if (countLetters(strokes) + countLetters(cleared.strokes ?? []) > limit) changes._cleared = {};
     this.edit(changes);
     this.showInk();
   }
 
-  cancel(event) {
-    if (event.pointerId === this.active?.id) this.drop();
+  onCancel(event) {
+    if (event.pointerId === this.active?.id) this.dropStroke();
   }
 
-  drop() {
+  dropStroke() {
     this.active = null;
     this.redraw();
   }
 
-  add(samples, follow) {
+  addSamples(samples, follow) {
     const { points, pointer, start, box } = this.active;
     const from = points.length;
     for (const sample of samples) {
-      const inside = (value, most) => Math.min(Math.max(value, 0), most);
-      let x = inside(((sample.clientX - box.left) / box.width) * this.width, this.width);
-      let y = inside(((sample.clientY - box.top) / box.height) * HEIGHT, HEIGHT);
+      const clamp = (value, max) => Math.min(Math.max(value, 0), max);
+      let x = clamp(((sample.clientX - box.left) / box.width) * this.width, this.width);
+      let y = clamp(((sample.clientY - box.top) / box.height) * CANVAS_HEIGHT, CANVAS_HEIGHT);
       const last = points[points.length - 1];
       if (last) {
         x = last[0] + (x - last[0]) * follow;
         y = last[1] + (y - last[1]) * follow;
-        if (Math.hypot(x - last[0], y - last[1]) < SPACING) continue;
+        if (Math.hypot(x - last[0], y - last[1]) < MIN_SPACING) continue;
       }
       const pressure = pointer === "pen" ? sample.pressure : 0.5;
       points.push([x, y, Math.max(0, sample.timeStamp - start), pressure]);
@@ -425,7 +425,7 @@ class View {
     this.penOnly = on;
     this.leave.hidden = !on;
     this.pen.checked = on;
-    if (on && this.active?.pointer === "touch") this.drop();
+    if (on && this.active?.pointer === "touch") this.dropStroke();
   }
 
   // To Python.
@@ -483,7 +483,7 @@ class View {
     this.send("live", { stroke: encode(pointer, points) });
   }
 
-  key(event) {
+  onKey(event) {
     event.stopPropagation();
     const command = event.ctrlKey || event.metaKey;
     const key = event.key.toLowerCase();
@@ -499,7 +499,7 @@ class View {
     else if (key === "enter") act(() => this.commit());
     else if (key === "delete") act(() => this.clear());
     else if (key === "backspace") act(() => this.undo());
-    else if (key === "escape" && this.active) act(() => this.drop());
+    else if (key === "escape" && this.active) act(() => this.dropStroke());
   }
 
   // From Python.
@@ -555,7 +555,7 @@ class View {
 
   showResult() {
     const result = this.model.get("result");
-    if (result.number !== this.model.get("number")) return; // of strokes that are no more
+    if (result.number !== this.model.get("number")) return; // of strokes that have changed since
     this.showPending();
     this.show(result);
     this.root.dataset.number = result.number;
@@ -570,7 +570,7 @@ class View {
 
   showLive(result) {
     if (!this.active || result.number !== this.model.get("number")) return;
-    this.liveUntil = this.liveSince + LIVE_EVERY;
+    this.liveUntil = this.liveSince + LIVE_INTERVAL;
     this.show(result);
   }
 
@@ -587,7 +587,7 @@ class View {
   }
 
   announce(result) {
-    const sure = result.answers ? `, ${percent(result.answers[0][1])}` : "";
+    const sure = result.answers ? `, ${formatPercent(result.answers[0][1])}` : "";
     this.spoken.textContent = `Read as ${result.text}${sure}`;
   }
 
@@ -606,8 +606,8 @@ class View {
       button.disabled = !character;
       button.dataset.character = name.textContent = character;
       track.firstChild.style.width = `${100 * probability}%`;
-      share.textContent = character ? percent(probability) : "";
-      const label = `${character}, ${percent(probability)}. Save the drawing as ${character}`;
+      share.textContent = character ? formatPercent(probability) : "";
+      const label = `${character}, ${formatPercent(probability)}. Save the drawing as ${character}`;
       button.setAttribute("aria-label", character ? label : "no answer");
       button.title = character ? `Save the drawing as ${character}` : "";
     });
@@ -657,8 +657,8 @@ class View {
     const { text = "", confidences = [], alternatives = [] } = result;
     const had = this.root.contains(document.activeElement) && document.activeElement.dataset.index;
     const characters = [...text].map((character, i) => {
-      const unsure = confidences[i] < UNSURE;
-      const label = `${character === " " ? "space" : character}, ${percent(confidences[i])}`;
+      const unsure = confidences[i] < MIN_SURE;
+      const label = `${character === " " ? "space" : character}, ${formatPercent(confidences[i])}`;
       const place = make(
         "button",
         {
@@ -682,7 +682,7 @@ class View {
     if (had) row.children[had]?.focus();
   }
 
-  /** Go through the characters of a line by arrow keys; Enter or down opens the alternatives. */
+  /** Move along a line by arrow keys; Enter or the down arrow opens the alternatives. */
   walk(event, place) {
     const goal = { ArrowLeft: place.previousSibling, ArrowRight: place.nextSibling }[event.key];
     if (goal?.dataset?.index) {
@@ -716,7 +716,7 @@ class View {
           },
         },
         make("span", { class: "hw-character" }, character === " " ? "space" : character),
-        make("span", { class: "hw-percent" }, percent(probability)),
+        make("span", { class: "hw-percent" }, formatPercent(probability)),
       ),
     );
     const list = make(

@@ -1,0 +1,71 @@
+"""What the docs promise: links, and what the page on the 2021 course says is called what here."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from lab_utils import run_experiment
+from lab_utils.paths import bundled
+
+DOCS = bundled("sources.json").parents[1] / "docs"
+PAGE = DOCS / "from_fsdl_2021.md"
+
+
+def read_rows(path: Path) -> list[tuple[str, ...]]:
+    """Return the cells of all tables of a page."""
+    rows = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    return [tuple(cell.strip() for cell in row.strip("|").split(" | ")) for row in rows]
+
+
+HERE = [code for row in read_rows(PAGE) for code in re.findall(r"`([^`]+)`", row[-1])]
+
+
+@pytest.mark.parametrize("code", [code for code in HERE if code.startswith("from ")])
+def test_every_import_works(code):
+    exec(code, {})
+
+
+@pytest.mark.parametrize("code", [code for code in HERE if code.startswith("python -m")])
+def test_every_command_is_understood(code):
+    options = run_experiment.parse(shlex.split(code)[3:])
+    wanted = dict(re.findall(r"--(\w+)=(\w+)", code))
+    assert {name: str(options[name]) for name in ("model_class", "data_class")} == {
+        name: wanted[name] for name in ("model_class", "data_class")
+    }
+
+
+@pytest.mark.filterwarnings("ignore:.*tensorboardX")
+@pytest.mark.parametrize(
+    "code", [code for code in HERE if re.match(r"(pl\.)?[A-Z]\w+\(", code) and "there" not in code]
+)
+def test_every_call_takes_these_arguments(code):
+    import pytorch_lightning as pl
+
+    import lab_utils
+
+    known = {name: getattr(lab_utils, name) for name in lab_utils.__all__}
+    data, lines = known["EMNIST"](), known["EMNISTLines"]()
+    model = known["CNN"](data.config())
+    if code.startswith("LineCNNSimple"):
+        data = lines
+    assert eval(code, known | {"pl": pl, "data": data, "model": model})
+
+
+def test_the_sizes_of_the_sample_are_those_that_it_has():
+    from lab_utils import EMNIST, MNIST
+
+    page = PAGE.read_text(encoding="utf-8")
+    for data in (EMNIST(source="sample"), MNIST(source="sample")):
+        data.setup()
+        sizes = ", ".join(str(len(d)) for d in (data.data_train, data.data_val, data.data_test))
+        assert f"{sizes} on the bundled sample" in page
+    assert EMNIST.mapping.index("A") == 14
+    assert data.data_train.images.shape[1:] == (28, 28)
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.glob("*.md")), ids=lambda path: path.name)
+def test_links_lead_somewhere(path):
+    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (path.parent / target).exists()] == []

@@ -1,0 +1,74 @@
+"""Pictures for notebooks: what is drawn, not how it looks."""
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from lab_utils import plot_history, show_blocks, show_images
+
+
+@pytest.fixture(autouse=True)
+def shown(monkeypatch):
+    """Return a list of how many figures each call of `plt.show` found; none is left open."""
+    counts = []
+    monkeypatch.setattr(plt, "show", lambda: counts.append(len(plt.get_fignums())))
+    plt.close("all")
+    yield counts
+    plt.close("all")
+
+
+@pytest.mark.parametrize(("count", "grid"), [(1, (1, 1)), (3, (1, 3)), (10, (2, 9))])
+def test_images_stand_in_rows_and_every_one_is_drawn(shown, count, grid):
+    images = torch.randint(0, 256, (count, 1, 28, 28), dtype=torch.uint8)
+    show_images(images, titles=[f"no. {i}" for i in range(count)])
+    assert shown == [1]
+    axes = plt.gcf().axes
+    assert len(axes) == grid[0] * grid[1]
+    drawn = [axis.images[0].get_array() for axis in axes if axis.images]
+    np.testing.assert_array_equal(np.stack(drawn), images[:, 0].numpy())
+    assert [axis.get_title() for axis in axes][:count] == [f"no. {i}" for i in range(count)]
+    assert not any(axis.axison for axis in axes)
+
+
+def test_images_may_be_arrays_without_titles(shown):
+    show_images(list(np.eye(28)[None].repeat(4, 0)), columns=2)
+    assert shown == [1]
+    assert len(plt.gcf().axes) == 4
+
+
+@pytest.mark.parametrize(
+    ("metrics", "title"),
+    [({"train_acc": 0.5, "val_acc": 0.4}, "Accuracy"), ({"val_cer": 0.2}, "Character error rate")],
+)
+def test_curves_show_the_loss_and_what_else_was_measured(shown, metrics, title):
+    history = [{"epoch": i, "train_loss": 2 - i, "val_loss": 3 - i} | metrics for i in range(2)]
+    plot_history(history)
+    assert shown == [1]
+    loss, second = plt.gcf().axes
+    assert (loss.get_title(), second.get_title()) == ("Loss", title)
+    assert [line.get_label() for line in loss.lines] == ["train", "val"]
+    assert loss.lines[0].get_xydata().tolist() == [[1, 2], [2, 1]]
+    assert [line.get_label() for line in second.lines] == [name.split("_")[0] for name in metrics]
+
+
+def test_curves_take_an_epoch_that_was_not_validated():
+    first = {"epoch": 0, "train_loss": 2.0, "train_acc": 0.2}
+    plot_history([first, {"epoch": 1, "train_loss": 1.0, "train_acc": 0.5, "val_loss": 3.0}])
+    loss = plt.gcf().axes[0]
+    validation = loss.lines[1].get_ydata()
+    assert np.isnan(np.asarray(validation, float)).tolist() == [True, False]
+
+
+def test_both_blocks_are_drawn_with_their_parts(shown):
+    show_blocks()
+    assert shown == [1]
+    course, residual = plt.gcf().axes
+    assert "ReLU" in [text.get_text() for text in course.texts]
+    texts = [text.get_text() for text in residual.texts]
+    assert texts.count("BatchNorm") == 2
+    assert any("1 × 1 convolution" in text for text in texts)
