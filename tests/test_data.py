@@ -361,7 +361,10 @@ def test_data_before_setup_is_an_error(part):
         {"batch_size": 12.5},
         {"batch_size": "128"},
         {"num_workers": -1},
+        {"num_workers": 1000},
         {"num_workers": None},
+        {"augment": "false"},
+        {"augment": 1},
     ],
 )
 @pytest.mark.parametrize("make", [EMNIST, MNIST])
@@ -369,6 +372,12 @@ def test_a_bad_argument_is_named(make, arguments):
     ((name, value),) = arguments.items()
     with pytest.raises(LabError, match=f"^{name}={re.escape(repr(value))} must be .*[.]$"):
         make(**arguments)
+
+
+@pytest.mark.parametrize("value", ["false", 0, None])
+def test_balance_is_true_or_false(value):
+    with pytest.raises(LabError, match=f"^balance={value!r} must be True or False"):
+        EMNIST(balance=value)
 
 
 # MNIST and the sample.

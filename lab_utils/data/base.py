@@ -1,5 +1,6 @@
 """What all data modules share: a data set in memory, and loaders that fetch whole batches."""
 
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from lab_utils.data import hdf5
 from lab_utils.data.augment import augment
 from lab_utils.errors import LabError, check_bool, check_choice, check_int
 from lab_utils.randomness import SEED
+
+MAX_WORKERS = max(16, os.cpu_count() or 1)  # more would only take memory, and a thousand hang
 
 
 class BatchedDataset(Dataset):
@@ -130,7 +133,7 @@ class BaseDataModule(pl.LightningDataModule):
     def __init__(self, batch_size: int = 128, num_workers: int = 0):
         super().__init__()
         self.batch_size = check_int("batch_size", batch_size, 1)
-        self.num_workers = check_int("num_workers", num_workers, 0)
+        self.num_workers = check_int("num_workers", num_workers, 0, MAX_WORKERS)
         self._parts: dict[str, BatchedDataset] = {}
 
     @property

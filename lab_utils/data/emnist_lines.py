@@ -21,13 +21,15 @@ from lab_utils.errors import LabError, check_bool, check_choice, check_int, chec
 from lab_utils.lines.batches import STYLES, LineMaker, LineSettings
 from lab_utils.lines.glyphs import GLYPH_SIZE, GlyphPool
 from lab_utils.lines.render import find_used_columns
-from lab_utils.lines.sentence_generator import PARTS, SentenceGenerator
+from lab_utils.lines.sentence_generator import PARTS, TEXT_SOURCES, SentenceGenerator
 from lab_utils.mapping import CHARACTER_LABELS, CHARACTERS, FIRST_CHARACTER, MAPPING, PUNCTUATION
 from lab_utils.paths import bundled, data_dir
 from lab_utils.randomness import SEED
 
 ALIKE_BATCHES = 20  # lines are sorted by width within so many batches
 BLOCK_LINES = 500  # lines drawn at a time
+MAX_LENGTH, MAX_LINES = 1000, 10_000_000
+MAX_BYTES = 16_000_000_000  # of all lines in memory
 MAX_GLYPHS = 4000  # of a class, in train: more would take memory and add little
 
 
@@ -216,9 +218,9 @@ class EMNISTLines(BaseDataModule):
         super().__init__(**loading)
         counts = {"num_train": num_train, "num_val": num_val, "num_test": num_test}
         least = 3 if with_start_end_tokens else 1
-        check_int("max_length", max_length, least)
+        check_int("max_length", max_length, least, MAX_LENGTH)
         for name, value in counts.items():
-            check_int(name, value, 1)
+            check_int(name, value, 1, MAX_LINES)
         check_bool("with_start_end_tokens", with_start_end_tokens)
         check_bool("fresh_glyphs", fresh_glyphs)
         for name, overlap in (("min_overlap", min_overlap), ("max_overlap", max_overlap)):
@@ -229,12 +231,20 @@ class EMNISTLines(BaseDataModule):
                 "below 1, and the first no larger than the second."
             )
         check_choice("style", style, (*STYLES, "both"))
+        check_choice("text", text, TEXT_SOURCES)
         self.settings = LineSettings(
             max_length, min_overlap, max_overlap, with_start_end_tokens, fresh_glyphs, style
         )
         self.sizes = dict(zip(PARTS, counts.values(), strict=True))
         self.on_the_fly = check_bool("on_the_fly", on_the_fly)
         self.augment = check_bool("augment", augment)
+        stored = sum(counts.values()) - (num_train if on_the_fly else 0)
+        size = stored * GLYPH_SIZE * self.settings.width
+        if size > MAX_BYTES:
+            raise LabError(
+                f"Lines of max_length={max_length} take {size / 1e9:.0f} GB of memory, and "
+                f"{MAX_BYTES / 1e9:.0f} is the limit: lower num_train or max_length."
+            )
         self.dims = (1, GLYPH_SIZE, self.settings.width)
         self.output_dims = (max_length, 1)
         self._emnist = EMNIST(source)

@@ -35,6 +35,11 @@ def check_sizes(**sizes: Any) -> None:
 
 def check_images(x: torch.Tensor, channels: int, height: int, width: int | None = None) -> None:
     """Raise a LabError unless images are float, (B, C, H, W), of a width where one is given."""
+    if not isinstance(x, torch.Tensor):
+        raise LabError(
+            f"The network got {type(x).__name__}, but reads a tensor: "
+            "write torch.as_tensor(images).float()."
+        )
     if x.ndim != 4 or x.shape[1:3] != (channels, height) or width not in (None, x.shape[3]):
         wanted = f"(B, {channels}, {height}, {'W' if width is None else width})"
         hints = {
