@@ -29,17 +29,19 @@ test: .venv/.complete ## everything that must hold: tests, browser, notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(MAKE) test-unit test-browser test-notebooks
+	$(MAKE) test-unit test-notebooks
 
 test-unit: .venv/.complete
-	$(SAMPLE_ONLY) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --ignore=tests/browser tests
+	$(SAMPLE_ONLY) OMP_NUM_THREADS=1 $(BIN)/pytest -rs -n 2 --dist loadgroup tests
 
-test-browser: .venv/.complete
+test-browser: .venv/.complete ## the canvas in a browser, pictures in build/screenshots
 	$(BIN)/pytest -rs tests/browser
 
+# The last ones take longest, so they begin.
 test-notebooks: .venv/.complete
 	$(SAMPLE_ONLY) LAB_FAST=1 OMP_NUM_THREADS=1 \
-		$(BIN)/pytest -n 2 --dist loadfile -p no:warnings --nbval --nbval-cell-timeout=300 $(NOTEBOOKS)
+		$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -p no:warnings \
+		--nbval --nbval-cell-timeout=300 $(shell printf '%s\n' $(NOTEBOOKS) | sort -r)
 
 # The measurements and the notebooks on real data, as the README says what lies in the folder.
 REAL_DATA ?= ../shared
