@@ -1,5 +1,7 @@
 """Training: it learns, it repeats bit for bit, and it logs what it did."""
 
+import math
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -180,6 +182,10 @@ def test_label_smoothing_is_for_training_only(digits):
         ({"optimizer": "gradient descent"}, "it must be one of .*Adam.*SGD"),
         ({"label_smoothing": 1.0}, "^label_smoothing=1.0 must be from 0 to below 1"),
         ({"label_smoothing": -0.1}, "^label_smoothing=-0.1 must be from 0 to below 1"),
+        ({"label_smoothing": math.nan}, "^label_smoothing=nan must be from 0 to below 1"),
+        ({"lr": 1e30}, "^lr=1e[+]30 must be from 0 to 1000"),
+        ({"lr": "0.1"}, "^lr='0.1' must be from 0 to 1000"),
+        ({"one_cycle_max_lr": -1}, "^one_cycle_max_lr=-1 must be from 0 to 1000"),
     ],
 )
 def test_a_bad_argument_is_named(arguments, says):
