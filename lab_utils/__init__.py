@@ -3,6 +3,7 @@
 Each name is loaded when it is first used, so that `import lab_utils` itself costs next to nothing.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -98,3 +99,14 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _prepare_notebook() -> None:
+    """Let checks be calm where this is imported by a notebook."""
+    shell = sys.modules["IPython"].get_ipython()
+    if shell is not None:
+        import_module(f"{__name__}.checks").show_failures(shell)
+
+
+if "IPython" in sys.modules:
+    _prepare_notebook()
