@@ -1,4 +1,7 @@
-"""Says in one calm line what a check cell found, where a notebook would show a traceback."""
+"""Says in one calm line what a notebook would show as a traceback.
+
+That is what a check cell found, and what has become of the arguments of the 2021 course.
+"""
 
 import linecache
 import re
@@ -7,10 +10,20 @@ from typing import Any
 
 UNANSWERED = "your code is still missing"  # what `lab-release` writes in place of an answer
 SHOWN = (AssertionError, AttributeError, NotImplementedError, TypeError)
+# Arguments of Lightning's Trainer in 2021, and what to write today.
+OLD_ARGUMENTS = {
+    "auto_select_gpus": 'accelerator="auto"',
+    "checkpoint_callback": "enable_checkpointing=False",
+    "gpus": 'accelerator="auto", devices=1',
+    "progress_bar_refresh_rate": "enable_progress_bar=False",
+    "resume_from_checkpoint": "trainer.fit(..., ckpt_path=...)",
+    "tpu_cores": 'accelerator="auto"',
+    "weights_summary": "enable_model_summary=False",
+}
 
 
 def describe_failure(error: BaseException, trace: TracebackType | None) -> str | None:
-    """Return what to tell a student about an error under a check cell.
+    """Return what to tell a student about an error.
 
     Parameters
     ----------
@@ -22,9 +35,14 @@ def describe_failure(error: BaseException, trace: TracebackType | None) -> str |
     Returns
     -------
     str or None
-        One line: that the answer is missing, the hint of the check, or that a function returns
-        nothing. None where the traceback says more, such as of a mistake inside an answer.
+        One line: that the answer is missing, the hint of the check, that a function returns
+        nothing, or how an argument is written today. None where the traceback says more, such as
+        of a mistake inside an answer.
     """
+    old = re.search(r"Trainer\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
+    if old and old.group(1) in OLD_ARGUMENTS:
+        name = old.group(1)
+        return f"Lightning's Trainer has no {name}= any more: write {OLD_ARGUMENTS[name]}."
     question, is_inside_answer = None, False
     while trace is not None:
         code = trace.tb_frame.f_code

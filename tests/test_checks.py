@@ -1,8 +1,13 @@
 """Under a check cell stands one calm line; a mistake inside an answer keeps its traceback."""
 
+import inspect
+
 import nbformat
 import pytest
+import pytorch_lightning as pl
 from nbclient import NotebookClient
+
+from lab_utils.checks import OLD_ARGUMENTS, describe_failure
 
 pytestmark = pytest.mark.slow
 
@@ -55,3 +60,21 @@ def test_a_mistake_inside_an_answer_keeps_its_traceback(shown, name):
 
 def test_other_cells_keep_theirs(shown):
     assert [outputs[0].ename for outputs in shown["others"]] == ["AssertionError", "NameError"]
+
+
+@pytest.mark.parametrize("name", OLD_ARGUMENTS)
+def test_an_argument_of_2021_is_one_line_that_says_what_to_write(name):
+    with pytest.raises(TypeError) as raised:
+        pl.Trainer(**{name: 1})
+    line = describe_failure(raised.value, raised.tb)
+    assert line.startswith(f"Lightning's Trainer has no {name}= any more: write ")
+    (today, *_) = OLD_ARGUMENTS[name].split("=")
+    assert (
+        today == "trainer.fit(..., ckpt_path" or today in inspect.signature(pl.Trainer).parameters
+    )
+
+
+def test_another_argument_keeps_its_traceback():
+    with pytest.raises(TypeError) as raised:
+        pl.Trainer(gpu=1)
+    assert describe_failure(raised.value, raised.tb) is None

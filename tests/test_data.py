@@ -3,6 +3,7 @@
 import os
 import re
 import string
+from argparse import Namespace
 from pathlib import Path
 
 import h5py
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, DistributedSampler, random_split
 
 from lab_utils.data.base import CharacterDataset
 from lab_utils.data.emnist import EMNIST, balanced_subset
+from lab_utils.data.emnist_lines import EMNISTLines
 from lab_utils.data.mnist import MNIST
 from lab_utils.errors import LabError
 from lab_utils.paths import bundled
@@ -441,3 +443,9 @@ def test_a_file_is_opened_once(module, monkeypatch):
     )
     module(source="sample").setup()
     assert len(opened) == 1
+
+
+@pytest.mark.parametrize("module", [EMNIST, MNIST, EMNISTLines])
+def test_a_namespace_as_in_2021_is_one_line_that_says_what_to_write(module):
+    with pytest.raises(LabError, match=r"instead of a Namespace write \*\*vars\(args\)"):
+        module(Namespace(max_length=16))
