@@ -1,4 +1,4 @@
-"""A shared page in a real browser: its answers, its canvas on a phone, and that it sends nothing."""
+"""A shared page in a real browser: its answers, its canvas on a phone, and no request."""
 
 import json
 
@@ -28,6 +28,7 @@ def open_page(browser, tmp_path, request):
         page.wait_for_selector("#steps li", state="attached")
         return page
 
+    open_page.requests = requests
     yield open_page
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     contexts[-1].pages[0].screenshot(path=SCREENSHOTS / f"{request.node.name}.png")
@@ -156,3 +157,4 @@ def test_nothing_can_leave_the_page(open_page):
     )
     assert set(blocked) == {"connect-src", "img-src"}
     assert blocked.count("connect-src") == 3
+    open_page.requests.clear()  # Chromium tells of those that it has stopped, too
