@@ -29,17 +29,19 @@ test: .venv/.complete ## everything that must hold: tests, browser, notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(MAKE) test-unit test-browser test-notebooks
+	$(MAKE) test-unit test-notebooks
 
 test-unit: .venv/.complete
-	$(SAMPLE_ONLY) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --ignore=tests/browser tests
+	$(SAMPLE_ONLY) OMP_NUM_THREADS=1 $(BIN)/pytest -rs -n 2 --dist loadgroup tests
 
-test-browser: .venv/.complete
+test-browser: .venv/.complete ## the canvas in a browser, pictures in build/screenshots
 	$(BIN)/pytest -rs tests/browser
 
+# The last ones take longest, so they begin.
 test-notebooks: .venv/.complete
 	$(SAMPLE_ONLY) LAB_FAST=1 OMP_NUM_THREADS=1 \
-		$(BIN)/pytest -n 2 --dist loadfile -p no:warnings --nbval --nbval-cell-timeout=300 $(NOTEBOOKS)
+		$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -p no:warnings \
+		--nbval --nbval-cell-timeout=300 $(shell printf '%s\n' $(NOTEBOOKS) | sort -r)
 
 # The measurements and the notebooks on real data, as the README says what lies in the folder.
 REAL_DATA ?= ../shared
@@ -90,6 +92,7 @@ weights: .venv/.complete ## trains the networks that ship
 	$(BIN)/python data/train_weights.py
 	$(BIN)/python data/train_line_weights.py
 	$(BIN)/python data/make_sample_strokes.py
+	$(BIN)/python data/make_sample_photos.py
 
 # With REPOSITORY= (empty) it removes all links; without it, it writes those of the kept address.
 links: ## writes links to Colab and Binder everywhere: REPOSITORY=https://github.com/NAME/PROJECT

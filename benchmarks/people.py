@@ -20,6 +20,7 @@ import io
 import json
 import os
 import random
+import re
 import subprocess
 import tempfile
 import time
@@ -646,20 +647,28 @@ def print_lines(title: str, scores: dict[str, LineScore]) -> None:
         )
 
 
-def draw_chart(scores: dict[str, Score], path: Path) -> None:
-    """Draw what share of the clean pictures' accuracy each kind of picture gets."""
+def draw_chart(scores: dict[str, Score], path: Path, before: dict[str, float]) -> None:
+    """Draw the share of characters read of each kind of picture, beside an earlier run's."""
     from matplotlib import pyplot as plt
 
-    shares = {kind: s.caseless / scores["clean"].caseless for kind, s in scores.items()}
-    names = list(shares)[::-1]
-    figure, axis = plt.subplots(figsize=(7, 0.2 * len(names) + 0.8))
-    axis.barh(names, [shares[name] for name in names], color="#1f5fbf", height=0.7)
-    axis.axvline(0.93, color="#c55a11", linewidth=1)
-    axis.set(xlim=(0, 1.05), xlabel="characters read, as a share of those in clean pictures")
+    names = list(scores)[::-1]
+    figure, axis = plt.subplots(figsize=(7, 0.2 * len(names) + 1))
+    axis.barh(names, [scores[name].caseless for name in names], color="#9db7dd", height=0.7)
+    if before:
+        axis.plot([before[n] for n in names], names, "o", color="#c55a11", label="before")
+        axis.legend(loc="upper left", bbox_to_anchor=(0, -0.04), frameon=False)
+    axis.axvline(0.93 * scores["clean"].caseless, color="#44546a", linewidth=1, linestyle="--")
+    axis.set(xlim=(-0.01, 1), xlabel="characters read, ignoring letter case")
     axis.tick_params(labelsize=8)
     axis.margins(y=0.01)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
+
+
+def read_table(path: Path) -> dict[str, float]:
+    """Return the share read of each kind, ignoring letter case, of what an earlier run printed."""
+    rows = re.findall(r"^(\S.*?)  +\d+  [\d.]+ +([\d.]+) ", path.read_text(), re.MULTILINE)
+    return {name: float(caseless) for name, caseless in rows}
 
 
 def print_scores(title: str, scores: dict[str, Score], clean: Score | None = None) -> None:
@@ -696,6 +705,7 @@ def main() -> None:
     parser.add_argument("--drawings", type=int, default=744, help="for each kind of picture")
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--chart", type=Path, help="where to save the chart of kinds")
+    parser.add_argument("--before", type=Path, help="what an earlier run printed, for the chart")
     parser.add_argument("--lines", action="store_true", help="measure lines, not characters")
     parser.add_argument("--tesseract", action="store_true", help="read lines with it, too")
     parser.add_argument("--rapidocr", metavar="PYTHON", help="one that has rapidocr-onnxruntime")
@@ -712,7 +722,8 @@ def main() -> None:
         scores = measure_kinds(options.people, options.drawings, kinds)
         print_scores("kind of picture", scores, scores["clean"])
         if options.chart:
-            draw_chart(scores, options.chart)
+            before = read_table(options.before) if options.before else {}
+            draw_chart(scores, options.chart, before)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 
+from lab_utils.checks import UNANSWERED
 from lab_utils.errors import LabError
 
 CHECK = re.compile(r"#\s*CHECK\s+(q\d+)(\s+hidden)?\s*\(\s*(\d+(?:\.\d+)?)\s+points?\s*\)\s*$")
@@ -228,5 +229,5 @@ def _make_stub(block: list[str], in_function: bool) -> list[str]:
     if STUDENT in marks:
         given = textwrap.dedent("\n".join(block[marks.index(STUDENT) + 1 :])).splitlines()
         return ["# YOUR CODE HERE", *(re.sub(r"^# ?", "", line) for line in given)]
-    unsolved = ['raise NotImplementedError("your code is still missing")'] if in_function else []
+    unsolved = [f'raise NotImplementedError("{UNANSWERED}")'] if in_function else []
     return ["# YOUR CODE HERE", *unsolved]

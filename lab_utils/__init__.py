@@ -3,10 +3,13 @@
 Each name is loaded when it is first used, so that `import lab_utils` itself costs next to nothing.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lab_utils.canvas.share import share as share
+    from lab_utils.canvas.upload import PictureUpload as PictureUpload
     from lab_utils.canvas.widget import HandwritingCanvas as HandwritingCanvas
     from lab_utils.data.augment import augment as augment
     from lab_utils.data.emnist import EMNIST as EMNIST
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from lab_utils.reading.line import prepare_line as prepare_line
     from lab_utils.reading.recognizer import LineRecognizer as LineRecognizer
     from lab_utils.reading.recognizer import Recognizer as Recognizer
+    from lab_utils.reading.steps import sample_photo as sample_photo
     from lab_utils.reading.steps import show_preparation as show_preparation
     from lab_utils.strokes import sample_strokes as sample_strokes
 
@@ -75,6 +79,9 @@ _MODULES = {
     "augment": "data.augment",
     "prepare": "reading.character",
     "sample_strokes": "strokes",
+    "share": "canvas.share",
+    "PictureUpload": "canvas.upload",
+    "sample_photo": "reading.steps",
     "show_preparation": "reading.steps",
     # 6. Homework: a ResNet
     "ResNet": "models.resnet",
@@ -94,3 +101,14 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _prepare_notebook() -> None:
+    """Let checks be calm where this is imported by a notebook."""
+    shell = sys.modules["IPython"].get_ipython()
+    if shell is not None:
+        import_module(f"{__name__}.checks").show_failures(shell)
+
+
+if "IPython" in sys.modules:
+    _prepare_notebook()

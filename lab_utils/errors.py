@@ -2,6 +2,7 @@
 
 import difflib
 import math
+from argparse import Namespace
 from collections.abc import Iterable
 from numbers import Integral, Real
 from pathlib import Path
@@ -47,6 +48,12 @@ def missing_or_damaged(path: Path, error: object, remedy: str = "get the lab aga
     return LabError(f"{path} is missing or damaged ({error}): {remedy}.")
 
 
+def _wrong_value(name: str, value: object, wanted: str) -> LabError:
+    if isinstance(value, Namespace):  # the 2021 course passed its arguments in one
+        return LabError("Arguments have names here: instead of a Namespace write **vars(args).")
+    return LabError(f"{name}={value!r} must be {wanted}.")
+
+
 def check_int(name: str, value: Any, least: int, most: int | None = None) -> int:
     """Return the value of an argument that must be a whole number of `least` or more.
 
@@ -58,7 +65,7 @@ def check_int(name: str, value: Any, least: int, most: int | None = None) -> int
     is_int = isinstance(value, Integral) and not isinstance(value, bool)
     if not is_int or value < least or (most is not None and value > most):
         wanted = f"of {least} or more" if most is None else f"from {least} to {most}"
-        raise LabError(f"{name}={value!r} must be a whole number {wanted}.")
+        raise _wrong_value(name, value, f"a whole number {wanted}")
     return int(value)
 
 
@@ -85,7 +92,7 @@ def check_number(
     """
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or not least <= value <= most:
-        raise LabError(f"{name}={value!r} must be {wanted}.")
+        raise _wrong_value(name, value, wanted)
     return float(value)
 
 
@@ -98,7 +105,7 @@ def check_bool(name: str, value: object) -> bool:
         If it is anything else, such as "false", which Python takes for true.
     """
     if not isinstance(value, bool):
-        raise LabError(f"{name}={value!r} must be True or False.")
+        raise _wrong_value(name, value, "True or False")
     return value
 
 
@@ -112,5 +119,5 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
     """
     choices = tuple(choices)
     if value not in choices:
-        raise LabError(f"{name}={value!r} must be one of {', '.join(choices)}.")
+        raise _wrong_value(name, value, f"one of {', '.join(choices)}")
     return str(value)

@@ -5,6 +5,8 @@ import itertools
 import matplotlib.pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
+from lab_utils.errors import LabError, check_int
+
 BLUE, ORANGE = "#44546a", "#c55a11"
 
 
@@ -23,7 +25,15 @@ def show_images(images, titles=None, columns: int = 9, cmap: str = "gray", size:
         matplotlib's colour map.
     size : float
         Inches per image.
+
+    Raises
+    ------
+    LabError
+        If there is no image.
     """
+    if not len(images):
+        raise LabError("images is empty: give one or more.")
+    check_int("columns", columns, 1)
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     height = rows * (size + (0.35 if titles is not None else 0))
@@ -45,7 +55,14 @@ def plot_history(history: list[dict]):
     ----------
     history : list[dict]
         `BaseLitModel.history`, of one epoch or more.
+
+    Raises
+    ------
+    LabError
+        If there is none.
     """
+    if not history:
+        raise LabError("history is empty: train an epoch first, with trainer.fit(...).")
     epochs = [entry["epoch"] + 1 for entry in history]
     figure, axes = plt.subplots(1, 2, figsize=(9, 3))
     second = ("cer", "Character error rate") if "val_cer" in history[-1] else ("acc", "Accuracy")

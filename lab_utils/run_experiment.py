@@ -104,17 +104,7 @@ def experiment(
     }
     lit_model.save_hyperparameters(description)
     if load_checkpoint is not None:
-        checkpoint = read_checkpoint(load_checkpoint)
-        try:
-            _check_fits(checkpoint, description, load_checkpoint)
-            lit_model.load_state_dict(checkpoint["state_dict"])
-            _ = [checkpoint[name] for name in NEEDED_TO_GO_ON]
-        except UNREADABLE as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".:")
-            raise LabError(
-                f"{load_checkpoint} cannot be gone on from ({reason}): "
-                "give another checkpoint of run_experiment, or start again."
-            ) from None
+        _check_can_go_on(load_checkpoint, lit_model, description)
 
     data.prepare_data()
     data.setup()
@@ -190,6 +180,22 @@ def _count_overfit_batches(trainer_arguments: dict, data: BaseDataModule) -> int
     count = max(1, int(overfit_batches * total))
     say(f"Overfitting {count} of {total} batches.")
     return count
+
+
+def _check_can_go_on(path: Path, lit_model: BaseLitModel, description: dict) -> None:
+    """Raise a LabError where a checkpoint is damaged, or cannot go on with these arguments."""
+    checkpoint = read_checkpoint(path)
+    try:
+        _check_fits(checkpoint, description, path)
+        lit_model.load_state_dict(checkpoint["state_dict"])
+        for name in NEEDED_TO_GO_ON:
+            checkpoint[name]
+    except UNREADABLE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".:")
+        raise LabError(
+            f"{path} cannot be gone on from ({reason}): "
+            "give another checkpoint of run_experiment, or start again."
+        ) from None
 
 
 def _check_fits(checkpoint: dict, description: dict, path: Path) -> None:

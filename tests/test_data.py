@@ -3,6 +3,7 @@
 import os
 import re
 import string
+from argparse import Namespace
 from pathlib import Path
 
 import h5py
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, DistributedSampler, random_split
 
 from lab_utils.data.base import CharacterDataset
 from lab_utils.data.emnist import EMNIST, balanced_subset
+from lab_utils.data.emnist_lines import EMNISTLines
 from lab_utils.data.mnist import MNIST
 from lab_utils.errors import LabError
 from lab_utils.paths import bundled
@@ -321,6 +323,19 @@ def test_the_seed_decides_the_augmented_batches_too(emnist):
     assert not torch.equal(epochs[0], epochs[2])
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+def test_augmented_batches_are_the_same_from_any_number_of_workers(emnist):
+    epochs = []
+    for num_workers in (0, 1, 3):
+        torch.manual_seed(7)
+        loader = emnist(augment=True, num_workers=num_workers).train_dataloader()
+        epochs.append([torch.cat([x for x, _ in loader]) for _ in range(2)])
+    for found in epochs[1:]:
+        for mine, theirs in zip(found, epochs[0], strict=True):
+            assert torch.equal(mine, theirs)
+    assert not torch.equal(epochs[0][0], epochs[0][1])
+
+
 def test_an_augmented_item_differs_each_time_it_is_fetched(emnist):
     dataset = emnist(augment=True).data_train
     torch.manual_seed(7)
@@ -333,6 +348,12 @@ def test_a_loader_before_setup_is_an_error(loader):
         getattr(EMNIST(), loader)()
 
 
+@pytest.mark.parametrize("part", ["data_train", "data_val", "data_test"])
+def test_data_before_setup_is_an_error(part):
+    with pytest.raises(LabError, match=r"EMNIST has no data yet: call prepare_data\(\)"):
+        getattr(EMNIST(), part)[0]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -342,7 +363,10 @@ def test_a_loader_before_setup_is_an_error(loader):
         {"batch_size": 12.5},
         {"batch_size": "128"},
         {"num_workers": -1},
+        {"num_workers": 1000},
         {"num_workers": None},
+        {"augment": "false"},
+        {"augment": 1},
     ],
 )
 @pytest.mark.parametrize("make", [EMNIST, MNIST])
@@ -350,6 +374,12 @@ def test_a_bad_argument_is_named(make, arguments):
     ((name, value),) = arguments.items()
     with pytest.raises(LabError, match=f"^{name}={re.escape(repr(value))} must be .*[.]$"):
         make(**arguments)
+
+
+@pytest.mark.parametrize("value", ["false", 0, None])
+def test_balance_is_true_or_false(value):
+    with pytest.raises(LabError, match=f"^balance={value!r} must be True or False"):
+        EMNIST(balance=value)
 
 
 # MNIST and the sample.
@@ -413,3 +443,9 @@ def test_a_file_is_opened_once(module, monkeypatch):
     )
     module(source="sample").setup()
     assert len(opened) == 1
+
+
+@pytest.mark.parametrize("module", [EMNIST, MNIST, EMNISTLines])
+def test_a_namespace_as_in_2021_is_one_line_that_says_what_to_write(module):
+    with pytest.raises(LabError, match=r"instead of a Namespace write \*\*vars\(args\)"):
+        module(Namespace(max_length=16))

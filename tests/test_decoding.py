@@ -91,7 +91,12 @@ def test_english_mends_what_the_network_is_unsure_of(english):
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [(("abc", 0), "order=0 must be from 1 to 9"), (("", 3), "text has no characters")],
+    [
+        (("abc", 0), "order=0 must be a whole number from 1 to 9"),
+        (("abc", "3"), "order='3' must be a whole number"),
+        (("", 3), "text has no characters"),
+        ((None, 3), "text=None must be a text"),
+    ],
 )
 def test_a_wrong_argument_is_named(arguments, says):
     with pytest.raises(LabError, match=says):
@@ -133,3 +138,16 @@ def test_each_character_is_aligned_with_the_step_at_which_it_is_surest(text):
     for place, label in enumerate(labels):
         logits[label, 3 * place], logits[label, 3 * place + 1] = 7, 9
     assert align(logits, labels) == [3 * place + 1 for place in range(len(labels))]
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [
+        ({"beams": 0}, "beams=0 must be a whole number of 1 or more"),
+        ({"weight": math.nan}, "weight=nan must be a number of 0 or more"),
+        ({"bonus": "0"}, "bonus='0' must be a number"),
+    ],
+)
+def test_a_wrong_argument_of_the_search_is_named(argument, says):
+    with pytest.raises(LabError, match=says):
+        beam_search(saying(*"a_b"), **argument)

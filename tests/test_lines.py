@@ -1,5 +1,6 @@
 """Lines of handwriting: pasted rightly, drawn by their numbers, and kept in a whole file."""
 
+import math
 import multiprocessing
 
 import h5py
@@ -186,18 +187,26 @@ def test_it_prints_as_published():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"max_length": 0}, "max_length=0 must be a whole number of 1"),
-        ({"max_length": 2, "with_start_end_tokens": True}, "max_length=2 must be .* of 3"),
+        ({"max_length": 0}, "max_length=0 must be a whole number from 1"),
+        ({"max_length": 2, "with_start_end_tokens": True}, "max_length=2 must be .* from 3"),
         ({"num_val": -1}, "num_val=-1"),
         ({"max_overlap": 1}, "max_overlap=1 must be from 0 to below 1"),
         ({"min_overlap": 0.5}, "min_overlap=0.5 and max_overlap=0.33"),
         ({"style": "cursive"}, "style='cursive' must be one of plain, realistic, both"),
-        ({"text": "bible"}, "source='bible' must be one of auto, brown, own"),
+        ({"text": "bible"}, "text='bible' must be one of auto, brown, own"),
+        ({"max_overlap": "0.3"}, "max_overlap='0.3' must be from 0 to below 1"),
+        ({"min_overlap": math.nan}, "min_overlap=nan must be from 0 to below 1"),
+        ({"on_the_fly": "no"}, "on_the_fly='no' must be True or False"),
+        ({"augment": 0}, "augment=0 must be True or False"),
+        ({"fresh_glyphs": "false"}, "fresh_glyphs='false' must be True or False"),
+        ({"with_start_end_tokens": None}, "with_start_end_tokens=None must be True or False"),
+        ({"max_length": 100_000}, "max_length=100000 must be a whole number from 1 to 1000"),
+        ({"max_length": 500, "num_train": 100_000}, "take 39 GB .* lower num_train or max_length"),
     ],
 )
 def test_a_wrong_argument_is_named(arguments, says):
     with pytest.raises(LabError, match=says):
-        EMNISTLines(**SMALL | arguments).prepare_data()
+        EMNISTLines(**SMALL | arguments)
 
 
 # The realistic style.

@@ -1,12 +1,16 @@
 """The networks: shapes, sizes and the published architecture."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from lab_utils.data.emnist import EMNIST
 from lab_utils.data.mnist import MNIST
+from lab_utils.errors import LabError
 from lab_utils.models.cnn import CNN, ConvBlock
+from lab_utils.models.line_cnn import LineCNN
+from lab_utils.models.line_cnn_simple import LineCNNSimple
 from lab_utils.models.mlp import MLP
 from lab_utils.models.resnet import ResidualBlock, ResNet
 
@@ -116,3 +120,67 @@ def test_residual_block_without_convolutions_is_its_shortcut(stride):
     shortcut = x if stride == 1 else block.shortcut(x)
     assert torch.equal(block(x), shortcut.relu())
     assert isinstance(block.shortcut, nn.Identity) == (stride == 1)
+
+
+# What a slip says.
+
+LINES = {"input_dims": (1, 28, 280), "output_dims": (10, 1), "mapping": EMNIST.mapping}
+
+
+@pytest.mark.parametrize("network", [CNN, MLP, ResNet, LineCNN, LineCNNSimple])
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ((), "nothing"),
+        ((EMNIST(),), "EMNIST"),
+        ((EMNIST().config,), "method"),
+        (({},), "dict"),
+        (({"input_dims": (1, 28), "mapping": []},), "dict"),
+    ],
+    ids=["nothing", "data", "config", "empty", "flat"],
+)
+def test_a_network_says_how_it_learns_of_the_data(network, given, named):
+    wanted = rf"{network.__name__}\(data.config\(\)\)"
+    with pytest.raises(LabError, match=f"got {named}: write {wanted}"):
+        network(*given)
+
+
+@pytest.mark.parametrize(
+    ("network", "option"),
+    [
+        *((CNN, name) for name in ("conv_dim", "fc_dim")),
+        *((MLP, name) for name in ("fc1_dim", "fc2_dim")),
+        *((ResNet, "width"), (LineCNN, "width"), (LineCNN, "sequence_dim")),
+        *((LineCNNSimple, name) for name in ("window_stride", "conv_dim", "fc_dim")),
+    ],
+)
+@pytest.mark.parametrize("value", [0, -1, 2.5, "8", None, True, 10**9])
+def test_a_size_that_is_none_is_named(network, option, value):
+    if (option, value) == ("window_stride", 10**9):
+        pytest.skip("a stride may be as long as anybody likes: it leaves one window")
+    with pytest.raises(LabError, match=rf"{option}={value!r} must be a whole number"):
+        network(LINES, **{option: value})
+
+
+@pytest.mark.parametrize("value", [1, 281, 14.5, "28", None])
+def test_a_window_that_is_none_is_named(value):
+    with pytest.raises(LabError, match=f"window_width={value!r} must be"):
+        LineCNNSimple(LINES, window_width=value)
+
+
+@pytest.mark.parametrize("network", [CNN, MLP, ResNet, LineCNN, LineCNNSimple])
+@pytest.mark.parametrize(
+    ("images", "says"),
+    [
+        (torch.rand(2, 1, 32, 32), r"\(2, 1, 32, 32\), but reads \(B, 1, 28, "),
+        (torch.rand(28, 28), r"one image is image\[None, None\]"),
+        (torch.rand(5, 28, 28), r"images without channels are images\[:, None\]"),
+        (torch.zeros(2, 1, 28, 28, dtype=torch.uint8), r"got uint8.* write images.float\(\) / 255"),
+        (np.zeros((2, 1, 28, 28)), r"got ndarray.* write torch.as_tensor\(images\).float\(\)"),
+    ],
+    ids=["32x32", "28x28", "no channels", "uint8", "array"],
+)
+def test_an_image_in_another_form_says_what_to_write(network, images, says):
+    model = network(LINES if network in (LineCNN, LineCNNSimple) else EMNIST().config())
+    with pytest.raises(LabError, match=says):
+        model(images)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lab_utils import plot_history, show_blocks, show_images
+from lab_utils import LabError, plot_history, show_blocks, show_images
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +62,19 @@ def test_curves_take_an_epoch_that_was_not_validated():
     loss = plt.gcf().axes[0]
     validation = loss.lines[1].get_ydata()
     assert np.isnan(np.asarray(validation, float)).tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("show", "says"),
+    [
+        (lambda: plot_history([]), r"history is empty: train an epoch first"),
+        (lambda: show_images([]), "images is empty: give one or more"),
+        (lambda: show_images(np.zeros((2, 28, 28)), columns=0), "columns=0 must be a whole number"),
+    ],
+)
+def test_nothing_to_draw_is_one_error(show, says):
+    with pytest.raises(LabError, match=says):
+        show()
 
 
 def test_both_blocks_are_drawn_with_their_parts(shown):

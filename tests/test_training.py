@@ -1,5 +1,7 @@
 """Training: it learns, it repeats bit for bit, and it logs what it did."""
 
+import math
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -25,15 +27,19 @@ from lab_utils.mapping import MAPPING
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def digits():
-    """A few hundred digits of the sample, enough to learn something in seconds."""
+def few_digits():
+    """Return a few hundred digits of the sample, enough to learn something in seconds."""
     data = MNIST(source="sample", batch_size=64)
     data.setup()
     for name, count in (("data_train", 1024), ("data_val", 128), ("data_test", 256)):
         dataset = getattr(data, name)
         dataset.images, dataset.labels = dataset.images[:count], dataset.labels[:count]
     return data
+
+
+@pytest.fixture
+def digits():
+    return few_digits()
 
 
 def trained(build, data, max_epochs, **options):
@@ -56,23 +62,26 @@ def fit(data, network=CNN, max_epochs=2, **kwargs):
     return trained(lambda config: BaseLitModel(network(config), **kwargs), data, max_epochs)
 
 
-def test_training_learns(digits):
-    lit_model, _ = fit(digits)
-    first, last = lit_model.history[0], lit_model.history[-1]
+@pytest.fixture(scope="module")
+def learned():
+    return fit(few_digits())[0]
+
+
+def test_training_learns(learned):
+    first, last = learned.history[0], learned.history[-1]
     assert last["train_loss"] < first["train_loss"]
     assert last["val_acc"] > 0.5
 
 
-def test_history_has_one_entry_an_epoch(digits):
-    lit_model, _ = fit(digits)
-    assert [entry["epoch"] for entry in lit_model.history] == [0, 1]
+def test_history_has_one_entry_an_epoch(learned):
+    assert [entry["epoch"] for entry in learned.history] == [0, 1]
     names = {"epoch", "train_loss", "train_acc", "val_loss", "val_acc"}
-    assert all(set(entry) == names for entry in lit_model.history)
+    assert all(set(entry) == names for entry in learned.history)
 
 
 def test_logged_accuracy_is_that_of_all_images_not_the_mean_of_batches(digits):
     digits.batch_size = 100  # 256 test images: the last batch is smaller
-    lit_model, trainer = fit(digits, max_epochs=1)
+    lit_model, trainer = fit(digits, network=MLP, max_epochs=1)
     (metrics,) = trainer.test(lit_model, datamodule=digits, verbose=False)
     x, y = digits.data_test.__getitems__(range(256))
     lit_model.eval()
@@ -82,7 +91,10 @@ def test_logged_accuracy_is_that_of_all_images_not_the_mean_of_batches(digits):
 
 
 def test_same_seed_same_weights(digits):
-    first, second = (fit(digits, max_epochs=1)[0].state_dict() for _ in range(2))
+    def small(config):
+        return CNN(config, conv_dim=16)
+
+    first, second = (fit(digits, small, max_epochs=1)[0].state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -93,14 +105,13 @@ def test_one_cycle_ends_near_zero_after_all_steps(digits):
     assert trainer.global_step == 2 * 16
 
 
-def test_saved_weights_give_the_same_answers(digits, tmp_path):
-    lit_model, _ = fit(digits, max_epochs=1)
-    torch.save(lit_model.model.state_dict(), tmp_path / "weights.pt")
+def test_saved_weights_give_the_same_answers(learned, digits, tmp_path):
+    torch.save(learned.model.state_dict(), tmp_path / "weights.pt")
     reloaded = CNN(digits.config())
     reloaded.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
     x, _ = next(iter(digits.val_dataloader()))
     with torch.no_grad():
-        assert torch.equal(reloaded.eval()(x), lit_model.model.eval()(x))
+        assert torch.equal(reloaded.eval()(x), learned.model.eval()(x))
 
 
 def test_a_class_instead_of_a_network_is_one_clear_error():
@@ -171,6 +182,10 @@ def test_label_smoothing_is_for_training_only(digits):
         ({"optimizer": "gradient descent"}, "it must be one of .*Adam.*SGD"),
         ({"label_smoothing": 1.0}, "^label_smoothing=1.0 must be from 0 to below 1"),
         ({"label_smoothing": -0.1}, "^label_smoothing=-0.1 must be from 0 to below 1"),
+        ({"label_smoothing": math.nan}, "^label_smoothing=nan must be from 0 to below 1"),
+        ({"lr": 1e30}, "^lr=1e[+]30 must be from 0 to 1000"),
+        ({"lr": "0.1"}, "^lr='0.1' must be from 0 to 1000"),
+        ({"one_cycle_max_lr": -1}, "^one_cycle_max_lr=-1 must be from 0 to 1000"),
     ],
 )
 def test_a_bad_argument_is_named(arguments, says):

@@ -15,12 +15,13 @@ def augment(
     slant: float = 0.1,
     thickness: float = 0.3,
     elastic: float = 0.0,
+    generator: torch.Generator | None = None,
 ) -> torch.Tensor:
     """Change each image of a batch at random, all images at once.
 
     Every image is shifted, by whole pixels, which leaves it as sharp as it was. Some are turned,
     stretched, slanted and thickened too. Each amount is drawn for each image, evenly from
-    minus to plus the given limit unless it says otherwise, by torch's global generator.
+    minus to plus the given limit unless it says otherwise.
 
     Parameters
     ----------
@@ -42,34 +43,37 @@ def augment(
     elastic : float
         Pixels by which parts of the image move, each its own way: the standard deviation, on a
         grid of 5x5 points with smooth transitions between them.
+    generator : torch.Generator, optional
+        What draws; torch's global one where none is given.
 
     Returns
     -------
     torch.Tensor
         uint8, (B, H, W).
     """
-    images = _shift(images, shift)
-    chosen = torch.nonzero(torch.rand(len(images)) < share).squeeze(1)
+    images = _shift(images, shift, generator)
+    chosen = torch.nonzero(torch.rand(len(images), generator=generator) < share).squeeze(1)
     if len(chosen):
-        thickened = _thicken(images[chosen], thickness)
-        images[chosen] = _warp(thickened, math.radians(rotation), scale, slant, elastic)
+        thickened = _thicken(images[chosen], thickness, generator)
+        angle = math.radians(rotation)
+        images[chosen] = _warp(thickened, angle, scale, slant, elastic, generator)
     return images
 
 
-def _draw_uniform(limit: float, count: int) -> torch.Tensor:
-    return torch.empty(count).uniform_(-limit, limit)
+def _draw_uniform(limit: float, count: int, generator: torch.Generator | None) -> torch.Tensor:
+    return torch.empty(count).uniform_(-limit, limit, generator=generator)
 
 
-def _shift(images: torch.Tensor, limit: int) -> torch.Tensor:
+def _shift(images: torch.Tensor, limit: int, generator: torch.Generator | None) -> torch.Tensor:
     """Return uint8 (B, H, W), each image moved by its own whole number of pixels."""
     count, height, width = images.shape
     padded = F.pad(images, (limit,) * 4)
-    down, right = torch.randint(0, 2 * limit + 1, (2, count, 1))
+    down, right = torch.randint(0, 2 * limit + 1, (2, count, 1), generator=generator)
     rows, columns = down + torch.arange(height), right + torch.arange(width)
     return padded[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-def _thicken(images: torch.Tensor, limit: float) -> torch.Tensor:
+def _thicken(images: torch.Tensor, limit: float, generator: torch.Generator | None) -> torch.Tensor:
     """Return float32 (B, H, W), the strokes of each image thicker or thinner."""
     _, height, width = images.shape
     padded = F.pad(images, (1, 1, 1, 1))
@@ -78,28 +82,35 @@ def _thicken(images: torch.Tensor, limit: float) -> torch.Tensor:
         neighbour = padded[:, top : top + height, left : left + width]
         brightest = torch.maximum(brightest, neighbour)
         darkest = torch.minimum(darkest, neighbour)
-    amount = _draw_uniform(limit, len(images))[:, None, None]
+    amount = _draw_uniform(limit, len(images), generator)[:, None, None]
     target = torch.where(amount > 0, brightest, darkest)
     return torch.lerp(images.float(), target.float(), amount.abs())
 
 
 def _warp(
-    images: torch.Tensor, rotation: float, scale: float, slant: float, elastic: float
+    images: torch.Tensor,
+    rotation: float,
+    scale: float,
+    slant: float,
+    elastic: float,
+    generator: torch.Generator | None,
 ) -> torch.Tensor:
     """Return uint8 (B, H, W) of float32 images, turned (radians), stretched, slanted and warped."""
     count, height, width = images.shape
-    angle, zero = _draw_uniform(rotation, count), torch.zeros(count)
-    across, down = _draw_uniform(scale, count).exp(), _draw_uniform(scale, count).exp()
+
+    def draw(limit: float) -> torch.Tensor:
+        return _draw_uniform(limit, count, generator)
+
+    angle, zero = draw(rotation), torch.zeros(count)
+    across, down = draw(scale).exp(), draw(scale).exp()
     # Where each pixel is read from, x and then y, of coordinates from -1 to 1.
-    x = torch.stack(
-        [across * angle.cos(), across * (_draw_uniform(slant, count) - angle.sin()), zero], 1
-    )
+    x = torch.stack([across * angle.cos(), across * (draw(slant) - angle.sin()), zero], 1)
     y = torch.stack([down * angle.sin(), down * angle.cos(), zero], 1)
     images = images.unsqueeze(1)
     grid = F.affine_grid(torch.stack([x, y], 1), list(images.shape), align_corners=False)
     if elastic:
         pixel = torch.tensor([2 / width, 2 / height]).view(1, 2, 1, 1)
-        moves = torch.randn(count, 2, 5, 5) * elastic * pixel
+        moves = torch.randn(count, 2, 5, 5, generator=generator) * elastic * pixel
         moves = F.interpolate(moves, (height, width), mode="bicubic", align_corners=True)
         grid = grid + moves.permute(0, 2, 3, 1)
     bent = F.grid_sample(images, grid, mode="bicubic", align_corners=False)

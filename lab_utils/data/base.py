@@ -1,6 +1,8 @@
 """What all data modules share: a data set in memory, and loaders that fetch whole batches."""
 
-from collections.abc import Sequence
+import os
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -11,8 +13,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lab_utils.data import hdf5
 from lab_utils.data.augment import augment
-from lab_utils.errors import LabError, check_choice, check_int
+from lab_utils.errors import LabError, check_bool, check_choice, check_int
 from lab_utils.randomness import SEED
+
+MAX_WORKERS = max(16, os.cpu_count() or 1)  # more would only take memory, and a thousand hang
 
 
 class BatchedDataset(Dataset):
@@ -40,7 +44,8 @@ class CharacterDataset(BatchedDataset):
     labels : torch.Tensor
         int64, (N,).
     augment : bool
-        Whether each image is changed at random whenever it is fetched (`lab_utils.augment`).
+        Whether each image is changed at random whenever it is fetched (`lab_utils.augment`). Under
+        a number of `Reshuffle` it is changed in the same way in any process.
     """
 
     def __init__(self, images: torch.Tensor, labels: torch.Tensor, augment: bool = False):
@@ -58,10 +63,51 @@ class CharacterDataset(BatchedDataset):
     def __getitems__(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return a whole batch: float32 (B, 1, 28, 28) and int64 (B,)."""
         chosen = torch.as_tensor(indices)
+        numbers, chosen = chosen, chosen % len(self)
         images = self.images.index_select(0, chosen)  # ten times as fast as images[chosen]
         if self.augment:
-            images = augment(images)
+            images = augment(images, generator=seed_by(numbers, len(self)))
         return images.unsqueeze(1).float().div_(255), self.labels.index_select(0, chosen)
+
+
+def seed_by(numbers: torch.Tensor, count: int) -> torch.Generator | None:
+    """Return a generator that depends on the numbers of a batch alone, for such of `Reshuffle`.
+
+    Numbers of a data set itself, below `count`, come again and again: for them it is None, which
+    stands for torch's global generator.
+    """
+    if not len(numbers) or numbers.min() < count:
+        return None
+    return torch.Generator().manual_seed(zlib.crc32(numbers.to(torch.int64).numpy().tobytes()))
+
+
+class Reshuffle(Sampler[int]):
+    """Shuffles a data set in each epoch, and gives its images other numbers than in the last.
+
+    Parameters
+    ----------
+    count : int
+        The length of the data set. In epoch e, image i has the number i + n * count, with an n
+        from 1 that depends on torch's seed and on e.
+    """
+
+    def __init__(self, count: int):
+        self.count = count
+        self.seed = int(torch.randint(1, 2**31, ()))
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes next; Lightning does, also when training goes on."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        seed = self.seed + self.epoch
+        self.epoch += 1
+        order = torch.randperm(self.count, generator=torch.Generator().manual_seed(seed))
+        yield from (order + seed * self.count).tolist()
 
 
 def _keep_batch(batch):
@@ -87,16 +133,49 @@ class BaseDataModule(pl.LightningDataModule):
     def __init__(self, batch_size: int = 128, num_workers: int = 0):
         super().__init__()
         self.batch_size = check_int("batch_size", batch_size, 1)
-        self.num_workers = check_int("num_workers", num_workers, 0)
-        self.data_train: BatchedDataset | None = None
-        self.data_val: BatchedDataset | None = None
-        self.data_test: BatchedDataset | None = None
+        self.num_workers = check_int("num_workers", num_workers, 0, MAX_WORKERS)
+        self._parts: dict[str, BatchedDataset] = {}
+
+    @property
+    def data_train(self) -> BatchedDataset:
+        """What to train on, once `setup` has been called."""
+        return self._find("train")
+
+    @data_train.setter
+    def data_train(self, dataset: BatchedDataset) -> None:
+        self._parts["train"] = dataset
+
+    @property
+    def data_val(self) -> BatchedDataset:
+        """What to validate with, likewise."""
+        return self._find("val")
+
+    @data_val.setter
+    def data_val(self, dataset: BatchedDataset) -> None:
+        self._parts["val"] = dataset
+
+    @property
+    def data_test(self) -> BatchedDataset:
+        """What to test with, likewise."""
+        return self._find("test")
+
+    @data_test.setter
+    def data_test(self, dataset: BatchedDataset) -> None:
+        self._parts["test"] = dataset
+
+    def _find(self, part: str) -> BatchedDataset:
+        if part not in self._parts:
+            name = type(self).__name__
+            raise LabError(f"{name} has no data yet: call prepare_data() and setup() first.")
+        return self._parts[part]
 
     def config(self) -> dict:
         """Return what a model must know of the data: `input_dims`, `output_dims`, `mapping`."""
         return {"input_dims": self.dims, "output_dims": self.output_dims, "mapping": self.mapping}
 
     def train_dataloader(self) -> DataLoader:
+        if getattr(self.data_train, "augment", False) and not self._overfits():
+            return self._loader(self.data_train, sampler=Reshuffle(len(self.data_train)))
         return self._loader(self.data_train, shuffle=not self._overfits())
 
     def _overfits(self) -> bool:
@@ -110,11 +189,8 @@ class BaseDataModule(pl.LightningDataModule):
         return self._loader(self.data_test)
 
     def _loader(
-        self, dataset: Dataset | None, shuffle: bool = False, sampler: Sampler | None = None
+        self, dataset: Dataset, shuffle: bool = False, sampler: Sampler | None = None
     ) -> DataLoader:
-        if dataset is None:
-            name = type(self).__name__
-            raise LabError(f"{name} has no data yet: call prepare_data() and setup() first.")
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
@@ -136,7 +212,7 @@ class BaseDataModule(pl.LightningDataModule):
         return "\n".join(lines + self._describe_data())
 
     def _describe_data(self) -> list[str]:
-        if self.data_train is None or self.data_val is None or self.data_test is None:
+        if not self._parts:
             return []
         sizes = ", ".join(str(len(d)) for d in (self.data_train, self.data_val, self.data_test))
         # The first batch, not a random one, so that printing never disturbs the seed.
@@ -170,7 +246,7 @@ class CharacterDataModule(BaseDataModule):
     def __init__(self, source: str = "auto", augment: bool = False, **loading: int):
         super().__init__(**loading)
         self.source = check_choice("source", source, hdf5.IMAGE_SOURCES)
-        self.augment = augment
+        self.augment = check_bool("augment", augment)
         self.file: Path | None = None
 
     def locate(self) -> Path:
@@ -203,7 +279,7 @@ class CharacterDataModule(BaseDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Read the images that were prepared into `data_train`, `data_val` and `data_test`."""
-        if self.data_train is not None:  # Lightning calls again before each of fit and test
+        if self._parts:  # Lightning calls again before each of fit and test
             return
         self.prepare_data()
         with hdf5.open_prepared(cast(Path, self.file)) as file:

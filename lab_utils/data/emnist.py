@@ -7,6 +7,7 @@ import numpy as np
 from lab_utils import download
 from lab_utils.data import archives, hdf5
 from lab_utils.data.base import CharacterDataModule
+from lab_utils.errors import check_bool
 from lab_utils.mapping import CHARACTER_LABELS, MAPPING
 from lab_utils.randomness import SEED
 
@@ -36,7 +37,7 @@ class EMNIST(CharacterDataModule):
 
     def __init__(self, source: str = "auto", balance: bool = True, **loading):
         super().__init__(source, **loading)
-        self.balance = balance
+        self.balance = check_bool("balance", balance)
 
     def locate(self) -> Path:
         return hdf5.locate(

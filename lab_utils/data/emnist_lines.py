@@ -15,19 +15,21 @@ from tqdm.auto import trange
 from lab_utils.data import hdf5
 from lab_utils.data.archives import Part
 from lab_utils.data.augment import augment as augment_images
-from lab_utils.data.base import BaseDataModule, BatchedDataset
+from lab_utils.data.base import BaseDataModule, BatchedDataset, seed_by
 from lab_utils.data.emnist import EMNIST
-from lab_utils.errors import LabError, check_choice, check_int
+from lab_utils.errors import LabError, check_bool, check_choice, check_int, check_number
 from lab_utils.lines.batches import STYLES, LineMaker, LineSettings
 from lab_utils.lines.glyphs import GLYPH_SIZE, GlyphPool
 from lab_utils.lines.render import find_used_columns
-from lab_utils.lines.sentence_generator import PARTS, SentenceGenerator
+from lab_utils.lines.sentence_generator import PARTS, TEXT_SOURCES, SentenceGenerator
 from lab_utils.mapping import CHARACTER_LABELS, CHARACTERS, FIRST_CHARACTER, MAPPING, PUNCTUATION
 from lab_utils.paths import bundled, data_dir
 from lab_utils.randomness import SEED
 
 ALIKE_BATCHES = 20  # lines are sorted by width within so many batches
 BLOCK_LINES = 500  # lines drawn at a time
+MAX_LENGTH, MAX_LINES = 1000, 10_000_000
+MAX_BYTES = 16_000_000_000  # of all lines in memory
 MAX_GLYPHS = 4000  # of a class, in train: more would take memory and add little
 
 
@@ -41,7 +43,7 @@ class LineDataset(BatchedDataset):
     labels : torch.Tensor
         int64, (N, max_length), padded.
     augment : bool
-        Whether each line is shifted at random whenever it is fetched.
+        Whether each line is shifted at random, as `CharacterDataset` changes images.
     """
 
     def __init__(self, images: torch.Tensor, labels: torch.Tensor, augment: bool = False):
@@ -60,15 +62,19 @@ class LineDataset(BatchedDataset):
         chosen = torch.as_tensor(numbers)
         images, labels = self._lines(chosen)
         if self.augment:
-            images = augment_images(images, share=0)
+            images = augment_images(images, share=0, generator=self._seed_by(chosen))
         return images.unsqueeze(1).float().div_(255), labels
 
     def _lines(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        chosen = chosen % len(self)
         return self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
+
+    def _seed_by(self, numbers: torch.Tensor) -> torch.Generator | None:
+        return seed_by(numbers, len(self))
 
     def widths(self, numbers: torch.Tensor) -> torch.Tensor:
         """Return how many columns lines have, or about so many: int64 (B,)."""
-        return find_used_columns(self.images[numbers].unsqueeze(1))
+        return find_used_columns(self.images[numbers % len(self)].unsqueeze(1))
 
 
 class FreshLines(LineDataset):
@@ -95,6 +101,9 @@ class FreshLines(LineDataset):
     def _lines(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self.maker.draw(chosen.numpy())
 
+    def _seed_by(self, numbers: torch.Tensor) -> torch.Generator | None:
+        return seed_by(numbers, 0)  # none comes again
+
     def widths(self, numbers: torch.Tensor) -> torch.Tensor:
         return self.maker.widths(numbers.numpy())
 
@@ -105,7 +114,8 @@ class ByWidth(Sampler):
     Parameters
     ----------
     dataset : LineDataset
-        The lines; of `FreshLines`, each epoch takes the next ones.
+        The lines; of `FreshLines`, each epoch takes the next ones. Lines that are changed at random
+        get other numbers in each epoch, as of `Reshuffle`.
     batch_size : int
         Lines per batch.
     """
@@ -128,6 +138,8 @@ class ByWidth(Sampler):
         numbers = torch.randperm(count, generator=random)
         if isinstance(self.dataset, FreshLines):
             numbers += self.epoch * count
+        elif self.dataset.augment:
+            numbers += (self.epoch + 1) * count
         self.epoch += 1
         batches = []
         for group in numbers.split(self.batch_size * ALIKE_BATCHES):
@@ -206,21 +218,33 @@ class EMNISTLines(BaseDataModule):
         super().__init__(**loading)
         counts = {"num_train": num_train, "num_val": num_val, "num_test": num_test}
         least = 3 if with_start_end_tokens else 1
-        check_int("max_length", max_length, least)
+        check_int("max_length", max_length, least, MAX_LENGTH)
         for name, value in counts.items():
-            check_int(name, value, 1)
+            check_int(name, value, 1, MAX_LINES)
+        check_bool("with_start_end_tokens", with_start_end_tokens)
+        check_bool("fresh_glyphs", fresh_glyphs)
+        for name, overlap in (("min_overlap", min_overlap), ("max_overlap", max_overlap)):
+            check_number(name, overlap, 0, 1, "from 0 to below 1")
         if not 0 <= min_overlap <= max_overlap < 1:
             raise LabError(
                 f"min_overlap={min_overlap!r} and max_overlap={max_overlap!r} must be from 0 to "
                 "below 1, and the first no larger than the second."
             )
         check_choice("style", style, (*STYLES, "both"))
+        check_choice("text", text, TEXT_SOURCES)
         self.settings = LineSettings(
             max_length, min_overlap, max_overlap, with_start_end_tokens, fresh_glyphs, style
         )
         self.sizes = dict(zip(PARTS, counts.values(), strict=True))
-        self.on_the_fly = on_the_fly
-        self.augment = augment
+        self.on_the_fly = check_bool("on_the_fly", on_the_fly)
+        self.augment = check_bool("augment", augment)
+        stored = sum(counts.values()) - (num_train if on_the_fly else 0)
+        size = stored * GLYPH_SIZE * self.settings.width
+        if size > MAX_BYTES:
+            raise LabError(
+                f"Lines of max_length={max_length} take {size / 1e9:.0f} GB of memory, and "
+                f"{MAX_BYTES / 1e9:.0f} is the limit: lower num_train or max_length."
+            )
         self.dims = (1, GLYPH_SIZE, self.settings.width)
         self.output_dims = (max_length, 1)
         self._emnist = EMNIST(source)
@@ -256,13 +280,13 @@ class EMNISTLines(BaseDataModule):
         made_from = json.dumps(settings)
         digest = hashlib.sha256(made_from.encode()).hexdigest()[:8]
         target = data_dir() / f"lines_{self.settings.max_length}_{self.settings.style}_{digest}.h5"
-        write = partial(hdf5.write, target, self._parts(), self.source_name, made_from)
+        write = partial(hdf5.write, target, self._draw_parts(), self.source_name, made_from)
         hdf5.convert_once(target, made_from, write)
         self._files = characters, target
 
     def setup(self, stage: str | None = None) -> None:
         """Read the lines into `data_train`, `data_val` and `data_test`."""
-        if self.data_train is not None:  # Lightning calls again before each of fit and test
+        if self._parts:  # Lightning calls again before each of fit and test
             return
         self.prepare_data()
         found: dict[str, LineDataset] = {}
@@ -287,7 +311,7 @@ class EMNISTLines(BaseDataModule):
         pool = GlyphPool(*read_glyphs(cast(Path, self._emnist.file), part))
         return LineMaker(self.settings, part, pool, SentenceGenerator(part, self._text))
 
-    def _parts(self) -> Iterator[Part]:
+    def _draw_parts(self) -> Iterator[Part]:
         for part in PARTS[1:] if self.on_the_fly else PARTS:
             maker, count = self.maker(part), self.sizes[part]
             starts = trange(

@@ -181,7 +181,7 @@ class PreparedFile:
         """Return all labels of a part: uint8, (N,), or (N, max_length) of lines."""
         stored = self._find(f"y_{part}")
         labels = stored[:] if stored.ndim in (1, 2) else np.empty(0, np.uint8)
-        if not len(labels) or labels.max(initial=0) >= len(MAPPING):
+        if not labels.size or labels.min() < 0 or labels.max() >= len(MAPPING):
             raise DamagedFileError(f"labels of {part} that are none")
         return labels
 
@@ -193,6 +193,8 @@ class PreparedFile:
         order = np.argsort(indices, kind="stable")
         ascending = np.asarray(indices)[order]
         stored = self._find(f"x_{part}")
+        if stored.dtype != np.uint8:
+            raise DamagedFileError(f"images of {part} in {stored.dtype}")
         if stored.ndim != 3 or stored.shape[1] != 28 or len(stored) != len(self._find(f"y_{part}")):
             raise DamagedFileError(f"images of {part} in the shape {stored.shape}")
         images = torch.empty((len(indices), *stored.shape[1:]), dtype=torch.uint8)
@@ -208,7 +210,8 @@ class PreparedFile:
 
     def _find(self, name: str) -> h5py.Dataset:
         stored = self._file[name]
-        if not isinstance(stored, h5py.Dataset) or stored.dtype != np.uint8:
+        kinds = "u" if name.startswith("x") else "ui"
+        if not isinstance(stored, h5py.Dataset) or stored.dtype.kind not in kinds:
             raise DamagedFileError(f"something else as {name}")
         if math.prod(stored.shape) > MAX_COMPRESSION * Path(self._file.filename).stat().st_size:
             raise DamagedFileError(f"{name} in the shape {stored.shape}")

@@ -16,7 +16,7 @@ import torch
 
 from lab_utils.data import sealed
 from lab_utils.data.base import BaseDataModule, CharacterDataset
-from lab_utils.errors import LabError, cannot_write
+from lab_utils.errors import LabError, cannot_write, check_bool
 from lab_utils.mapping import CHARACTER_LABELS, CHARACTERS, MAPPING
 from lab_utils.paths import data_dir
 from lab_utils.strokes import Stroke, decode, encode
@@ -146,7 +146,7 @@ class MyHandwriting(BaseDataModule):
 
     def __init__(self, path: str | os.PathLike | None = None, augment: bool = False, **loading):
         super().__init__(**loading)
-        self.augment = augment
+        self.augment = check_bool("augment", augment)
         self.path = handwriting_file(path)
         self.source_name = f"drawings in {self.path.name}"
 

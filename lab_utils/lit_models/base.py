@@ -1,6 +1,7 @@
 """Training with Lightning: what one step does, what is logged, and what Lightning may say."""
 
 import logging
+import math
 import warnings
 
 import pytorch_lightning as pl
@@ -11,7 +12,7 @@ from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 from torch import nn
 from torchmetrics.classification import MulticlassAccuracy
 
-from lab_utils.errors import LabError, nearest
+from lab_utils.errors import LabError, check_number, nearest
 from lab_utils.paths import is_fast
 
 # Lightning's advice that does not fit here: the loaders need no workers (a batch is one
@@ -32,6 +33,8 @@ OPTIMIZERS = sorted(
     and issubclass(thing, torch.optim.Optimizer)
     and name not in ("Optimizer", "Muon", "SparseAdam")  # these take only some parameters
 )
+MAX_LR = 1000.0
+BELOW_ONE = math.nextafter(1, 0)
 FAST_BATCHES, FAST_EPOCHS = 4, 5  # under LAB_FAST=1: enough to run through, not to learn
 
 
@@ -72,10 +75,10 @@ class BaseLitModel(pl.LightningModule):
             raise LabError(f"model={model!r} must be a network, such as CNN(data.config()).")
         if optimizer not in OPTIMIZERS:
             raise LabError(f"optimizer={optimizer!r}: {nearest(optimizer, OPTIMIZERS)}")
-        if not lr >= 0:
-            raise LabError(f"lr={lr!r} must be 0 or more.")
-        if not 0 <= label_smoothing < 1:
-            raise LabError(f"label_smoothing={label_smoothing!r} must be from 0 to below 1.")
+        check_number("lr", lr, 0, MAX_LR, f"from 0 to {MAX_LR:g}")
+        if one_cycle_max_lr is not None:
+            check_number("one_cycle_max_lr", one_cycle_max_lr, 0, MAX_LR, f"from 0 to {MAX_LR:g}")
+        check_number("label_smoothing", label_smoothing, 0, BELOW_ONE, "from 0 to below 1")
         self.model = model
         self.optimizer = optimizer
         self.lr = lr

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lab_utils.models.inputs import check_images, check_sizes, read_config
+
 
 class ConvBlock(nn.Module):
     """A 3x3 convolution, padded by 1 so that the image keeps its size, and a ReLU.
@@ -40,10 +42,11 @@ class CNN(nn.Module):
     Full Stack Deep Learning 2021, lab 2.
     """
 
-    def __init__(self, data_config: dict, conv_dim: int = 64, fc_dim: int = 128):
+    def __init__(self, data_config: dict | None = None, conv_dim: int = 64, fc_dim: int = 128):
         super().__init__()
-        channels, height, width = data_config["input_dims"]
-        num_classes = len(data_config["mapping"])
+        self.input_dims, num_classes = read_config("CNN", data_config)
+        check_sizes(conv_dim=conv_dim, fc_dim=fc_dim)
+        channels, height, width = self.input_dims
         self.conv1 = ConvBlock(channels, conv_dim)
         self.conv2 = ConvBlock(conv_dim, conv_dim)
         self.max_pool = nn.MaxPool2d(2)
@@ -53,6 +56,7 @@ class CNN(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map images, float32 (B, C, H, W), to logits, (B, number of classes)."""
+        check_images(x, *self.input_dims)
         x = self.conv2(self.conv1(x))
         x = self.dropout(self.max_pool(x))
         x = F.relu(self.fc1(torch.flatten(x, 1)))

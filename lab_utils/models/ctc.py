@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lab_utils.errors import LabError, missing_or_damaged
+from lab_utils.errors import LabError, check_int, check_number, missing_or_damaged
 from lab_utils.mapping import BLANK, MAPPING, SPACE, SPECIAL_TOKENS, text_of
 
 LABEL_BITS = 7  # of a label: 83 fit
@@ -66,8 +66,9 @@ class CharacterLanguageModel:
     """
 
     def __init__(self, text: str, order: int = 6):
-        if not 1 <= order <= 63 // LABEL_BITS:
-            raise LabError(f"order={order!r} must be from 1 to {63 // LABEL_BITS}.")
+        check_int("order", order, 1, 63 // LABEL_BITS)
+        if not isinstance(text, str):
+            raise LabError(f"text={text!r:.60} must be a text, such as SentenceGenerator().text.")
         known = {name: label for label, name in enumerate(MAPPING)}
         labels = np.array([known[c] for c in text if c in known], np.int64)
         if not len(labels):
@@ -181,6 +182,9 @@ def beam_search(
     Hannun et al., "First-pass large vocabulary continuous speech recognition using bi-directional
     recurrent DNNs", 2014: prefix beam search.
     """
+    check_number("weight", weight, wanted="a number of 0 or more")
+    check_number("bonus", bonus, -math.inf, wanted="a number")
+    check_int("beams", beams, 1)
     probabilities = logits.float().softmax(0)
     top = probabilities.topk(MAX_CANDIDATES, dim=0)
     likely = [

@@ -7,6 +7,7 @@ from torch import nn
 from lab_utils.lines.render import find_used_columns
 from lab_utils.mapping import BLANK, PADDING, text_of
 from lab_utils.models.ctc import greedy_path
+from lab_utils.models.inputs import check_images, check_sizes, read_config
 from lab_utils.models.resnet import ResidualBlock
 
 
@@ -35,9 +36,11 @@ class LineCNN(nn.Module):
     uses_ctc = True  # so that its answers can be searched with beams
     ANSWERS = 2  # of each step, so that two narrow letters find room
 
-    def __init__(self, data_config: dict, width: int = 32, sequence_dim: int = 128):
+    def __init__(self, data_config: dict | None = None, width: int = 32, sequence_dim: int = 128):
         super().__init__()
-        channels, height, _ = data_config["input_dims"]
+        (channels, height, _), num_classes = read_config("LineCNN", data_config)
+        check_sizes(width=width, sequence_dim=sequence_dim)
+        self.input_height = height
         self.stem = nn.Conv2d(channels, width, kernel_size=3, stride=2, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(width)
         self.blocks = nn.Sequential(
@@ -49,7 +52,7 @@ class LineCNN(nn.Module):
             3 * width, sequence_dim, (-(-height // self.STEP), 3), padding=(0, 1)
         )
         self.context = nn.Sequential(*(SequenceBlock(sequence_dim, d) for d in (1, 2, 4)))
-        self.fc = nn.Conv1d(sequence_dim, self.ANSWERS * len(data_config["mapping"]), kernel_size=1)
+        self.fc = nn.Conv1d(sequence_dim, self.ANSWERS * num_classes, kernel_size=1)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch has it
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -57,6 +60,7 @@ class LineCNN(nn.Module):
 
         Columns that are empty in all lines of the batch, on the right, are left out.
         """
+        check_images(x, self.stem.in_channels, self.input_height)
         x = x[..., : int(find_used_columns(x).max()) + 2 * self.STEP]
         x = self.blocks(F.relu(self.norm(self.stem(x))))
         x = F.relu(self.collapse(x)).squeeze(2)

@@ -4,10 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lab_utils.errors import LabError
+from lab_utils.errors import LabError, check_int
 from lab_utils.lines.render import find_used_columns
 from lab_utils.mapping import FIRST_CHARACTER, PADDING, text_of
 from lab_utils.models.cnn import CNN
+from lab_utils.models.inputs import check_images, read_config
 
 
 class LineCNNSimple(nn.Module):
@@ -33,16 +34,18 @@ class LineCNNSimple(nn.Module):
 
     def __init__(
         self,
-        data_config: dict,
+        data_config: dict | None = None,
         window_width: int = 28,
         window_stride: int = 28,
         conv_dim: int = 64,
         fc_dim: int = 128,
     ):
         super().__init__()
-        channels, height, width = data_config["input_dims"]
-        if not 2 <= window_width <= width:
+        (channels, height, width), _ = read_config("LineCNNSimple", data_config)
+        assert data_config is not None
+        if not isinstance(window_width, int) or not 2 <= window_width <= width:
             raise LabError(f"window_width={window_width!r} must be from 2 to the line's {width}.")
+        check_int("window_stride", window_stride, 1)
         window = data_config | {"input_dims": (channels, height, window_width)}
         self.window_width, self.window_stride = window_width, window_stride
         self.output_length = data_config["output_dims"][0]
@@ -50,6 +53,7 @@ class LineCNNSimple(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map lines, float32 (B, C, H, W), to logits, (B, number of classes, output length)."""
+        check_images(x, *self.cnn.input_dims[:2])
         missing = max(0, self.window_width - x.shape[3])  # a line that is narrower than a window
         x = F.pad(x, (0, missing))
         windows = x.unfold(3, self.window_width, self.window_stride)[..., : self.output_length, :]

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lab_utils.models.inputs import check_images, check_sizes, read_config
+
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with BatchNorm, and a shortcut around them.
@@ -54,9 +56,11 @@ class ResNet(nn.Module):
         many.
     """
 
-    def __init__(self, data_config: dict, width: int = 32):
+    def __init__(self, data_config: dict | None = None, width: int = 32):
         super().__init__()
-        channels = data_config["input_dims"][0]
+        self.input_dims, num_classes = read_config("ResNet", data_config)
+        check_sizes(width=width)
+        channels = self.input_dims[0]
         self.stem = nn.Conv2d(channels, width, kernel_size=3, stride=2, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(width)
         self.blocks = nn.Sequential(
@@ -64,10 +68,11 @@ class ResNet(nn.Module):
             ResidualBlock(width, 2 * width, stride=2),
             ResidualBlock(2 * width, 3 * width),
         )
-        self.fc = nn.Linear(3 * width, len(data_config["mapping"]))
+        self.fc = nn.Linear(3 * width, num_classes)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch has it
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map images, float32 (B, C, H, W), to logits, (B, number of classes)."""
+        check_images(x, *self.input_dims)
         x = self.blocks(F.relu(self.norm(self.stem(x))))
         return self.fc(x.mean(dim=(2, 3)))

@@ -4,6 +4,7 @@ import numpy as np
 
 from lab_utils.reading.masks import Components, measure_pen_width, otsu, widen
 
+MAX_ROUNDS = 6  # of looking for clutter
 LEAST_SIZE = 0.3  # of the picture's shorter side: what is larger and off the edges is a character
 LEAST_STRIPED = 0.1  # ... beside strips along the edges
 STRIP = 0.25  # of the shorter side: no strip along an edge is wider
@@ -35,13 +36,23 @@ def remove_clutter(ink: np.ndarray, is_line: bool = False) -> tuple[np.ndarray, 
         uint8, (H, W), without the clutter.
     """
     found = mask = ink > otsu(ink)
-    # Without rules the threshold is another one, by which more rules may show.
-    for _ in range(3):
-        rules = find_rules(mask)
-        if rules is None:
+    # Without its darkest clutter a picture has another threshold, by which more may show.
+    for _ in range(MAX_ROUNDS):
+        ink, kept = _remove_shown(ink, mask, is_line)
+        if kept is mask:
             break
-        ink = _erase(ink, rules, mask & ~rules)
         mask = ink > otsu(ink)
+    return found, ink
+
+
+def _remove_shown(
+    ink: np.ndarray, mask: np.ndarray, is_line: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ink without the clutter that a mask shows, and what is kept of the mask."""
+    rules = find_rules(mask)
+    if rules is not None:
+        kept = mask & ~rules
+        return _erase(ink, rules, kept), kept
     kept = _keep_off_edges(mask, is_line)
     frame = find_frame(kept)
     if frame is not None:
@@ -49,7 +60,7 @@ def remove_clutter(ink: np.ndarray, is_line: bool = False) -> tuple[np.ndarray, 
     kept = _keep_writing(kept)
     if kept is not mask:
         ink = _erase(ink, mask & ~kept, kept)
-    return found, ink
+    return ink, kept
 
 
 def _erase(ink: np.ndarray, clutter: np.ndarray, kept: np.ndarray) -> np.ndarray:

@@ -81,6 +81,11 @@ class Recognizer:
         is_character = torch.tensor([float(name not in SPECIAL_TOKENS) for name in self.mapping])
         self._expected = is_character * torch.tensor(expected or [1.0] * len(self.mapping))
 
+    @property
+    def expected(self) -> torch.Tensor:
+        """How frequent each class is, (number of classes,), float32: 0 for what is no answer."""
+        return self._expected
+
     @classmethod
     def pretrained(cls, kind: str = "character", equal_classes: bool = False):
         """Return a recogniser with a network that ships with the lab.

@@ -1,12 +1,32 @@
 """Shows what the preparation makes of a picture, step by step."""
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 
 from lab_utils.errors import check_choice
+from lab_utils.paths import bundled
 from lab_utils.plots import show_images
 from lab_utils.reading.character import prepare_in_steps
 from lab_utils.reading.line import LARGEST, prepare_line
 from lab_utils.reading.picture import Step, find_ink
+
+MODES = ("character", "line")
+
+
+def sample_photo(mode: str = "character") -> Path:
+    """Return the path of a photograph of handwriting, to try things without taking one.
+
+    Parameters
+    ----------
+    mode : {"character", "line"}
+        Whether it shows one character or a line.
+
+    References
+    ----------
+    `data/make_sample_photos.py` makes them from our own sample strokes.
+    """
+    return bundled(f"sample_{check_choice('mode', mode, MODES)}.jpg")
 
 
 def show_preparation(image, mode: str = "character") -> None:
@@ -25,7 +45,7 @@ def show_preparation(image, mode: str = "character") -> None:
     LabError
         If the image cannot be read, or there is no ink in it.
     """
-    if check_choice("mode", mode, ("character", "line")) == "character":
+    if check_choice("mode", mode, MODES) == "character":
         steps = list(prepare_in_steps(image))
         titles = [step.name for step in steps]
         show_images([step.picture for step in steps], titles, columns=len(steps), size=1.7)

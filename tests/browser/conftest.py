@@ -9,6 +9,9 @@ HERE = str(Path(__file__).parent)
 
 
 def pytest_collection_modifyitems(items):
+    items = [item for item in items if Path(HERE) in item.path.parents]
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("browser"))
     if find_chromium() is None:
         reason = "no Chromium or Chrome found: install one, or set CHROMIUM to its path"
         for item in items:

@@ -12,7 +12,12 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
+import torch
 from playwright.sync_api import sync_playwright
+
+from lab_utils import sample_strokes
+from lab_utils.mapping import CHARACTERS
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 FLAGS = [
@@ -193,3 +198,41 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS, headless=True)
         yield browser
         browser.close()
+
+
+def vary_drawings(count: int) -> list[list[list[tuple[float, float]]]]:
+    """Return sample strokes of all characters in many sizes, places and slants, as pairs."""
+    random = np.random.default_rng(0)
+    drawings = []
+    for i in range(count):
+        scale, slant = random.choice([0.1, 0.5, 1, 3]), random.normal(0, 0.15, (2, 2))
+        change = scale * (np.eye(2) + slant)
+        strokes = sample_strokes(CHARACTERS[i % len(CHARACTERS)], i // len(CHARACTERS))
+        points = [np.array([point[:2] for point in stroke]) for stroke in strokes]
+        drawings.append([(curve @ change + 50).round(2).tolist() for curve in points])
+    return drawings
+
+
+def compare_answers(page, recognizer, images) -> tuple[float, int]:
+    """Compare a shared page's answers with PyTorch's.
+
+    Parameters
+    ----------
+    page : playwright.sync_api.Page
+        Of `share(recognizer)`.
+    recognizer : lab_utils.Recognizer
+    images : torch.Tensor
+        uint8, (N, 28, 28).
+
+    Returns
+    -------
+    difference : float
+        The largest, of all probabilities.
+    other : int
+        How many first answers are others.
+    """
+    script = "all => all.map(pixels => reader.probabilities(pixels))"
+    found = torch.tensor(page.evaluate(script, images.flatten(1).tolist()))
+    expected = recognizer.probabilities(images)
+    other = (found.argmax(1) != expected.argmax(1)).sum()
+    return float((found - expected).abs().max()), int(other)

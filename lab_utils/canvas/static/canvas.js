@@ -1,6 +1,7 @@
 // The browser's side of HandwritingCanvas: draws the ink, sends each finished stroke to Python in
-// one message, and shows what Python read. `strokes` (encoded) is the single source of truth: every
-// view draws it, so a second view or a reloaded page has the same ink.
+// one message, and shows what Python read; on a shared page, page.js is in the place of Python.
+// `strokes` (encoded) is the single source of truth: every view draws it, so a second view or a
+// reloaded page has the same ink.
 
 const BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const RESOLUTION = [4, 4, 1, 100]; // steps per unit of x and y, per millisecond, per full pressure
@@ -79,6 +80,8 @@ class View {
     this.model = model;
     this.mode = model.get("mode");
     this.width = model.get("width");
+    this.words = model.get("_words") ?? {}; // labels in the page's language
+    this.keeps = model.get("_keeps") ?? true; // whether drawings can be saved
     this.drawn = []; // the encoded strokes that the canvas shows
     this.active = null; // the stroke under the pen
     this.penOnly = false;
@@ -103,6 +106,11 @@ class View {
     this.status.textContent = this.model.get("status");
   }
 
+  /** Return a label in the page's language, with a value in the place of {}. */
+  word(label, value = "") {
+    return (this.words[label] ?? label).replace("{}", value);
+  }
+
   listen(events, handler) {
     for (const event of events.split(" ")) {
       this.model.on(event, handler);
@@ -122,14 +130,20 @@ class View {
     const button = (name, label, keys, onclick) =>
       make(
         "button",
-        { type: "button", class: `hw-${name}`, title: `${label} (${keys})`, "aria-label": label, onclick },
+        {
+          type: "button",
+          class: `hw-${name}`,
+          title: `${this.word(label)} (${keys})`,
+          "aria-label": this.word(label),
+          onclick,
+        },
         makeIcon(name),
       );
     this.ink = make("canvas", {
       class: "hw-ink",
       tabindex: "0",
       role: "application",
-      "aria-roledescription": "drawing area",
+      "aria-roledescription": this.word("drawing area"),
       onpointerdown: (e) => this.onDown(e),
       onpointermove: (e) => this.onMove(e),
       onpointerup: (e) => this.onUp(e),
@@ -142,10 +156,10 @@ class View {
     this.leave = make(
       "button",
       { type: "button", class: "hw-leave", hidden: true, onclick: () => this.setPenOnly(false) },
-      "Pen only. Tap to draw with a finger too",
+      this.word("Pen only. Tap to draw with a finger too"),
     );
     const hint = make("div", { class: "hw-hint", "aria-hidden": "true" });
-    hint.textContent = isLine ? "Write a word or a line" : "Write a letter or a digit";
+    hint.textContent = this.word(isLine ? "Write a word or a line" : "Write a letter or a digit");
     this.paper = make("div", { class: "hw-paper" }, hint, this.ink, this.leave);
     this.paper.style.aspectRatio = `${this.width} / ${CANVAS_HEIGHT}`;
     const [top, bottom] = this.model.get("_guides");
@@ -156,12 +170,12 @@ class View {
     this.redoButton = button("redo", "Redo", "Ctrl+Shift+Z", () => this.redo());
     this.clearButton = button("clear", "Clear", "Delete", () => this.clear());
     this.nextButton = button("next", NEXT_LABELS[this.mode], "Enter", () => this.commit());
-    this.nextButton.append(isLine ? "Next line" : "Next");
-    const tools = make("div", { class: "hw-tools", role: "group", "aria-label": "Ink" });
+    this.nextButton.append(this.word(isLine ? "Next line" : "Next"));
+    const tools = make("div", { class: "hw-tools", role: "group", "aria-label": this.word("Ink") });
     tools.append(this.undoButton, this.redoButton, this.clearButton, this.nextButton);
 
     this.models = make("select", { onchange: (e) => this.set("model", e.target.value) });
-    this.modelRow = make("label", { class: "hw-model" }, "Read by ", this.models);
+    this.modelRow = make("label", { class: "hw-model" }, this.word("Read by "), this.models);
     this.prompt = make("div", { class: "hw-prompt" });
     this.reading = make("div", { class: "hw-reading" });
     this.text = make("div", { class: "hw-text" });
@@ -175,7 +189,7 @@ class View {
         "data-mode": this.mode,
         "data-lm-suppress-shortcuts": "true", // JupyterLab looks at keys before any listener here
         role: "group",
-        "aria-label": "Handwriting canvas",
+        "aria-label": this.word("Handwriting canvas"),
         onkeydown: (e) => this.onKey(e),
         onkeyup: (e) => e.stopPropagation(),
         onkeypress: (e) => e.stopPropagation(),
@@ -193,19 +207,18 @@ class View {
   buildOptions(isLine) {
     const check = (label, onchange) => {
       const box = make("input", { type: "checkbox", onchange: () => onchange(box.checked) });
-      return [box, make("label", {}, box, ` ${label}`)];
+      return [box, make("label", {}, box, ` ${this.word(label)}`)];
     };
     const [live, liveLabel] = check("Read while the pen moves", (on) => this.set("live", on));
     const [pen, penLabel] = check("Pen only", (on) => this.setPenOnly(on));
     const [guides, guidesLabel] = check("Guide lines", (on) => this.set("guides", on));
-    const [language, languageLabel] = check("English", (on) => this.set("language", on));
-    languageLabel.title = "A language model of English has a say";
+    const [language, languageLabel] = check("English sentences", (on) => this.set("language", on));
     this.live = live;
     this.pen = pen;
     this.guides = guides;
     this.language = language;
     this.pause = make("select", { onchange: (e) => this.set("pause", Number(e.target.value)) });
-    const pauseLabel = make("label", {}, "Go on ", this.pause);
+    const pauseLabel = make("label", {}, this.word("Go on "), this.pause);
     const sample = make("input", {
       type: "text",
       value: isLine ? "hello" : "a",
@@ -218,9 +231,9 @@ class View {
       e.preventDefault();
       this.send("sample", { text: sample.value });
     });
-    const more = make("details", { class: "hw-more" }, make("summary", {}, "Options"));
+    const more = make("details", { class: "hw-more" }, make("summary", {}, this.word("Options")));
     const ofLine = isLine ? [guidesLabel, languageLabel] : [];
-    const rows = [insert, pauseLabel, liveLabel, ...ofLine, penLabel];
+    const rows = [this.keeps && insert, pauseLabel, liveLabel, ...ofLine, penLabel];
     more.append(make("div", {}, ...rows.filter(Boolean)));
     return more;
   }
@@ -298,8 +311,8 @@ class View {
       this.trace(points, points.length);
     }
     this.drawn = strokes;
-    const count = strokes.length === 1 ? "1 stroke" : `${strokes.length} strokes`;
-    this.ink.setAttribute("aria-label", `Drawing area, ${count}`);
+    const count = strokes.length === 1 ? "1 stroke" : this.word("{} strokes", strokes.length);
+    this.ink.setAttribute("aria-label", `${this.word("Drawing area")}, ${this.word(count)}`);
     this.root.dataset.strokes = strokes.length;
     this.root.classList.toggle("hw-empty", strokes.length === 0 && !this.active);
   }
@@ -386,7 +399,7 @@ class View {
     const cleared = this.model.get("_cleared");
     const limit = this.model.get("_max_ink");
     if (countLetters(strokes) > limit) {
-      this.say("The canvas is full: clear it first.");
+      this.say(this.word("The canvas is full: clear it first."));
       this.redraw();
       return;
     }
@@ -518,7 +531,7 @@ class View {
   showText() {
     const [text, ask] = [this.model.get("text"), this.model.get("ask")];
     this.text.replaceChildren();
-    if (text) this.text.append(make("span", { class: "hw-label" }, "Text"), text);
+    if (text) this.text.append(make("span", { class: "hw-label" }, this.word("Text")), text);
     this.prompt.replaceChildren();
     if (!ask) return;
     const kind = /\d/.test(ask[0]) ? "digit" : ask[0] === ask[0].toLowerCase() ? "small" : "capital";
@@ -546,7 +559,7 @@ class View {
     this.paper.classList.toggle("hw-guided", show);
     const pause = this.model.get("pause");
     const pauses = [...new Set([0, 0.7, 1, 1.5, 2, 3, pause])].sort((a, b) => a - b);
-    const label = (seconds) => (seconds ? `after ${seconds} s` : "by the button");
+    const label = (s) => (s ? this.word("after {} s", s) : this.word("by the button"));
     this.pause.replaceChildren(...pauses.map((s) => make("option", { value: s }, label(s))));
     this.pause.value = pause;
   }
@@ -593,7 +606,7 @@ class View {
 
   announce(result) {
     const sure = result.answers ? `, ${formatPercent(result.answers[0][1])}` : "";
-    this.spoken.textContent = `Read as ${result.text}${sure}`;
+    this.spoken.textContent = `${this.word("Read as {}", result.text)}${sure}`;
   }
 
   say(message) {
@@ -612,14 +625,16 @@ class View {
       button.dataset.character = name.textContent = character;
       track.firstChild.style.width = `${100 * probability}%`;
       share.textContent = character ? formatPercent(probability) : "";
-      const label = `${character}, ${formatPercent(probability)}. Save the drawing as ${character}`;
-      button.setAttribute("aria-label", character ? label : "no answer");
-      button.title = character ? `Save the drawing as ${character}` : "";
+      const action = this.keeps ? "Save the drawing as {}" : "Take {}";
+      const label = character ? this.word(action, character) : "";
+      const said = `${character}, ${formatPercent(probability)}. ${label}`;
+      button.setAttribute("aria-label", character ? said : this.word("no answer"));
+      button.title = label;
     });
     for (const [image, name] of [[this.seen, "seen"], [this.nearest, "nearest"]]) {
       image.parentElement.classList.toggle("hw-none", !result[name]);
       if (result[name]) image.src = result[name];
-      image.alt = name === "seen" ? "28 by 28 pixels" : `images of ${result.text}`;
+      image.alt = name === "seen" ? this.word("28 by 28 pixels") : `images of ${result.text}`;
       if (name === "nearest") image.nextSibling.textContent = `The nearest images of ${result.text}`;
     }
     if (this.bars.parentElement !== this.reading) {
@@ -640,7 +655,7 @@ class View {
       this.bars.append(make("li", {}, bar));
     }
     const label = make("input", { type: "text", maxlength: 1, size: 2, autocomplete: "off" });
-    this.other = make("form", { class: "hw-other" });
+    this.other = make("form", { class: "hw-other", hidden: !this.keeps });
     const wording = make("label", {}, "Tap the right one to keep it, or type it: ", label);
     this.other.append(wording, make("button", { type: "submit" }, "Save"));
     this.other.addEventListener("submit", (e) => {
@@ -653,7 +668,7 @@ class View {
     this.pictures = make(
       "div",
       { class: "hw-pictures" },
-      make("figure", {}, this.seen, make("figcaption", {}, "What it sees")),
+      make("figure", {}, this.seen, make("figcaption", {}, this.word("What it sees"))),
       make("figure", {}, this.nearest, make("figcaption")),
     );
   }
@@ -663,7 +678,8 @@ class View {
     const had = this.root.contains(document.activeElement) && document.activeElement.dataset.index;
     const characters = [...text].map((character, i) => {
       const unsure = confidences[i] < MIN_SURE;
-      const label = `${character === " " ? "space" : character}, ${formatPercent(confidences[i])}`;
+      const name = character === " " ? this.word("space") : character;
+      const label = `${name}, ${formatPercent(confidences[i])}`;
       const place = make(
         "button",
         {
@@ -671,7 +687,7 @@ class View {
           class: unsure ? "hw-letter hw-unsure" : "hw-letter",
           tabindex: i === 0 ? "0" : "-1",
           "data-index": i,
-          "aria-label": unsure ? `${label}, unsure` : label,
+          "aria-label": unsure ? `${label}, ${this.word("unsure")}` : label,
           "aria-haspopup": "listbox",
           "aria-expanded": "false",
           onclick: () => this.showAlternatives(place, alternatives[i]),
@@ -681,7 +697,8 @@ class View {
       );
       return place;
     });
-    const row = make("div", { class: "hw-letters", role: "group", "aria-label": "What was read" });
+    const said = this.word("What was read");
+    const row = make("div", { class: "hw-letters", role: "group", "aria-label": said });
     row.append(...characters);
     this.reading.replaceChildren(row);
     if (had) row.children[had]?.focus();
@@ -720,7 +737,7 @@ class View {
             this.closeAlternatives(place);
           },
         },
-        make("span", { class: "hw-character" }, character === " " ? "space" : character),
+        make("span", { class: "hw-character" }, character === " " ? this.word("space") : character),
         make("span", { class: "hw-percent" }, formatPercent(probability)),
       ),
     );
@@ -729,7 +746,7 @@ class View {
       {
         class: "hw-alternatives",
         role: "listbox",
-        "aria-label": `Alternatives for ${place.textContent}`,
+        "aria-label": this.word("Alternatives for {}", place.textContent),
         onkeydown: (e) => {
           const step = { ArrowRight: "nextSibling", ArrowLeft: "previousSibling" }[e.key];
           if (step) document.activeElement[step]?.focus();

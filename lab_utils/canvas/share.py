@@ -1,0 +1,114 @@
+"""Writes a page that reads handwriting in any browser, without Python and without the network."""
+
+import base64
+import json
+import os
+import re
+from pathlib import Path
+from string import Template
+
+import torch
+
+from lab_utils.errors import LabError, check_choice
+from lab_utils.models.describe import describe_network
+from lab_utils.paths import write_whole
+from lab_utils.reading.recognizer import LineRecognizer, Recognizer
+from lab_utils.strokes import BASE_LINE, X_LINE
+
+STATIC = Path(__file__).parent / "static"
+SCRIPTS = ("canvas.js", "pen.js", "network.js", "page.js")
+LANGUAGES = ("en", "ko")
+MAX_BYTES = 6_000_000  # of a page: mail and messengers take that
+
+
+def share(
+    recognizer: Recognizer | str | os.PathLike | None = None,
+    path: str | os.PathLike = "my_reader.html",
+    language: str = "en",
+) -> Path:
+    """Write one HTML file that reads handwriting in any browser: send it to your phone.
+
+    It has the canvas and the network with its weights, and needs neither Python nor the internet;
+    nothing that is written on it leaves it.
+
+    Parameters
+    ----------
+    recognizer : Recognizer or path, optional
+        What reads: the shipped network if none is given, or a checkpoint's path.
+    path : path
+        The file, whose name ends in .html; one that exists is replaced.
+    language : {"en", "ko"}
+        Of the page's labels.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    LabError
+        If the network computes what a page cannot, is too large, or the file cannot be written.
+
+    References
+    ----------
+    `lab_utils/canvas/static/network.js` is all that runs the network.
+    """
+    check_choice("language", language, LANGUAGES)
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise LabError(f"path={str(path)!r} must end in .html, so that a browser opens it.")
+    if recognizer is None:
+        recognizer = Recognizer.pretrained(equal_classes=True)
+    elif isinstance(recognizer, str | os.PathLike):
+        recognizer = Recognizer(recognizer)
+    if isinstance(recognizer, LineRecognizer):
+        raise LabError("recognizer reads lines, which a page cannot yet: give a Recognizer.")
+    if not isinstance(recognizer, Recognizer):
+        raise LabError(
+            f"recognizer={type(recognizer).__name__} must be a Recognizer, such as "
+            "Recognizer(model, data.mapping), or a checkpoint's path."
+        )
+    page = _make_page(recognizer, language)
+    if len(page.encode()) > MAX_BYTES:
+        raise LabError(
+            f"recognizer's network would make a page of {len(page) / 1e6:,.1f} MB, and "
+            f"{MAX_BYTES / 1e6:.0f} MB is the most: make it narrower."
+        )
+    write_whole(path, page)
+    return path
+
+
+def _make_page(recognizer: Recognizer, language: str) -> str:
+    recognizer.probabilities(torch.zeros(1, 28, 28, dtype=torch.uint8))  # which says what is wrong
+    steps, weights = describe_network(recognizer.model, torch.zeros(1, 1, 28, 28))
+    words = {} if language == "en" else json.loads(_read_static(f"{language}.json"))
+    shared = {
+        "name": type(recognizer.model).__name__,
+        "mapping": recognizer.mapping,
+        "temperature": recognizer.temperature,
+        "expected": recognizer.expected.tolist(),
+        "steps": steps,
+        "guides": [X_LINE, BASE_LINE],
+        "words": words,
+    }
+    title = "My handwriting reader"
+    return Template(_read_static("page.html")).substitute(
+        language=language,
+        title=words.get(title, title),
+        style=_read_static("canvas.css") + _read_static("page.css"),
+        # In a script, "</script>" would end it, whatever it is part of.
+        reader=json.dumps(shared, ensure_ascii=False).replace("<", "\\u003c"),
+        weights=base64.b64encode(weights).decode(),
+        script="\n".join(_read_script(name) for name in SCRIPTS),
+    )
+
+
+def _read_static(name: str) -> str:
+    return (STATIC / name).read_text(encoding="utf-8")
+
+
+def _read_script(name: str) -> str:
+    """Return a module without its exports, since the page puts all of them into one."""
+    script = re.sub(r"^export \{.*\};.*\n", "", _read_static(name), flags=re.MULTILINE)
+    return re.sub(r"^export default ", "const canvas = ", script, flags=re.MULTILINE)

@@ -1,0 +1,83 @@
+"""Says in one calm line what a notebook would show as a traceback.
+
+That is what a check cell found, and what has become of the arguments of the 2021 course.
+"""
+
+import linecache
+import re
+from types import TracebackType
+from typing import Any
+
+UNANSWERED = "your code is still missing"  # what `lab-release` writes in place of an answer
+SHOWN = (AssertionError, AttributeError, NotImplementedError, TypeError)
+# Arguments of Lightning's Trainer in 2021, and what to write today.
+OLD_ARGUMENTS = {
+    "auto_select_gpus": 'accelerator="auto"',
+    "checkpoint_callback": "enable_checkpointing=False",
+    "gpus": 'accelerator="auto", devices=1',
+    "progress_bar_refresh_rate": "enable_progress_bar=False",
+    "resume_from_checkpoint": "trainer.fit(..., ckpt_path=...)",
+    "tpu_cores": 'accelerator="auto"',
+    "weights_summary": "enable_model_summary=False",
+}
+
+
+def describe_failure(error: BaseException, trace: TracebackType | None) -> str | None:
+    """Return what to tell a student about an error.
+
+    Parameters
+    ----------
+    error : BaseException
+        What was raised.
+    trace : TracebackType or None
+        Its traceback. The first frame whose code begins with `# CHECK q1` is the check.
+
+    Returns
+    -------
+    str or None
+        One line: that the answer is missing, the hint of the check, that a function returns
+        nothing, or how an argument is written today. None where the traceback says more, such as
+        of a mistake inside an answer.
+    """
+    old = re.search(r"Trainer\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
+    if old and old.group(1) in OLD_ARGUMENTS:
+        name = old.group(1)
+        return f"Lightning's Trainer has no {name}= any more: write {OLD_ARGUMENTS[name]}."
+    question, is_inside_answer = None, False
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        check = re.match(r"# CHECK (\w+)", linecache.getline(code.co_filename, 1))
+        if check:
+            question, path = check.group(1), code.co_filename
+        elif question is not None and code.co_filename.startswith(_folder(path)):
+            is_inside_answer = True
+        trace = trace.tb_next
+    if question is None:
+        return None
+    if isinstance(error, NotImplementedError):
+        return f"{question}: not answered yet" if str(error) == UNANSWERED else None
+    if is_inside_answer:
+        return None
+    if isinstance(error, AssertionError):
+        return f"{question}, not yet: {error}" if str(error) else None
+    if "NoneType" in str(error):
+        return f"{question}, not yet: your function returns None. Does it end with `return`?"
+    return None
+
+
+def _folder(path: str) -> str:
+    """Return what the paths begin with under which a kernel keeps the code of its cells."""
+    return path[: path.rfind("/") + 1] or path[:14]  # "<ipython-input-1-..." has no folder
+
+
+def show_failures(shell: Any) -> None:
+    """Let an IPython shell show these lines instead of tracebacks."""
+
+    def show(shell, kind, error, trace, tb_offset=None):
+        line = describe_failure(error, trace)
+        if line is None:
+            shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+        else:
+            print(line)
+
+    shell.set_custom_exc(SHOWN, show)

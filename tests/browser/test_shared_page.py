@@ -1,0 +1,160 @@
+"""A shared page in a real browser: its answers, its canvas on a phone, and no request."""
+
+import json
+
+import pytest
+import torch
+from lab import SCREENSHOTS, compare_answers, vary_drawings
+
+from lab_utils import CNN, EMNIST, SEED, Recognizer, prepare, sample_strokes, share
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2}
+READ = "() => document.querySelector('.hw-bars .hw-character')?.textContent"
+
+
+@pytest.fixture
+def open_page(browser, tmp_path, request):
+    """Return a function that shares a recogniser and opens its file on a phone, offline."""
+    contexts, errors, requests = [], [], []
+
+    def open_page(recognizer=None, language="en", **options):
+        file = share(recognizer, tmp_path / "reader.html", language)
+        options = PHONE | {"has_touch": True, "is_mobile": True} | options
+        contexts.append(browser.new_context(**options, offline=True))
+        page = contexts[-1].new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(file.as_uri())
+        page.wait_for_selector("#steps li", state="attached")
+        return page
+
+    open_page.requests = requests
+    yield open_page
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    contexts[-1].pages[0].screenshot(path=SCREENSHOTS / f"{request.node.name}.png")
+    for context in contexts:
+        context.close()
+    assert errors == []
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+
+
+def write(page, strokes):
+    """Write strokes with a finger, through the browser's own input."""
+    devtools = page.context.new_cdp_session(page)
+    box = page.locator(".hw-ink").bounding_box()
+    scale = box["height"] / 220
+
+    def send(name, *points):
+        touches = [{"x": box["x"] + x * scale, "y": box["y"] + y * scale} for x, y, *_ in points]
+        event = {"type": f"touch{name}", "touchPoints": touches}
+        devtools.send("Input.dispatchTouchEvent", event)
+
+    for stroke in strokes:
+        send("Start", stroke[0])
+        for point in [*stroke[3:-1:3], stroke[-1]]:
+            send("Move", point)
+        send("End")
+    page.wait_for_function("() => !document.querySelector('.hw-pending')")
+
+
+def text(page, selector):
+    return page.locator(selector).first.text_content()
+
+
+def test_strokes_are_prepared_as_in_python(open_page):
+    drawings = vary_drawings(100)
+    found = open_page().evaluate("all => all.map(d => [...reader.prepare(d)])", drawings)
+    expected = torch.stack([prepare(drawing).flatten() for drawing in drawings]).int()
+    assert (torch.tensor(found) - expected).abs().max() <= 2
+
+
+@pytest.mark.parametrize("network", ["shipped", "CNN"])
+def test_answers_are_pytorch_s(network, open_page):
+    data = EMNIST(source="sample")
+    data.setup()
+    recognizer = Recognizer.pretrained(equal_classes=True)
+    if network == "CNN":
+        torch.manual_seed(SEED)
+        model = CNN(data.config())
+        model.fc2.weight.data *= 30  # as sure of its answers as a trained one
+        recognizer = Recognizer(model, data.mapping, 0.5)
+    count = 100 if network == "shipped" else 20
+    images = data.data_test.images[:: len(data.data_test) // count][:count]
+    difference, other = compare_answers(open_page(recognizer), recognizer, images)
+    assert difference < 0.01
+    assert other == 0
+
+
+def test_a_character_is_written_with_a_finger_and_read(open_page):
+    page = open_page()
+    write(page, sample_strokes("R"))
+    assert page.evaluate(READ) == "R"
+    assert text(page, ".hw-percent").endswith("%")
+    seen = page.locator("img.hw-pixels").first
+    assert seen.get_attribute("src").startswith("data:image/png")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.locator(".hw-bars li").last.bounding_box()["y"] < 800  # all without scrolling
+
+
+def test_characters_make_a_text_and_can_be_corrected_undone_and_cleared(open_page):
+    page = open_page()
+    write(page, sample_strokes("A"))
+    page.locator(".hw-next").tap()
+    write(page, sample_strokes("5"))
+    second = page.locator(".hw-bars button").nth(1)
+    other = second.get_attribute("data-character")
+    second.tap()
+    assert text(page, ".hw-text").endswith(f"A{other}")
+    page.locator(".hw-undo").tap()  # of the last one
+    page.wait_for_function(f"() => ({READ})() === '5'")
+    page.locator(".hw-clear").tap()
+    assert page.locator(".hw-root").get_attribute("data-strokes") == "0"
+    page.locator(".hw-undo").tap()
+    page.wait_for_function(f"() => ({READ})() === '5'")
+    assert not page.locator(".hw-other, .hw-sample").first.is_visible()  # nothing can be saved
+
+
+def test_it_reads_while_the_pen_moves(open_page):
+    page = open_page()
+    page.locator(".hw-more summary").tap()
+    page.get_by_label("Read while the pen moves").check()
+    devtools, box = page.context.new_cdp_session(page), page.locator(".hw-ink").bounding_box()
+    for i in range(30):
+        point = {"x": box["x"] + 180, "y": box["y"] + 40 + 9 * i}
+        event = {"type": "touchMove" if i else "touchStart", "touchPoints": [point]}
+        devtools.send("Input.dispatchTouchEvent", event)
+    page.wait_for_function(READ)
+    assert page.evaluate(READ) in "1lI"
+    devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_in_korean_and_follows_the_theme(open_page, scheme):
+    page = open_page(language="ko", color_scheme=scheme)
+    write(page, sample_strokes("g"))
+    assert page.locator(".hw-root").get_attribute("data-theme") == scheme
+    assert text(page, ".hw-next") == "다음"
+    shown = page.evaluate("document.body.innerText")
+    assert "손글씨" in shown
+    words = json.loads(page.evaluate("document.getElementById('reader').textContent"))["words"]
+    assert not [label for label in words if label != "ReLU" and label in shown.split("\n")]
+
+
+def test_nothing_can_leave_the_page(open_page):
+    page = open_page()
+    blocked = page.evaluate(
+        """async () => {
+          const policies = [];
+          const note = (event) => policies.push(event.effectiveDirective);
+          document.addEventListener("securitypolicyviolation", note);
+          await fetch("https://example.org/").catch(() => {});
+          document.body.append(Object.assign(new Image(), { src: "https://example.org/a.png" }));
+          try { new WebSocket("wss://example.org/"); } catch {}
+          navigator.sendBeacon("https://example.org/", "ink");
+          await new Promise((done) => setTimeout(done, 100));
+          return policies;
+        }"""
+    )
+    assert set(blocked) == {"connect-src", "img-src"}
+    assert blocked.count("connect-src") == 3
+    open_page.requests.clear()  # Chromium tells of those that it has stopped, too

@@ -1,0 +1,80 @@
+"""Under a check cell stands one calm line; a mistake inside an answer keeps its traceback."""
+
+import inspect
+
+import nbformat
+import pytest
+import pytorch_lightning as pl
+from nbclient import NotebookClient
+
+from lab_utils.checks import OLD_ARGUMENTS, describe_failure
+
+pytestmark = pytest.mark.slow
+
+ANSWER = "def double(x):\n    {}"
+CHECK = """\
+# CHECK q1 (1 point)
+assert float(double(2)) == 4, f"double(2) is {double(2)}"
+print("q1: passed")"""
+FAILURES = {
+    "unanswered": (
+        'raise NotImplementedError("your code is still missing")',
+        "q1: not answered yet",
+    ),
+    "wrong": ("return x + 1", "q1, not yet: double(2) is 3"),
+    "right": ("return x + x", "q1: passed"),
+    "no return": ("x + x", "q1, not yet: your function returns None"),
+    "mistake": ("return x + None", "TypeError"),
+    "own todo": ('raise NotImplementedError("later")', "NotImplementedError"),
+    "own assert": ('assert x > 5, "x is small"', "AssertionError"),
+}
+
+
+@pytest.fixture(scope="module")
+def shown():
+    """Return the output of the check after each answer, of one kernel for all."""
+    cells = ["import lab_utils"]
+    for answer, _ in FAILURES.values():
+        cells += [ANSWER.format(answer), CHECK]
+    cells += ["assert 1 == 2, 'no check'", "undefined_name"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    NotebookClient(notebook, allow_errors=True, timeout=60).execute()
+    outputs = [cell.outputs for cell in notebook.cells]
+    return {**dict(zip(FAILURES, outputs[2:-2:2], strict=True)), "others": outputs[-2:]}
+
+
+@pytest.mark.parametrize("name", ["unanswered", "wrong", "right", "no return"])
+def test_a_check_says_one_line(shown, name):
+    (output,) = shown[name]
+    assert (output.output_type, output.name) == ("stream", "stdout")
+    assert output.text.startswith(FAILURES[name][1])
+    assert output.text.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["mistake", "own todo", "own assert"])
+def test_a_mistake_inside_an_answer_keeps_its_traceback(shown, name):
+    (output,) = shown[name]
+    assert (output.output_type, output.ename) == ("error", FAILURES[name][1])
+    assert any("double" in line for line in output.traceback)
+
+
+def test_other_cells_keep_theirs(shown):
+    assert [outputs[0].ename for outputs in shown["others"]] == ["AssertionError", "NameError"]
+
+
+@pytest.mark.parametrize("name", OLD_ARGUMENTS)
+def test_an_argument_of_2021_is_one_line_that_says_what_to_write(name):
+    with pytest.raises(TypeError) as raised:
+        pl.Trainer(**{name: 1})
+    line = describe_failure(raised.value, raised.tb)
+    assert line.startswith(f"Lightning's Trainer has no {name}= any more: write ")
+    (today, *_) = OLD_ARGUMENTS[name].split("=")
+    assert (
+        today == "trainer.fit(..., ckpt_path" or today in inspect.signature(pl.Trainer).parameters
+    )
+
+
+def test_another_argument_keeps_its_traceback():
+    with pytest.raises(TypeError) as raised:
+        pl.Trainer(gpu=1)
+    assert describe_failure(raised.value, raised.tb) is None
