@@ -63,9 +63,20 @@ class SentenceGenerator:
         lines = _read(self.source)
         block = np.arange(len(lines)) * TEXT_BLOCKS // len(lines) % 10
         wanted = {"train": block < 8, "val": block == 8, "test": block == 9}[part]
-        self.text = " ".join(
-            line for line, is_wanted in zip(lines, wanted, strict=True) if is_wanted
+        self._use(
+            " ".join(line for line, is_wanted in zip(lines, wanted, strict=True) if is_wanted)
         )
+
+    @classmethod
+    def from_text(cls, text: str, seed: int = SEED) -> "SentenceGenerator":
+        """Return one that draws phrases from a text, whose characters the mapping has."""
+        sentences = cls.__new__(cls)
+        sentences.source, sentences.seed = "given", seed
+        sentences._use(" ".join(_UNKNOWN.sub("", text).split()))
+        return sentences
+
+    def _use(self, text: str) -> None:
+        self.text = text
         self._codes = _LABELS[np.frombuffer(self.text.encode("ascii"), np.uint8)]
         spaces = np.flatnonzero(self._codes == SPACE)
         self._starts = np.concatenate([[0], spaces + 1])
