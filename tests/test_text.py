@@ -38,14 +38,6 @@ def brown(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("max_length", [4, 16, 32])
-def test_phrases_of_a_given_text_are_its_words():
-    sentences = SentenceGenerator.from_text("one~ two  three\nfour")
-    assert sentences.text == "one two three four"
-    assert {sentences.generate(9) for _ in range(50)} <= {
-        "one", "one two", "two", "two three", "three", "four", "three four"
-    }  # fmt: skip
-
-
 def test_a_phrase_is_whole_words_of_the_text_and_fits(max_length):
     sentences = SentenceGenerator()
     phrases = [sentences.generate(max_length) for _ in range(300)]
@@ -190,3 +182,11 @@ def test_random_numbers_are_even_and_unrelated():
     beside = np.corrcoef(numbers.T) - np.eye(4)
     assert abs(beside).max() < 0.03
     assert abs(np.corrcoef(numbers[:-1, 0], numbers[1:, 0])[0, 1]) < 0.03
+
+
+def test_phrases_of_a_given_text_are_its_words():
+    sentences = SentenceGenerator.from_text("one~ two  three\nfour")
+    assert sentences.text == "one two three four"
+    assert {sentences.generate(9) for _ in range(50)} <= {
+        "one", "one two", "two", "two three", "three", "four", "three four"
+    }  # fmt: skip

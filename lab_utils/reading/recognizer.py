@@ -28,7 +28,7 @@ from lab_utils.reading.line import prepare_line
 
 WEIGHTS = {"character": "character_weights.safetensors", "line": "line_weights.safetensors"}
 LANGUAGE = "language_model.npz"
-WEIGHT, BONUS, BEAMS = 0.5, 0.5, 16  # of the language model: see `beam_search`
+WEIGHT, BONUS, BEAMS = 0.5, 1.5, 16  # of the language model: see `beam_search`
 SMALLEST = 1e-6  # temperature
 ALTERNATIVES = 5  # for each character of a line
 
