@@ -5,6 +5,15 @@ const PEN = 6; // pixels: the width of a pen in a scan
 const FINE = 4; // strokes are drawn so many times as large and then scaled down
 const SCAN = 60; // pixels: the longer side of a character in a scan
 const BORDER = 2; // pixels round a scan, before it is scaled down
+const LINE_HEIGHT = 28; // pixels of a line
+const LINE_SCAN = 3; // times as large is a line scanned
+const [X_HEIGHT, BASELINE] = [10, 20]; // rows of a line: how high small letters are, where they stand
+const FLAT = 0.75; // of the ink's height: a zone of small letters as high as this is all there is
+const FLAT_HEIGHT = 15; // rows for such a line
+const MAX_HEIGHT = 25; // rows for all ink
+const MARGIN = 4; // columns left and right of the ink
+const MAX_COLUMNS = 28 * 120;
+const MIN_EXTENT = 1e-6; // a single dot has none
 const BLUR = [-4, -3, -2, -1, 0, 1, 2, 3, 4].map((x) => Math.exp(-(x ** 2) / 2));
 
 const roundUp = (v) => (v >= 0 ? Math.floor(v + 0.5) : -Math.floor(-v + 0.5));
@@ -195,4 +204,69 @@ function cubic(x) {
   return d < 2 ? ((-0.5 * d + 2.5) * d - 4) * d + 2 : 0;
 }
 
-export { prepareCharacter };
+/** Prepare strokes as a line, 28 pixels high. `guides` are the y of the top of small letters and of
+ * the baseline that was written on; where they are null, both are estimated. */
+function prepareLine(strokes, guides) {
+  const curves = strokes.filter((stroke) => stroke.length);
+  const [[left, top], [right, bottom]] = extent(curves);
+  const [scale, origin] = placeLine(guides ?? estimateGuides(curves, top, bottom), top, bottom, right - left);
+  const move = ([x, y]) => [((x - left) * scale + MARGIN) * LINE_SCAN, (y - origin) * scale * LINE_SCAN];
+  const width = Math.ceil((right - left) * scale) + 2 * MARGIN;
+  const moved = curves.map((curve) => curve.map(move));
+  const scan = draw(moved, width * LINE_SCAN, LINE_HEIGHT * LINE_SCAN);
+  const soft = { ...scan, data: scan.data.map((value) => Math.floor(fromUnit(value))) };
+  return reduce(transpose(soften(transpose(soften(soft)))), LINE_SCAN);
+}
+
+/** Where small letters end and stand, from how much ink there is at each height. */
+function estimateGuides(curves, top, bottom) {
+  const heights = curves.flat().map((point) => point[1]);
+  for (const curve of curves) {
+    for (let i = 1; i < curve.length; i += 1) {
+      const [from, to] = [curve[i - 1][1], curve[i][1]];
+      for (let k = 0; k < 20; k += 1) heights.push(k < 19 ? from + k * ((to - from) / 19) : to);
+    }
+  }
+  const most = Math.max(bottom, top + MIN_EXTENT);
+  const profile = Array(60).fill(0);
+  for (const y of heights) profile[Math.min(Math.floor(((y - top) / (most - top)) * 60), 59)] += 1;
+  const smooth = profile.map((_, i) => (profile[i - 1] ?? 0) + profile[i] + (profile[i + 1] ?? 0));
+  const isDense = (value) => value >= Math.max(...smooth) / 2;
+  const first = smooth.findIndex(isDense);
+  const last = smooth.findLastIndex(isDense) + 1;
+  const step = (bottom - top) / 60;
+  if (last - first > FLAT * 60) {
+    const height = (60 * X_HEIGHT) / FLAT_HEIGHT; // one zone, all of which becomes as many rows
+    return [top + (60 - height) * step, top + 60 * step];
+  }
+  return [top + first * step, top + last * step];
+}
+
+/** Rows by unit, and the y of the line's first row: all ink has its place. */
+function placeLine([letters, baseline], top, bottom, width) {
+  const scale = Math.min(
+    X_HEIGHT / Math.max(baseline - letters, MIN_EXTENT),
+    MAX_HEIGHT / Math.max(bottom - top, MIN_EXTENT),
+    MAX_COLUMNS / Math.max(width, MIN_EXTENT),
+  );
+  const origin = Math.min(baseline - BASELINE / scale, top - 1 / scale);
+  return [scale, Math.max(origin, bottom - (LINE_HEIGHT - 1) / scale)];
+}
+
+/** Blur rows as Pillow's Gaussian of 1 pixel does: three times the mean of neighbours. */
+function soften({ width, height, data }) {
+  const middle = Math.floor(2 ** 24 / 1.5);
+  const side = Math.floor((2 ** 24 - middle) / 2);
+  let now = data;
+  for (let pass = 0; pass < 3; pass += 1) {
+    const before = now;
+    now = before.map((value, i) => {
+      const x = i % width;
+      const sum = before[x > 0 ? i - 1 : i] + before[x < width - 1 ? i + 1 : i];
+      return Math.floor((value * middle + sum * side + 2 ** 23) / 2 ** 24);
+    });
+  }
+  return { width, height, data: now };
+}
+
+export { prepareCharacter, prepareLine };
