@@ -7,6 +7,10 @@
 characters, and `cases/pictures` pictures whose names begin with the character they show. What is
 not given is left out. The kinds of picture are drawn here, from the people's strokes.
 
+`--lines` measures lines instead: `iam_lines.zip`, `iam_ondb_styles.zip` and `gw_online.zip` of
+`people`. `--tesseract` and `--rapidocr PYTHON`, a Python that has `rapidocr-onnxruntime`, read the
+same pictures with other programs.
+
 None of it was trained on, except where data/MODEL_CARD.md says so.
 """
 
@@ -17,6 +21,9 @@ import json
 import os
 import random
 import re
+import subprocess
+import tempfile
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +32,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter
+from torchmetrics.functional.text import char_error_rate
 from tqdm import tqdm
 
 from lab_utils import LabError, Recognizer, prepare
@@ -32,6 +40,9 @@ from lab_utils import LabError, Recognizer, prepare
 DIGITS = "0123456789"
 SIDE = 300  # pixels of a clean picture
 PAPER, INK = 250, 20  # grey levels
+LINE_SOURCES = ("iam_lines", "iam_ondb_styles", "gw_online")
+LINE_PEN, LINE_INK, LINE_MARGIN = 3, 64, 24  # pixels: of strokes that are drawn as a picture
+STACKED = 60  # pairs of lines, one below the other
 SURE = 0.9  # how confident an answer is that should be right in 97% of cases
 
 
@@ -421,6 +432,221 @@ def measure_kinds(people: Path, count: int, kinds: list[str]) -> dict[str, Score
     }
 
 
+# Lines.
+
+
+class LineScore(NamedTuple):
+    """What came of a number of lines; one that is refused counts as read as nothing."""
+
+    count: int
+    error_rate: float  # of characters, without case
+    refused: int
+    crashed: int
+    milliseconds: float
+
+
+def read_lines(people: Path, name: str) -> list[Item]:
+    """Return the lines or words of a source, as pictures or strokes."""
+    path = people / f"{name}.zip"
+    with zipfile.ZipFile(path) as archive:
+        has_strokes = "strokes.jsonl" in archive.namelist()
+    return read_strokes(path) if has_strokes else read_pictures(path)
+
+
+def draw_cover(
+    strokes: list, pen: float = LINE_PEN, height: int = LINE_INK, margin: int = LINE_MARGIN
+) -> np.ndarray:
+    """Return how much ink of a line covers each pixel: float64 (H, W) from 0 to 1."""
+    curves = [np.array(stroke, float)[:, :2] for stroke in strokes if len(stroke)]
+    points = np.concatenate(curves)
+    low, extent = points.min(0), np.ptp(points, axis=0)
+    scale = height / max(extent[1], extent[0] / 30, 1e-9)
+    width, tall = (np.ceil(extent * scale) + 2 * margin).astype(int)
+    fine = 3
+    sheet = Image.new("L", (int(width) * fine, int(tall) * fine))
+    brush, radius = ImageDraw.Draw(sheet), pen * fine / 2
+    for curve in curves:
+        path = [tuple(point) for point in ((curve - low) * scale + margin) * fine]
+        brush.line(path, fill=255, width=round(pen * fine))
+        for x, y in path:
+            brush.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
+    return np.asarray(sheet.reduce(fine)) / 255
+
+
+def rule(cover: np.ndarray, grey: int, rng) -> np.ndarray:
+    paper = np.full(cover.shape, float(PAPER))
+    first = int(rng.integers(0, 20))
+    for place in range(first, len(paper), 36):
+        paper[place : place + 2] = grey
+    return grey_picture(cover, paper)
+
+
+def add_specks(cover: np.ndarray, rng) -> np.ndarray:
+    return grey_picture(np.where(rng.random(cover.shape) < 0.001, 1, cover))
+
+
+def add_shadow(cover: np.ndarray) -> np.ndarray:
+    """Return a picture that is half as bright on its right."""
+    light = np.ones(cover.shape[1])
+    light[cover.shape[1] // 2 :] = 0.5
+    return shade(cover, light)
+
+
+LINE_KINDS = {
+    "clean": lambda strokes, _rng: grey_picture(draw_cover(strokes)),
+    "light on dark": lambda strokes, _rng: 255 - grey_picture(draw_cover(strokes)),
+    "pen of 1 at 64": lambda strokes, _rng: grey_picture(draw_cover(strokes, 1)),
+    "pen of 2 at 400": lambda strokes, _rng: grey_picture(draw_cover(strokes, 2, 400, 100)),
+    "pen of 8 at 64": lambda strokes, _rng: grey_picture(draw_cover(strokes, 8)),
+    "gradient of 50%": lambda strokes, _rng: shade(
+        cover := draw_cover(strokes), np.linspace(1, 0.5, cover.shape[1])
+    ),
+    "hard shadow": lambda strokes, _rng: add_shadow(draw_cover(strokes)),
+    "specks": lambda strokes, rng: add_specks(draw_cover(strokes), rng),
+    "ruled, grey 150": lambda strokes, rng: rule(draw_cover(strokes), 150, rng),
+    "ruled, grey 200": lambda strokes, rng: rule(draw_cover(strokes), 200, rng),
+    "1 bit": lambda strokes, _rng: draw_cover(strokes) < 0.5,
+    "16 bits": lambda strokes, _rng: grey_picture(draw_cover(strokes)).astype(np.uint16) * 257,
+}
+
+
+def score_lines(read: Callable[[object], str], items: list[Item]) -> LineScore:
+    """Return how well lines are read by a function that returns the text of a picture."""
+    texts, refused, crashed = [], 0, 0
+    start = time.perf_counter()
+    for _, image in items:
+        try:
+            texts.append(read(image))
+        except LabError:
+            refused += 1
+            texts.append("")
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what is measured
+            print(repr(error))
+            crashed += 1
+            texts.append("")
+    taken = (time.perf_counter() - start) / len(items) * 1000
+    return LineScore(len(items), count_wrong(texts, items), refused, crashed, taken)
+
+
+def count_wrong(texts: list[str], items: list[Item]) -> float:
+    """Return the character error rate without case."""
+    written = [item.label.lower() for item in items]
+    return char_error_rate([text.lower() for text in texts], written).item()
+
+
+def measure_lines(people: Path) -> dict[str, LineScore]:
+    """Return how well each source of lines is read, by source."""
+    reader = Recognizer.pretrained("line")
+    scores = {}
+    for name in LINE_SOURCES:
+        scores[name] = score_lines(
+            lambda image: reader.predict_line(image).text, read_lines(people, name)
+        )
+    return scores
+
+
+def measure_line_kinds(people: Path, count: int) -> dict[str, LineScore]:
+    """Return how well each kind of picture is read, drawn from so many of the people's words."""
+    reader = Recognizer.pretrained("line")
+    items = read_lines(people, "gw_online")
+    items = random.Random(0).sample(items, min(count, len(items)))
+    scores = {}
+    for kind, draw in tqdm(LINE_KINDS.items(), desc="Kinds of picture", delay=2):
+        drawn = [
+            Item(label, draw(strokes, np.random.default_rng([i, *kind.encode()])))
+            for i, (label, strokes) in enumerate(items)
+        ]
+        scores[kind] = score_lines(lambda image: reader.predict_line(image).text, drawn)
+    return scores
+
+
+def count_refused_pairs(people: Path) -> int:
+    """Return how many of `STACKED` pictures of two lines, one below the other, are refused."""
+    reader, refused, rng = Recognizer.pretrained("line"), 0, random.Random(0)
+    pictures = [as_dark_ink(image) for _, image in read_lines(people, "iam_lines")]
+    for _ in range(STACKED):
+        upper, lower = rng.sample(pictures, 2)
+        gap = rng.uniform(0, 0.5) * upper.height
+        both = Image.new(
+            "L", (max(upper.width, lower.width), upper.height + lower.height + int(gap)), 255
+        )
+        both.paste(upper)
+        both.paste(lower, (0, both.height - lower.height))
+        try:
+            reader.predict_line(both)
+        except LabError:
+            refused += 1
+    return refused
+
+
+def as_dark_ink(image: Image.Image) -> Image.Image:
+    grey = image.convert("L")
+    return grey if np.median(np.asarray(grey)) > 127 else grey.point(lambda level: 255 - level)
+
+
+def draw_for_others(image) -> Image.Image:
+    """Return a picture as other programs read them best: dark on light, with a margin."""
+    if isinstance(image, list):
+        return Image.fromarray(grey_picture(draw_cover(image)))
+    grey = as_dark_ink(image)
+    framed = Image.new("L", (grey.width + 2 * LINE_MARGIN, grey.height + 2 * LINE_MARGIN), 255)
+    framed.paste(grey, (LINE_MARGIN, LINE_MARGIN))
+    return framed
+
+
+RAPIDOCR = """
+import json, sys
+from rapidocr_onnxruntime import RapidOCR
+read = RapidOCR()
+for path in sys.argv[1:]:
+    found, _ = read(path, use_det=False, use_cls=False, use_rec=True)
+    print("text:" + json.dumps(" ".join(text for text, *_ in found or [])))
+"""
+
+
+def read_with_tesseract(paths: list[Path]) -> list[str]:
+    """Return what Tesseract reads, each picture as one line."""
+    command = ["tesseract", "stdin", "stdout", "--psm", "7", "-l", "eng"]
+    return [
+        subprocess.run(command, stdin=path.open("rb"), capture_output=True, text=True, check=True)
+        .stdout.replace("\n", " ")
+        .strip()
+        for path in paths
+    ]
+
+
+def read_with_rapidocr(paths: list[Path], python: str) -> list[str]:
+    """Return what RapidOCR reads, each picture as one line."""
+    command = [python, "-c", RAPIDOCR, *map(str, paths)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [json.loads(line[5:]) for line in printed.splitlines() if line.startswith("text:")]
+
+
+def measure_others(
+    people: Path, programs: dict[str, Callable[[list[Path]], list[str]]]
+) -> dict[str, float]:
+    """Return character error rates without case of other programs, by program and source."""
+    rates = {}
+    for source in LINE_SOURCES:
+        items = read_lines(people, source)
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [Path(folder, f"{i:04}.png") for i in range(len(items))]
+            for path, (_, image) in zip(paths, items, strict=True):
+                draw_for_others(image).save(path)
+            for program, read in programs.items():
+                rates[f"{program}, {source}"] = count_wrong(read(paths), items)
+    return rates
+
+
+def print_lines(title: str, scores: dict[str, LineScore]) -> None:
+    print(f"\n{title:32}  items  wrong  refused  crashed  ms")
+    for name, s in scores.items():
+        print(
+            f"{name:32}  {s.count:5}  {s.error_rate:.3f}  {s.refused:7}  {s.crashed:7}"
+            f"  {s.milliseconds:.0f}"
+        )
+
+
 def draw_chart(scores: dict[str, Score], path: Path, before: dict[str, float]) -> None:
     """Draw the share of characters read of each kind of picture, beside an earlier run's."""
     from matplotlib import pyplot as plt
@@ -455,6 +681,19 @@ def print_scores(title: str, scores: dict[str, Score], clean: Score | None = Non
         )
 
 
+def report_lines(options: argparse.Namespace) -> None:
+    print_lines("lines", measure_lines(options.people))
+    print_lines("kind of picture", measure_line_kinds(options.people, options.drawings))
+    print(f"\n{count_refused_pairs(options.people)} of {STACKED} pairs of lines are refused")
+    programs = {}
+    if options.tesseract:
+        programs["Tesseract"] = read_with_tesseract
+    if options.rapidocr:
+        programs["RapidOCR"] = lambda paths: read_with_rapidocr(paths, options.rapidocr)
+    for name, rate in measure_others(options.people, programs).items():
+        print(f"{name:32}  {rate:.3f}")
+
+
 def main() -> None:
     def folder(variable: str) -> Path | None:
         return Path(os.environ[variable]) if os.environ.get(variable) else None
@@ -467,8 +706,16 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--chart", type=Path, help="where to save the chart of kinds")
     parser.add_argument("--before", type=Path, help="what an earlier run printed, for the chart")
+    parser.add_argument("--lines", action="store_true", help="measure lines, not characters")
+    parser.add_argument("--tesseract", action="store_true", help="read lines with it, too")
+    parser.add_argument("--rapidocr", metavar="PYTHON", help="one that has rapidocr-onnxruntime")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.lines:
+        if options.people is None:
+            parser.error("--lines needs --people")
+        report_lines(options)
+        return
     print_scores("source", measure_sources(options.people, options.photos, options.cases))
     if options.people is not None and options.kinds:
         kinds = ["clean", *(kind for kind in options.kinds if kind != "clean")]

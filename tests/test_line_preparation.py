@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw, ImageOps
 
-from lab_utils import EMNISTLines
+from lab_utils import EMNISTLines, sample_strokes
 from lab_utils.errors import LabError
 from lab_utils.reading.line import prepare_line
 
@@ -84,7 +84,7 @@ def test_size_contrast_and_form_hardly_make_a_difference(form):
     line = prepare_line(FORMS[form]())
     assert line.dtype == torch.uint8
     assert line.shape[0] == 28
-    assert alike(line, USUAL) > 0.88
+    assert alike(line, USUAL) > 0.85
 
 
 def test_that_measure_tells_lines_apart():
@@ -149,18 +149,80 @@ def test_guides_tell_small_letters_from_capitals():
     assert low[1] > tall[1]
 
 
-@pytest.mark.parametrize(
-    "guides", [(0, 1), (-536, -500), (500, 536), (0, 500), (30, 30.001)], ids=str
-)
+@pytest.mark.parametrize("guides", [(0, 1), (-536, -500), (500, 536), (30, 30.001)], ids=str)
 @pytest.mark.parametrize("drawn", [True, False], ids=["picture", "strokes"])
-def test_all_ink_stays_on_the_paper_wherever_the_guides_are(guides, drawn):
-    x_top, baseline = guides
-    high = min(25, 84 * 10 / (baseline - x_top))  # rows: the guides say how large letters become
-    twofold = (2 * x_top, 2 * baseline)  # as large as the picture
-    line = prepare_line(draw(), twofold) if drawn else prepare_line(LINE, guides)
-    assert line.shape[0] == 28
-    top, bottom = rows(line)
-    assert high - 1 <= bottom - top <= high + 3  # the pen is 2 rows wide
+def test_guides_that_nothing_was_written_on_do_not_count(guides, drawn):
+    picture = draw() if drawn else LINE
+    assert torch.equal(prepare_line(picture, guides), prepare_line(picture))
+
+
+def test_far_apart_guides_make_small_letters():
+    top, bottom = rows(prepare_line(LINE, (0, 500)))
+    assert bottom - top <= 6  # the pen alone is 2 rows wide
+
+
+# Joined-up writing: its size, slope and slant, and other lines in the picture.
+
+
+def write_line(words=6, loop=60, height=36):
+    """Return strokes of words of three small letters, with a loop below the first one."""
+    strokes = [
+        [(x, 0), (x, height), (x + 16, height), (x + 16, 0)]
+        for word in range(words)
+        for x in np.arange(3) * 34 + word * 140
+    ]
+    return [*strokes, [(16, height), (16, height + loop)]]
+
+
+@pytest.mark.parametrize("loop", [20, 60, 150])
+@pytest.mark.parametrize("drawn", [True, False], ids=["picture", "strokes"])
+def test_a_long_loop_does_not_make_the_letters_small(loop, drawn):
+    strokes = write_line(loop=loop)
+    line = prepare_line(draw(strokes, pen=6) if drawn else strokes)
+    letters = line[:, line.shape[1] // 2 :]
+    top, bottom = rows(letters)
+    assert 9 <= bottom - top <= 14
+    assert bottom == pytest.approx(21, abs=1.5)
+    assert rows(line)[1] > bottom + 1
+
+
+def change(strokes, slope=0.0, slant=0.0):
+    return [[(x - slant * y, y + slope * x) for x, y in stroke] for stroke in strokes]
+
+
+@pytest.mark.parametrize("slope", [-0.08, 0.08])
+@pytest.mark.parametrize("drawn", [True, False], ids=["picture", "strokes"])
+def test_a_line_that_rises_or_falls_is_made_level(slope, drawn):
+    level, sloping = write_line(), change(write_line(), slope)
+    if drawn:
+        level, sloping = draw(level, at=(20, 120)), draw(sloping, at=(20, 120))
+    assert alike(prepare_line(sloping), prepare_line(level)) > 0.8
+
+
+@pytest.mark.parametrize("drawn", [True, False], ids=["picture", "strokes"])
+def test_letters_that_lean_are_made_more_upright(drawn):
+    leaning = change(write_line(), slant=0.6)
+    moved = [[(x + 80, y) for x, y in stroke] for stroke in leaning]
+    line = prepare_line(draw(moved) if drawn else leaning)
+    first = [int(np.flatnonzero(row > 60)[0]) for row in line.numpy()[12:19]]
+    assert 0 <= first[0] - first[-1] < 0.4 * (len(first) - 1) + 1
+
+
+def stack(strokes, other, by):
+    return [*strokes, *([(x, y + by) for x, y in stroke] for stroke in other)]
+
+
+@pytest.mark.parametrize("by", [90, 140])
+@pytest.mark.parametrize("drawn", [True, False], ids=["picture", "strokes"])
+def test_two_lines_in_one_picture_are_an_error(by, drawn):
+    strokes = stack(write_line(loop=15), write_line(words=5, loop=15), by)
+    with pytest.raises(LabError, match=r"^image shows several lines of text, .* cut out one of"):
+        prepare_line(draw(strokes) if drawn else strokes)
+
+
+@pytest.mark.parametrize("text", ["iiii jjj iii", "minimum", "HELLO", "100", "l", "ooo ooo"])
+def test_dots_and_capitals_are_not_taken_for_a_second_line(text):
+    assert prepare_line(sample_strokes(text)).shape[0] == 28
 
 
 def test_ink_keeps_its_margin_left_and_right():
@@ -169,7 +231,7 @@ def test_ink_keeps_its_margin_left_and_right():
         assert line[:, -2:].max() <= 60
         inked = torch.nonzero(line.amax(0) > 60).squeeze(1)
         assert 2 <= inked[0] <= 4
-        assert 2 <= line.shape[1] - 1 - inked[-1] <= 4
+        assert 2 <= line.shape[1] - 1 - inked[-1] <= 5
 
 
 @pytest.mark.parametrize("pen", [1, 2, 4])
