@@ -163,7 +163,8 @@ class _Trace:
         if step.get("do") == "reshape" and step["of"] == [x - 1] and x > 1:
             step = self.steps[x - 2]  # as after a convolution of a sequence
         alone = len(node.args[0].users) == 1 and x == len(self.steps)
-        if alone and step.get("do") in ("convolution", "linear") and len(step["weights"]) == len(scale):
+        has_weights = step.get("do") in ("convolution", "linear")
+        if alone and has_weights and len(step["weights"]) == len(scale):
             weights, old = step["weights"], step["bias"]
             step["weights"] = weights * scale.reshape(-1, *[1] * (weights.dim() - 1))
             step["bias"] = shift if old is None else shift + old * scale

@@ -96,11 +96,11 @@ function decodeGreedily(steps) {
   const found = [];
   let before = 0;
   for (const logits of steps) {
-    const best = argmax(logits);
-    const sure = softmax(logits)[best];
-    if (best >= SPECIAL && best !== before) found.push({ label: best, sure, logits });
-    else if (best >= SPECIAL && sure > found.at(-1).sure) Object.assign(found.at(-1), { sure, logits });
-    before = best;
+    const label = argmax(logits);
+    const place = { label, sure: softmax(logits)[label], logits };
+    if (label >= SPECIAL && label !== before) found.push(place);
+    else if (label >= SPECIAL && place.sure > found.at(-1).sure) found[found.length - 1] = place;
+    before = label;
   }
   return found;
 }
