@@ -166,7 +166,12 @@ class Model {
   read(strokes) {
     if (!strokes.length) return {};
     const guides = this.values.guides ? this.values._guides : null;
-    const result = this.reader.read(strokes.map((text) => decode(text).points), guides);
+    let result;
+    try {
+      result = this.reader.read(strokes.map((text) => decode(text).points), guides);
+    } catch (error) {
+      return { error: this.values._words[error.message] ?? error.message };
+    }
     const characters = [...result.text];
     for (const [index, [wrong, chosen]] of Object.entries(this.choices)) {
       if (characters[index] !== wrong) continue;

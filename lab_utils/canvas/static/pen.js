@@ -19,6 +19,9 @@ const [REACH, MIN_FITTING] = [1.5, 0.8]; // so much ink is so many x-heights rou
 const [STEEPEST, LEVELLER] = [0.15, 1.03]; // rows a column, and times as dense along a slope
 const [USUAL_SLANT, UPRIGHT] = [0.15, 0.7]; // columns a row, and how much letters lose of it
 const [LEVELS, DENSE] = [80, 0.5]; // at which ink is counted, and so much is in small letters
+const PARTED = 40; // levels at which ink is counted to tell two lines apart
+const [MIN_VALLEY, MIN_SECOND] = [0.15, 0.35]; // of the ink: less is between them, more is a line
+const [MIN_OVERLAP, MIN_LENGTH] = [0.5, 1.5]; // of widths, and times as wide as high
 const [FLAT, FLAT_HEIGHT] = [0.75, 15]; // of the ink's height: then it becomes so many rows
 const BLUR = [-4, -3, -2, -1, 0, 1, 2, 3, 4].map((x) => Math.exp(-(x ** 2) / 2));
 
@@ -258,6 +261,7 @@ function placeLine(crossed, reaching, guides) {
   const slope = written ? 0 : findSlope(points);
   points = points.map(([x, y]) => [x, y - slope * x]);
   const ends = reaching.map(([x, y]) => [x, y - slope * x]);
+  checkOneLine(points);
   const [top, bottom] = range(ends.map((point) => point[1]));
   const [letterTop, baseline] = written ?? findGuides(points, top, bottom);
   const height = Math.max(baseline - letterTop, MIN_EXTENT);
@@ -306,17 +310,49 @@ function countEach(numbers) {
   return counts;
 }
 
+/** The numbers below which 5% and 95% of some numbers are. */
+function bulk(numbers) {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return [0.05, 0.95].map((share) => {
+    const place = share * (sorted.length - 1);
+    const below = Math.floor(place);
+    const above = sorted[below + 1] ?? sorted[below];
+    return sorted[below] + (place - below) * (above - sorted[below]);
+  });
+}
+
+/** Throw an error if a level with hardly any ink parts two lines of text. */
+function checkOneLine(points) {
+  const [xs, ys] = [0, 1].map((axis) => points.map((point) => point[axis]));
+  const [[left, right], [top, bottom]] = [range(xs), range(ys)];
+  const height = bottom - top;
+  if (right - left < MIN_LENGTH * height || height < MIN_EXTENT) return;
+  const levels = ys.map((y) => Math.min(Math.floor(((y - top) / height) * PARTED), PARTED - 1));
+  const ink = countEach(levels);
+  const counts = ink.map((_, i) => ((ink[i - 1] ?? 0) + ink[i] + (ink[i + 1] ?? 0)) / 3);
+  const most = Math.max(...counts);
+  counts.forEach((count, valley) => {
+    const [above, below] = [counts.slice(0, valley + 1), counts.slice(valley)];
+    const fuller = Math.min(Math.max(...above), Math.max(...below));
+    if (count > MIN_VALLEY * fuller || fuller < MIN_SECOND * most) return;
+    const isOver = (y) => y < top + ((valley + 0.5) / PARTED) * height;
+    const sides = [true, false].map((over) => xs.filter((_, i) => isOver(ys[i]) === over));
+    if (sides.some((side) => side.length / xs.length < MIN_SECOND / 2)) return;
+    const [[first, last], [otherFirst, otherLast]] = sides.map(bulk);
+    const shared = Math.min(last, otherLast) - Math.max(first, otherFirst);
+    const shorter = Math.min(last - first, otherLast - otherFirst);
+    if (shorter > 0 && shared >= MIN_OVERLAP * shorter) {
+      throw new Error("These are several lines of text, one below the other: write one.");
+    }
+  });
+}
+
 /** How much a line falls: the slope along which most ink is at the same heights. */
 function findSlope(points) {
   const xs = points.map((point) => point[0]);
-  const sorted = points.map((point) => point[1]).sort((a, b) => a - b);
-  const quantile = (share) => {
-    const place = share * (sorted.length - 1);
-    const low = Math.floor(place);
-    return sorted[low] + (place - low) * ((sorted[low + 1] ?? sorted[low]) - sorted[low]);
-  };
   const [first, last] = range(xs);
-  const height = Math.max(quantile(0.95) - quantile(0.05), MIN_EXTENT);
+  const [high, low] = bulk(points.map((point) => point[1]));
+  const height = Math.max(low - high, MIN_EXTENT);
   if (last - first < 3 * height || points.length < 20) return 0;
   const steepest = Math.min(STEEPEST, (2 * height) / (last - first));
   const middle = sum(xs) / xs.length;
