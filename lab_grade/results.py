@@ -118,6 +118,8 @@ def score(
             )
         for name in outcome.get("replaced", []):
             submission.flag("tampering", f"{name} was replaced; it was put back")
+        for name in outcome.get("looked", []):
+            submission.flag("tampering", f"it tried to read the grader's memory ({name})")
     checks = [
         _score_check(check, by_check.get(check, nothing), secrets)
         | {"topic": assignment.find_topic(check.question)}
