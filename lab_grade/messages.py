@@ -42,6 +42,12 @@ class Turn:
     end: int
     last: int
 
+    def apply(self, tree: ast.Module) -> None:
+        """Turn the assert round: a check becomes a decoy."""
+        asserts = (node for node in ast.walk(tree) if isinstance(node, ast.Assert))
+        node = next(node for node in asserts if node.lineno == self.line)
+        node.test = negate(node.test)
+
     def stopped(self, result: dict) -> bool:
         """Tell whether a decoy ended where it should: at what was turned."""
         return result["outcome"] in ("failed", "error") and self.line <= result["line"] <= self.end
@@ -138,9 +144,7 @@ class Signer:
         def compile_source(source: str, filename: str, mark: bool = False):
             tree = ast.parse(source)
             if mark and turn:
-                asserts = (n for n in ast.walk(tree) if isinstance(n, ast.Assert))
-                node = next(n for n in asserts if n.lineno == turn.line)
-                node.test = negate(node.test)
+                turn.apply(tree)
             tree = instrument.visit(tree)
             count = instrument.mark(tree) if mark else 0
             return compile(ast.fix_missing_locations(tree), filename, "exec"), count

@@ -5,6 +5,7 @@ from pathlib import Path
 import broken_files  # noqa: F401 - it registers its cases, as the others do
 import edited_checks  # noqa: F401
 import file_cheats  # noqa: F401
+import forgeries  # noqa: F401
 import honest  # noqa: F401
 import kernel_cheats  # noqa: F401
 import nbformat
