@@ -6,8 +6,10 @@ import html
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import nbformat
 import psutil
@@ -22,7 +24,7 @@ from lab_grade.notebook import Assignment
 
 pytestmark = pytest.mark.slow
 
-LIMITS = ["--jobs", "2", "--cell-timeout", "10", "--memory", "1024"]
+LIMITS = ["--no-sandbox", "--jobs", "2", "--cell-timeout", "10", "--memory", "1024"]
 ALLOWED = ["--allow", "*.py", "--allow", "*.csv"]
 SECRETS = ("the-hidden-check-of", "first, second = Mean()", "abs(weights - 208)")
 
@@ -164,6 +166,36 @@ def small_class(folder):
     return path, submissions
 
 
+def kill_while_grading(path, submissions, out, home):
+    """Grade one at a time, and kill the grader once the first results stand."""
+    home.mkdir()
+    command = [sys.executable, "-m", "lab_grade", path, submissions, "-o", out, *LIMITS]
+    environment = os.environ | {"HOME": str(home), "TMPDIR": str(home)}
+    process = subprocess.Popen([*command, "--jobs", "1"], env=environment, stderr=subprocess.PIPE)
+    for _ in range(6000):
+        if process.poll() is not None or (out / "results" / "kim.json").exists():
+            break
+        time.sleep(0.01)
+    children = psutil.Process(process.pid).children(recursive=True)
+    for one in [process, *children]:
+        one.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    return [kept for kept in (out / "results").glob("*.json")]
+
+
+def test_what_was_graded_before_a_kill_is_not_graded_again(tmp_path, monkeypatch):
+    path, submissions = small_class(tmp_path)
+    out, runs, run = tmp_path / "grades", [], grader.run_submission
+    kept = kill_while_grading(path, submissions, out, tmp_path / "home")
+    assert kept and not (out / "gradebook.csv").exists()
+    monkeypatch.setattr(grader, "run_submission", lambda *a: runs.append(a) or run(*a))
+    assert cli.grade_main([str(path), str(submissions), "-o", str(out), *LIMITS]) == 0
+    assert len(runs) == 3 - len(kept)
+    students = json.loads((out / "results.json").read_text())["students"]
+    assert [student["points"] for student in students] == [13, 13]
+
+
 def test_regrading_runs_only_what_has_changed(tmp_path, monkeypatch, capsys):
     path, submissions = small_class(tmp_path)
     out, runs, run = tmp_path / "grades", [], grader.run_submission
@@ -268,7 +300,7 @@ def test_a_sandbox_keeps_everything_else_out_of_reach(tmp_path):
         eve.add(eve.cells[-2].source, before=question)
     eve.hand_in(submissions, None)
     before = hashes(path, submissions)
-    command = [str(path), str(submissions), "-o", str(out), *LIMITS, "--sandbox"]
+    command = [str(path), str(submissions), "-o", str(out), *LIMITS[1:]]  # where it works, it is the default
     assert cli.grade_main(command) == 0
     assert hashes(path, submissions) == before
     assert not (tmp_path / "new.txt").exists()
