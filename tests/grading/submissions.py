@@ -17,9 +17,11 @@ from reference import Student
 MISSING = "missing"
 
 
-def hand_in_all(released: nbformat.NotebookNode, submissions: Path) -> None:
-    """Write all submissions into a folder, and a student's folder that is empty."""
+def hand_in_all(released: nbformat.NotebookNode, submissions: Path, chosen) -> None:
+    """Write the submissions whose names are chosen into a folder, and perhaps an empty folder."""
     for case in CASES:
-        student = Student(released, case.student)
-        student.hand_in(submissions, case.write(student))
-    (submissions / MISSING).mkdir()
+        if chosen(case.name):
+            student = Student(released, case.student)
+            student.hand_in(submissions, case.write(student))
+    if chosen(MISSING):
+        (submissions / MISSING).mkdir()

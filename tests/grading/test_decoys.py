@@ -79,14 +79,14 @@ def test_nobody_honest_is_flagged_or_gets_other_points(name, choices, capsys):
         assert notebook.starts <= 3
 
 
+CHANCE = "def accuracy():\n    return chance.random()"
+
+
 def test_answers_by_chance_are_not_forged(choices, capsys):
     for seed in range(50):
         notebook = Notebook(f"import random\nchance = random.Random({seed})\n" + CHANCE)
         result = notebook.run_check({"source": "assert accuracy() > 0.5"})
         assert result["outcome"] in ("passed", "failed")
-
-
-CHANCE = "def accuracy():\n    return chance.random()"
 
 
 def test_whoever_passes_everything_is_found(choices):
@@ -131,7 +131,7 @@ def test_a_condition_and_its_opposite_are_never_both_true(test):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", FORGERIES)
+@pytest.mark.parametrize("way", ["a_traceback", "memory", "names"])
 def test_forgeries_that_find_the_key_are_found_by_decoys(way, tmp_path, monkeypatch):
     """Leave open what the checker closes: the key is found, and the answers are signed."""
     package = tmp_path / "lab_grade"
