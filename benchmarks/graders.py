@@ -13,6 +13,7 @@ import ast
 import copy
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -29,6 +30,13 @@ sys.path.insert(0, str(ROOT / "tests" / "grading"))
 
 CELL, NOTEBOOK, BATCH = 10, 120, 1200  # seconds
 MEMORY = 2**30  # bytes
+GRADE_BATCH = """
+import subprocess, sys
+
+with open("log.txt", "w") as log:
+    ended = subprocess.run([sys.argv[1], "autograde", "ps1"], stdout=log, stderr=log)
+    log.write(f"\\nended {ended.returncode}\\n")
+"""
 READ_GRADEBOOK = """
 import json
 from nbgrader.api import Gradebook
@@ -164,7 +172,8 @@ def grade_by_nbgrader(folder: Path, assignment, programs: Path) -> tuple[dict, i
     source.parent.mkdir(parents=True)
     nbformat.write(notebook, source)
     settings = f"c = get_config()\nc.ExecutePreprocessor.timeout = {CELL}\n"
-    (folder / "nbgrader_config.py").write_text(settings + f"c.CourseDirectory.root = {str(folder)!r}")
+    settings += f"c.CourseDirectory.root = {str(folder)!r}\n"
+    (folder / "nbgrader_config.py").write_text(settings)
     nbgrader = programs / "nbgrader"
     made = run(folder, NOTEBOOK, nbgrader, "generate_assignment", "ps1")
     assert made and made.returncode == 0, made and made.stderr.decode()[-2000:]
@@ -176,21 +185,16 @@ def grade_by_nbgrader(folder: Path, assignment, programs: Path) -> tuple[dict, i
         (folder / "submitted" / name).mkdir(parents=True)
         path.parent.rename(folder / "submitted" / name / "ps1")
         waiting.append(name)
+    log = folder / "log.txt"
     while waiting:
-        log = folder / "log.txt"
-        command = f"{nbgrader} autograde ps1 > {log} 2>&1; echo ended >> {log}"
-        run(folder, BATCH, "/bin/sh", "-c", command)
+        run(folder, BATCH, programs / "python", "-c", GRADE_BATCH, nbgrader)
         text = log.read_text(errors="replace")
-        if text.endswith("ended\n") and "Killed" not in text:
-            begun = [name for name in waiting if f"submitted/{name}/ps1" in text]
-        else:
-            begun = []
-        waiting = [name for name in waiting if not (folder / "autograded" / name).exists()]
-        if len(begun) or not waiting:
+        if re.search(r"^ended [01]$", text, re.MULTILINE):
             break
         stops += 1
-        (folder / "submitted" / waiting[0]).rename(folder / f"stopped-{stops}")
-        waiting = waiting[1:]
+        (name,) = re.findall(r"updating student with ID '(\w+)'", text)[-1:]
+        (folder / "submitted" / name).rename(folder / f"stopped-{stops}")
+        waiting.remove(name)
     (folder / "read.py").write_text(READ_GRADEBOOK)
     told = run(folder, NOTEBOOK, programs / "python", "read.py")
     assert told and told.returncode == 0, told and told.stderr.decode()[-2000:]
@@ -216,7 +220,12 @@ def grade_by_otter(folder: Path, assignment, programs: Path) -> tuple[dict, int]
     for question in dict.fromkeys(check.question for check in assignment.checks):
         own = [check for check in assignment.checks if check.question == question]
         cases = [
-            {"code": write_doctest(c.source), "hidden": c.hidden, "locked": False, "points": c.points}
+            {
+                "code": write_doctest(c.source),
+                "hidden": c.hidden,
+                "locked": False,
+                "points": c.points,
+            }
             for c in own
         ]
         suite = {"cases": cases, "scored": True, "setup": "", "teardown": "", "type": "doctest"}
@@ -228,8 +237,6 @@ def grade_by_otter(folder: Path, assignment, programs: Path) -> tuple[dict, int]
     submissions = folder / "submissions"
     submissions.mkdir()
     notebooks = write_class(assignment.release(), submissions)
-    points = {check.question: check for check in assignment.checks}
-    assert points
 
     def grade(path: Path) -> set[str] | None:
         (path.parent / "autograder.zip").write_bytes(zips[0].read_bytes())
@@ -283,6 +290,7 @@ def main() -> None:
             start = time.perf_counter()
             passed, stops = grade(work, assignment)
             seconds = time.perf_counter() - start
+            used = resource.getrusage(resource.RUSAGE_CHILDREN)
         unearned, lost, who = 0.0, 0.0, []
         for case in CASES:
             earned = {c.title for c in assignment.checks if c.question in case.earns}
@@ -291,8 +299,10 @@ def main() -> None:
             unearned, lost = unearned + more, lost + less
             if more or less:
                 who.append(f"{case.name} +{more:g} -{less:g}")
-        print(f"{way}: {len(CASES)} submissions, {unearned:g} points not earned, {lost:g} lost, ", end="")
-        print(f"{stops} stopped without a result, {seconds:.0f} s\n  " + ", ".join(who))
+        print(f"{way}: {unearned:g} points not earned, {lost:g} points lost")
+        print(f"  {len(CASES)} submissions, {stops} that stopped it without a result")
+        print(f"  {seconds:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of one core")
+        print("  " + ", ".join(who))
 
 
 if __name__ == "__main__":

@@ -92,7 +92,9 @@ class GradedNotebook(IPyNbFile):
         if result["outcome"] == "passed":
             if not first:
                 decoy = self.ask(step, turn)
-            return self.settle(step, turn, result, first) if decoy["outcome"] == "passed" else result
+            if decoy["outcome"] == "passed":
+                return self.settle(step, turn, result, first)
+            return result
         if decoy["outcome"] == "failed" and result.get("line", 0) <= turn.last:
             # As far as here, the decoy had passed: it may have changed what the check met.
             self.decoys_first = False

@@ -1,5 +1,6 @@
 """The corpus: all submissions of a class, registered in `CASES`, and written as files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import broken_files  # noqa: F401 - it registers its cases, as the others do
@@ -17,11 +18,11 @@ from reference import Student
 MISSING = "missing"
 
 
-def hand_in_all(released: nbformat.NotebookNode, submissions: Path, chosen) -> None:
+def hand_in_all(released: nbformat.NotebookNode, submissions: Path, chosen: Sequence[str]) -> None:
     """Write the submissions whose names are chosen into a folder, and perhaps an empty folder."""
     for case in CASES:
-        if chosen(case.name):
+        if case.name in chosen:
             student = Student(released, case.student)
             student.hand_in(submissions, case.write(student))
-    if chosen(MISSING):
+    if MISSING in chosen:
         (submissions / MISSING).mkdir()

@@ -68,9 +68,10 @@ def grade_the_class(root, font_lists):
     lab_grade = [sys.executable, "-m", "lab_grade"]
     parts = [root / "submissions", root / "hanging"]
     before, running = {}, []
-    for folder, limits in zip(parts, (LIMITS, SHORT), strict=True):
+    others = [name for name in [*(case.name for case in CASES), MISSING] if name not in HANGING]
+    for folder, chosen, limits in zip(parts, (others, HANGING), (LIMITS, SHORT), strict=True):
         folder.mkdir()
-        hand_in_all(released, folder, lambda name: (name in HANGING) == (folder == parts[1]))
+        hand_in_all(released, folder, chosen)
         before |= hashes(path, folder)
         command = [*lab_grade, path, folder, "-o", root / f"{folder.name}-grades"]
         command += [*limits, *ALLOWED]
@@ -308,7 +309,13 @@ def test_a_sandbox_keeps_everything_else_out_of_reach(tmp_path):
         eve.add(eve.cells[-2].source, before=question)
     eve.hand_in(submissions, None)
     before = hashes(path, submissions)
-    command = [str(path), str(submissions), "-o", str(out), *LIMITS[1:]]  # where it works, it is the default
+    command = [
+        str(path),
+        str(submissions),
+        "-o",
+        str(out),
+        *LIMITS[1:],
+    ]  # where it works, it is the default
     assert cli.grade_main(command) == 0
     assert hashes(path, submissions) == before
     assert not (tmp_path / "new.txt").exists()
