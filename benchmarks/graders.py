@@ -15,6 +15,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,13 +31,6 @@ sys.path.insert(0, str(ROOT / "tests" / "grading"))
 
 CELL, NOTEBOOK, BATCH = 10, 120, 1200  # seconds
 MEMORY = 2**30  # bytes
-GRADE_BATCH = """
-import subprocess, sys
-
-with open("log.txt", "w") as log:
-    ended = subprocess.run([sys.argv[1], "autograde", "ps1"], stdout=log, stderr=log)
-    log.write(f"\\nended {ended.returncode}\\n")
-"""
 READ_GRADEBOOK = """
 import json
 from nbgrader.api import Gradebook
@@ -49,8 +43,8 @@ with Gradebook("sqlite:///gradebook.db") as gradebook:
 """
 
 
-def run(folder: Path, limit: float, *command) -> subprocess.CompletedProcess | None:
-    """Run a command that writes only in a folder, or return None if it had to be ended."""
+def run(folder: Path, limit: float, *command) -> subprocess.CompletedProcess:
+    """Run a command that writes only in a folder; its status is -1 if it had to be ended."""
     inside = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
     inside += ["--tmpfs", "/tmp", "--unshare-pid", "--unshare-ipc", "--die-with-parent"]
     for kept in {Path(command[0]).parents[1], ROOT}:
@@ -66,8 +60,8 @@ def run(folder: Path, limit: float, *command) -> subprocess.CompletedProcess | N
             timeout=limit,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY)),
         )
-    except subprocess.TimeoutExpired:
-        return None
+    except subprocess.TimeoutExpired as error:
+        return subprocess.CompletedProcess(command, -1, error.stdout, error.stderr)
 
 
 def write_class(released: nbformat.NotebookNode, folder: Path) -> dict[str, Path]:
@@ -140,7 +134,7 @@ def grade_by_nbval(folder: Path, assignment, programs: Path) -> tuple[dict, int]
         flags = ["--nbval", limit, "-p", "no:cacheprovider", "--junitxml", "junit.xml"]
         command = [programs / "python", "-m", "pytest", *flags, path.name]
         ended = run(path.parent, NOTEBOOK, *command)
-        if ended is None or not (path.parent / "junit.xml").exists() or notebook is None:
+        if ended.returncode == -1 or not (path.parent / "junit.xml").exists() or notebook is None:
             return None
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
         first = [find_first_line(cell.source) for cell in code]
@@ -176,7 +170,7 @@ def grade_by_nbgrader(folder: Path, assignment, programs: Path) -> tuple[dict, i
     (folder / "nbgrader_config.py").write_text(settings)
     nbgrader = programs / "nbgrader"
     made = run(folder, NOTEBOOK, nbgrader, "generate_assignment", "ps1")
-    assert made and made.returncode == 0, made and made.stderr.decode()[-2000:]
+    assert made.returncode == 0, made.stderr.decode()[-2000:]
     released = nbformat.read(folder / "release" / "ps1" / source.name, as_version=4)
     handed_in = folder / "handed-in"
     handed_in.mkdir()
@@ -185,19 +179,19 @@ def grade_by_nbgrader(folder: Path, assignment, programs: Path) -> tuple[dict, i
         (folder / "submitted" / name).mkdir(parents=True)
         path.parent.rename(folder / "submitted" / name / "ps1")
         waiting.append(name)
-    log = folder / "log.txt"
     while waiting:
-        run(folder, BATCH, programs / "python", "-c", GRADE_BATCH, nbgrader)
-        text = log.read_text(errors="replace")
-        if re.search(r"^ended [01]$", text, re.MULTILINE):
+        ended = run(folder, BATCH, nbgrader, "autograde", "ps1")
+        if ended.returncode in (0, 1):
             break
         stops += 1
-        (name,) = re.findall(r"updating student with ID '(\w+)'", text)[-1:]
-        (folder / "submitted" / name).rename(folder / f"stopped-{stops}")
+        text = (ended.stderr or b"").decode(errors="replace")
+        names = re.findall(r"updating student with ID '(\w+)'", text)
+        name = names[-1] if names and names[-1] in waiting else waiting[0]
+        shutil.move(folder / "submitted" / name, folder / f"stopped-{stops}")
         waiting.remove(name)
     (folder / "read.py").write_text(READ_GRADEBOOK)
     told = run(folder, NOTEBOOK, programs / "python", "read.py")
-    assert told and told.returncode == 0, told and told.stderr.decode()[-2000:]
+    assert told.returncode == 0, told.stderr.decode()[-2000:]
     return {k: {titles[g] for g in v} for k, v in json.loads(told.stdout).items()}, stops
 
 
@@ -233,7 +227,7 @@ def grade_by_otter(folder: Path, assignment, programs: Path) -> tuple[dict, int]
         (tests / f"{question}.py").write_text(f"OK_FORMAT = True\ntest = {test!r}\n")
     made = run(folder, NOTEBOOK, programs / "otter", "generate", "-t", tests, "--no-environment")
     zips = sorted(folder.glob("*.zip"))
-    assert zips, made and made.stdout.decode()[-500:] + made.stderr.decode()[-2000:]
+    assert zips, made.stdout.decode()[-500:] + made.stderr.decode()[-2000:]
     submissions = folder / "submissions"
     submissions.mkdir()
     notebooks = write_class(assignment.release(), submissions)
