@@ -82,6 +82,7 @@ bench: .venv/.complete ## measures, against the plain way of doing the same
 	$(BIN)/python benchmarks/line_drawing.py
 	$(BIN)/python benchmarks/resnet.py
 	$(BIN)/python benchmarks/canvas_latency.py
+	$(BIN)/python benchmarks/share_latency.py
 	$(BIN)/python benchmarks/grading.py
 
 sample: .venv/.complete ## makes the bundled sample again, from fonts and strokes

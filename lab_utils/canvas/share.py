@@ -6,11 +6,15 @@ import os
 import re
 from pathlib import Path
 from string import Template
+from typing import cast
 
 import torch
+from torch import nn
 
 from lab_utils.errors import LabError, check_choice
+from lab_utils.mapping import MAPPING
 from lab_utils.models.describe import describe_network
+from lab_utils.models.line_cnn import LineCNN
 from lab_utils.paths import write_whole
 from lab_utils.reading.recognizer import LineRecognizer, Recognizer
 from lab_utils.strokes import BASE_LINE, X_LINE
@@ -22,7 +26,7 @@ MAX_BYTES = 6_000_000  # of a page: mail and messengers take that
 
 
 def share(
-    recognizer: Recognizer | str | os.PathLike | None = None,
+    recognizer: Recognizer | LineRecognizer | str | os.PathLike | None = None,
     path: str | os.PathLike = "my_reader.html",
     language: str = "en",
 ) -> Path:
@@ -33,8 +37,9 @@ def share(
 
     Parameters
     ----------
-    recognizer : Recognizer or path, optional
-        What reads: the shipped network if none is given, or a checkpoint's path.
+    recognizer : Recognizer, LineRecognizer or path, optional
+        What reads: the shipped network if none is given, or a checkpoint's path. Of networks for
+        lines, it must be a `LineCNN`.
     path : path
         The file, whose name ends in .html; one that exists is replaced.
     language : {"en", "ko"}
@@ -63,8 +68,12 @@ def share(
     elif isinstance(recognizer, str | os.PathLike):
         recognizer = Recognizer(recognizer)
     if isinstance(recognizer, LineRecognizer):
-        raise LabError("recognizer reads lines, which a page cannot yet: give a Recognizer.")
-    if not isinstance(recognizer, Recognizer):
+        if not isinstance(recognizer.model, LineCNN):
+            raise LabError(
+                f"recognizer's network is a {type(recognizer.model).__name__}: a page reads lines "
+                "with a LineCNN."
+            )
+    elif not isinstance(recognizer, Recognizer):
         raise LabError(
             f"recognizer={type(recognizer).__name__} must be a Recognizer, such as "
             "Recognizer(model, data.mapping), or a checkpoint's path."
@@ -79,15 +88,34 @@ def share(
     return path
 
 
-def _make_page(recognizer: Recognizer, language: str) -> str:
-    recognizer.probabilities(torch.zeros(1, 28, 28, dtype=torch.uint8))  # which says what is wrong
-    steps, weights = describe_network(recognizer.model, torch.zeros(1, 1, 28, 28))
+class _WholeLine(nn.Module):
+    """Reads a line without looking for the end of its ink: a page prepares it as long as it is."""
+
+    def __init__(self, network: LineCNN):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network.convolve(x)
+
+
+def _make_page(recognizer: Recognizer | LineRecognizer, language: str) -> str:
+    if isinstance(recognizer, LineRecognizer):
+        reads, mapping, expected = "line", MAPPING, None
+        lines = [torch.zeros(1, 1, 28, width) for width in (64, 100)]
+        steps, weights = describe_network(_WholeLine(cast(LineCNN, recognizer.model)), *lines)
+    else:
+        reads, mapping, expected = "character", recognizer.mapping, recognizer.expected.tolist()
+        image = torch.zeros(1, 28, 28, dtype=torch.uint8)
+        recognizer.probabilities(image)  # which says what is wrong
+        steps, weights = describe_network(recognizer.model, image[None].float())
     words = {} if language == "en" else json.loads(_read_static(f"{language}.json"))
     shared = {
         "name": type(recognizer.model).__name__,
-        "mapping": recognizer.mapping,
+        "reads": reads,
+        "mapping": mapping,
         "temperature": recognizer.temperature,
-        "expected": recognizer.expected.tolist(),
+        "expected": expected,
         "steps": steps,
         "guides": [X_LINE, BASE_LINE],
         "words": words,

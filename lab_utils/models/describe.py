@@ -160,8 +160,11 @@ class _Trace:
         scale = scale if weight is None else scale * weight
         shift = -mean * scale if bias is None else bias - mean * scale
         step = self.steps[x - 1] if x else {}
-        alone = len(node.args[0].users) == 1
-        if alone and x == len(self.steps) and step.get("do") in ("convolution", "linear"):
+        if step.get("do") == "reshape" and step["of"] == [x - 1] and x > 1:
+            step = self.steps[x - 2]  # as after a convolution of a sequence
+        alone = len(node.args[0].users) == 1 and x == len(self.steps)
+        has_weights = step.get("do") in ("convolution", "linear")
+        if alone and has_weights and len(step["weights"]) == len(scale):
             weights, old = step["weights"], step["bias"]
             step["weights"] = weights * scale.reshape(-1, *[1] * (weights.dim() - 1))
             step["bias"] = shift if old is None else shift + old * scale

@@ -61,7 +61,10 @@ class LineCNN(nn.Module):
         Columns that are empty in all lines of the batch, on the right, are left out.
         """
         check_images(x, self.stem.in_channels, self.input_height)
-        x = x[..., : int(find_used_columns(x).max()) + 2 * self.STEP]
+        return self.convolve(x[..., : int(find_used_columns(x).max()) + 2 * self.STEP])
+
+    def convolve(self, x: torch.Tensor) -> torch.Tensor:
+        """Map lines as `forward` does, with all their columns."""
         x = self.blocks(F.relu(self.norm(self.stem(x))))
         x = F.relu(self.collapse(x)).squeeze(2)
         return self.fc(self.context(x)).unflatten(1, (-1, self.ANSWERS)).transpose(2, 3).flatten(2)

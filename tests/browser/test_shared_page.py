@@ -6,7 +6,17 @@ import pytest
 import torch
 from lab import SCREENSHOTS, compare_answers, vary_drawings
 
-from lab_utils import CNN, EMNIST, SEED, Recognizer, prepare, sample_strokes, share
+from lab_utils import (
+    CNN,
+    EMNIST,
+    SEED,
+    Recognizer,
+    prepare,
+    prepare_line,
+    sample_strokes,
+    share,
+)
+from lab_utils.strokes import BASE_LINE, X_LINE
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2}
 READ = "() => document.querySelector('.hw-bars .hw-character')?.textContent"
@@ -158,3 +168,36 @@ def test_nothing_can_leave_the_page(open_page):
     assert set(blocked) == {"connect-src", "img-src"}
     assert blocked.count("connect-src") == 3
     open_page.requests.clear()  # Chromium tells of those that it has stopped, too
+
+
+def test_lines_are_read_as_in_python(open_page):
+    recognizer = Recognizer.pretrained("line")
+    page = open_page(recognizer, viewport={"width": 844, "height": 390})
+    read = "([ink, guides]) => [reader.prepareLine(ink, guides), reader.read(ink, guides)]"
+    for line, guides in (("Hello", (X_LINE, BASE_LINE)), ("a 42", None), ("i", None)):
+        strokes = [[point[:2] for point in stroke] for stroke in sample_strokes(line)]
+        seen, found = page.evaluate(read, [strokes, guides])
+        image = prepare_line(strokes, guides)
+        assert seen["width"] == image.shape[1]
+        difference = torch.tensor(seen["data"]) - image.flatten().int()
+        assert difference.abs().max() <= 2
+        expected = recognizer.predict_line(strokes, guides)
+        assert found["text"] == expected.text
+        assert found["confidences"] == pytest.approx(expected.confidences, abs=0.01)
+        first = [answers[0][0] for answers in found["alternatives"]]
+        assert first == [answers[0][0] for answers in expected.alternatives]
+
+
+def test_a_line_is_written_corrected_and_accepted_on_a_phone(open_page):
+    page = open_page(Recognizer.pretrained("line"))
+    write(page, [[(x / 2, y / 2 + 40) for x, y, *_ in s] for s in sample_strokes("Hello")])
+    letters = page.locator(".hw-letter")
+    letters.first.wait_for()
+    read = "".join(letters.all_text_contents())
+    letters.first.tap()
+    other = page.locator(".hw-alternatives button").nth(1)
+    chosen = other.get_attribute("data-character")
+    other.tap()
+    page.wait_for_function(f"() => document.querySelector('.hw-letter').textContent === {chosen!r}")
+    page.locator(".hw-next").tap()
+    assert text(page, ".hw-text").endswith(f"{chosen}{read[1:]}\n")

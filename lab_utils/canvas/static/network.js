@@ -27,13 +27,25 @@ const tensor = (shape) => ({ shape, data: new Float32Array(count(shape)) });
  * Four rows of `a` by two of `b` at once: each number that is fetched is used more than once. */
 function multiply(a, b, bias, out, rows, columns, depth) {
   for (let n = 0; n < columns; n += 2) {
+    const n1 = Math.min(n + 1, columns - 1); // beyond the last, the last again
     const b0 = n * depth;
-    const b1 = Math.min(n + 1, columns - 1) * depth; // beyond the last, the last again
+    const b1 = n1 * depth;
     for (let m = 0; m < rows; m += 4) {
-      const [m0, m1, m2, m3] = [0, 1, 2, 3].map((i) => Math.min(m + i, rows - 1));
-      const [a0, a1, a2, a3] = [m0 * depth, m1 * depth, m2 * depth, m3 * depth];
-      let [s00, s10, s20, s30] = bias ? [bias[m0], bias[m1], bias[m2], bias[m3]] : [0, 0, 0, 0];
-      let [s01, s11, s21, s31] = [s00, s10, s20, s30];
+      const m1 = Math.min(m + 1, rows - 1);
+      const m2 = Math.min(m + 2, rows - 1);
+      const m3 = Math.min(m + 3, rows - 1);
+      const a0 = m * depth;
+      const a1 = m1 * depth;
+      const a2 = m2 * depth;
+      const a3 = m3 * depth;
+      let s00 = bias ? bias[m] : 0;
+      let s10 = bias ? bias[m1] : 0;
+      let s20 = bias ? bias[m2] : 0;
+      let s30 = bias ? bias[m3] : 0;
+      let s01 = s00;
+      let s11 = s10;
+      let s21 = s20;
+      let s31 = s30;
       for (let k = 0; k < depth; k += 1) {
         const x = b[b0 + k];
         const y = b[b1 + k];
@@ -50,12 +62,11 @@ function multiply(a, b, bias, out, rows, columns, depth) {
         s21 += w * y;
         s31 += z * y;
       }
-      const n1 = Math.min(n + 1, columns - 1);
-      out[m0 * columns + n] = s00;
+      out[m * columns + n] = s00;
       out[m1 * columns + n] = s10;
       out[m2 * columns + n] = s20;
       out[m3 * columns + n] = s30;
-      out[m0 * columns + n1] = s01;
+      out[m * columns + n1] = s01;
       out[m1 * columns + n1] = s11;
       out[m2 * columns + n1] = s21;
       out[m3 * columns + n1] = s31;

@@ -3,11 +3,15 @@
 
 const MAX_INK = 45_000; // letters that all strokes may take, as in Python
 const MAX_ANSWERS = 5;
-const PHONE = 560; // pixels: narrower screens get a shorter line
+const WIDE = 4 * CANVAS_HEIGHT; // units: a line
+const PHONE = 560; // pixels: narrower screens get half of it
+const SPECIAL = 4; // classes that are no characters come first, among them CTC's blank
 
 /** Turn logits into probabilities; `expected` says how frequent each class is, 0 for never. */
-function softmax(logits, temperature, expected) {
-  const scores = Array.from(logits, (logit, i) => logit / temperature + Math.log(expected[i]));
+function softmax(logits, temperature = 1, expected = null) {
+  const scores = Array.from(logits, (logit, i) => {
+    return logit / temperature + (expected ? Math.log(expected[i]) : 0);
+  });
   const largest = Math.max(...scores);
   const powers = scores.map((score) => Math.exp(score - largest));
   const total = powers.reduce((sum, power) => sum + power, 0);
@@ -41,7 +45,11 @@ class Reader {
     return softmax(runNetwork(this.network, pixels).at(-1).data, temperature, expected);
   }
 
-  read(strokes) {
+  read(strokes, guides) {
+    return this.shared.reads === "line" ? this.readLine(strokes, guides) : this.readOne(strokes);
+  }
+
+  readOne(strokes) {
     const pixels = this.prepare(strokes);
     const answers = this.probabilities(pixels)
       .map((probability, i) => [this.shared.mapping[i], probability, i])
@@ -50,6 +58,51 @@ class Reader {
       .slice(0, MAX_ANSWERS);
     return { text: answers[0][0], answers, seen: toPicture(pixels, 28) };
   }
+
+  /** Return a line of strokes as the network sees it: its width, and pixels from 0 to 255. */
+  prepareLine(strokes, guides) {
+    return prepareLine(strokes, guides);
+  }
+
+  readLine(strokes, guides) {
+    const { mapping, temperature } = this.shared;
+    const { width, data } = this.prepareLine(strokes, guides);
+    const { shape, data: logits } = runNetwork(this.network, data, width).at(-1);
+    const [, classes, count] = shape;
+    const steps = Array.from({ length: count }, (_, step) =>
+      Array.from({ length: classes }, (_, i) => logits[i * count + step] / temperature),
+    );
+    const found = decodeGreedily(steps);
+    const alternatives = found.map((place) =>
+      softmax(place.logits.slice(SPECIAL))
+        .map((probability, i) => [mapping[i + SPECIAL], probability])
+        .sort((a, b) => b[1] - a[1])
+        .slice(0, MAX_ANSWERS),
+    );
+    return {
+      text: found.map((place) => mapping[place.label]).join(""),
+      confidences: alternatives.map((answers) => answers[0][1]),
+      alternatives,
+    };
+  }
+}
+
+/** Return the place of the largest number. */
+const argmax = (values) => values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
+
+/** Take the likeliest class at each step; repeats and blanks are left out (CTC).
+ * Of a repeat, the step counts at which it is surest. */
+function decodeGreedily(steps) {
+  const found = [];
+  let before = 0;
+  for (const logits of steps) {
+    const label = argmax(logits);
+    const place = { label, sure: softmax(logits)[label], logits };
+    if (label >= SPECIAL && label !== before) found.push(place);
+    else if (label >= SPECIAL && place.sure > found.at(-1).sure) found[found.length - 1] = place;
+    before = label;
+  }
+  return found;
 }
 
 /** What canvas.js asks of a notebook's widget: values by name, and messages. */
@@ -57,6 +110,7 @@ class Model {
   constructor(reader, values) {
     this.reader = reader;
     this.handlers = {};
+    this.choices = {}; // by hand, of characters of a line: [what was read, what it is]
     this.values = {
       strokes: [],
       number: 0,
@@ -100,14 +154,31 @@ class Model {
 
   save_changes() {
     clearTimeout(this.timer);
-    const { number, result, strokes } = this.values;
-    if (number === result.number) return;
+    const { number, result, strokes, guides } = this.values;
+    if (!strokes.length) this.choices = {};
+    const seen = `${number} ${guides}`;
+    if (seen === this.seen && number === result.number) return;
+    this.seen = seen;
     // Later, so that the ink is on the screen first.
     this.timer = setTimeout(() => this.set("result", { number, ...this.read(strokes) }));
   }
 
   read(strokes) {
-    return strokes.length ? this.reader.read(strokes.map((text) => decode(text).points)) : {};
+    if (!strokes.length) return {};
+    const guides = this.values.guides ? this.values._guides : null;
+    let result;
+    try {
+      result = this.reader.read(strokes.map((text) => decode(text).points), guides);
+    } catch (error) {
+      return { error: this.values._words[error.message] ?? error.message };
+    }
+    const characters = [...result.text];
+    for (const [index, [wrong, chosen]] of Object.entries(this.choices)) {
+      if (characters[index] !== wrong) continue;
+      characters[index] = chosen;
+      result.confidences[index] = 1;
+    }
+    return { ...result, text: characters.join("") };
   }
 
   send(content) {
@@ -118,17 +189,23 @@ class Model {
     } else if (content.do === "commit") {
       this.set("_cleared", { strokes, text });
       this.set("_undone", []);
-      this.set("text", text + (content.label ?? result.text ?? ""));
+      const end = this.values.mode === "line" ? "\n" : "";
+      this.set("text", text + (content.label ?? result.text ?? "") + end);
       this.set("strokes", []);
       this.set("number", number + 1);
       this.save_changes();
+    } else if (content.do === "choose") {
+      const { index, character } = content;
+      this.choices[index] = [result.alternatives[index][0][0], character];
+      this.set("result", { number, ...this.read(strokes) });
     }
   }
 }
 
 /** Show what each step does, with the sizes of its result and how many weights it has. */
 function listSteps(reader, word) {
-  const results = runNetwork(reader.network, new Float32Array(28 * 28)).slice(1);
+  const width = reader.shared.reads === "line" ? 280 : 28; // of an empty image
+  const results = runNetwork(reader.network, new Float32Array(28 * width), width).slice(1);
   const rows = reader.network.map((step, i) => {
     const [, ...sizes] = results[i].shape;
     const kernel = step.kernel ? ` ${step.kernel.join("×")}` : "";
@@ -145,8 +222,8 @@ function open() {
   const word = (label, value = "") => (shared.words[label] ?? label).replace("{}", value);
   const reader = new Reader(shared, document.getElementById("weights").textContent.trim());
   const model = new Model(reader, {
-    mode: "character",
-    width: CANVAS_HEIGHT,
+    mode: shared.reads,
+    width: shared.reads === "line" ? (innerWidth < PHONE ? WIDE / 2 : WIDE) : CANVAS_HEIGHT,
     _guides: shared.guides,
     _words: shared.words,
   });
