@@ -10,6 +10,7 @@ from lab_utils import (
     CNN,
     EMNIST,
     SEED,
+    LabError,
     Recognizer,
     prepare,
     prepare_line,
@@ -201,3 +202,14 @@ def test_a_line_is_written_corrected_and_accepted_on_a_phone(open_page):
     page.wait_for_function(f"() => document.querySelector('.hw-letter').textContent === {chosen!r}")
     page.locator(".hw-next").tap()
     assert text(page, ".hw-text").endswith(f"{chosen}{read[1:]}\n")
+
+
+def test_two_lines_below_each_other_are_one_sentence(open_page):
+    page = open_page(Recognizer.pretrained("line"), language="ko")
+    line = [[(x / 3, y / 3) for x, y, *_ in stroke] for stroke in sample_strokes("minimum")]
+    below = [[(x, y + 100) for x, y in stroke] for stroke in line]
+    with pytest.raises(LabError, match="several lines"):
+        prepare_line(line + below)
+    write(page, line + below)
+    page.locator(".hw-error").wait_for()
+    assert "여러 줄" in text(page, ".hw-error")
