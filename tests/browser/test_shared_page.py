@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from lab import SCREENSHOTS, compare_answers, vary_drawings
+from playwright.sync_api import Error
 
 from lab_utils import (
     CNN,
@@ -187,6 +188,12 @@ def test_lines_are_read_as_in_python(open_page):
         assert found["confidences"] == pytest.approx(expected.confidences, abs=0.01)
         first = [answers[0][0] for answers in found["alternatives"]]
         assert first == [answers[0][0] for answers in expected.alternatives]
+    line = [[(x / 3, y / 3) for x, y, *_ in stroke] for stroke in sample_strokes("minimum")]
+    two = line + [[(x, y + 100) for x, y in stroke] for stroke in line]
+    with pytest.raises(LabError, match="several lines of text, one below the other"):
+        prepare_line(two)
+    with pytest.raises(Error, match="several lines of text, one below the other"):
+        page.evaluate("ink => reader.prepareLine(ink)", two)
 
 
 def test_a_line_is_written_corrected_and_accepted_on_a_phone(open_page):
@@ -202,14 +209,3 @@ def test_a_line_is_written_corrected_and_accepted_on_a_phone(open_page):
     page.wait_for_function(f"() => document.querySelector('.hw-letter').textContent === {chosen!r}")
     page.locator(".hw-next").tap()
     assert text(page, ".hw-text").endswith(f"{chosen}{read[1:]}\n")
-
-
-def test_two_lines_below_each_other_are_one_sentence(open_page):
-    page = open_page(Recognizer.pretrained("line"), language="ko")
-    line = [[(x / 3, y / 3) for x, y, *_ in stroke] for stroke in sample_strokes("minimum")]
-    below = [[(x, y + 100) for x, y in stroke] for stroke in line]
-    with pytest.raises(LabError, match="several lines"):
-        prepare_line(line + below)
-    write(page, line + below)
-    page.locator(".hw-error").wait_for()
-    assert "여러 줄" in text(page, ".hw-error")
