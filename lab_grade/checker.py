@@ -5,10 +5,11 @@ in the frame of a generator, which an audit hook guards. A student's code that s
 can always find a way; this makes it hard, and visible.
 """
 
-# ruff: noqa: BLE001 - what a student's code may raise is not known
+# ruff: noqa: BLE001, PTH114, PTH119 - what a student's code may raise is not known
 
 import builtins
 import operator
+import re
 import signal
 import sys
 import types
@@ -16,6 +17,8 @@ from binascii import b2a_base64
 from hashlib import blake2b
 from io import StringIO
 from marshal import dumps, loads
+from os import fsdecode
+from os.path import basename, islink, realpath
 from sys import _getframe, addaudithook, setprofile, settrace
 from typing import Any
 
@@ -34,6 +37,14 @@ COMPARISONS = {
 }
 CLASS_HOOKS = ["__array_function__", "__array_ufunc__", "__torch_function__", "__torch_dispatch__"]
 FRAMES = ("tb_frame", "gi_frame", "cr_frame", "ag_frame")
+FRAME_EVENTS = (
+    "sys._getframe",
+    "sys._current_frames",
+    "sys._current_exceptions",
+    "sys.settrace",
+    "sys.setprofile",
+)
+MEMORY = re.compile(r"/proc/.*/mem")
 SEARCHES = ("gc.get_objects", "gc.get_referrers", "gc.get_referents")
 set_handler, interrupted = signal.signal, signal.default_int_handler
 mro = type.__dict__["__mro__"].__get__
@@ -130,6 +141,7 @@ def run_checker(key: bytes, prelude: bytes):
     classes = find_classes()
     checking: list[int] = []
     seen: list[str] = []
+    looked: list[str] = []
     inside: list[int] = []
     own: list[object] = []
 
@@ -138,29 +150,51 @@ def run_checker(key: bytes, prelude: bytes):
         name = names.get("__name__", "")
         return name == "__main__" or vars(sys.modules.get(name, operator)) is not names
 
+    def leads_here(frame: Any) -> bool:
+        """Tell whether this checker's frames are among those that called, or had called."""
+        while frame is not None and frame.f_globals is not globals():
+            frame = frame.f_back
+        return frame is not None
+
+    def is_memory(path) -> bool:
+        """Tell whether a path is that of a process's memory, by whatever name."""
+        if not isinstance(path, str | bytes):
+            return False
+        name = fsdecode(path)
+        return (basename(name) == "mem" or islink(name)) and bool(
+            MEMORY.fullmatch(realpath(name)) or name == "mem"
+        )
+
     def watch(event, args):
         if inside or event[0] not in "osg":
             return
-        if event in SEARCHES or (
-            event == "object.__getattr__" and args[1] == "gi_frame" and args[0] in own
-        ):
+        is_frame = event == "object.__getattr__" and args[1] in FRAMES
+        if event in SEARCHES or (is_frame and args[0] in own):
             seen.append(event)
             raise RuntimeError("not while a notebook is graded")
-        if checking and (
-            event in ("sys._getframe", "sys._current_frames", "sys.settrace", "sys.setprofile")
-            or (event == "object.__getattr__" and args[1] in FRAMES)
-        ):
-            inside.append(1)
-            try:
+        if not (event == "open" or is_frame or (checking and event in FRAME_EVENTS)):
+            return
+        inside.append(1)
+        try:
+            if event == "open":
+                if not is_memory(args[0]):
+                    return
+                looked.append(str(args[0])[:100])
+            elif checking:
                 frame: Any = _getframe(1)
+                if frame.f_globals.get("__name__") == "logging":  # its `currentframe`
+                    frame = frame.f_back
                 while frame.f_globals.get("__name__") in ("inspect", "traceback"):
                     frame = frame.f_back
-                students = is_students(frame.f_globals)
-            finally:
-                inside.pop()
-            if students:
-                seen.append(event)
-                raise RuntimeError("not while a check runs")
+                if not is_students(frame.f_globals):
+                    return
+            # What was raised during a check holds on to this checker's frames.
+            elif not (args[1] == "tb_frame" and leads_here(args[0].tb_frame)):
+                return
+        finally:
+            inside.pop()
+        seen.append(event)
+        raise RuntimeError("not while a notebook is graded")
 
     addaudithook(watch)
 
@@ -224,7 +258,9 @@ def run_checker(key: bytes, prelude: bytes):
 
     def attempt(message: dict, user: dict, unsolved: bool) -> tuple[str, str, int]:
         # A student's `len = 5` does not concern a check.
-        names = {k: v for k, v in user.items() if type(k) is str and k not in mine}
+        # Of a subclass of dict, `items` would be a student's code, too.
+        items = dict.items(user) if isinstance(user, dict) else ()
+        names = {k: v for k, v in items if type(k) is str and k not in mine}
         names |= {"__builtins__": dict(mine), "__name__": "__main__"}
         line = 0
         steps: list[int] = []
@@ -239,7 +275,6 @@ def run_checker(key: bytes, prelude: bytes):
                         exec(cell, names)
                     except Exception:
                         continue
-            checking.append(1)
             exec(message["check"], names)
         except KeyboardInterrupt:
             return "timeout", "", 0
@@ -258,8 +293,6 @@ def run_checker(key: bytes, prelude: bytes):
                 return outcome, f"{type(error).__name__}: {error}"[:2000], line
             except Exception:  # its text is a student's code, too
                 return outcome, type(error).__name__, line
-        finally:
-            checking.clear()
         if steps != list(range(message["steps"])) or any(
             names.get(k) is not v for k, v in tools.items()
         ):
@@ -271,14 +304,15 @@ def run_checker(key: bytes, prelude: bytes):
         settrace(None)
         setprofile(None)
         set_handler(signal.SIGINT, interrupted)
+        checking.append(1)  # from here on, a student's code may run
         replaced = library.restore()
         streams = sys.stdout, sys.stderr
         sys.stdout = sys.stderr = StringIO()
+        passes_unsolved = False
         try:
             outcome, error, line = attempt(message, user, unsolved=True)
-            if outcome == "passed":
-                outcome, error, line = "forged", "it passes without a solution, too", 0
-            elif outcome != "timeout":
+            passes_unsolved = outcome == "passed"
+            if outcome != "timeout":
                 replaced += library.restore()
                 seen.clear()
                 outcome, error, line = attempt(message, user, unsolved=False)
@@ -292,7 +326,9 @@ def run_checker(key: bytes, prelude: bytes):
                     outcome, error = "forged", "a class answers in place of numpy or torch"
         finally:
             sys.stdout, sys.stderr = streams
-        return message["challenge"], outcome, error, line, replaced[:20]
+            checking.clear()
+        found = outcome, error, line, replaced[:20], passes_unsolved, looked[:20]
+        return message["challenge"], *found
 
     own.append((yield))  # the generator itself comes first
     answer: dict[str, str] = {}

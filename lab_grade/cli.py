@@ -16,10 +16,19 @@ def grade_main(arguments: list[str] | None = None) -> int:
         "lab-grade",
         description="Grade a folder of notebooks by the checks of a reference.",
         epilog="Checks share the kernel with the student's code: forging is made hard and is "
-        "flagged, but this is not a sandbox. For one, use --sandbox.",
+        "flagged. The sandbox protects this machine, not the marks.",
     )
-    parser.add_argument("reference", type=Path, help="the instructor's notebook")
-    parser.add_argument("submissions", type=Path, help="a folder of notebooks or of students")
+    parser.add_argument("reference", type=Path, nargs="?", help="the instructor's notebook")
+    parser.add_argument(
+        "submissions", type=Path, nargs="?", help="a folder of notebooks or of students"
+    )
+    parser.add_argument(
+        "--merge",
+        type=Path,
+        nargs="+",
+        metavar="FOLDER",
+        help="instead of grading: one report from the --out folders of parts of a class",
+    )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for all reports")
     parser.add_argument("--jobs", type=int, default=0, help="submissions at once (all cores)")
     parser.add_argument("--only", metavar="NAME", help="grade this student again")
@@ -42,13 +51,21 @@ def grade_main(arguments: list[str] | None = None) -> int:
         metavar="KiB",
         help="after which a cell that is still printing is stopped (65536)",
     )
-    parser.add_argument("--sandbox", action="store_true", help="in bubblewrap (Linux): no network")
+    parser.add_argument(
+        "--sandbox",
+        action=argparse.BooleanOptionalAction,
+        help="in bubblewrap: no network, nothing else writable (default: where it works, on Linux)",
+    )
     options = parser.parse_args(arguments)
+    if not options.merge and options.submissions is None:
+        parser.error("name the instructor's notebook and the folder of submissions")
+    if options.merge and options.reference is not None:
+        parser.error("--merge takes no notebook and no submissions, only folders that are graded")
     try:
         if missing := [name for name in REQUIRED if find_spec(name) is None]:
             raise LabError(f'{missing[0]} is not installed: pip install -e ".[grade]"')
-        from lab_grade.grader import grade
-        from lab_grade.process import Limits, require_sandbox
+        from lab_grade.grader import grade, merge
+        from lab_grade.process import Limits, is_sandbox_available, require_sandbox
 
         limits = Limits(
             options.cell_timeout,
@@ -60,16 +77,19 @@ def grade_main(arguments: list[str] | None = None) -> int:
             raise LabError("limits must be above 0, and --jobs 0 or more.")
         if options.sandbox:
             require_sandbox()
-        everything = grade(
-            options.reference,
-            options.submissions,
-            options.out,
-            options.jobs,
-            options.only,
-            tuple(options.allow),
-            limits,
-            options.sandbox,
-        )
+        if options.merge:
+            everything = merge(options.merge, options.out)
+        else:
+            everything = grade(
+                options.reference,
+                options.submissions,
+                options.out,
+                options.jobs,
+                options.only,
+                tuple(options.allow),
+                limits,
+                is_sandbox_available() if options.sandbox is None else options.sandbox,
+            )
     except LabError as error:
         print(f"lab-grade: {error}", file=sys.stderr)
         return 2

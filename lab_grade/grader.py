@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lab_grade.notebook import Assignment, drop_magics
-from lab_grade.placement import Step, plan_steps
+from lab_grade.placement import Step, hash_code, plan_steps
 from lab_grade.process import Limits, run_submission
 from lab_grade.report import write_reports
 from lab_grade.results import flag_copies, score
@@ -84,7 +84,8 @@ def grade(
         results = grader.run(handed_in, only, allow, bar)
     for result in results:  # again: a submission may have overwritten those of others
         grader.keep(out / "results" / f"{result['student']}.json", result)
-    flag_copies(assignment, results)
+    solution = [cell.source for cell in assignment.cells if cell.is_answer]
+    flag_copies(results, hash_code(assignment, solution))
     everything = {
         "assignment": reference.stem,
         "max_points": assignment.max_points,
@@ -92,6 +93,67 @@ def grade(
     }
     write_reports(everything, out)
     return everything
+
+
+def merge(folders: list[Path], out: Path) -> dict:
+    """Write the reports of a class that was graded in parts.
+
+    Parameters
+    ----------
+    folders : list of Path
+        What `grade` wrote for each part. Copies are flagged across all of them.
+    out : Path
+        Where gradebook and reports go.
+
+    Returns
+    -------
+    dict
+        What `results.json` holds.
+
+    Raises
+    ------
+    LabError
+        If a folder was not graded to its end, or for another assignment, or a student is in two.
+    """
+    parts = [_read_results(folder) for folder in folders]
+    results: dict[str, dict] = {}
+    where: dict[str, Path] = {}
+    first = None
+    for folder, part in zip(folders, parts, strict=True):
+        for result in part["students"]:
+            name = result["student"]
+            checks = [[check["title"], check["question"]] for check in result["checks"]]
+            first = first or (part["assignment"], part["max_points"], checks)
+            if (part["assignment"], part["max_points"], checks) != first:
+                raise LabError(f"{folder} was graded by another reference than {folders[0]}.")
+            if name in results:
+                raise LabError(
+                    f"{name} is in {where[name]} and in {folder}: put each student into one part."
+                )
+            results[name], where[name] = result, folder
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabError(f"-o {out} cannot be written ({error.strerror or error}).") from None
+    students = [results[name] for name in sorted(results)]
+    flag_copies(students)
+    everything = parts[0] | {"students": students}
+    write_reports(everything, out)
+    return everything
+
+
+def _read_results(folder: Path) -> dict:
+    path = folder / "results.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found["students"], list) and {"assignment", "max_points"} <= found.keys():
+            return found
+    except OSError as error:
+        why = error.strerror or error
+        raise LabError(f"{path} cannot be read ({why}): grade that part to its end.") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise LabError(f"{path} is not what lab-grade writes: grade that part again.")
 
 
 @functools.cache

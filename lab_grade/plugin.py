@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import json
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -31,10 +32,11 @@ from jupyter_client.kernelspec import KernelSpec
 from nbval.kernel import NbvalKernelspecManager, RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile
 
-from lab_grade.messages import Signer
+from lab_grade.messages import Signer, Turn, find_turns
 
 MAX_GRACE = 5  # seconds for a cell to end after it was interrupted; at most a third of its limit
 MAX_RESTARTS = 5
+MIN_PASSED_DECOYS = 4  # in a fresh kernel, before anybody is said to have forged an answer
 
 
 class GradedNotebook(IPyNbFile):
@@ -49,6 +51,7 @@ class GradedNotebook(IPyNbFile):
         self.ends = time.monotonic() + self.limits["notebook"]
         self.done: list[str] = []  # cells to run again in a fresh kernel
         self.starts, self.trouble = 0, ""
+        self.sends_decoys, self.decoys_first, self.is_forged = True, True, False
         self.results: list[dict] = self.config.lab_results
         for i, step in enumerate(self.job["steps"]):
             yield GradedCell.from_parent(self, name=f"Step {i}", cell_num=i, cell=step, options={})
@@ -66,9 +69,68 @@ class GradedNotebook(IPyNbFile):
             if result["outcome"] in ("ok", "error"):
                 self.done.append(step["source"])
             return result
-        message, challenge = self.signer.encode_check(step)
+        return self.run_check(step)
+
+    def run_check(self, step: dict) -> dict:
+        """Run a check, and a decoy before or after it that no answer passes as well.
+
+        The decoy's answer counts for nothing but itself. Where the two contradict each other,
+        which an honest answer that changes from call to call may cause too, a fresh kernel says
+        what is so.
+        """
+        turns = find_turns(step["source"]) if self.sends_decoys else []
+        if not turns:
+            return self.ask(step)
+        turn = secrets.choice(turns)
+        first = self.decoys_first and secrets.randbelow(2) == 0
+        decoy: dict = {"outcome": ""}
+        if first:
+            decoy = self.ask(step, turn)
+            if decoy["outcome"] != "passed" and not turn.stopped(decoy):
+                return decoy  # the check itself would have come to the same end
+        result = self.ask(step)
+        if result["outcome"] == "passed":
+            if not first:
+                decoy = self.ask(step, turn)
+            if decoy["outcome"] == "passed":
+                return self.settle(step, turn, result, first)
+            return result
+        if decoy["outcome"] == "failed" and result.get("line", 0) <= turn.last:
+            # As far as here, the decoy had passed: it may have changed what the check met.
+            self.decoys_first = False
+            return self.ask(step) if self.renew_kernel() else result
+        return result
+
+    def settle(self, step: dict, turn: Turn, result: dict, decoy_first: bool) -> dict:
+        """Return what a check is worth that passed, as its decoy did."""
+        if self.is_forged or (
+            self.renew_kernel()
+            and all(self.ask(step, turn)["outcome"] == "passed" for _ in range(MIN_PASSED_DECOYS))
+        ):
+            self.is_forged = True
+            return result | {
+                "outcome": "forged",
+                "message": "it passes a check and the opposite of it: the answers are forged",
+            }
+        self.sends_decoys = False
+        return self.ask(step) if decoy_first and self.renew_kernel() else result
+
+    def ask(self, step: dict, turn: Turn | None = None) -> dict:
+        """Return the answer to a check or to a decoy."""
+        message, challenge = self.signer.encode_check(step, turn)
         result, reply = self.execute(message)
-        return self.signer.decode_answer(reply, challenge) if result["outcome"] == "ok" else result
+        if result["outcome"] != "ok":
+            return result
+        answer = self.signer.decode_answer(reply, challenge)
+        if turn is None and answer.get("passes_unsolved"):
+            return answer | {"outcome": "forged", "message": "it passes without a solution, too"}
+        return answer
+
+    def renew_kernel(self) -> bool:
+        """Bring a fresh kernel to the same state, which does not count as a restart."""
+        self.stop()
+        self.starts -= 1
+        return self.ensure_kernel()
 
     def ensure_kernel(self) -> bool:
         """Bring a kernel to the state that the notebook has reached, or tell that none can be."""

@@ -36,6 +36,7 @@ SUSPICIOUS = {
     r"\.ipynb": "names a notebook",
 }
 UNDEFINED = re.compile(r"NameError: name '(\w+)' is not defined")
+COPY_OF = "the code is the same as that of "
 TROUBLE = {
     "timeout": "ran for too long",
     "died": "ended the kernel",
@@ -118,6 +119,8 @@ def score(
             )
         for name in outcome.get("replaced", []):
             submission.flag("tampering", f"{name} was replaced; it was put back")
+        for name in outcome.get("looked", []):
+            submission.flag("tampering", f"it tried to read the grader's memory ({name})")
     checks = [
         _score_check(check, by_check.get(check, nothing), secrets)
         | {"topic": assignment.find_topic(check.question)}
@@ -179,10 +182,14 @@ def _score_check(check: Check, outcome: dict, secrets: list[str]) -> dict:
     }
 
 
-def flag_copies(assignment: Assignment, results: list[dict]) -> None:
-    """Flag students whose own code is the same as somebody else's, or as the reference's."""
-    solution = hash_code(assignment, [cell.source for cell in assignment.cells if cell.is_answer])
+def flag_copies(results: list[dict], solution: str = "") -> None:
+    """Flag students whose own code is the same as somebody else's, or as the reference's.
+
+    `solution` is the hash of the reference's. Flags of others' copies are made again, so that
+    the results of several folders can be put together.
+    """
     for result in results:
+        result["flags"] = [f for f in result["flags"] if not f["text"].startswith(COPY_OF)]
         if result["code_hash"] == solution != "":
             text = "the code is the same as the reference's"
             result["flags"].append({"kind": "copy", "text": text})
@@ -192,5 +199,4 @@ def flag_copies(assignment: Assignment, results: list[dict]) -> None:
             if other is not result and result["code_hash"] == other["code_hash"] != ""
         ]
         if others:
-            text = f"the code is the same as that of {', '.join(others)}"
-            result["flags"].append({"kind": "copy", "text": text})
+            result["flags"].append({"kind": "copy", "text": COPY_OF + ", ".join(others)})

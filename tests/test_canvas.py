@@ -208,6 +208,24 @@ def test_a_line_is_read_between_its_guide_lines_or_without(line):
     assert (line.width, HandwritingCanvas(Counting()).width) == (880, 220)
 
 
+def test_a_language_model_is_asked_for_where_the_switch_is_on():
+    reader = Recognizer.pretrained("line")
+    canvas = HandwritingCanvas(reader, mode="line")
+    canvas.draw(sample_strokes("Hello you"))
+    canvas.language = True
+    expected = reader.predict_line(canvas.strokes, (X_LINE, BASE_LINE), language=True)
+    assert canvas.result["text"] == expected.text
+    assert canvas.result["confidences"] == expected.confidences
+
+
+def test_a_model_that_takes_no_language_says_so(line):
+    line.draw([[(10, 10), (20, 30)]])
+    line.language = True
+    assert "takes no language=" in line.result["error"]
+    line.language = False
+    assert "error" not in line.result
+
+
 @pytest.mark.parametrize("guides", [True, False])
 def test_the_line_recogniser_of_the_lab_reads_the_canvas(guides):
     torch.manual_seed(0)

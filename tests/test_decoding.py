@@ -3,13 +3,14 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from lab_utils import SentenceGenerator
 from lab_utils.errors import LabError
-from lab_utils.mapping import MAPPING
-from lab_utils.models.ctc import CharacterLanguageModel, beam_search, greedy, greedy_path
+from lab_utils.mapping import BLANK, MAPPING
+from lab_utils.models.ctc import CharacterLanguageModel, align, beam_search, greedy, greedy_path
 
 A, B = MAPPING.index("a"), MAPPING.index("b")
 SPACE = MAPPING.index(" ")
@@ -100,6 +101,43 @@ def test_english_mends_what_the_network_is_unsure_of(english):
 def test_a_wrong_argument_is_named(arguments, says):
     with pytest.raises(LabError, match=says):
         CharacterLanguageModel(*arguments)
+
+
+def test_a_language_model_keeps_what_it_knows_in_a_file(tmp_path):
+    text = "the cat and the dog and the cow " * 3
+    model = CharacterLanguageModel(text, 4)
+    model.save(tmp_path / "all.npz")
+    kept = CharacterLanguageModel.load(tmp_path / "all.npz")
+    context = tuple(MAPPING.index(c) for c in "the ")
+    for name in "cdz":
+        label = MAPPING.index(name)
+        assert kept.log_probability(label, context) == model.log_probability(label, context)
+    model.save(tmp_path / "frequent.npz", min_count=100)
+    rare = CharacterLanguageModel.load(tmp_path / "frequent.npz")
+    label = MAPPING.index("c")
+    assert rare.log_probability(label, context) == rare.log_probability(label, ())
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04", "other"])
+def test_a_damaged_file_of_a_language_model_is_one_error(tmp_path, content):
+    path = tmp_path / "model.npz"
+    if content == "other":
+        np.savez(path, steps_0=np.arange(3), counts_0=np.arange(2))
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(LabError, match=r"model\.npz"):
+        CharacterLanguageModel.load(path)
+
+
+@pytest.mark.parametrize("text", ["aab", "a", "abba", ""])
+def test_each_character_is_aligned_with_the_step_at_which_it_is_surest(text):
+    """Each character stands at two steps, the second surer, with a blank after it."""
+    labels = [MAPPING.index(c) for c in text]
+    logits = torch.zeros(len(MAPPING), max(3 * len(text), 1))
+    logits[BLANK, 2::3] = 9
+    for place, label in enumerate(labels):
+        logits[label, 3 * place], logits[label, 3 * place + 1] = 7, 9
+    assert align(logits, labels) == [3 * place + 1 for place in range(len(labels))]
 
 
 @pytest.mark.parametrize(

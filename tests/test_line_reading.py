@@ -184,6 +184,19 @@ def test_a_reading_has_a_confidence_and_alternatives_for_each_character(reader):
         assert sum(probabilities) <= 1 + 1e-5
 
 
+@pytest.mark.parametrize("text", ["Hello you", "the man and the dog"])
+def test_with_a_language_model_each_character_has_a_confidence_too(reader, text):
+    line = prepare_line(sample_strokes(text), GUIDES)
+    plain, reading = reader.predict_line(line), reader.predict_line(line, language=True)
+    assert reading.text == text
+    assert len(reading.text) == len(reading.confidences) == len(reading.alternatives)
+    for name, sure, others in zip(*reading, strict=True):
+        assert others[0] == (name, sure)
+        assert len({other for other, _ in others}) == len(others)
+    if plain.text == text:
+        assert reading.confidences == pytest.approx(plain.confidences, abs=0.2)
+
+
 def test_the_shipped_network_reads_lines_of_both_styles(reader):
     for style in ("plain", "realistic"):
         maker = EMNISTLines(style=style, source="sample", text="own").maker("test")
@@ -202,6 +215,14 @@ def test_dots_and_straight_lines_have_a_place(strokes):
 @pytest.mark.parametrize(
     ("call", "says"),
     [
+        (
+            lambda: LineRecognizer(LineCNNSimple(CONFIG)).predict_line([[(0, 0)]], language=True),
+            "language=True needs a network trained with CTC, such as LineCNN, not LineCNNSimple",
+        ),
+        (
+            lambda: Recognizer.pretrained("line").predict_line([[(0, 0)]], language="en"),
+            "language='en' must be",
+        ),
         (lambda: prepare_line([]), "empty list of strokes"),
         (lambda: prepare_line(np.zeros((50, 300), np.uint8)), "shows no ink"),
         (lambda: prepare_line("nowhere.png"), "nowhere.png cannot be read"),

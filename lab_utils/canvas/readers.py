@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
@@ -238,6 +239,7 @@ def read_line(
     strokes: list[Stroke],
     guides: tuple[float, float] | None,
     choices: Mapping[int, tuple[str, str]],
+    language: bool = False,
 ) -> dict:
     """Read a line.
 
@@ -250,6 +252,8 @@ def read_line(
         y of the x-height and of the baseline, where the line was written between guide lines.
     choices : mapping of int to tuple of str
         What has been corrected by hand: at which place, which character, and by which.
+    language : bool
+        Whether a language model has a say; then the model is called with `language=True`.
 
     Returns
     -------
@@ -259,10 +263,13 @@ def read_line(
     Raises
     ------
     LabError
-        If the model returns anything else than `LineReader.predict_line` does.
+        If the model returns anything else than `LineReader.predict_line` does, or it takes no
+        `language`.
     """
     read: Any = getattr(model, "predict_line", model)
-    reading = read(strokes, guides=guides)
+    if language and not _takes_language(read):
+        raise LabError("language=True: this model takes no language=, as LineRecognizer does.")
+    reading = read(strokes, guides=guides, **({"language": True} if language else {}))
     try:
         text, confidences, alternatives = reading
         characters = list("".join(text).encode().decode())
@@ -289,6 +296,11 @@ def read_line(
         "confidences": confidences,
         "alternatives": [[list(pair) for pair in found] for found in alternatives],
     }
+
+
+def _takes_language(read: Callable) -> bool:
+    names = inspect.signature(read).parameters.values()
+    return any(p.name == "language" or p.kind is p.VAR_KEYWORD for p in names)
 
 
 def _parse_answers(answers: Iterable, count: int) -> list[tuple[str, float]]:

@@ -42,7 +42,7 @@ WIDTHS = {"character": CANVAS_HEIGHT, "line": 4 * CANVAS_HEIGHT}
 FULL = "The canvas is full: clear it first."
 # What the browser may change; the rest of the state is Python's alone.
 OF_INK = ("strokes", "number", "text", "_undone", "_cleared")
-FROM_BROWSER = (*OF_INK, "model", "live", "pause", "guides")
+FROM_BROWSER = (*OF_INK, "model", "live", "pause", "guides", "language")
 NOT_ARGUMENTS = ("comm", "models", "number", "result", "width")
 MAX_ASKED, MAX_SAMPLE, MAX_TEXT = 1000, 40, 10_000  # characters
 MAX_PAUSE = 3600  # seconds
@@ -124,6 +124,9 @@ class HandwritingCanvas(anywidget.AnyWidget):
         Seconds after which what is read is accepted; 0 waits for the button.
     guides : bool
         Whether a line is written between guide lines.
+    language : bool
+        Whether a language model of English has a say in "line" mode: see
+        `LineRecognizer.predict_line`.
     status : str
         What happened last: a drawing saved, or what went wrong.
     """
@@ -146,6 +149,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
     live = traitlets.Bool(False).tag(sync=True)
     pause = traitlets.Float(0.0, min=0.0).tag(sync=True)
     guides = traitlets.Bool(True).tag(sync=True)
+    language = traitlets.Bool(False).tag(sync=True)
     status = traitlets.Unicode("").tag(sync=True)
     # For undo and redo: strokes that were undone, and what there was before the last clearing.
     _undone: traitlets.List = traitlets.List().tag(
@@ -348,7 +352,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
             raise LabError(f"model={name!r}: {nearest(name, self._read_by)}")
         return name
 
-    @traitlets.observe("strokes", "model", "guides", "among")
+    @traitlets.observe("strokes", "model", "guides", "language", "among")
     def _on_ink(self, change):
         with self.hold_sync():
             # The browser sends a new number with new strokes; strokes from Python get it here.
@@ -369,7 +373,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
             if self.mode == "character":
                 return read_character(self.recognizer, self._prepare_image(strokes), self.among)
             guides = self._guides if self.guides else None
-            return read_line(self.recognizer, list(strokes), guides, self._choices)
+            return read_line(self.recognizer, list(strokes), guides, self._choices, self.language)
         except Exception as error:  # noqa: BLE001 - a model or preparation of a student's own
             return {"error": describe_error(error)}
 

@@ -1,12 +1,16 @@
 """Turns the answers of a CTC network into text: greedily, or with beams and a language model."""
 
 import math
+import os
+import zipfile
+import zlib
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from lab_utils.errors import LabError, check_int, check_number
+from lab_utils.errors import LabError, check_int, check_number, missing_or_damaged
 from lab_utils.mapping import BLANK, MAPPING, SPACE, SPECIAL_TOKENS, text_of
 
 LABEL_BITS = 7  # of a label: 83 fit
@@ -76,6 +80,57 @@ class CharacterLanguageModel:
             codes = (codes[: len(codes) - bool(length)] << LABEL_BITS) | labels[length:]
             self._ngrams.append(np.unique(codes, return_counts=True))
         self.probabilities = lru_cache(maxsize=100_000)(self._probabilities)
+
+    def save(self, path: str | os.PathLike, min_count: int = 1) -> None:
+        """Write it to a file, without the n-grams of two characters or more that are rare.
+
+        Parameters
+        ----------
+        path : path
+            The file, whose name ends in `.npz`.
+        min_count : int
+            How often an n-gram must occur to be kept.
+        """
+        arrays = {}
+        for length, (codes, counts) in enumerate(self._ngrams):
+            kept = counts >= (min_count if length else 1)
+            # Differences are small, so that they take little room when compressed.
+            arrays[f"steps_{length}"] = np.diff(codes[kept], prepend=0)
+            arrays[f"counts_{length}"] = counts[kept].astype(np.int32)
+        np.savez_compressed(path, **arrays)  # type: ignore[arg-type] # it takes any arrays
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "CharacterLanguageModel":
+        """Return the one that `save` wrote.
+
+        Raises
+        ------
+        LabError
+            If the file is missing or damaged.
+        """
+        model = cls.__new__(cls)
+        try:
+            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+                model.order = len(file.files) // 2
+                model._ngrams = [
+                    (file[f"steps_{length}"].cumsum(), file[f"counts_{length}"])
+                    for length in range(model.order)
+                ]
+            if any(len(codes) != len(counts) for codes, counts in model._ngrams):
+                raise ValueError("its arrays do not fit together")
+            if not 1 <= model.order <= 63 // LABEL_BITS:
+                raise ValueError(f"it has n-grams of {model.order} characters")
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            EOFError,
+            zlib.error,
+            zipfile.BadZipFile,
+        ) as error:
+            raise missing_or_damaged(Path(path), error) from None
+        model.probabilities = lru_cache(maxsize=100_000)(model._probabilities)
+        return model
 
     def log_probability(self, label: int, context: tuple[int, ...]) -> float:
         """Return the logarithm of how likely a label is after the labels in `context`."""
@@ -170,3 +225,45 @@ def beam_search(
         total = sum(sum(following[text]) for text in best)
         kept = {text: (following[text][0] / total, following[text][1] / total) for text in best}
     return text_of(next(iter(kept)))
+
+
+def align(logits: torch.Tensor, labels: list[int]) -> list[int]:
+    """Return the step at which each character of a text is surest, on the likeliest path.
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        float, (number of classes, S), of one line.
+    labels : list of int
+        The text, no longer than S allows.
+
+    Returns
+    -------
+    list of int
+        As many as labels.
+    """
+    if not labels:
+        return []
+    states = np.full(2 * len(labels) + 1, BLANK)
+    states[1::2] = labels
+    scores = logits.float().log_softmax(0).numpy()[states]  # (states, S)
+    may_skip = np.zeros(len(states), bool)  # the blank before a character, unless it is doubled
+    may_skip[3::2] = states[3::2] != states[1:-2:2]
+    best = np.full(len(states), -np.inf)
+    best[:2] = scores[:2, 0]
+    moves = np.zeros(scores.shape, int)
+    for step in range(1, scores.shape[1]):
+        one, two = np.roll(best, 1), np.where(may_skip, np.roll(best, 2), -np.inf)
+        one[0] = -np.inf
+        choices = np.stack([best, one, two])
+        moves[:, step] = choices.argmax(0)
+        best = choices.max(0) + scores[:, step]
+    state = len(states) - 1 - int(best[-1] < best[-2])
+    surest: dict[int, int] = {}
+    for step in range(scores.shape[1] - 1, -1, -1):
+        if step == (known := surest.setdefault(state, step)) or (
+            scores[state, step] > scores[state, known]
+        ):
+            surest[state] = step
+        state -= moves[state, step]
+    return [surest[2 * place + 1] for place in range(len(labels))]

@@ -33,6 +33,7 @@ class LineCNN(nn.Module):
     """
 
     STEP = 4  # columns of the line
+    uses_ctc = True  # so that its answers can be searched with beams
     ANSWERS = 2  # of each step, so that two narrow letters find room
 
     def __init__(self, data_config: dict | None = None, width: int = 32, sequence_dim: int = 128):

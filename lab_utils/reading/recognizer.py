@@ -1,5 +1,6 @@
 """Reads a character or a line, in a picture or a drawing, with a shipped network or one's own."""
 
+import functools
 import json
 import os
 from collections.abc import Iterable
@@ -19,12 +20,15 @@ from lab_utils.errors import (
 )
 from lab_utils.lit_models.checkpoints import UNREADABLE, compute_checksum, load_network
 from lab_utils.mapping import MAPPING, SPECIAL_TOKENS, text_of
+from lab_utils.models.ctc import CharacterLanguageModel, align, beam_search
 from lab_utils.models.registry import LineNetwork, build_network, reads_lines
 from lab_utils.paths import bundled
 from lab_utils.reading.character import prepare
 from lab_utils.reading.line import prepare_line
 
 WEIGHTS = {"character": "character_weights.safetensors", "line": "line_weights.safetensors"}
+LANGUAGE = "language_model.npz"
+WEIGHT, BONUS, BEAMS = 0.5, 0.5, 16  # of the language model: see `beam_search`
 SMALLEST = 1e-6  # temperature
 ALTERNATIVES = 5  # for each character of a line
 
@@ -273,26 +277,43 @@ class LineRecognizer:
         self.temperature = check_number("temperature", temperature, SMALLEST, wanted="more than 0")
 
     @torch.inference_mode()
-    def predict_line(self, image, guides: tuple[float, float] | None = None) -> LineReading:
+    def predict_line(
+        self, image, guides: tuple[float, float] | None = None, language: bool = False
+    ) -> LineReading:
         """Read one line.
 
         Parameters
         ----------
         image, guides
             As for `lab_utils.prepare_line`.
+        language : bool
+            Whether a language model of English, which ships with the lab, has a say: it helps with
+            prose, joined-up writing above all, and takes longer. Confidences are the network's own.
 
         Raises
         ------
         LabError
-            If the image cannot be read or shows no ink.
+            If the image cannot be read or shows no ink, or with `language=True` the network was
+            not trained with CTC.
         """
+        check_bool("language", language)
+        if language and not getattr(self.model, "uses_ctc", False):
+            raise LabError(
+                f"language=True needs a network trained with CTC, such as LineCNN, "
+                f"not {type(self.model).__name__}."
+            )
         self.model.eval()
         device = next(self.model.parameters()).device
         line = prepare_line(image, guides).to(device).float().div_(255)
         logits = self.model(line[None, None])[0].float().cpu() / self.temperature
-        labels, steps = cast(LineNetwork, self.model).find_characters(
-            logits[None], line[None, None]
-        )[0]
+        if language:
+            text = beam_search(logits, _shipped_language(), WEIGHT, BONUS, BEAMS)
+            labels = [MAPPING.index(character) for character in text]
+            steps = align(logits, labels)
+        else:
+            labels, steps = cast(LineNetwork, self.model).find_characters(
+                logits[None], line[None, None]
+            )[0]
         # Blank and the other special tokens are no alternatives to a character.
         characters = logits[len(SPECIAL_TOKENS) :, steps].softmax(0)
         likely, best = characters.topk(ALTERNATIVES, dim=0)
@@ -301,7 +322,28 @@ class LineRecognizer:
             list(zip(column, p, strict=True))
             for column, p in zip(names, likely.T.tolist(), strict=True)
         ]
-        return LineReading(text_of(labels), likely[0].tolist(), alternatives)
+        if language:
+            # The language model may prefer another character than the network.
+            for place, label in enumerate(labels):
+                alternatives[place] = _put_first(
+                    MAPPING[label],
+                    characters[label - len(SPECIAL_TOKENS), place].item(),
+                    alternatives[place],
+                )
+        confidences = [found[0][1] for found in alternatives]
+        return LineReading(text_of(labels), confidences, alternatives)
+
+
+def _put_first(
+    name: str, probability: float, alternatives: list[tuple[str, float]]
+) -> list[tuple[str, float]]:
+    others = [pair for pair in alternatives if pair[0] != name]
+    return [(name, probability), *others][:ALTERNATIVES]
+
+
+@functools.cache
+def _shipped_language() -> CharacterLanguageModel:
+    return CharacterLanguageModel.load(bundled(LANGUAGE))
 
 
 def _shipped(name: str) -> tuple[nn.Module, dict]:

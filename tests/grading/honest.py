@@ -46,7 +46,7 @@ def talkative(student):
 
 @case("honest", ALL, "")
 def with_plots(student):
-    """Draw 60 figures and print 2 MB in an answer, with magics, and wait a little."""
+    """Draw 25 figures and print 2 MB in an answer, with magics, and wait a little."""
     student.solve()
     student.start_with(
         """
@@ -66,8 +66,8 @@ def with_plots(student):
     student.answer(
         "q2",
         """
-        for epoch in range(60):
-            print('epoch', epoch, 'loss' * 8_500)
+        for epoch in range(25):
+            print('epoch', epoch, 'loss' * 20_000)
             plt.figure(figsize=(2, 2)).add_axes([0, 0, 1, 1], frameon=False).plot([1, epoch])
         plt.show()
         weights = 208

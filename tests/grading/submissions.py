@@ -1,10 +1,12 @@
 """The corpus: all submissions of a class, registered in `CASES`, and written as files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import broken_files  # noqa: F401 - it registers its cases, as the others do
 import edited_checks  # noqa: F401
 import file_cheats  # noqa: F401
+import forgeries  # noqa: F401
 import honest  # noqa: F401
 import kernel_cheats  # noqa: F401
 import nbformat
@@ -16,9 +18,11 @@ from reference import Student
 MISSING = "missing"
 
 
-def hand_in_all(released: nbformat.NotebookNode, submissions: Path) -> None:
-    """Write all submissions into a folder, and a student's folder that is empty."""
+def hand_in_all(released: nbformat.NotebookNode, submissions: Path, chosen: Sequence[str]) -> None:
+    """Write the submissions whose names are chosen into a folder, and perhaps an empty folder."""
     for case in CASES:
-        student = Student(released, case.student)
-        student.hand_in(submissions, case.write(student))
-    (submissions / MISSING).mkdir()
+        if case.name in chosen:
+            student = Student(released, case.student)
+            student.hand_in(submissions, case.write(student))
+    if MISSING in chosen:
+        (submissions / MISSING).mkdir()

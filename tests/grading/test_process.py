@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from lab_grade import grader
+from lab_grade import cli, grader, process
 from lab_grade.process import Limits, run_submission
 
 HEAVY = {"jinja2", "jsonschema", "matplotlib", "nbformat", "numpy", "pooch", "psutil", "torch"}
@@ -86,3 +86,31 @@ def test_every_file_of_both_packages_decides_whether_grades_are_kept(tmp_path, m
     monkeypatch.undo()
     assert {package.name for package in grader.PACKAGES} == {"lab_grade", "lab_utils"}
     assert all(package.is_dir() for package in grader.PACKAGES)
+
+
+@pytest.mark.parametrize(
+    ("options", "works", "expected"),
+    [
+        ([], True, True),
+        ([], False, False),
+        (["--sandbox"], True, True),
+        (["--no-sandbox"], True, False),
+    ],
+)
+def test_the_sandbox_is_the_default_where_it_works(options, works, expected, monkeypatch, tmp_path):
+    command = ["true"] if works else ["false"]
+    monkeypatch.setattr(process, "_sandbox_command", lambda base, hidden: command)
+    monkeypatch.setattr(process.shutil, "which", lambda name: name)
+    told = []
+    monkeypatch.setattr(grader, "grade", lambda *args: told.append(args[-1]) or {"students": []})
+    assert cli.grade_main(["a.ipynb", "folder", "-o", str(tmp_path), *options]) == 0
+    assert told == [expected]
+
+
+@pytest.mark.parametrize("installed", ["bwrap", None])
+def test_a_sandbox_that_does_not_work_is_one_line(installed, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(process, "_sandbox_command", lambda base, hidden: ["false"])
+    monkeypatch.setattr(process.shutil, "which", lambda name: installed)
+    assert cli.grade_main(["a.ipynb", "folder", "-o", str(tmp_path), "--sandbox"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("lab-grade: --sandbox") and said.count("\n") == 1

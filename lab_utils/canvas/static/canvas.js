@@ -95,7 +95,7 @@ class View {
     this.listen("change:text change:ask", () => this.showText());
     this.listen("change:status", () => this.say(this.model.get("status")));
     this.listen("change:models change:model", () => this.showModels());
-    this.listen("change:live change:pause change:guides", () => this.showOptions());
+    this.listen("change:live change:pause change:guides change:language", () => this.showOptions());
     this.listen("msg:custom", (content) => content.live && this.showLive(content.live));
     this.watch();
     this.showTools();
@@ -212,9 +212,11 @@ class View {
     const [live, liveLabel] = check("Read while the pen moves", (on) => this.set("live", on));
     const [pen, penLabel] = check("Pen only", (on) => this.setPenOnly(on));
     const [guides, guidesLabel] = check("Guide lines", (on) => this.set("guides", on));
+    const [language, languageLabel] = check("English sentences", (on) => this.set("language", on));
     this.live = live;
     this.pen = pen;
     this.guides = guides;
+    this.language = language;
     this.pause = make("select", { onchange: (e) => this.set("pause", Number(e.target.value)) });
     const pauseLabel = make("label", {}, this.word("Go on "), this.pause);
     const sample = make("input", {
@@ -230,7 +232,8 @@ class View {
       this.send("sample", { text: sample.value });
     });
     const more = make("details", { class: "hw-more" }, make("summary", {}, this.word("Options")));
-    const rows = [this.keeps && insert, pauseLabel, liveLabel, isLine ? guidesLabel : "", penLabel];
+    const ofLine = isLine ? [guidesLabel, languageLabel] : [];
+    const rows = [this.keeps && insert, pauseLabel, liveLabel, ...ofLine, penLabel];
     more.append(make("div", {}, ...rows.filter(Boolean)));
     return more;
   }
@@ -551,6 +554,7 @@ class View {
   showOptions() {
     this.live.checked = this.model.get("live");
     this.guides.checked = this.model.get("guides");
+    this.language.checked = this.model.get("language");
     const show = this.mode === "line" && this.model.get("guides");
     this.paper.classList.toggle("hw-guided", show);
     const pause = this.model.get("pause");
