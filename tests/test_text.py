@@ -114,7 +114,7 @@ def test_a_wrong_argument_is_named(arguments, says):
 
 @pytest.mark.parametrize("max_length", [0, -3, 2.5, "9"])
 def test_a_wrong_length_is_named(max_length):
-    with pytest.raises(LabError, match=r"max_length=.* must be a whole number of 1 or more"):
+    with pytest.raises(LabError, match=r"max_length=.* must be a whole number from 1 to 10000"):
         SentenceGenerator().generate(max_length)
 
 
