@@ -41,7 +41,8 @@ def stop_on_interrupt() -> None:
             return
         _stopping.set()
         # What breaks while everything ends is of no use to anybody.
-        sys.unraisablehook = threading.excepthook = lambda _: None
+        sys.unraisablehook = lambda _: None
+        threading.excepthook = lambda _: None
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, stop)

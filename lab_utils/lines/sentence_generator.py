@@ -219,9 +219,9 @@ def _read_texts(path: Path) -> list[str]:
         if any(m.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for m in members):
             raise ValueError("it is packed in another way")
         # All are read, so that one whose name has changed is noticed.
-        texts = {member.filename: archive.read(member) for member in members}
+        found = {member.filename: archive.read(member) for member in members}
         is_text = re.compile(r"(^|/)c[a-r]\d\d$").search
-        return [text.decode("ascii") for name, text in texts.items() if is_text(name)]
+        return [text.decode("ascii") for name, text in found.items() if is_text(name)]
 
 
 def restore_spacing(text: str) -> str:
