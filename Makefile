@@ -10,7 +10,7 @@ BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # Tests and committed outputs use the bundled sample, whatever this machine has prepared.
 SAMPLE_ONLY := LAB_OFFLINE=1 LAB_DATA_DIR=$(abspath build/no-data) EMNIST_ARCHIVE= MNIST_DIR= NLTK_DATA=
 
-.PHONY: help lab check test test-unit test-browser test-notebooks test-real coverage \
+.PHONY: help lab check test test-unit test-browser test-notebooks test-real faults coverage \
 	notebook notebooks bench sample weights links wheel clean
 
 help: ## lists these commands
@@ -54,6 +54,9 @@ test-real: .venv/.complete ## the figures and the notebooks on real data: REAL_D
 	$(BIN)/pytest -s tests/real
 	printf '%s\n' $(NOTEBOOKS) | LAB_FAST=1 OMP_NUM_THREADS=1 \
 		xargs -n 1 -P 2 $(BIN)/python labs/execute.py --to build/real-notebooks
+
+faults: .venv/.complete ## tries thousands of times to break the lab, and prints what became of each
+	OMP_NUM_THREADS=1 $(BIN)/python tests/faults
 
 coverage: .venv/.complete ## which lines the tests reach
 	rm -f .coverage*

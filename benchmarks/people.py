@@ -539,8 +539,10 @@ def measure_lines(people: Path) -> dict[str, LineScore]:
     reader = Recognizer.pretrained("line")
     scores = {}
     for name in LINE_SOURCES:
-        scores[name] = score_lines(
-            lambda image: reader.predict_line(image).text, read_lines(people, name)
+        items = read_lines(people, name)
+        scores[name] = score_lines(lambda image: reader.predict_line(image).text, items)
+        scores[f"{name}, language"] = score_lines(
+            lambda image: reader.predict_line(image, language=True).text, items
         )
     return scores
 

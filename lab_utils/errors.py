@@ -8,6 +8,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+MAX_REASON, MAX_QUOTED = 200, 60  # letters
+
 
 class LabError(Exception):
     """A mistake or a missing file that a student can mend: one sentence, no traceback.
@@ -16,6 +18,9 @@ class LabError(Exception):
     or the argument and says what to do.
     """
 
+    def __str__(self) -> str:
+        return " ".join(super().__str__().splitlines())  # a path or a library may bring lines
+
     def _render_traceback_(self):
         # IPython shows this instead of a traceback (its documented hook for custom exceptions).
         return [f"{type(self).__name__}: {self}"]
@@ -23,6 +28,21 @@ class LabError(Exception):
 
 class WrongFileError(LabError):
     """A file that was named or fetched is damaged, or another than expected."""
+
+
+def shorten(error: BaseException) -> str:
+    """Return what an error says, or is, in one line that stands in brackets in another."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return (text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]}...").rstrip(".:")
+
+
+def show(value: object) -> str:
+    """Return a value that somebody gave as a sentence can quote it: in one short line."""
+    text = " ".join(repr(value).split())
+    if isinstance(value, str | bytes):
+        return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}..."
+    is_short = len(text) <= MAX_QUOTED and " at 0x" not in text
+    return text if is_short else f"<{type(value).__name__}>"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -35,23 +55,25 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"it must be one of {', '.join(names)}."
 
 
-def cannot_write(path: Path, error: OSError) -> LabError:
+def cannot_write(
+    path: Path, error: OSError, otherwise: str = "set LAB_DATA_DIR to another folder"
+) -> LabError:
     """Return the error that says what to do when a file or folder can't be written."""
     return LabError(
-        f"{path} cannot be written ({error.strerror or error}): "
-        "free some space, or set LAB_DATA_DIR to another folder."
+        f"{path} cannot be written ({error.strerror or error}): free some space, or {otherwise}."
     )
 
 
 def missing_or_damaged(path: Path, error: object, remedy: str = "get the lab again") -> LabError:
     """Return the error of a file that ships with the lab, or that it has made."""
-    return LabError(f"{path} is missing or damaged ({error}): {remedy}.")
+    reason = shorten(error) if isinstance(error, BaseException) else error
+    return LabError(f"{path} is missing or damaged ({reason}): {remedy}.")
 
 
 def _wrong_value(name: str, value: object, wanted: str) -> LabError:
     if isinstance(value, Namespace):  # the 2021 course passed its arguments in one
         return LabError("Arguments have names here: instead of a Namespace write **vars(args).")
-    return LabError(f"{name}={value!r} must be {wanted}.")
+    return LabError(f"{name}={show(value)} must be {wanted}.")
 
 
 def check_int(name: str, value: Any, least: int, most: int | None = None) -> int:
@@ -118,6 +140,6 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
         If it is another one.
     """
     choices = tuple(choices)
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise _wrong_value(name, value, f"one of {', '.join(choices)}")
     return str(value)

@@ -1,12 +1,15 @@
 """Pictures for notebooks: a row or grid of images, learning curves, blocks of networks."""
 
 import itertools
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from lab_utils.errors import LabError, check_int
+from lab_utils.errors import LabError, check_int, check_number, show
 
+MIN_SIZE, MAX_SIZE = 0.1, 10  # inches of an image
 BLUE, ORANGE = "#44546a", "#c55a11"
 
 
@@ -29,19 +32,31 @@ def show_images(images, titles=None, columns: int = 9, cmap: str = "gray", size:
     Raises
     ------
     LabError
-        If there is no image.
+        If there is no image, or something else.
     """
-    if not len(images):
+    try:
+        pictures = [np.asarray(image).squeeze() for image in images]
+    except (TypeError, ValueError, RuntimeError):
+        pictures = [np.empty(0)]
+    if not pictures:
         raise LabError("images is empty: give one or more.")
+    if any(picture.ndim != 2 or picture.dtype.kind not in "buif" for picture in pictures):
+        raise LabError(
+            f"images={show(images)} must be several images, each (H, W) or (1, H, W): "
+            "of one, show_images([image])."
+        )
+    if titles is not None and (not isinstance(titles, Sequence) or len(titles) < len(images)):
+        raise LabError(f"titles={show(titles)} must be a list, with a title for each image.")
     check_int("columns", columns, 1)
+    check_number("size", size, MIN_SIZE, MAX_SIZE, f"from {MIN_SIZE} to {MAX_SIZE} inches")
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     height = rows * (size + (0.35 if titles is not None else 0))
     figure, axes = plt.subplots(rows, columns, figsize=(columns * size, height), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
-    for index, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
-        axis.imshow(image.squeeze(), cmap=cmap)
+    for index, (axis, image) in enumerate(zip(axes.flat, pictures, strict=False)):
+        axis.imshow(image, cmap=cmap)
         if titles is not None:
             axis.set_title(titles[index], fontsize=10)
     figure.tight_layout(pad=0.2)
@@ -61,6 +76,11 @@ def plot_history(history: list[dict]):
     LabError
         If there is none.
     """
+    is_history = isinstance(history, list) and all(
+        isinstance(entry, dict) and "epoch" in entry for entry in history
+    )
+    if not is_history:
+        raise LabError(f"history={show(history)} must be the one of a model: lit_model.history.")
     if not history:
         raise LabError("history is empty: train an epoch first, with trainer.fit(...).")
     epochs = [entry["epoch"] + 1 for entry in history]

@@ -1,17 +1,25 @@
 """Trains any network on any data from the terminal: python -m lab_utils.run_experiment --help."""
 
 import argparse
+import contextlib
+import errno
 import inspect
+import os
 import re
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-if __name__ == "__main__" and "--version" in sys.argv:  # before the imports that take seconds
-    print("handwriting-lab", version("handwriting-lab"))
-    sys.exit()
+from lab_utils import stopping
+
+if __name__ == "__main__":  # before the imports that take seconds
+    stopping.end_on_interrupt()
+    if "--version" in sys.argv:
+        print("handwriting-lab", version("handwriting-lab"))
+        sys.exit()
 
 import pytorch_lightning as pl
 import torch
@@ -20,12 +28,13 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from tqdm.auto import tqdm
 
 from lab_utils.data.base import BaseDataModule
 from lab_utils.data.emnist import EMNIST
 from lab_utils.data.emnist_lines import EMNISTLines
 from lab_utils.data.mnist import MNIST
-from lab_utils.errors import LabError, nearest
+from lab_utils.errors import LabError, cannot_write, check_int, nearest, shorten
 from lab_utils.lit_models.base import BaseLitModel
 from lab_utils.lit_models.checkpoints import UNREADABLE, read_checkpoint
 from lab_utils.lit_models.lines import LineLitModel
@@ -42,6 +51,13 @@ TRAINER_ARGUMENTS = {
     "enable_progress_bar",
 }
 MAX_EPOCHS = 5
+MIN_SPACE = 1 << 20  # bytes
+ELSEWHERE = "run this in another folder"
+CANNOT_WRITE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.EIO),
+)
+TRAINER_REFUSES = "Lightning's Trainer does not take these arguments"
 NEEDED_TO_GO_ON = ("optimizer_states", "lr_schedulers", "global_step", "callbacks")
 say = rank_zero_only(print)  # once, however many processes train
 
@@ -93,6 +109,11 @@ def experiment(
     trainer_arguments = groups["Trainer"] | _choose_hardware(gpus, groups["Trainer"])
     if stop_early is not None and stop_early < 0:
         raise LabError(f"--stop_early={stop_early} must be a number of epochs, 0 or more.")
+    _check_trainer_arguments(trainer_arguments)
+    max_epochs = trainer_arguments["max_epochs"]
+    is_bounded = stop_early is not None or trainer_arguments["max_time"] is not None
+    if max_epochs != -1 or not is_bounded or training_arguments["one_cycle_max_lr"] is not None:
+        check_int("--max_epochs", max_epochs, 1)
     description = {
         "model_class": model_class,
         "model_arguments": groups[model_class],
@@ -112,6 +133,7 @@ def experiment(
 
     # Going on continues in the same folder, so that "best" is the best of both runs.
     folder = load_checkpoint.resolve().parent if load_checkpoint else None
+    _check_writable(folder or Path(LOGS))
     counted = folder is None
     best = ModelCheckpoint(
         folder, "best", monitor="val_loss", mode="min", enable_version_counter=counted
@@ -124,12 +146,8 @@ def experiment(
     trainer = _make_trainer(
         trainer_arguments, callbacks=callbacks, logger=run_logger, default_root_dir=LOGS
     )
-    try:
+    with _name_what_ends_training(trainer, last):
         trainer.fit(lit_model, datamodule=data, ckpt_path=load_checkpoint, weights_only=True)
-    except SystemExit:  # how Lightning ends after Ctrl-C
-        if last.best_model_path:
-            say(f"\nStopped. To go on, repeat with --load_checkpoint={_shorten(last)}")
-        raise
     if torch.distributed.is_initialized():
         # One process tests: several would each take a share, and the odd image twice.
         torch.distributed.destroy_process_group()
@@ -139,8 +157,33 @@ def experiment(
         alone = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
         tester = _make_trainer(trainer_arguments | alone, logger=run_logger, default_root_dir=LOGS)
         lit_model.load_state_dict(read_checkpoint(best.best_model_path)["state_dict"])
-        tester.test(lit_model, datamodule=data)
+        with _name_what_ends_training(tester, last):
+            tester.test(lit_model, datamodule=data)
         say(f"Best checkpoint (validation loss {best.best_model_score:.4f}): {_shorten(best)}")
+
+
+@contextlib.contextmanager
+def _name_what_ends_training(trainer: pl.Trainer, last: ModelCheckpoint) -> Iterator[None]:
+    """Turn how Lightning ends after Ctrl-C, and what a full disk or memory raises, into a line."""
+    try:
+        yield
+    except SystemExit:  # after Ctrl-C
+        for bar in vars(trainer.progress_bar_callback or last).values():
+            if isinstance(bar, tqdm):
+                bar.close()  # or it draws itself once more below the last line
+        path = last.best_model_path
+        where = f" To go on, repeat with --load_checkpoint={_shorten(last)}" if path else ""
+        raise KeyboardInterrupt(where) from None
+    except OSError as error:
+        if error.errno not in CANNOT_WRITE:
+            raise
+        raise cannot_write(Path(error.filename or LOGS), error, ELSEWHERE) from None
+    except RuntimeError as error:
+        if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)):
+            raise
+        raise LabError("There is not enough memory: lower --batch_size.") from None
+    except MisconfigurationException as error:
+        raise LabError(f"{TRAINER_REFUSES}: {shorten(error)}.") from None
 
 
 def _choose_lit_class(model_class: str) -> type[BaseLitModel]:
@@ -150,6 +193,31 @@ def _choose_lit_class(model_class: str) -> type[BaseLitModel]:
 def _shorten(checkpoint: ModelCheckpoint) -> Path:
     path = Path(checkpoint.best_model_path)
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _check_trainer_arguments(arguments: dict) -> None:
+    """Raise a LabError for what Lightning takes, and then waits or fails."""
+    if arguments["num_nodes"] > 1 and not {"MASTER_ADDR", "SLURM_NTASKS"} & set(os.environ):
+        raise LabError(
+            f"--num_nodes={arguments['num_nodes']} is for a cluster, and this process was not "
+            "started as a part of one (by srun or torchrun): leave it out."
+        )
+    devices, most = str(arguments["devices"]), max(os.cpu_count() or 1, torch.cuda.device_count())
+    if devices.isdigit() and int(devices) > most:
+        raise LabError(f"--devices={devices} must be {most} or less: this machine has no more.")
+    strategy = str(arguments["strategy"])
+    if re.search("notebook|fork|spawn", strategy):
+        raise LabError(f"--strategy={strategy} is for notebooks: give --strategy=ddp.")
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise a LabError where nothing can be written into a folder, before training begins."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(MIN_SPACE))
+    except OSError as error:
+        raise cannot_write(folder, error, ELSEWHERE) from None
 
 
 def _choose_hardware(gpus: int | None, trainer_arguments: dict) -> dict:
@@ -191,9 +259,8 @@ def _check_can_go_on(path: Path, lit_model: BaseLitModel, description: dict) -> 
         for name in NEEDED_TO_GO_ON:
             checkpoint[name]
     except UNREADABLE as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".:")
         raise LabError(
-            f"{path} cannot be gone on from ({reason}): "
+            f"{path} cannot be gone on from ({shorten(error)}): "
             "give another checkpoint of run_experiment, or start again."
         ) from None
 
@@ -239,8 +306,8 @@ def _make_logger(kind: str, name: str):
 def _make_trainer(arguments: dict, **more) -> pl.Trainer:
     try:
         return pl.Trainer(**arguments, **more, log_every_n_steps=1)
-    except (MisconfigurationException, ValueError, TypeError) as error:
-        raise LabError(f"Lightning's Trainer does not take these arguments: {error}") from None
+    except Exception as error:  # noqa: BLE001 - as many kinds as there are accelerators
+        raise LabError(f"{TRAINER_REFUSES}: {shorten(error)}.") from None
 
 
 def parse(argv: list[str]) -> dict:
@@ -318,11 +385,24 @@ def main(argv: list[str] | None = None) -> None:
     """Run the command line; a student's mistake is one line, and exit status 1."""
     try:
         experiment(**parse(sys.argv[1:] if argv is None else argv))
-    except LabError as error:
-        sys.exit(f"Error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("Stopped.")
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) or stopping.is_stopping():
+            go_on = error if isinstance(error, KeyboardInterrupt) else ""
+            say(f"\nStopped.{go_on}", flush=True)
+            sys.exit(1)
+        if isinstance(error, LabError):
+            sys.exit(f"Error: {error}")
+        raise
+
+
+def run_as_program() -> None:
+    """Run the command line as a process of its own, which Ctrl-C ends in good order."""
+    stopping.stop_on_interrupt()
+    try:
+        main()
+    finally:
+        stopping.ignore_interrupts()
 
 
 if __name__ == "__main__":
-    main()
+    run_as_program()

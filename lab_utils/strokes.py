@@ -11,7 +11,7 @@ import string
 
 import numpy as np
 
-from lab_utils.errors import LabError
+from lab_utils.errors import LabError, show
 from lab_utils.paths import bundled
 
 CANVAS_HEIGHT = 220
@@ -189,9 +189,9 @@ def sample_strokes(text: str, variant: int = 0) -> list[Stroke]:
     `data/make_sample_strokes.py` makes them from our own `data/stroke_templates.json`.
     """
     if not isinstance(text, str) or not text.strip():
-        raise LabError(f"text={text!r} must be a character or a few words.")
+        raise LabError(f"text={show(text)} must be a character or a few words.")
     if not isinstance(variant, int):
-        raise LabError(f"variant={variant!r} must be a whole number.")
+        raise LabError(f"variant={show(variant)} must be a whole number.")
     written, x = [], SAMPLE_MARGIN
     for character in text:
         if character == " ":

@@ -143,7 +143,7 @@ def test_each_character_is_aligned_with_the_step_at_which_it_is_surest(text):
 @pytest.mark.parametrize(
     ("argument", "says"),
     [
-        ({"beams": 0}, "beams=0 must be a whole number of 1 or more"),
+        ({"beams": 0}, "beams=0 must be a whole number from 1 to 1000"),
         ({"weight": math.nan}, "weight=nan must be a number of 0 or more"),
         ({"bonus": "0"}, "bonus='0' must be a number"),
     ],

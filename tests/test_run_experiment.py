@@ -211,6 +211,20 @@ def test_without_arguments_it_is_the_first_published_command():
         ("--gpus=1 --devices=1", "--gpus .* not both"),
         ("--accelerator=tpuu --source=sample", "tpuu"),
         ("--overfit_batches=1.5 --source=sample", "1.5 for overfit_batches"),
+        ("--max_epochs=-1", "--max_epochs=-1 must be a whole number of 1 or more"),
+        ("--max_epochs=null", "--max_epochs=None must be a whole number of 1 or more"),
+        ("--max_epochs=-1 --stop_early=2 --one_cycle_max_lr=1", "--max_epochs=-1 must be"),
+        ("--accelerator=tpu --source=sample", "does not take these arguments: .*torch_xla"),
+        ("--num_nodes=2", "--num_nodes=2 is for a cluster"),
+        ("--devices=1000", "--devices=1000 must be [0-9]+ or less"),
+        ("--strategy=ddp_notebook", "--strategy=ddp_notebook is for notebooks"),
+        ("--num_workers=1000", "num_workers=1000 must be a whole number from 0 to"),
+        ("--lr=1e30", "lr=1e[+]30 must be from 0 to 1000"),
+        ("--one_cycle_max_lr=-1", "one_cycle_max_lr=-1.0 must be from 0 to 1000"),
+        (
+            "--model_class=LineCNN --data_class=EMNISTLines --max_length=100000",
+            "max_length=100000 must be a whole number from 1 to 1000",
+        ),
         ("--data_class=EMNISTLine", "did you mean EMNISTLines"),
         ("--data_class=EMNISTLines", "model_class=CNN does not read --data_class=EMNISTLines"),
         ("--model_class=LineCNN", "model_class=LineCNN does not read --data_class=MNIST"),
@@ -567,3 +581,29 @@ def test_two_processes_share_each_epoch_and_learn_as_much(monkeypatch):
 def test_devices_that_are_not_there_are_one_clear_error():
     with pytest.raises(LabError, match="Lightning's Trainer does not take these arguments"):
         run_experiment.experiment(**parse([*QUICK, "--accelerator=gpu", "--devices=2"]))
+
+
+# Where nothing can be written.
+
+
+@pytest.mark.parametrize("kind", ["a file", "a link to nothing", "in a file"])
+def test_logs_that_cannot_be_written_are_one_error_before_training(kind):
+    if kind == "a file":
+        Path("logs").touch()
+    elif kind == "a link to nothing":
+        Path("logs").symlink_to("nothing/there")
+    else:
+        Path("file").touch()
+        Path("logs").symlink_to("file/logs")
+    assert re.search("logs cannot be written .*run this in another folder", mistake(*QUICK))
+
+
+@pytest.mark.parametrize("optimizer", ["Adagrad", "RMSprop", "Rprop"])
+def test_one_cycle_goes_with_any_optimizer(optimizer, capsys):
+    run("--max_epochs=1", f"--optimizer={optimizer}", "--one_cycle_max_lr=0.1")
+    assert "Best checkpoint" in capsys.readouterr().out
+
+
+def test_epochs_without_end_need_another_end():
+    run("--max_epochs=-1", "--max_time=00:00:00:01", "--batch_size=1024")
+    assert CHECKPOINTS.exists()

@@ -114,7 +114,7 @@ def test_a_wrong_argument_is_named(arguments, says):
 
 @pytest.mark.parametrize("max_length", [0, -3, 2.5, "9"])
 def test_a_wrong_length_is_named(max_length):
-    with pytest.raises(LabError, match=r"max_length=.* must be a whole number of 1 or more"):
+    with pytest.raises(LabError, match=r"max_length=.* must be a whole number from 1 to 10000"):
         SentenceGenerator().generate(max_length)
 
 
@@ -182,3 +182,11 @@ def test_random_numbers_are_even_and_unrelated():
     beside = np.corrcoef(numbers.T) - np.eye(4)
     assert abs(beside).max() < 0.03
     assert abs(np.corrcoef(numbers[:-1, 0], numbers[1:, 0])[0, 1]) < 0.03
+
+
+def test_phrases_of_a_given_text_are_its_words():
+    sentences = SentenceGenerator.from_text("one~ two  three\nfour")
+    assert sentences.text == "one two three four"
+    assert {sentences.generate(9) for _ in range(50)} <= {
+        "one", "one two", "two", "two three", "three", "four", "three four"
+    }  # fmt: skip

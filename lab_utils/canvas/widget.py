@@ -22,7 +22,7 @@ from lab_utils.canvas.readers import (
     read_line,
 )
 from lab_utils.data.my_handwriting import handwriting_file, save_drawing
-from lab_utils.errors import LabError, nearest
+from lab_utils.errors import LabError, nearest, shorten, show
 from lab_utils.mapping import CHARACTERS
 from lab_utils.reading import character
 from lab_utils.reading.recognizer import Recognizer
@@ -167,10 +167,10 @@ class HandwritingCanvas(anywidget.AnyWidget):
         keep_in: str | os.PathLike | None = None,
         **traits,
     ):
-        if mode not in WIDTHS:
-            raise LabError(f"mode={mode!r} must be one of {', '.join(WIDTHS)}.")
+        if not isinstance(mode, str) or mode not in WIDTHS:
+            raise LabError(f"mode={show(mode)} must be one of {', '.join(WIDTHS)}.")
         if not callable(prepare):
-            raise LabError(f"prepare={prepare!r:.60} must be a function of strokes.")
+            raise LabError(f"prepare={show(prepare)} must be a function of strokes.")
         known = [n for n in self.traits() if n[0] != "_" and n not in NOT_ARGUMENTS]
         for name in set(traits) - set(known):
             own = set(known) & set(self.class_own_traits())
@@ -188,7 +188,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
             self._read_by = read_by
             self.among, self.model = among, first
         except traitlets.TraitError as error:
-            raise LabError(f"{error}") from None
+            raise LabError(f"{shorten(error)}.") from None
         self.strokes = strokes
         self.on_msg(self._on_message)
 
@@ -349,7 +349,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
     def _validate_model(self, proposal):
         name = proposal["value"]
         if self._read_by and name not in self._read_by:
-            raise LabError(f"model={name!r}: {nearest(name, self._read_by)}")
+            raise LabError(f"model={show(name)}: {nearest(name, self._read_by)}")
         return name
 
     @traitlets.observe("strokes", "model", "guides", "language", "among")

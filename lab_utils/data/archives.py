@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import gzip
+import itertools
 import math
 import os
 import re
@@ -18,13 +19,13 @@ import numpy as np
 
 from lab_utils.data import matlab
 from lab_utils.data.matlab import Readable, read_exactly
-from lab_utils.errors import LabError, WrongFileError
+from lab_utils.errors import LabError, WrongFileError, shorten
 from lab_utils.mapping import FIRST_CHARACTER
 from lab_utils.paths import open_regular
 
 BLOCK_IMAGES = 8192  # images at a time: 6 MB, whatever the size of the archive
 MAX_IMAGES = 2_000_000  # of a part: a header that says more is wrong, and would take memory
-MAX_DEPTH, MAX_FOLDERS = 3, 50  # of folders in which files are looked for
+MAX_DEPTH, MAX_FOLDERS, MAX_WALKED = 3, 50, 500  # folders in which files are looked for
 GZIP_MAGIC = b"\x1f\x8b"
 NUM_BYCLASS = 62
 EMNIST_EXPECTED = "NIST's gzip.zip or matlab.zip"
@@ -126,8 +127,9 @@ def read_mnist(folder: Path) -> Iterator[Part]:
     WrongFileError
         If a file is missing, unreadable, truncated, damaged or another file.
     """
-    if folder.is_file():
-        raise WrongFileError(f"{folder} is a file: name the folder that holds MNIST's four files.")
+    with _name_errors(folder, MNIST_EXPECTED):
+        if folder.is_file():
+            raise WrongFileError(f"{folder} is a file: name the folder of MNIST's four files.")
     files = find_idx_files(folder, "", ("train", "t10k"))
     for part in ("train", "t10k"):
         yield from _read_idx_files(folder, files, part, _check_digits, MNIST_EXPECTED)
@@ -153,15 +155,20 @@ def find_idx_files(folder: Path, prefix: str, parts: tuple[str, str]) -> dict[st
 def _find(folder: Path, pattern: str) -> Path | None:
     """Return the file of such a name that lies nearest to the folder's top, originals first."""
     found = []
-    for place, folders, names in os.walk(folder):
+    for path in walk(folder):
+        if re.fullmatch(pattern, path.name, re.IGNORECASE):
+            depth, is_copy = len(path.parts), "(" in path.name
+            # As ever, x.gz is taken before x.
+            found.append((depth, is_copy, path.suffix != ".gz", path.name, path))
+    return min(found)[-1] if found else None
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder and of folders in it, as far as data sets may lie: not a disk."""
+    for place, folders, names in itertools.islice(os.walk(folder), MAX_WALKED):
         depth = len(Path(place).relative_to(folder).parts)
         folders[:] = sorted(folders)[:MAX_FOLDERS] if depth < MAX_DEPTH else []
-        for name in names:
-            if re.fullmatch(pattern, name, re.IGNORECASE):
-                is_copy = "(" in name
-                # As ever, x.gz is taken before x.
-                found.append((depth, is_copy, not name.endswith(".gz"), name, Path(place, name)))
-    return min(found)[-1] if found else None
+        yield from (Path(place, name) for name in names)
 
 
 def _read_idx_files(
@@ -201,12 +208,12 @@ def _name_errors(path: Path, expected: str):
     except FileNotFoundError:
         raise WrongFileError(f"{path} does not exist; it should be {expected}.") from None
     except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
-        reason = str(error).rstrip(".")
         raise WrongFileError(
-            f"{path} is damaged or cut off ({reason}): it should be {expected}; get it again."
+            f"{path} is damaged or cut off ({shorten(error)}): "
+            f"it should be {expected}; get it again."
         ) from None
     except (ValueError, struct.error, RuntimeError, LookupError, OverflowError, MemoryError) as e:
-        reason = " ".join(str(e).split()).rstrip(".")
+        reason = shorten(e)
         raise WrongFileError(f"{path} is not {expected} ({reason}): get the right file.") from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

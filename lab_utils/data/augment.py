@@ -5,6 +5,10 @@ import math
 import torch
 import torch.nn.functional as F
 
+from lab_utils.errors import LabError, check_int, check_number, show
+
+AMOUNTS, MAX_AMOUNT = ("rotation", "scale", "slant", "thickness", "elastic"), 360
+
 
 def augment(
     images: torch.Tensor,
@@ -50,7 +54,13 @@ def augment(
     -------
     torch.Tensor
         uint8, (B, H, W).
+
+    Raises
+    ------
+    LabError
+        If it is no batch of images, or a limit is none.
     """
+    _check(images, shift, share, rotation, scale, slant, thickness, elastic)
     images = _shift(images, shift, generator)
     chosen = torch.nonzero(torch.rand(len(images), generator=generator) < share).squeeze(1)
     if len(chosen):
@@ -58,6 +68,18 @@ def augment(
         angle = math.radians(rotation)
         images[chosen] = _warp(thickened, angle, scale, slant, elastic, generator)
     return images
+
+
+def _check(images: torch.Tensor, shift: int, share: float, *amounts: float) -> None:
+    is_batch = isinstance(images, torch.Tensor) and images.ndim == 3
+    if not is_batch or images.dtype != torch.uint8 or not images.numel():
+        raise LabError(
+            f"images={show(images)} must be uint8, (B, H, W): of one image, image[None]."
+        )
+    check_int("shift", shift, 0, min(images.shape[1:]))
+    check_number("share", share, 0, 1, "from 0 to 1")
+    for name, amount in zip(AMOUNTS, amounts, strict=True):
+        check_number(name, amount, 0, MAX_AMOUNT, f"from 0 to {MAX_AMOUNT}")
 
 
 def _draw_uniform(limit: float, count: int, generator: torch.Generator | None) -> torch.Tensor:

@@ -217,17 +217,17 @@ class EMNISTLines(BaseDataModule):
     ):
         super().__init__(**loading)
         counts = {"num_train": num_train, "num_val": num_val, "num_test": num_test}
+        check_bool("with_start_end_tokens", with_start_end_tokens)
         least = 3 if with_start_end_tokens else 1
         check_int("max_length", max_length, least, MAX_LENGTH)
         for name, value in counts.items():
             check_int(name, value, 1, MAX_LINES)
-        check_bool("with_start_end_tokens", with_start_end_tokens)
         check_bool("fresh_glyphs", fresh_glyphs)
         for name, overlap in (("min_overlap", min_overlap), ("max_overlap", max_overlap)):
             check_number(name, overlap, 0, 1, "from 0 to below 1")
         if not 0 <= min_overlap <= max_overlap < 1:
             raise LabError(
-                f"min_overlap={min_overlap!r} and max_overlap={max_overlap!r} must be from 0 to "
+                f"min_overlap={min_overlap} and max_overlap={max_overlap} must be from 0 to "
                 "below 1, and the first no larger than the second."
             )
         check_choice("style", style, (*STYLES, "both"))

@@ -21,7 +21,7 @@ import torch
 from tqdm.auto import tqdm
 
 from lab_utils.data import sealed
-from lab_utils.data.archives import BLOCK_IMAGES, Part
+from lab_utils.data.archives import BLOCK_IMAGES, Part, walk
 from lab_utils.data.sealed import DamagedFileError
 from lab_utils.download import DownloadError, delete
 from lab_utils.errors import WrongFileError, missing_or_damaged
@@ -249,7 +249,8 @@ def fingerprint(local: Path) -> str:
     """Name the local files in a way that changes when they do: path, size and time."""
     files = [local]
     if local.is_dir():
-        files = sorted(local.glob("*-ubyte*")) or sorted(local.glob("**/*-ubyte*"))
+        files = sorted(local.glob("*-ubyte*"))
+        files = files or sorted(path for path in walk(local) if "-ubyte" in path.name)
     stats = [file.stat() for file in files if file.exists()]
     return " ".join([str(local.resolve())] + [f"{s.st_size}:{s.st_mtime_ns}" for s in stats])
 

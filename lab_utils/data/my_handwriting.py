@@ -16,7 +16,7 @@ import torch
 
 from lab_utils.data import sealed
 from lab_utils.data.base import BaseDataModule, CharacterDataset
-from lab_utils.errors import LabError, cannot_write, check_bool
+from lab_utils.errors import LabError, cannot_write, check_bool, shorten, show
 from lab_utils.mapping import CHARACTER_LABELS, CHARACTERS, MAPPING
 from lab_utils.paths import data_dir
 from lab_utils.strokes import Stroke, decode, encode
@@ -36,10 +36,16 @@ def handwriting_file(path: str | os.PathLike | None = None) -> Path:
     if path is None:
         return data_dir() / FILE
     if not isinstance(path, str | os.PathLike):
-        raise LabError(f"{path!r:.60} is not the path of a file.")
+        raise LabError(f"{show(path)} is not the path of a file.")
     path = Path(path)
-    if not path.name or path.is_dir():
+    try:
+        is_folder, is_other = path.is_dir(), path.exists() and not path.is_file()
+    except OSError as error:  # such as a name that is too long
+        raise LabError(f"{path} is not the path of a file ({error.strerror}).") from None
+    if not path.name or is_folder:
         raise LabError(f"{path} is a folder: give the path of a file in it, such as {path / FILE}.")
+    if is_other:
+        raise LabError(f"{path} is a pipe or a device: give the path of a file.")
     return path
 
 
@@ -68,7 +74,9 @@ def save_drawing(path: Path, character: str, strokes: list[Stroke], image: torch
         If the character is none of the 62, or the file is damaged or cannot be written.
     """
     if character not in CHARACTERS:
-        raise LabError(f"{character!r} is not one of the 62 characters: give a letter or a digit.")
+        raise LabError(
+            f"{show(character)} is not one of the 62 characters: give a letter or a digit."
+        )
     new = (image.numpy(), MAPPING.index(character), " ".join(map(encode, strokes)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +121,8 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray, list[list[Stroke]]]:
 
 
 def _damaged(path: Path, error: Exception | str) -> LabError:
-    return LabError(f"{path} is damaged ({error}): move it away or delete it, and draw again.")
+    reason = error if isinstance(error, str) else shorten(error)
+    return LabError(f"{path} is damaged ({reason}): move it away or delete it, and draw again.")
 
 
 class MyHandwriting(BaseDataModule):

@@ -24,11 +24,12 @@ from lab_utils.errors import LabError, cannot_write
 
 SEAL = struct.Struct("<8sQQ")  # name, length, CRC-32
 SEAL_NAME = b"labcrc32"
+SEALED = "sealed"  # the attribute of a file that must have a checksum
 CHUNK_BYTES = 1 << 20
 HEAP = b"GCOL\1\0\0\0"  # how a collection of texts begins in an HDF5 file
 LOCKS_MISSING = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # of network homes
 
-_checked: set[tuple] = set()  # files whose checksum was right, as they were then
+_checked: dict[tuple, bool] = {}  # files that were right, as they were then: have they a seal?
 
 
 class DamagedFileError(Exception):
@@ -65,6 +66,7 @@ def create(target: Path, origin: Path | None = None) -> Iterator[tuple[h5py.File
             disk = _Disk(raw)
             try:
                 with h5py.File(disk, "r+" if origin else "w") as file:
+                    file.attrs[SEALED] = True
                     yield file, disk.check
             except (OSError, RuntimeError):
                 disk.check()  # what HDF5 says of it is of no help
@@ -153,14 +155,16 @@ def open_checked(path: Path) -> Iterator[h5py.File]:
     DamagedFileError, OSError
         If its bytes have changed, or it is missing or cannot be read.
     """
-    check(path)
+    is_sealed = check(path)
     # Without locking, which fails on read-only and network drives: the file never changes.
     with h5py.File(path, "r", locking=False) as file:
+        if not is_sealed and SEALED in file.attrs:
+            raise DamagedFileError("no checksum any more")
         yield file
 
 
-def check(path: Path) -> None:
-    """Compare a file with its checksum, once as long as it stays the same.
+def check(path: Path) -> bool:
+    """Compare a file with its checksum, once as long as it stays the same; tell if it has one.
 
     Raises
     ------
@@ -173,14 +177,15 @@ def check(path: Path) -> None:
         stat = os.fstat(file.fileno())
         known = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
         if known in _checked:
-            return
+            return _checked[known]
         seal = _read_seal(file, stat.st_size)
         file.seek(0)
         if seal is None:
             _check_heaps(file)
         elif seal != _compute_checksum(file, seal[0]):
             raise DamagedFileError("other bytes than were written")
-    _checked.add(known)
+    _checked[known] = seal is not None
+    return _checked[known]
 
 
 def _read_seal(file, size: int) -> tuple[int, int] | None:
@@ -241,6 +246,8 @@ def lock(target: Path) -> Iterator[None]:
         try:
             held.acquire(timeout=2)
         except Timeout:
+            if not os.path.lexists(held.lock_file):  # filelock would try for ever
+                raise FileNotFoundError(errno.ENOENT, "no lock can be made beside it") from None
             print(f"Another process is preparing {target.name}: waiting for it.")
             held.acquire()
         for leftover in target.parent.glob(f"{target.name}.*.partial"):

@@ -15,6 +15,7 @@ from lab_utils.errors import (
     check_choice,
     check_int,
     missing_or_damaged,
+    shorten,
 )
 from lab_utils.mapping import CHARACTERS, MAPPING, PUNCTUATION, SPACE
 from lab_utils.paths import bundled, data_dir, named_path, open_regular
@@ -25,6 +26,7 @@ PARTS = ("train", "val", "test")
 OWN_TEXT = "lab_text.txt"
 MAX_BYTES = 100_000_000  # of a corpus; Brown has 10 MB
 UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+MAX_PHRASE = 10_000  # characters
 TEXT_BLOCKS = 100  # a text is dealt out block by block, so that each part has some of every kind
 
 _LABELS = np.zeros(128, np.uint8)  # of each ASCII character; 0 where it has none
@@ -59,13 +61,24 @@ class SentenceGenerator:
         check_choice("part", part, PARTS)
         check_choice("source", source, TEXT_SOURCES)
         self.source = "own" if source == "own" else _choose_source(source)
-        self.seed = seed
+        self.seed = check_int("seed", seed, -(2**63), 2**63 - 1)
         lines = _read(self.source)
         block = np.arange(len(lines)) * TEXT_BLOCKS // len(lines) % 10
         wanted = {"train": block < 8, "val": block == 8, "test": block == 9}[part]
-        self.text = " ".join(
-            line for line, is_wanted in zip(lines, wanted, strict=True) if is_wanted
+        self._use(
+            " ".join(line for line, is_wanted in zip(lines, wanted, strict=True) if is_wanted)
         )
+
+    @classmethod
+    def from_text(cls, text: str, seed: int = SEED) -> "SentenceGenerator":
+        """Return one that draws phrases from a text, whose characters the mapping has."""
+        sentences = cls.__new__(cls)
+        sentences.source, sentences.seed = "given", seed
+        sentences._use(" ".join(_UNKNOWN.sub("", text).split()))
+        return sentences
+
+    def _use(self, text: str) -> None:
+        self.text = text
         self._codes = _LABELS[np.frombuffer(self.text.encode("ascii"), np.uint8)]
         spaces = np.flatnonzero(self._codes == SPACE)
         self._starts = np.concatenate([[0], spaces + 1])
@@ -82,6 +95,7 @@ class SentenceGenerator:
         LabError
             If no word is so short.
         """
+        check_int("max_length", max_length, 1, MAX_PHRASE)
         labels = self.labels(np.array([self._generated]), max_length)[0]
         self._generated += 1
         return "".join(MAPPING[label] for label in labels if label)
@@ -114,7 +128,7 @@ class SentenceGenerator:
 
     def _fit(self, max_length: int) -> tuple[np.ndarray, np.ndarray]:
         """Return how many words fit, from each word on, and the words from which any do."""
-        check_int("max_length", max_length, 1)
+        check_int("max_length", max_length, 1, MAX_PHRASE)
         last = np.searchsorted(self._ends, self._starts + max_length, side="right")
         fitting = last - np.arange(len(self._starts))
         possible = np.flatnonzero(fitting > 0)
@@ -175,8 +189,9 @@ def _read_brown(path: Path) -> list[str]:
     try:
         tagged = [line.strip() for text in _read_texts(path) for line in text.splitlines()]
     except UNREADABLE as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise WrongFileError(f"{path} is damaged ({reason}): delete it and get it again.") from None
+        raise WrongFileError(
+            f"{path} is damaged ({shorten(error)}): delete it and get it again."
+        ) from None
     text = re.sub(r"/[^/\s]+(?=\s|$)", "", "\n".join(tagged))
     lines = [line.strip() for line in restore_spacing(text).splitlines()]
     lines = [line for line in lines if line]
@@ -198,13 +213,15 @@ def _read_texts(path: Path) -> list[str]:
                 raise ValueError("it is too large")
         return texts
     with open_regular(path) as file, zipfile.ZipFile(file) as archive:
-        members = [i for i in archive.infolist() if re.search(r"(^|/)c[a-r]\d\d$", i.filename)]
+        members = sorted(archive.infolist(), key=lambda member: member.filename)
         if sum(member.file_size for member in members) > MAX_BYTES:
             raise ValueError("it is too large")
         if any(m.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for m in members):
             raise ValueError("it is packed in another way")
-        members.sort(key=lambda member: member.filename)
-        return [archive.read(member).decode("ascii") for member in members]
+        # All are read, so that one whose name has changed is noticed.
+        texts = {member.filename: archive.read(member) for member in members}
+        is_text = re.compile(r"(^|/)c[a-r]\d\d$").search
+        return [text.decode("ascii") for name, text in texts.items() if is_text(name)]
 
 
 def restore_spacing(text: str) -> str:

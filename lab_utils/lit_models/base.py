@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 from torch import nn
 from torchmetrics.classification import MulticlassAccuracy
 
-from lab_utils.errors import LabError, check_number, nearest
+from lab_utils.errors import LabError, check_number, nearest, show
 from lab_utils.paths import is_fast
 
 # Lightning's advice that does not fit here: the loaders need no workers (a batch is one
@@ -72,9 +72,9 @@ class BaseLitModel(pl.LightningModule):
     ):
         super().__init__()
         if not isinstance(model, nn.Module):
-            raise LabError(f"model={model!r} must be a network, such as CNN(data.config()).")
-        if optimizer not in OPTIMIZERS:
-            raise LabError(f"optimizer={optimizer!r}: {nearest(optimizer, OPTIMIZERS)}")
+            raise LabError(f"model={show(model)} must be a network, such as CNN(data.config()).")
+        if not isinstance(optimizer, str) or optimizer not in OPTIMIZERS:
+            raise LabError(f"optimizer={show(optimizer)}: {nearest(str(optimizer), OPTIMIZERS)}")
         check_number("lr", lr, 0, MAX_LR, f"from 0 to {MAX_LR:g}")
         if one_cycle_max_lr is not None:
             check_number("one_cycle_max_lr", one_cycle_max_lr, 0, MAX_LR, f"from 0 to {MAX_LR:g}")
@@ -108,7 +108,10 @@ class BaseLitModel(pl.LightningModule):
         if self.one_cycle_max_lr is None:
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)
-        one_cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.one_cycle_max_lr, steps)
+        has_momentum = bool({"momentum", "betas"} & set(optimizer.defaults))
+        one_cycle = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, self.one_cycle_max_lr, steps, cycle_momentum=has_momentum
+        )
         schedule = {"scheduler": one_cycle, "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lab_utils.errors import LabError
+from lab_utils.errors import LabError, shorten
 from lab_utils.models.registry import build_network
 
 UNREADABLE = (
@@ -76,9 +76,8 @@ def load_network(path: str | os.PathLike) -> tuple[nn.Module, list[str]]:
         own = {k.removeprefix("model."): v for k, v in weights if k.startswith("model.")}
         return build_network(described, own), list(described["mapping"])
     except (*UNREADABLE, ArithmeticError, MemoryError, LabError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".:")
         raise LabError(
-            f"{path} does not fit the network that it names ({reason}): "
+            f"{path} does not fit the network that it names ({shorten(error)}): "
             "give another checkpoint of run_experiment."
         ) from None
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lab_utils.errors import LabError, check_int, check_number, missing_or_damaged
+from lab_utils.errors import LabError, check_int, check_number, missing_or_damaged, show
 from lab_utils.mapping import BLANK, MAPPING, SPACE, SPECIAL_TOKENS, text_of
 
 LABEL_BITS = 7  # of a label: 83 fit
+MAX_BEAMS = 1000
 MAX_CANDIDATES = 10  # characters that the beam search considers at a step
 MIN_PROBABILITY = 1e-3  # what is less likely than this is left out
 
@@ -39,6 +40,15 @@ def greedy_path(logits: torch.Tensor) -> tuple[list[int], list[int]]:
     return found, steps
 
 
+def _check_logits(logits: torch.Tensor) -> None:
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(MAPPING):
+        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else show(logits)
+        raise LabError(
+            f"logits={shape} must be a tensor of one line, ({len(MAPPING)}, S): "
+            "of a batch, logits[0]."
+        )
+
+
 def greedy(logits: torch.Tensor) -> str:
     """Return the text of one line: the likeliest answer at each step, repeats and blanks left out.
 
@@ -47,6 +57,7 @@ def greedy(logits: torch.Tensor) -> str:
     logits : torch.Tensor
         float, (number of classes, S).
     """
+    _check_logits(logits)
     return text_of(torch.unique_consecutive(logits.argmax(0)).tolist())
 
 
@@ -68,7 +79,7 @@ class CharacterLanguageModel:
     def __init__(self, text: str, order: int = 6):
         check_int("order", order, 1, 63 // LABEL_BITS)
         if not isinstance(text, str):
-            raise LabError(f"text={text!r:.60} must be a text, such as SentenceGenerator().text.")
+            raise LabError(f"text={show(text)} must be a text, such as SentenceGenerator().text.")
         known = {name: label for label, name in enumerate(MAPPING)}
         labels = np.array([known[c] for c in text if c in known], np.int64)
         if not len(labels):
@@ -182,9 +193,10 @@ def beam_search(
     Hannun et al., "First-pass large vocabulary continuous speech recognition using bi-directional
     recurrent DNNs", 2014: prefix beam search.
     """
+    _check_logits(logits)
     check_number("weight", weight, wanted="a number of 0 or more")
     check_number("bonus", bonus, -math.inf, wanted="a number")
-    check_int("beams", beams, 1)
+    check_int("beams", beams, 1, MAX_BEAMS)
     probabilities = logits.float().softmax(0)
     top = probabilities.topk(MAX_CANDIDATES, dim=0)
     likely = [

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lab_utils.errors import LabError, check_int
+from lab_utils.errors import LabError, check_int, show
 from lab_utils.lines.render import find_used_columns
 from lab_utils.mapping import FIRST_CHARACTER, PADDING, text_of
 from lab_utils.models.cnn import CNN
@@ -44,7 +44,9 @@ class LineCNNSimple(nn.Module):
         (channels, height, width), _ = read_config("LineCNNSimple", data_config)
         assert data_config is not None
         if not isinstance(window_width, int) or not 2 <= window_width <= width:
-            raise LabError(f"window_width={window_width!r} must be from 2 to the line's {width}.")
+            raise LabError(
+                f"window_width={show(window_width)} must be from 2 to the line's {width}."
+            )
         check_int("window_stride", window_stride, 1)
         window = data_config | {"input_dims": (channels, height, window_width)}
         self.window_width, self.window_stride = window_width, window_stride

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
-from lab_utils.errors import LabError
+from lab_utils.errors import LabError, show
 from lab_utils.reading.masks import measure_pen_width, otsu, widen
 from lab_utils.reading.pen import PEN, curves_of, draw
 from lab_utils.reading.picture import ink_of
@@ -164,7 +164,7 @@ def _heights(guides) -> tuple[float, float]:
             return x_top, baseline
     except (TypeError, ValueError):
         pass
-    raise LabError(f"guides={guides!r} must be the top of small letters and the baseline.")
+    raise LabError(f"guides={show(guides)} must be the top of small letters and the baseline.")
 
 
 def prepare_strokes(

@@ -3,13 +3,15 @@
 import math
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image, ImageFilter, ImageOps
 
-from lab_utils.errors import LabError
+from lab_utils.errors import LabError, shorten
+from lab_utils.paths import open_regular
 from lab_utils.reading.clutter import remove_clutter
 from lab_utils.reading.masks import measure_pen_width, widen
 from lab_utils.reading.paper import remove_paper
@@ -128,15 +130,14 @@ def read_grey(image, largest: int = LARGEST) -> np.ndarray:
         if min(picture.size, default=0) >= 2:
             return _grey(picture, largest)
     except Exception as error:  # noqa: BLE001 - decoders raise whatever they stumble on
-        told = str(error) or type(error).__name__
-        raise LabError(f"{_name(image)} cannot be read as a picture: {told}.") from None
+        raise LabError(f"{_name(image)} cannot be read as a picture: {shorten(error)}.") from None
     raise LabError(f"{_name(image)} has {picture.size[0]} x {picture.size[1]} pixels: too few.")
 
 
 def _open(image, largest: int) -> Image.Image:
     """Return any image as a PIL image, upright."""
     if isinstance(image, str | os.PathLike):
-        with Image.open(image) as opened:
+        with open_regular(Path(image)) as file, Image.open(file) as opened:
             opened.draft(None, (2 * largest, 2 * largest))  # large JPEGs are read at a smaller size
             return ImageOps.exif_transpose(opened)
     if isinstance(image, Image.Image):

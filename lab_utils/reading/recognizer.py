@@ -17,6 +17,7 @@ from lab_utils.errors import (
     check_int,
     check_number,
     missing_or_damaged,
+    show,
 )
 from lab_utils.lit_models.checkpoints import UNREADABLE, compute_checksum, load_network
 from lab_utils.mapping import MAPPING, SPECIAL_TOKENS, text_of
@@ -28,7 +29,7 @@ from lab_utils.reading.line import prepare_line
 
 WEIGHTS = {"character": "character_weights.safetensors", "line": "line_weights.safetensors"}
 LANGUAGE = "language_model.npz"
-WEIGHT, BONUS, BEAMS = 0.5, 0.5, 16  # of the language model: see `beam_search`
+WEIGHT, BONUS, BEAMS = 0.5, 1.5, 16  # of the language model: see `beam_search`
 SMALLEST = 1e-6  # temperature
 ALTERNATIVES = 5  # for each character of a line
 
@@ -64,11 +65,20 @@ class Recognizer:
             model, own_mapping = load_network(model)
             mapping = mapping or own_mapping
         if not isinstance(model, nn.Module):
-            raise LabError(f"model={model!r} must be a network or the path of a checkpoint.")
-        if not mapping:
+            raise LabError(f"model={show(model)} must be a network or the path of a checkpoint.")
+        if mapping is None:
             raise LabError("mapping is missing: give the one of the data, such as data.mapping.")
+        is_list = isinstance(mapping, list | tuple) and len(mapping) > 0
+        if not is_list or not all(isinstance(name, str) for name in mapping):
+            raise LabError(
+                f"mapping={show(mapping)} must be a list of characters, such as data.mapping."
+            )
         temperature = check_number("temperature", temperature, SMALLEST, wanted="more than 0")
         if expected is not None:
+            if not isinstance(expected, list | tuple):
+                raise LabError(
+                    f"expected={show(expected)} must be a list with a number for each class."
+                )
             if len(expected) != len(mapping):
                 raise LabError(
                     f"expected has {len(expected)} entries, but mapping has {len(mapping)}."
@@ -224,13 +234,13 @@ class Recognizer:
         LabError
             If there are none, or some that are never an answer.
         """
-        chosen = list(among) if isinstance(among, Iterable) else []
+        chosen = list(among) if isinstance(among, str | list | tuple | set | frozenset) else []
         known = [self.mapping[i] for i in self._expected.nonzero().flatten().tolist()]
-        unknown = [repr(name) for name in chosen if name not in known]
+        unknown = [show(name) for name in chosen if not isinstance(name, str) or name not in known]
         if chosen and not unknown:
             return chosen
         raise LabError(
-            f"among={among!r} has {', '.join(unknown) or 'no characters'}: "
+            f"among={show(among)} has {', '.join(unknown) or 'no characters'}: "
             f"it takes those that are read, {''.join(known)}."
         )
 

@@ -5,11 +5,13 @@ import json
 import pytest
 import torch
 from lab import SCREENSHOTS, compare_answers, vary_drawings
+from playwright.sync_api import Error
 
 from lab_utils import (
     CNN,
     EMNIST,
     SEED,
+    LabError,
     Recognizer,
     prepare,
     prepare_line,
@@ -186,6 +188,12 @@ def test_lines_are_read_as_in_python(open_page):
         assert found["confidences"] == pytest.approx(expected.confidences, abs=0.01)
         first = [answers[0][0] for answers in found["alternatives"]]
         assert first == [answers[0][0] for answers in expected.alternatives]
+    line = [[(x / 3, y / 3) for x, y, *_ in stroke] for stroke in sample_strokes("minimum")]
+    two = line + [[(x, y + 100) for x, y in stroke] for stroke in line]
+    with pytest.raises(LabError, match="several lines of text, one below the other"):
+        prepare_line(two)
+    with pytest.raises(Error, match="several lines of text, one below the other"):
+        page.evaluate("ink => reader.prepareLine(ink)", two)
 
 
 def test_a_line_is_written_corrected_and_accepted_on_a_phone(open_page):

