@@ -41,8 +41,8 @@ def stop_on_interrupt() -> None:
             return
         _stopping.set()
         # What breaks while everything ends is of no use to anybody.
-        sys.unraisablehook = lambda _: None
-        threading.excepthook = lambda _: None
+        sys.unraisablehook = _say_nothing
+        threading.excepthook = _say_nothing
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, stop)
@@ -51,6 +51,10 @@ def stop_on_interrupt() -> None:
 def ignore_interrupts() -> None:
     """Let Ctrl-C change nothing: all is done, and the process is about to end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _say_nothing(_: object) -> None:
+    pass
 
 
 def _is_ignored() -> bool:

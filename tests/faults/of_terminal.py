@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import torch
@@ -38,6 +39,7 @@ def start(argv: list[str], folder: Path):
 
 def _be_program(argv: list[str], folder: Path, out: Path) -> None:
     os.setsid()
+    warnings.simplefilter("default")  # pytest makes errors of them, a program does not
     os.chdir(folder)
     with open(out, "wb", buffering=0) as file:
         for stream in (1, 2):

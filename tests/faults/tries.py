@@ -7,6 +7,7 @@ seed, the kind and n alone, so a fault can be tried again by its number.
 
 import contextlib
 import ctypes
+import faulthandler
 import multiprocessing
 import os
 import re
@@ -138,6 +139,7 @@ def _work(kind: Kind, things, first: int, stop: int, seed: int, place: Path, sen
     with contextlib.suppress(ValueError, OSError):
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + MAX_MEMORY,) * 2)
+    faulthandler.disable()  # crashes are counted, not shown
     silence = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(silence, stream)
