@@ -111,7 +111,7 @@ def test_a_model_that_is_no_network_is_one_error(model):
         Recognizer(model, MAPPING)
 
 
-@pytest.mark.parametrize("mapping", [None, []])
+@pytest.mark.parametrize("mapping", [None, [], ()])
 def test_a_missing_mapping_is_one_error(mapping):
     with pytest.raises(LabError, match=r"^mapping is missing"):
         Recognizer(network(), mapping)

@@ -66,9 +66,9 @@ class Recognizer:
             mapping = mapping or own_mapping
         if not isinstance(model, nn.Module):
             raise LabError(f"model={show(model)} must be a network or the path of a checkpoint.")
-        if mapping is None:
+        is_list = isinstance(mapping, list | tuple)
+        if mapping is None or (is_list and not mapping):
             raise LabError("mapping is missing: give the one of the data, such as data.mapping.")
-        is_list = isinstance(mapping, list | tuple) and len(mapping) > 0
         if not is_list or not all(isinstance(name, str) for name in mapping):
             raise LabError(
                 f"mapping={show(mapping)} must be a list of characters, such as data.mapping."
