@@ -1,6 +1,6 @@
 """What other graders make of the tests' corpus: points not earned, points lost, time.
 
-    python benchmarks/graders.py --nbgrader /tmp/nbgrader/bin --otter /tmp/otter/bin
+    python benchmarks/graders.py --nbgrader NBGRADER_VENV/bin --otter OTTER_VENV/bin
 
 Each grader is in a virtual environment of its own, with numpy, matplotlib and tqdm; that of
 nbgrader also has nbval. Linux with bubblewrap: what students hand in here is not harmless. Each
