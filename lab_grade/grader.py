@@ -73,10 +73,7 @@ def grade(
     if only and only not in [submission.student for submission in handed_in]:
         names = ", ".join(submission.student for submission in handed_in)
         raise LabError(f"--only {only}: no such student; there are {names}.")
-    try:
-        (out / "results").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LabError(f"-o {out} cannot be written ({error.strerror or error}).") from None
+    _make_folder(out / "results", out)
     for submission in handed_in:  # all of them before any code runs that could change others
         read_submission(submission)
     grader = Grader(assignment, submissions, out, jobs or os.cpu_count() or 1, limits, sandbox)
@@ -131,15 +128,19 @@ def merge(folders: list[Path], out: Path) -> dict:
                     f"{name} is in {where[name]} and in {folder}: put each student into one part."
                 )
             results[name], where[name] = result, folder
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LabError(f"-o {out} cannot be written ({error.strerror or error}).") from None
+    _make_folder(out, out)
     students = [results[name] for name in sorted(results)]
     flag_copies(students)
     everything = parts[0] | {"students": students}
     write_reports(everything, out)
     return everything
+
+
+def _make_folder(folder: Path, out: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabError(f"-o {out} cannot be written ({error.strerror or error}).") from None
 
 
 def _read_results(folder: Path) -> dict:

@@ -114,6 +114,24 @@ def _keep_batch(batch):
     return batch  # `__getitems__` has made it
 
 
+class DataPart:
+    """An attribute of a data module that holds a part of its data, once `setup` has read it."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, module: "BaseDataModule | None", owner: type | None = None) -> BatchedDataset:
+        if module is None:  # of the class, as `help` asks
+            return self  # type: ignore[return-value]
+        if self.name not in module._parts:
+            name = type(module).__name__
+            raise LabError(f"{name} has no data yet: call prepare_data() and setup() first.")
+        return module._parts[self.name]
+
+    def __set__(self, module: "BaseDataModule", dataset: BatchedDataset) -> None:
+        module._parts[self.name] = dataset
+
+
 class BaseDataModule(pl.LightningDataModule):
     """What all data modules share: their loaders, their configuration and how they print.
 
@@ -128,6 +146,7 @@ class BaseDataModule(pl.LightningDataModule):
     mapping: list[str]
     dims: tuple[int, ...]
     output_dims: tuple[int, ...]
+    data_train, data_val, data_test = DataPart(), DataPart(), DataPart()
     source_name: str | None = None  # what the images are, in words, once they are read
 
     def __init__(self, batch_size: int = 128, num_workers: int = 0):
@@ -135,39 +154,6 @@ class BaseDataModule(pl.LightningDataModule):
         self.batch_size = check_int("batch_size", batch_size, 1)
         self.num_workers = check_int("num_workers", num_workers, 0, MAX_WORKERS)
         self._parts: dict[str, BatchedDataset] = {}
-
-    @property
-    def data_train(self) -> BatchedDataset:
-        """What to train on, once `setup` has been called."""
-        return self._find("train")
-
-    @data_train.setter
-    def data_train(self, dataset: BatchedDataset) -> None:
-        self._parts["train"] = dataset
-
-    @property
-    def data_val(self) -> BatchedDataset:
-        """What to validate with, likewise."""
-        return self._find("val")
-
-    @data_val.setter
-    def data_val(self, dataset: BatchedDataset) -> None:
-        self._parts["val"] = dataset
-
-    @property
-    def data_test(self) -> BatchedDataset:
-        """What to test with, likewise."""
-        return self._find("test")
-
-    @data_test.setter
-    def data_test(self, dataset: BatchedDataset) -> None:
-        self._parts["test"] = dataset
-
-    def _find(self, part: str) -> BatchedDataset:
-        if part not in self._parts:
-            name = type(self).__name__
-            raise LabError(f"{name} has no data yet: call prepare_data() and setup() first.")
-        return self._parts[part]
 
     def config(self) -> dict:
         """Return what a model must know of the data: `input_dims`, `output_dims`, `mapping`."""
