@@ -142,6 +142,8 @@ def run_checker(key: bytes, prelude: bytes):
     checking: list[int] = []
     seen: list[str] = []
     looked: list[str] = []
+    # For as long as the kernel lives: a decoy puts things back before the check that follows it.
+    replaced: list[str] = []
     inside: list[int] = []
     own: list[object] = []
 
@@ -305,7 +307,7 @@ def run_checker(key: bytes, prelude: bytes):
         setprofile(None)
         set_handler(signal.SIGINT, interrupted)
         checking.append(1)  # from here on, a student's code may run
-        replaced = library.restore()
+        replaced.extend(library.restore())
         streams = sys.stdout, sys.stderr
         sys.stdout = sys.stderr = StringIO()
         passes_unsolved = False
@@ -313,11 +315,11 @@ def run_checker(key: bytes, prelude: bytes):
             outcome, error, line = attempt(message, user, unsolved=True)
             passes_unsolved = outcome == "passed"
             if outcome != "timeout":
-                replaced += library.restore()
+                replaced.extend(library.restore())
                 seen.clear()
                 outcome, error, line = attempt(message, user, unsolved=False)
                 meanwhile = library.restore()
-                replaced += meanwhile
+                replaced.extend(meanwhile)
                 if outcome == "passed" and meanwhile:
                     outcome, error = "forged", f"it replaced {meanwhile[0]} meanwhile"
                 if outcome == "passed" and seen:

@@ -153,3 +153,16 @@ def test_forgeries_that_find_the_key_are_found_by_decoys(way, tmp_path, monkeypa
     *_, outcome = run_submission({"prelude": GIVEN, "steps": steps}, {}, limits, 1, None)
     assert outcome["outcome"] == "forged"
     assert outcome["message"].startswith("it passes a check and the opposite of it")
+
+
+@pytest.mark.slow
+def test_what_was_put_back_for_a_decoy_is_still_reported_by_the_check():
+    steps = [
+        {"source": WRONG["q5"], "is_check": False, "unsolved": []},
+        {"source": "np.linalg.norm = lambda *a, **k: 0.0", "is_check": False, "unsolved": []},
+        *[{"source": CHECKS["q5"], "is_check": True, "unsolved": []}] * 2,
+    ]
+    limits = Limits(cell=60, notebook=120)
+    *_, first, second = run_submission({"prelude": GIVEN, "steps": steps}, {}, limits, 1, None)
+    assert "numpy.linalg.norm" in first["replaced"]
+    assert "numpy.linalg.norm" in second["replaced"]
