@@ -158,6 +158,7 @@ def test_forgeries_that_find_the_key_are_found_by_decoys(way, tmp_path, monkeypa
 @pytest.mark.slow
 def test_what_was_put_back_for_a_decoy_is_still_reported_by_the_check():
     steps = [
+        {"source": GIVEN, "is_check": False, "unsolved": []},
         {"source": WRONG["q5"], "is_check": False, "unsolved": []},
         {"source": "np.linalg.norm = lambda *a, **k: 0.0", "is_check": False, "unsolved": []},
         *[{"source": CHECKS["q5"], "is_check": True, "unsolved": []}] * 2,
