@@ -564,7 +564,7 @@ def test_overfitting_on_lines_repeats_the_same_whole_batches(monkeypatch):
 
 def test_two_processes_share_each_epoch_and_learn_as_much(monkeypatch):
     monkeypatch.delenv("LAB_FAST")
-    argv = ["--max_epochs=1", "--accelerator=cpu", "--batch_size=64", "--fc1_dim=64"]
+    argv = ["--max_epochs=1", "--accelerator=cpu", "--batch_size=256", "--model_class=MLP"]
     two = subprocess.run(
         terminal(*argv, "--devices=2", "--strategy=ddp"), capture_output=True, text=True
     )

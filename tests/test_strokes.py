@@ -180,14 +180,23 @@ def move(strokes, scale, x, y):
 CORNERS = list(itertools.product((0, 1), repeat=2))
 
 
+def turn_places(character):
+    """Return an endless round of the corners; each character begins at another one."""
+    corners = itertools.cycle(CORNERS)
+    return itertools.islice(corners, CHARACTERS.index(character) % len(CORNERS), None)
+
+
 @pytest.mark.parametrize("character", CHARACTERS)
 def test_a_character_is_the_same_at_all_sizes_pens_and_places(character):
     reader, strokes = Recognizer.pretrained(equal_classes=True), sample_strokes(character)
     expected = reader.predict(strokes)[0][0]
-    ways = itertools.product((30, 48, 80, 140, 260), (1 / 12, 1 / 8, 1 / 6), CORNERS)
-    images = [prepare(render(strokes, n, round(n * pen), corner)) for n, pen, corner in ways]
+    ways = itertools.product((30, 48, 80, 140, 260), (1 / 12, 1 / 8, 1 / 6))
+    images = [
+        prepare(render(strokes, n, round(n * pen), corner))
+        for (n, pen), corner in zip(ways, turn_places(character), strict=False)
+    ]
     answers = [reader.mapping[i] for i in reader.probabilities(torch.stack(images)).argmax(1)]
-    assert len(answers) == 60
+    assert len(answers) == 15
     # A thick pen is that of a small character, so p may follow P: twins count as the same.
     assert [answer for answer in answers if not look_alike(answer, expected)] == []
 
@@ -196,7 +205,7 @@ def test_a_character_is_the_same_at_all_sizes_pens_and_places(character):
 def test_strokes_are_the_same_character_at_all_sizes_and_places(character):
     reader, strokes = Recognizer.pretrained(equal_classes=True), sample_strokes(character)
     expected = reader.predict(strokes)[0][0]
-    for scale, corner in itertools.product((0.1, 0.3, 1, 4, 30), CORNERS):
+    for scale, corner in zip((0.1, 0.3, 1, 4, 30), turn_places(character), strict=False):
         drawing = move(strokes, scale, 900 * corner[0], 400 * corner[1])
         assert look_alike(reader.predict(drawing)[0][0], expected)
 
