@@ -15,7 +15,6 @@ import nbformat
 import psutil
 import pytest
 from cases import CASES, LEFT
-from filelock import FileLock
 from reference import CHECKS, NAME, Student, reference
 from submissions import MISSING, hand_in_all
 
@@ -93,15 +92,9 @@ def grade_the_class(root, font_lists):
 
 @pytest.fixture(scope="session")
 def graded(tmp_path_factory, font_lists):
-    """Return the folder of a graded class, and how grading it ended: once, whoever tests."""
-    base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        base = base.parent  # of all workers
-    root, ended = base / "class", base / "class.json"
-    with FileLock(base / "class.lock"):
-        if not ended.exists():
-            ended.write_text(json.dumps(grade_the_class(root, font_lists)))
-    return root, json.loads(ended.read_text())
+    """Return the folder of a graded class, and how grading it ended."""
+    root = tmp_path_factory.mktemp("graded") / "class"
+    return root, grade_the_class(root, font_lists)
 
 
 @pytest.fixture(scope="session")
