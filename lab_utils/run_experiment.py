@@ -139,7 +139,10 @@ def experiment(
         folder, "best", monitor="val_loss", mode="min", enable_version_counter=counted
     )
     last = ModelCheckpoint(folder, "last", save_on_exception=True, enable_version_counter=counted)
-    callbacks: list[pl.Callback] = [best, last]
+    batches = trainer_arguments["overfit_batches"]
+    # What is learned by heart reads other images worse and worse: the first epoch would be best.
+    kept = last if batches else best
+    callbacks: list[pl.Callback] = [last] if batches else [best, last]
     if stop_early is not None:
         callbacks.append(EarlyStopping("val_loss", patience=stop_early))
     run_logger = _make_logger(logger, f"{model_class}_{data_class}")
@@ -152,14 +155,29 @@ def experiment(
         # One process tests: several would each take a share, and the odd image twice.
         torch.distributed.destroy_process_group()
     if trainer.is_global_zero:
-        if not best.best_model_path:
+        if not kept.best_model_path:
             raise LabError("No epoch was trained: raise --max_epochs or --max_time.")
-        alone = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
-        tester = _make_trainer(trainer_arguments | alone, logger=run_logger, default_root_dir=LOGS)
-        lit_model.load_state_dict(read_checkpoint(best.best_model_path)["state_dict"])
+        lit_model.load_state_dict(read_checkpoint(kept.best_model_path)["state_dict"])
+        tester_arguments = trainer_arguments | {
+            "devices": 1,
+            "num_nodes": 1,
+            "strategy": "auto",
+            "overfit_batches": 0.0,
+        }
+        if batches:
+            few = tester_arguments | {"limit_test_batches": batches}
+            tester = _make_trainer(few, logger=False, default_root_dir=LOGS)
+            with _name_what_ends_training(tester, last):
+                (metrics,) = tester.test(lit_model, trainer.train_dataloader, verbose=False)
+            found = ", ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
+            say(f"On the images that it learned by heart: {found}. On others:")
+        tester = _make_trainer(tester_arguments, logger=run_logger, default_root_dir=LOGS)
         with _name_what_ends_training(tester, last):
             tester.test(lit_model, datamodule=data)
-        say(f"Best checkpoint (validation loss {best.best_model_score:.4f}): {_shorten(best)}")
+        if batches:
+            say(f"Last checkpoint: {_shorten(last)}")
+        else:
+            say(f"Best checkpoint (validation loss {best.best_model_score:.4f}): {_shorten(best)}")
 
 
 @contextlib.contextmanager
