@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 
 from lab_grade.grader import grade
 
-REFERENCE = Path(__file__).resolve().parents[1] / "labs" / "instructor" / "06_homework_resnet.ipynb"
+REFERENCE = Path(__file__).resolve().parents[1] / "labs" / "instructor" / "07_homework_resnet.ipynb"
 
 
 def time_notebook(notebook: nbformat.NotebookNode, folder: str) -> float:

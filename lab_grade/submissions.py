@@ -16,7 +16,7 @@ MAX_NOTEBOOK = 100 * 2**20  # bytes; larger ones hold outputs that nobody wants 
 PLATFORMS = [
     # Moodle: Jane Kim_12345_assignsubmission_file_homework.ipynb
     re.compile(r"(?P<name>[^_]+)_(?P<id>\d+)_assignsubmission_"),
-    # Canvas: kimjane_LATE_12345_67890_06_homework-1.ipynb
+    # Canvas: kimjane_LATE_12345_67890_07_homework-1.ipynb
     re.compile(r"(?P<name>[^_]+)_(?P<late>LATE_)?(?P<id>\d+)_\d+_."),
     # Blackboard: Homework 6_kimjane_attempt_2026-03-01-14-05-22_homework.ipynb
     re.compile(r"(?P<id>(?:.*_)?(?P<name>[^_]+))_attempt_(?P<date>\d[\d-]+)(?:_.|\.txt$|$)"),

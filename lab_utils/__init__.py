@@ -65,25 +65,26 @@ _MODULES = {
     "EMNISTLines": "data.emnist_lines",
     "SentenceGenerator": "lines.sentence_generator",
     "LineCNNSimple": "models.line_cnn_simple",
-    "LineCNN": "models.line_cnn",
     "LineLitModel": "lit_models.lines",
+    # 5. Read lines
+    "LineCNN": "models.line_cnn",
     "greedy": "models.ctc",
     "beam_search": "models.ctc",
     "CharacterLanguageModel": "models.ctc",
     "LineRecognizer": "reading.recognizer",
+    "Recognizer": "reading.recognizer",
     "prepare_line": "reading.line",
-    # 5. Draw your own
+    "sample_strokes": "strokes",
+    # 6. Draw your own
     "HandwritingCanvas": "canvas.widget",
     "MyHandwriting": "data.my_handwriting",
-    "Recognizer": "reading.recognizer",
     "augment": "data.augment",
     "prepare": "reading.character",
-    "sample_strokes": "strokes",
     "share": "canvas.share",
     "PictureUpload": "canvas.upload",
     "sample_photo": "reading.steps",
     "show_preparation": "reading.steps",
-    # 6. Homework: a ResNet
+    # 7. Homework: a ResNet
     "ResNet": "models.resnet",
     "ResidualBlock": "models.resnet",
     "show_blocks": "plots",

@@ -390,13 +390,74 @@ def test_a_corrected_drawing_is_saved_with_its_label(canvas):
     send_message(canvas, do="commit", label="q", number=1)
     assert canvas.status == "Saved as q (read as 1): 1 in own.h5."
     assert (canvas.text, canvas.strokes) == ("q", [])
-    canvas.undo()  # it is saved already, and not to be saved twice
-    assert canvas.strokes == []
     data = MyHandwriting(canvas.keep_in)
     data.setup()
     assert data.strokes == [sample_strokes("q")]
     assert torch.equal(data.images[0], prepare(sample_strokes("q")))
     assert MAPPING[data.labels[0]] == "q"
+
+
+def count_saved(canvas):
+    data = MyHandwriting(canvas.keep_in)
+    data.setup()
+    return [MAPPING[label] for label in data.labels]
+
+
+@pytest.mark.parametrize(
+    "act", [HandwritingCanvas.undo, lambda c: send_message(c, do="undo", number=c.number)]
+)
+def test_undo_takes_back_what_a_tap_has_saved(canvas, act):
+    canvas.ask = "a7"
+    for character in "a7":
+        canvas.draw(sample_strokes(character))
+        canvas.commit()
+    assert count_saved(canvas) == ["a", "7"]
+    act(canvas)
+    assert count_saved(canvas) == ["a"]
+    assert canvas.status == "Taken back: 1 in own.h5."
+    assert (canvas.strokes, canvas.text, canvas.ask) == (sample_strokes("7"), "a", "7")
+    canvas.commit("1")
+    assert count_saved(canvas) == ["a", "1"]
+
+
+def test_undo_takes_back_its_own_drawing_and_no_other(canvas):
+    canvas.draw(sample_strokes("a"))
+    canvas.commit("a")
+    other = HandwritingCanvas(Counting(), keep_in=canvas.keep_in, strokes=sample_strokes("b"))
+    other.commit("b")
+    canvas.undo()
+    assert count_saved(canvas) == ["b"]
+    MyHandwriting(canvas.keep_in).remove_last()
+    other.undo()  # it is gone already
+    assert other.strokes == sample_strokes("b")
+    assert not canvas.keep_in.exists()
+
+
+def test_the_browser_can_take_back_only_what_was_saved(canvas):
+    canvas.draw(sample_strokes("a"))
+    canvas.commit("a")
+    invented = {"strokes": [encode(DOT)], "text": "", "is_saved": True}
+    send_state(canvas, _cleared=invented)
+    canvas.undo()
+    assert (canvas.strokes, count_saved(canvas)) == ([DOT], ["a"])
+
+
+def test_what_was_cleared_after_saving_comes_back_and_the_file_stays(canvas):
+    canvas.draw(sample_strokes("a"))
+    canvas.commit("a")
+    canvas.draw([DOT])
+    canvas.clear()
+    canvas.undo()
+    assert (canvas.strokes, count_saved(canvas)) == ([DOT], ["a"])
+
+
+def test_what_cannot_be_taken_back_is_one_sentence(canvas):
+    canvas.draw([DOT])
+    canvas.commit("a")
+    canvas.keep_in.write_bytes(b"damaged")
+    send_message(canvas, do="undo", number=canvas.number)
+    assert "own.h5 is damaged" in canvas.status
+    assert canvas.strokes == []
 
 
 def test_characters_that_are_asked_for_are_saved_one_after_the_other(canvas):

@@ -72,6 +72,61 @@ def test_drawings_stay_on_their_side_when_others_are_added(path):
     assert len(sides) == 17
 
 
+def test_a_stray_drawing_shifts_no_other_character(path, tmp_path):
+    save(path, "abababab")
+    save(tmp_path / "stray.h5", "aqbababab")
+    parts = []
+    for file in (path, tmp_path / "stray.h5"):
+        data = MyHandwriting(file)
+        data.setup()
+        parts.append([read_labels(p) for p in (data.data_train, data.data_val, data.data_test)])
+    assert parts == [["abab", "ab", "ab"], ["aqbab", "ab", "ab"]]
+
+
+def test_single_drawings_are_removed(path, capsys):
+    save(path, "abcd")
+    data = MyHandwriting(path)
+    data.remove_last()
+    assert [MAPPING[label] for label in data.labels] == ["a", "b", "c"]
+    data.remove(0)
+    assert [MAPPING[label] for label in data.labels] == ["b", "c"]
+    assert data.strokes == [sample_strokes("b", 1), sample_strokes("c", 2)]
+    assert torch.equal(data.images[1], prepare(sample_strokes("c", 2)))
+    with pytest.raises(LabError, match="number=2 must be"):
+        data.remove(2)
+    data.remove(1)
+    data.remove_last()
+    assert not path.exists()
+    assert "only this drawing" in capsys.readouterr().out
+    with pytest.raises(LabError, match=r"does not exist yet: draw on a canvas"):
+        data.remove_last()
+    assert save(path, "x") == 1
+
+
+def test_an_interrupted_removal_leaves_the_file_as_it_was(path, monkeypatch):
+    save(path, "abc")
+    before = path.read_bytes()
+
+    def interrupted(dataset, size, axis):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(h5py.Dataset, "resize", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        MyHandwriting(path).remove_last()
+    assert path.read_bytes() == before
+    assert not list(path.parent.glob("*.partial"))
+
+
+def test_what_is_missing_is_asked_for_round_by_round(path):
+    data = MyHandwriting(path)
+    assert data.find_missing("ab", 2) == "abab"
+    save(path, "bxbbz")
+    assert data.find_missing("ab", 2) == "aa"
+    assert data.find_missing("ba", 4) == "aaaba"
+    save(path, "aaa")
+    assert data.find_missing("aab", 3) == ""
+
+
 def test_each_character_is_trained_on_before_it_is_tested(path):
     save(path, "aaaabbbc")
     data = MyHandwriting(path)

@@ -214,7 +214,7 @@ def hand_in(folder, *names):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")
-    return {s.student: s for s in find_submissions(folder, "06_homework.ipynb")}
+    return {s.student: s for s in find_submissions(folder, "07_homework.ipynb")}
 
 
 def list_flags(submission):
@@ -224,21 +224,21 @@ def list_flags(submission):
 def test_submissions_are_found_as_canvas_colab_and_git_hand_them_out(tmp_path):
     found = hand_in(
         tmp_path,
-        "kimjane_LATE_12345_67890_06_homework-2.ipynb",
-        "kimjane_LATE_12345_67890_06_homework-1.ipynb",
+        "kimjane_LATE_12345_67890_07_homework-2.ipynb",
+        "kimjane_LATE_12345_67890_07_homework-1.ipynb",
         "김민수.ipynb",
         ".DS_Store",
-        "git-ann/labs/06_homework.ipynb",
+        "git-ann/labs/07_homework.ipynb",
         "git-ann/labs/01_look.ipynb",
-        "git-ann/.ipynb_checkpoints/06_homework.ipynb",
-        "bob/Copy of 06_homework (1).ipynb",
-        "bob/Copy of 06_homework.ipynb",
+        "git-ann/.ipynb_checkpoints/07_homework.ipynb",
+        "bob/Copy of 07_homework (1).ipynb",
+        "bob/Copy of 07_homework.ipynb",
     )
     assert {student: s.path.name for student, s in found.items()} == {
-        "kimjane": "kimjane_LATE_12345_67890_06_homework-2.ipynb",
+        "kimjane": "kimjane_LATE_12345_67890_07_homework-2.ipynb",
         "김민수": "김민수.ipynb",
-        "git-ann": "06_homework.ipynb",
-        "bob": "Copy of 06_homework (1).ipynb",
+        "git-ann": "07_homework.ipynb",
+        "bob": "Copy of 07_homework (1).ipynb",
     }
     assert found["git-ann"].path.parent.name == "labs"
     assert "2 notebooks" in list_flags(found["bob"])[0]
@@ -265,34 +265,34 @@ def test_students_of_the_same_name_are_told_apart(tmp_path):
             [
                 "HW_6_ann_attempt_2026-03-01-14-05-22_homework.ipynb",
                 "HW_6_ann_attempt_2026-03-01-14-05-22.txt",
-                "HW_6_ann_attempt_2026-02-28-09-00-00_06_homework.ipynb",
+                "HW_6_ann_attempt_2026-02-28-09-00-00_07_homework.ipynb",
                 "HW_6_bo_attempt_2026-03-01-10-00-00.txt",
             ],
             {"ann": "HW_6_ann_attempt_2026-03-01-14-05-22_homework.ipynb", "bo": "not a notebook"},
         ),
         (
             [
-                "123-9 - Jane Kim - Mar 1, 2026 205 PM - 06_homework.ipynb",
-                "123-9 - Jane Kim - Mar 1, 2026 1046 AM - 06_homework.ipynb",
-                "123-9 - Jane Kim - Feb 28, 2026 11_30 PM - 06_homework.ipynb",
-                "124-9 - Jane Kim - Mar 1, 2026 1200 AM - 06_homework.ipynb",
+                "123-9 - Jane Kim - Mar 1, 2026 205 PM - 07_homework.ipynb",
+                "123-9 - Jane Kim - Mar 1, 2026 1046 AM - 07_homework.ipynb",
+                "123-9 - Jane Kim - Feb 28, 2026 11_30 PM - 07_homework.ipynb",
+                "124-9 - Jane Kim - Mar 1, 2026 1200 AM - 07_homework.ipynb",
                 "125-9 - Bo Lee - Mar 1, 2026 200 PM/one.ipynb",
                 "125-9 - Bo Lee - Mar 2, 2026 200 AM/two.ipynb",
             ],
             {
                 "Bo Lee": "two.ipynb",
-                "Jane Kim (123)": "123-9 - Jane Kim - Mar 1, 2026 205 PM - 06_homework.ipynb",
-                "Jane Kim (124)": "124-9 - Jane Kim - Mar 1, 2026 1200 AM - 06_homework.ipynb",
+                "Jane Kim (123)": "123-9 - Jane Kim - Mar 1, 2026 205 PM - 07_homework.ipynb",
+                "Jane Kim (124)": "124-9 - Jane Kim - Mar 1, 2026 1200 AM - 07_homework.ipynb",
             },
         ),
         (
             [
-                "Jane Kim_12345_assignsubmission_file_06_homework.ipynb",
+                "Jane Kim_12345_assignsubmission_file_07_homework.ipynb",
                 "Jane Kim_12345_assignsubmission_onlinetext_onlinetext.html",
                 "이 지은_12346_assignsubmission_file/homework.ipynb",
             ],
             {
-                "Jane Kim": "Jane Kim_12345_assignsubmission_file_06_homework.ipynb",
+                "Jane Kim": "Jane Kim_12345_assignsubmission_file_07_homework.ipynb",
                 "이 지은": "homework.ipynb",
             },
         ),

@@ -21,7 +21,7 @@ from lab_utils.canvas.readers import (
     read_character,
     read_line,
 )
-from lab_utils.data.my_handwriting import handwriting_file, save_drawing
+from lab_utils.data.my_handwriting import handwriting_file, remove_drawing, save_drawing
 from lab_utils.errors import LabError, nearest, shorten, show
 from lab_utils.mapping import CHARACTERS
 from lab_utils.reading import character
@@ -177,6 +177,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
             raise LabError(f"{name} is not an argument: {nearest(name, own)}")
         self._read_by: dict[str, Reader] = {}
         self._choices: dict[int, tuple[str, str]] = {}
+        self._saved: tuple[list[str], str] = [], ""  # the last strokes saved, and `ask` before
         self.prepare, self.keep_in = prepare, handwriting_file(keep_in)
         read_by = make_readers(recognizer, mode)
         first, among = traits.pop("model", next(iter(read_by))), traits.pop("among", "")
@@ -222,12 +223,17 @@ class HandwritingCanvas(anywidget.AnyWidget):
             self._change([*self.strokes, *fit_strokes(drawn, self.width)])
 
     def undo(self) -> None:
-        """Take the last stroke back, or the last clearing."""
+        """Take the last stroke back, or the last clearing; a drawing that was saved is removed."""
         if self.strokes:
             *strokes, last = self.strokes
             self._change(strokes, [*self._undone, last])
         elif cleared := self._cleared:
-            self._change(_decode_all(cleared["strokes"]), text=cleared["text"], _cleared={})
+            strokes, back = _decode_all(cleared["strokes"]), {"text": cleared["text"]}
+            if "is_saved" in cleared:
+                count = remove_drawing(self.keep_in, strokes=strokes)
+                back |= {"status": f"Taken back: {count} in {self.keep_in.name}."}
+                back |= {"ask": self._saved[1]}
+            self._change(strokes, **back, _cleared={})
 
     def redo(self) -> None:
         """Draw the stroke again that was undone last."""
@@ -266,11 +272,12 @@ class HandwritingCanvas(anywidget.AnyWidget):
             count = save_drawing(self.keep_in, label, self.strokes, image)
             seen_as = "" if read == label else f" (read as {read})" if read else " (not read)"
             status = f"Saved as {label}{seen_as}: {count} in {self.keep_in.name}."
-        cleared = {"strokes": _encode_all(self.strokes), "text": self.text}
+        strokes = _encode_all(self.strokes)
+        cleared = {"strokes": strokes, "text": self.text} | ({"is_saved": True} if label else {})
         text = self.text + (label or read) + ("\n" if self.mode == "line" else "")
-        # What is saved is done with: undo does not bring it back, to be saved twice.
-        self._change([], text=text, status=status, _cleared={} if label else cleared)
-        self.ask = self.ask[1:]
+        if label:
+            self._saved = strokes, self.ask
+        self._change([], text=text, status=status, _cleared=cleared, ask=self.ask[1:])
 
     def choose(self, index: int, character: str) -> None:
         """Replace a character of the line that was read by one of its alternatives."""
@@ -329,7 +336,9 @@ class HandwritingCanvas(anywidget.AnyWidget):
         match proposal["value"]:
             case {"strokes": [*strokes], "text": str(text)}:
                 _decode_all(strokes)
-                return {"strokes": strokes, "text": make_sendable(text[-MAX_TEXT:])}
+                cleared = {"strokes": strokes, "text": make_sendable(text[-MAX_TEXT:])}
+                is_saved = "is_saved" in proposal["value"] and strokes == self._saved[0]
+                return cleared | ({"is_saved": True} if is_saved else {})
         return {}
 
     def set_state(self, sync_data):
@@ -395,6 +404,8 @@ class HandwritingCanvas(anywidget.AnyWidget):
                 case {"do": "commit"}:
                     label = content.get("label")
                     self.commit(label if isinstance(label, str) else None)
+                case {"do": "undo"}:
+                    self.undo()
                 case {"do": "choose", "index": int(index), "character": str(character)}:
                     self.choose(index, character)
                 case {"do": "sample", "text": str(text)}:

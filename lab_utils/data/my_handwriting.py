@@ -8,6 +8,7 @@ Layout of `my_handwriting.h5`, in the order in which they were drawn:
 """
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import h5py
@@ -16,7 +17,7 @@ import torch
 
 from lab_utils.data import sealed
 from lab_utils.data.base import BaseDataModule, CharacterDataset
-from lab_utils.errors import LabError, cannot_write, check_bool, shorten, show
+from lab_utils.errors import LabError, cannot_write, check_bool, check_int, shorten, show
 from lab_utils.mapping import CHARACTER_LABELS, CHARACTERS, MAPPING
 from lab_utils.paths import data_dir
 from lab_utils.strokes import Stroke, decode, encode
@@ -90,6 +91,56 @@ def save_drawing(path: Path, character: str, strokes: list[Stroke], image: torch
         raise cannot_write(path, error) from None
 
 
+def remove_drawing(
+    path: Path, number: int | None = None, strokes: list[Stroke] | None = None
+) -> int:
+    """Remove one drawing from the file, which always holds all of its drawings or one less.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it is deleted along with its last drawing.
+    number : int, optional
+        Which drawing, in the order in which they were drawn; the last one if none is given.
+    strokes : list of Stroke, optional
+        The last drawing with these strokes, instead; where there is none, nothing is removed.
+
+    Returns
+    -------
+    int
+        The number of drawings that are left.
+
+    Raises
+    ------
+    LabError
+        If there is no such drawing, or the file is missing, damaged or cannot be written.
+    """
+    try:
+        if strokes is not None and not path.exists():
+            return 0
+        with sealed.lock(path):
+            _, labels, drawings = _read(path)
+            count = len(labels)
+            if strokes is not None:
+                same = [i for i, drawing in enumerate(drawings) if drawing == strokes]
+                if not same:
+                    return count
+                number = same[-1]
+            number = count - 1 if number is None else check_int("number", number, 0, count - 1)
+            if count == 1:
+                path.unlink()
+                return 0
+            with sealed.create(path, path) as (file, _):
+                for name in ("x", "y", "strokes"):
+                    after = file[name][number + 1 :]
+                    file[name].resize(count - 1, axis=0)
+                    if len(after):
+                        file[name][number:] = after
+            return count - 1
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
 def _append(file: h5py.File, new: tuple) -> int:
     if not len(file):
         layout = {"chunks": True, "compression": "gzip"}
@@ -105,6 +156,8 @@ def _append(file: h5py.File, new: tuple) -> int:
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray, list[list[Stroke]]]:
     """Return the images, labels and strokes of a file, checked."""
+    if not path.exists():
+        raise LabError(f"{path} does not exist yet: draw on a canvas and label it first.")
     try:
         with sealed.open_checked(path) as file:
             stored = [file[name] for name in ("x", "y", "strokes")]
@@ -167,8 +220,6 @@ class MyHandwriting(BaseDataModule):
         LabError
             If there are none, or the file is damaged.
         """
-        if not self.path.exists():
-            raise LabError(f"{self.path} does not exist yet: draw on a canvas and label it first.")
         images, labels, self.strokes = _read(self.path)
         self.images = torch.from_numpy(images)
         self.labels = torch.from_numpy(labels.astype(np.int64))
@@ -176,6 +227,41 @@ class MyHandwriting(BaseDataModule):
         test, val = earlier % 4 == 1, earlier % 4 == 3
         self.data_train = self._part(~(test | val), self.augment)
         self.data_val, self.data_test = self._part(val), self._part(test)
+
+    def remove(self, number: int) -> None:
+        """Delete a drawing from the file: the one at this place in `images`."""
+        self._remove(check_int("number", number, 0))
+
+    def remove_last(self) -> None:
+        """Delete the drawing from the file that was saved last."""
+        self._remove(None)
+
+    def _remove(self, number: int | None) -> None:
+        if remove_drawing(self.path, number):
+            self.setup()
+        else:
+            print(f"{self.path.name} is deleted: there was only this drawing in it.")
+
+    def find_missing(self, characters: str, each: int) -> str:
+        """Return what is still to be drawn until the file holds `each` drawings of each character.
+
+        Parameters
+        ----------
+        characters : str
+            The characters wanted.
+        each : int
+            How many drawings of each.
+
+        Returns
+        -------
+        str
+            As for `HandwritingCanvas(ask=...)`: each round has the characters that are short of it.
+        """
+        check_int("each", each, 1)
+        labels = _read(self.path)[1].tolist() if self.path.exists() else []
+        drawn = Counter(MAPPING[label] for label in labels)
+        wanted = dict.fromkeys(characters)
+        return "".join(c for turn in range(each) for c in wanted if drawn[c] <= turn)
 
     def _part(self, chosen: torch.Tensor, augment: bool = False) -> CharacterDataset:
         return CharacterDataset(self.images[chosen], self.labels[chosen], augment)

@@ -1,11 +1,13 @@
 """One JupyterLab and one Chromium for all tests in here; a page of its own for each test."""
 
+import os
 from pathlib import Path
 
 import pytest
 from lab import SCREENSHOTS, START, Lab, chromium, find_chromium, jupyterlab
 
 HERE = str(Path(__file__).parent)
+CHECKOUT = str(Path(__file__).parents[2])  # not another one that is installed
 
 
 def pytest_collection_modifyitems(items):
@@ -21,7 +23,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def notebook():
     """Return the address of a notebook in a running JupyterLab."""
-    with jupyterlab(PYTHONPATH=HERE) as url:
+    with jupyterlab(PYTHONPATH=os.pathsep.join([HERE, CHECKOUT])) as url:
         yield url
 
 

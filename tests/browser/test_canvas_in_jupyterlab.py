@@ -327,6 +327,23 @@ def test_what_is_asked_for_is_collected_after_a_pause(lab):
     assert lab.page.locator("figcaption:visible").count() == 0  # nothing is there to be seen
 
 
+def test_undo_takes_back_what_a_tap_has_saved(lab):
+    lab.show("import tempfile\nfolder = tempfile.mkdtemp()\ncanvas = HandwritingCanvas("
+             "keep_in=f'{folder}/own.h5', ask='T7')\ncanvas")  # fmt: skip
+    for number, character in enumerate("T7", start=1):
+        lab.draw(sample_strokes(character))
+        lab.read()
+        lab.page.click(".hw-next")
+        lab.page.wait_for_selector(f".hw-status:has-text('{number} in own.h5')")
+    assert lab.page.inner_text(".hw-prompt") == ""
+    lab.page.click(".hw-undo")
+    lab.page.wait_for_selector(".hw-status:has-text('Taken back: 1 in own.h5')")
+    assert lab.page.inner_text(".hw-prompt strong") == "7"
+    assert lab.page.get_attribute(".hw-root", "data-strokes") == str(len(sample_strokes("7")))
+    read = "(lambda d: (d.setup(), [d.mapping[i] for i in d.labels])[1])"
+    assert lab.python(f"{read}(MyHandwriting(canvas.keep_in))") == ["T"]
+
+
 def test_a_model_that_raises_is_shown_and_another_one_reads_on(lab):
     lab.show("canvas = HandwritingCanvas({'broken': lambda image: 1 / 0, "
              "'shipped': Recognizer.pretrained(equal_classes=True)})\ncanvas")  # fmt: skip

@@ -11,7 +11,7 @@ from lab_grade import cli
 pytestmark = pytest.mark.slow
 
 LABS = Path(__file__).parents[2] / "labs"
-NAME = "06_homework_resnet.ipynb"
+NAME = "07_homework_resnet.ipynb"
 
 
 def test_the_reference_scores_everything_and_the_released_notebook_nothing(tmp_path):

@@ -468,6 +468,8 @@ class View {
     if (strokes.length) {
       const undone = [...this.model.get("_undone"), strokes[strokes.length - 1]];
       this.edit({ strokes: strokes.slice(0, -1), _undone: undone });
+    } else if (cleared.is_saved) {
+      this.send("undo"); // Python removes it from the file
     } else if (cleared.strokes) {
       this.edit({ strokes: cleared.strokes, text: cleared.text, _cleared: {}, _undone: [] });
     }
