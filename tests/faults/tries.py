@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from lab_utils import paths
 from lab_utils.errors import LabError
 
 FINE, SENTENCE, TRACEBACK, WRONG, HANG = OUTCOMES = (
@@ -190,9 +191,11 @@ def _settings(folder: Path):
     os.environ.update(LAB_OFFLINE="1", LAB_DATA_DIR=str(data), CUDA_VISIBLE_DEVICES="")
     os.environ.pop("NLTK_DATA", None)
     os.chdir(folder)
+    was_in_checkout, paths._IN_CHECKOUT = paths._IN_CHECKOUT, False  # or "CON" would lie there
     try:
         yield
     finally:
+        paths._IN_CHECKOUT = was_in_checkout
         os.chdir(here)
         os.environ.clear()
         os.environ.update(before)
