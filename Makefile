@@ -7,6 +7,8 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 NOTEBOOKS := $(sort $(wildcard labs/*.ipynb))
 REFERENCES := $(sort $(wildcard labs/instructor/*.ipynb))
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+# In a container students are often root, which JupyterLab refuses unless it is told.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # Tests and committed outputs use the bundled sample, whatever this machine has prepared.
 SAMPLE_ONLY := LAB_OFFLINE=1 LAB_DATA_DIR=$(abspath build/no-data) EMNIST_ARCHIVE= MNIST_DIR= NLTK_DATA=
 
@@ -17,7 +19,7 @@ help: ## lists these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 22
 
 lab: .venv/.installed ## opens the first notebook in JupyterLab
-	$(BIN)/jupyter lab --notebook-dir=. $(firstword $(NOTEBOOKS))
+	$(BIN)/jupyter lab $(AS_ROOT) --notebook-dir=. $(firstword $(NOTEBOOKS))
 
 check: .venv/.complete ## style, types and the quick tests, in less than a minute
 	$(BIN)/ruff check .
