@@ -13,7 +13,8 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 SAMPLE_ONLY := LAB_OFFLINE=1 LAB_DATA_DIR=$(abspath build/no-data) EMNIST_ARCHIVE= MNIST_DIR= NLTK_DATA=
 
 .PHONY: help lab check test test-unit test-browser test-notebooks test-real faults coverage \
-	notebook notebooks bench sample weights links wheel clean
+	notebook notebooks bench sample weights translations \
+	links wheel clean
 
 help: ## lists these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 22
@@ -73,11 +74,13 @@ notebook: .venv/.complete ## releases, runs and keeps one notebook: N=3
 	$(if $(wildcard labs/instructor/0$(N)_*.ipynb), \
 		$(BIN)/lab-release $(wildcard labs/instructor/0$(N)_*.ipynb) -o $(wildcard labs/0$(N)_*.ipynb))
 	$(SAMPLE_ONLY) $(BIN)/python labs/execute.py $(wildcard labs/0$(N)_*.ipynb)
+	$(BIN)/python labs/translate.py
 
 notebooks: .venv/.complete ## the same for all notebooks
 	for reference in $(REFERENCES); do \
 		$(BIN)/lab-release $$reference -o labs/$$(basename $$reference) || exit 1; done
 	$(SAMPLE_ONLY) $(BIN)/python labs/execute.py $(NOTEBOOKS)
+	$(BIN)/python labs/translate.py
 
 bench: .venv/.complete ## measures, against the plain way of doing the same
 	$(BIN)/python benchmarks/start_up.py
@@ -99,6 +102,10 @@ weights: .venv/.complete ## trains the networks that ship
 	$(BIN)/python data/train_line_weights.py
 	$(BIN)/python data/make_sample_strokes.py
 	$(BIN)/python data/make_sample_photos.py
+
+# Outputs come from the English notebooks, texts from labs/ko/*.po, which get what is new to fill in.
+translations: .venv/.complete ## builds the Korean notebooks, and lists what is to be translated
+	$(BIN)/python labs/translate.py
 
 # With REPOSITORY= (empty) it removes all links; without it, it writes those of the kept address.
 links: ## writes links to Colab and Binder everywhere: REPOSITORY=https://github.com/NAME/PROJECT

@@ -97,12 +97,15 @@ def set_links(path: Path, root: Path, repository: str, first: str) -> None:
     repository : str
         Its address; empty to remove the links.
     first : str
-        The first notebook, a path within the repository.
+        The first notebook, a path within the repository; a page in another language links to
+        its translation.
     """
     text, parts = path.read_text(encoding="utf-8"), path.relative_to(root).parts
     language = "ko" if "ko" in (*parts[:-1], *path.name.split(".")) else "en"
     if path.suffix == ".md":
         kind = "badges" if path.name.startswith("README") else "page"
+        translated = f"labs/{language}/{Path(first).name}"
+        first = translated if (root / translated).exists() else first
         line = make_line(repository, first, language, kind) if repository else ""
         write_changed(path, set_line(text, line))
         return

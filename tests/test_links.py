@@ -106,7 +106,9 @@ def test_korean_pages_are_linked_in_korean(checkout):
     assert "[Colab에서 열기](" in line
     assert "blob/main/labs/ko/01_look_at_emnist.ipynb)" in line
     assert "한" not in line
-    assert "[GitHub 저장소](" in (checkout / "docs" / "page.ko.md").read_text(encoding="utf-8")
+    page = (checkout / "docs" / "page.ko.md").read_text(encoding="utf-8")
+    assert "[GitHub 저장소](" in page
+    assert "blob/main/labs/ko/01_look_at_emnist.ipynb)" in page
     code = json.loads(notebook.read_text(encoding="utf-8"))["cells"][1]
     assert code == SETUP | {
         "source": [f'REPOSITORY = "{REPOSITORY}"  # from pyproject.toml\n', "x = 1"]

@@ -1,0 +1,270 @@
+"""Notebooks in other languages: code as in English, every text translated and nothing left out."""
+
+import json
+import re
+import shutil
+import sys
+from collections import Counter
+
+import polib
+import pytest
+
+from lab_utils.paths import bundled
+
+sys.path.insert(0, str(bundled("sources.json").parents[1] / "labs"))
+import links
+import translate
+
+ROOT = translate.ROOT
+LABS = ROOT / "labs"
+NOTEBOOKS = sorted(LABS.glob("[0-9]*.ipynb"))
+TRANSLATED = [LABS / translate.LANGUAGE / path.name for path in NOTEBOOKS]
+BLOCK = re.compile(r"```.*?```", re.DOTALL)
+SPAN = re.compile(r"`[^`\n]+`")
+TARGET = re.compile(r"(?:\]\(|src=\")((?![a-z]+:|#)[^)#\"]+)")
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_entries(path):
+    return polib.pofile(str(path.with_suffix(".po")), encoding="utf-8")
+
+
+def count_numbers(text):
+    """Count the numbers of a text outside code and links; "3,100만" is 31 (million) as well."""
+    prose = re.sub(r"\]\([^)]*\)", "]", SPAN.sub(" ", BLOCK.sub(" ", text)))
+    large = [f"{int(n.replace(',', '')) / 100:g}" for n in re.findall(r"([\d,]+)만", prose)]
+    return Counter(re.findall(r"\d+(?:[.,]\d+)*", prose) + large)
+
+
+def find_stray_marks(text):
+    """Return emphasis marks that Markdown shows as asterisks: **"word"**라고, for example.
+
+    A closing mark between punctuation and a letter closes nothing; Korean particles follow so.
+    """
+    stray = []
+    for line in SPAN.sub("`x`", BLOCK.sub("", text)).splitlines():
+        marks = [m for m in re.finditer(r"\*{1,2}", line) if line[: m.start()].strip()] or []
+        opened = line.lstrip().startswith("*")
+        for mark in marks:
+            before, after = line[mark.start() - 1], line[mark.end() : mark.end() + 1]
+            outer, inner = (after, before) if opened else (before, after)
+            if re.match(r"\w", outer) and not re.match(r"\w", inner):
+                stray.append(line[max(0, mark.start() - 12) : mark.end() + 5])
+            opened = not opened
+    return stray
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """Return a checkout with one English notebook, one page in two languages and no address."""
+    (tmp_path / "labs").mkdir()
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "pyproject.toml").write_text('[tool.lab]\nrepository = ""\n', encoding="utf-8")
+    for name in ("both.md", "both.ko.md", "english.md"):
+        (tmp_path / "docs" / name).write_text("# A page\n", encoding="utf-8")
+    output = {"name": "stdout", "output_type": "stream", "text": ["1\n"]}
+    code = {"cell_type": "code", "execution_count": 1, "id": "c", "source": ["print(1)"]}
+    code |= {"metadata": {"tags": ["raises-exception"]}, "outputs": [output]}
+    write_english(tmp_path, {"title": "# A lab", "text": "See [it](01_a.ipynb)."}, code)
+    return tmp_path
+
+
+def write_english(root, texts, *code):
+    path = root / "labs" / "01_a.ipynb"
+    cells = list(code) or [c for c in read(path)["cells"] if c["cell_type"] == "code"]
+    kind = {"cell_type": "markdown", "metadata": {"tags": ["t"]}}
+    cells = [kind | {"id": name, "source": [text]} for name, text in texts.items()] + cells
+    metadata = {"kernelspec": {"name": "python3"}, "released_from": "instructor/01_a.ipynb"}
+    notebook = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    path.write_text(json.dumps(notebook, indent=1), encoding="utf-8")
+
+
+def set_translations(root, **texts):
+    path = root / "labs" / "ko" / "01_a.po"
+    known = read_entries(path)
+    for entry in known:
+        if entry.msgctxt in texts:
+            entry.msgstr = texts[entry.msgctxt]
+            entry.flags = []
+    known.save(str(path))
+
+
+def read_korean(root):
+    cells = read(root / "labs" / "ko" / "01_a.ipynb")["cells"]
+    return {cell["id"]: "".join(cell["source"]) for cell in cells}
+
+
+def test_a_new_notebook_gets_entries_to_fill_in(checkout, capsys):
+    translate.main([], checkout)
+    entries = read_entries(checkout / "labs" / "ko" / "01_a.po")
+    found = [(entry.msgctxt, entry.msgid, entry.msgstr) for entry in entries]
+    assert found == [("title", "# A lab", ""), ("text", "See [it](01_a.ipynb).", "")]
+    errors = capsys.readouterr().err
+    assert "01_a.po, title: not translated" in errors.replace("\\", "/")
+    assert read_korean(checkout)["title"] == "# A lab"
+    set_translations(checkout, title="# 실습", text="[이것](01_a.ipynb)을 보세요.")
+    translate.main([], checkout)
+    translate.main(["--check"], checkout)
+    assert capsys.readouterr().err == ""
+    assert read_korean(checkout) == {
+        "title": "# 실습",
+        "text": "[이것](01_a.ipynb)을 보세요.",
+        "c": "print(1)",
+    }
+
+
+def test_code_and_metadata_stay_and_say_which_file_to_edit(checkout):
+    translate.main([], checkout)
+    english, korean = read(checkout / "labs" / "01_a.ipynb"), read(checkout / "labs/ko/01_a.ipynb")
+    assert korean["cells"][-1] == english["cells"][-1]
+    assert [cell["id"] for cell in korean["cells"]] == ["title", "text", "c"]
+    assert korean["cells"][0]["metadata"]["tags"] == ["t"]
+    assert korean["cells"][0]["metadata"]["translated_from"].startswith("01_a.po: edit it")
+    assert korean["metadata"] == {
+        "kernelspec": {"name": "python3"},
+        "translated_from": "01_a.po",
+    }
+
+
+def test_where_the_english_has_changed_it_stands_until_somebody_has_looked(checkout, capsys):
+    translate.main([], checkout)
+    set_translations(checkout, title="# 실습", text="글")
+    translate.main([], checkout)
+    write_english(checkout, {"title": "# A new lab", "text": "See [it](01_a.ipynb)."})
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as failed:
+        translate.main(["--check"], checkout)
+    assert failed.value.code == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[0].endswith("01_a.po, title: the English has changed")
+    assert [line.partition(": ")[2] for line in errors[1:]] == ["run  make translations"] * 2
+    assert read_korean(checkout)["title"] == "# 실습"  # --check writes nothing
+    translate.main([], checkout)
+    assert read_korean(checkout) == {"title": "# A new lab", "text": "글", "c": "print(1)"}
+    entry = read_entries(checkout / "labs" / "ko" / "01_a.po")[0]
+    assert (entry.msgstr, entry.previous_msgid, entry.fuzzy) == ("# 실습", "# A lab", True)
+    set_translations(checkout, title="# 새 실습")
+    translate.main([], checkout)
+    assert read_korean(checkout)["title"] == "# 새 실습"
+    translate.main(["--check"], checkout)
+    assert read_entries(checkout / "labs" / "ko" / "01_a.po")[0].previous_msgid is None
+
+
+def test_a_cell_that_is_gone_takes_its_entry_along(checkout):
+    translate.main([], checkout)
+    write_english(checkout, {"text": "Alone."})
+    translate.main([], checkout)
+    entries = read_entries(checkout / "labs" / "ko" / "01_a.po")
+    assert [entry.msgctxt for entry in entries] == ["text"]
+
+
+def test_links_lead_out_of_the_folder_and_to_what_is_translated(checkout):
+    translate.main([], checkout)
+    set_translations(
+        checkout,
+        text="[다음](02_b.ipynb#a), [둘](../docs/both.md#b), [하나](../docs/english.md), "
+        '![그림](a.png), <img src="b.png">, [밖](https://example.org/a.png), [위](#top), `f[0](x)`',
+    )
+    translate.main([], checkout)
+    assert read_korean(checkout)["text"] == (
+        "[다음](02_b.ipynb#a), [둘](../../docs/both.ko.md#b), [하나](../../docs/english.md), "
+        '![그림](../a.png), <img src="../b.png">, [밖](https://example.org/a.png), [위](#top), '
+        "`f[0](x)`"
+    )
+
+
+def test_links_to_colab_are_those_of_the_korean_notebook(checkout, capsys):
+    translate.main([], checkout)
+    set_translations(checkout, title="# 실습", text="글")
+    links.main(["--repository", "https://github.com/somebody/handwriting"], checkout)
+    translate.main([], checkout)
+    title = read_korean(checkout)["title"]
+    assert title.startswith("# 실습\n\n[Colab에서 열기](https://colab.research.google.com/")
+    assert "/blob/main/labs/ko/01_a.ipynb)" in title
+    capsys.readouterr()
+    links.main([], checkout)
+    translate.main(["--check"], checkout)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_file_without_a_notebook_and_a_broken_one_are_named(checkout, capsys):
+    folder = checkout / "labs" / "ko"
+    folder.mkdir()
+    (folder / "02_gone.po").write_text("", encoding="utf-8")
+    translate.main([], checkout)
+    assert "02_gone.po: there is no English notebook of this name" in capsys.readouterr().err
+    (folder / "01_a.po").write_text('msgid "\nmsgstr', encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"01_a\.po can't be read as a \.po file: .*line 2"):
+        translate.main([], checkout)
+
+
+def test_what_is_committed_is_complete_and_built(capsys):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(translate, "write_changed", lambda *_, **__: pytest.fail("it writes"))
+        try:
+            translate.main(["--check"])
+        except SystemExit:
+            pytest.fail(f"run  make translations, and translate:\n{capsys.readouterr().err}")
+
+
+def test_building_again_changes_nothing(tmp_path):
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    for folder in (LABS, LABS / translate.LANGUAGE):
+        target = tmp_path / folder.relative_to(ROOT)
+        target.mkdir()
+        for path in [*folder.glob("*.ipynb"), *folder.glob("*.po")]:
+            shutil.copy(path, target)
+    before = {path: path.read_bytes() for path in (tmp_path / "labs").rglob("*.*")}
+    assert len(before) == 3 * len(NOTEBOOKS)
+    translate.main([], tmp_path)
+    assert {path: path.read_bytes() for path in (tmp_path / "labs").rglob("*.*")} == before
+
+
+@pytest.mark.parametrize("path", TRANSLATED, ids=lambda path: path.stem)
+def test_code_cells_are_equal(path):
+    def code(notebook):
+        return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+    english = read(LABS / path.name)
+    assert code(read(path)) == code(english)
+    assert [cell["id"] for cell in read(path)["cells"]] == [c["id"] for c in english["cells"]]
+
+
+@pytest.mark.parametrize("path", TRANSLATED, ids=lambda path: path.stem)
+def test_every_text_is_korean_and_has_what_the_english_has(path):
+    entries = read_entries(path)
+    assert len(entries) == sum(c["cell_type"] == "markdown" for c in read(path)["cells"])
+    for entry in entries:
+        english, korean, cell = entry.msgid, entry.msgstr, entry.msgctxt
+        assert re.search("[가-힣]", korean), cell
+        assert not count_numbers(english) - count_numbers(korean), cell
+        assert Counter(SPAN.findall(BLOCK.sub("", korean))) == Counter(
+            SPAN.findall(BLOCK.sub("", english))
+        ), cell
+        uncommented = [
+            [re.sub(r" *#.*", "", block) for block in BLOCK.findall(text)]
+            for text in (english, korean)
+        ]
+        assert uncommented[0] == uncommented[1], cell
+        for mark in ("<details>", "</details>", "<summary>", "✏️", "\n- ", "\n| ", "\n#"):
+            assert korean.count(mark) == english.count(mark), (cell, mark)
+        assert TARGET.findall(korean) == TARGET.findall(english), cell
+        assert find_stray_marks(korean) == [], cell
+
+
+def test_stray_marks_are_found():
+    assert find_stray_marks("이것은 **합성곱**이고 *낱말*도 있습니다.\n**시간:** 1분") == []
+    assert find_stray_marks("이것은 **합성곱(convolution)**이라고 합니다.")
+    assert find_stray_marks("**`code`**를 봅니다.")
+    assert find_stray_marks('이것이**"합성곱"** 입니다.')
+
+
+@pytest.mark.parametrize("path", TRANSLATED, ids=lambda path: path.stem)
+def test_links_lead_somewhere(path):
+    texts = ["".join(c["source"]) for c in read(path)["cells"] if c["cell_type"] == "markdown"]
+    targets = [t for text in texts for t in TARGET.findall(SPAN.sub("", BLOCK.sub("", text)))]
+    assert [target for target in targets if not (path.parent / target).exists()] == []
