@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from lab_utils.paths import bundled
 
 DOCS = bundled("sources.json").parents[1] / "docs"
 PAGE = DOCS / "from_fsdl_2021.md"
+PAGES = [*sorted(DOCS.glob("*.md")), *sorted(DOCS.parent.glob("README*.md"))]
+PAGES.append(DOCS.parent / "labs" / "ko" / "README.md")
+TRANSLATED = [path for path in PAGES if path.name.endswith(".ko.md")]
 
 
 def read_rows(path: Path) -> list[tuple[str, ...]]:
@@ -65,7 +69,25 @@ def test_the_sizes_of_the_sample_are_those_that_it_has():
     assert data.data_train.images.shape[1:] == (28, 28)
 
 
-@pytest.mark.parametrize("path", sorted(DOCS.glob("*.md")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(DOCS.parent).as_posix())
 def test_links_lead_somewhere(path):
     targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text(encoding="utf-8"))
     assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("path", TRANSLATED, ids=lambda path: path.name)
+def test_a_translated_page_has_what_the_english_one_has(path):
+    korean = path.read_text(encoding="utf-8")
+    english = path.with_name(path.name.replace(".ko.md", ".md")).read_text(encoding="utf-8")
+    assert len(re.findall("[가-힣]", korean)) > 1000
+    for line_of in (r"^## ", r"^\|", r"^- ", r"^\d+\. ", r"^```"):
+        count = [len(re.findall(line_of, text, re.MULTILINE)) for text in (english, korean)]
+        assert count[0] == count[1], line_of
+    for equal in (
+        r"\]\((https?://[^)]+)",
+        r"^(?:python|pip|make|lab-\w+) .*?(?=  +#|$)",
+        r"`[^`\n]+`",
+    ):
+        texts = [re.sub(r"labs/ko/", "labs/", text) for text in (english, korean)]
+        found = [Counter(re.findall(equal, text, re.MULTILINE)) for text in texts]
+        assert not found[0] - found[1], equal
