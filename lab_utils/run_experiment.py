@@ -1,25 +1,27 @@
 """Trains any network on any data from the terminal: python -m lab_utils.run_experiment --help."""
 
-import argparse
-import contextlib
-import errno
-import inspect
-import os
-import re
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping
-from importlib.metadata import version
-from pathlib import Path
-from typing import Literal
 
 from lab_utils import stopping
 
 if __name__ == "__main__":  # before the imports that take seconds
     stopping.end_on_interrupt()
     if "--version" in sys.argv:
+        from importlib.metadata import version
+
         print("handwriting-lab", version("handwriting-lab"))
         sys.exit()
+
+import argparse
+import contextlib
+import errno
+import inspect
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
 
 import pytorch_lightning as pl
 import torch
