@@ -141,6 +141,7 @@ def test_a_page_in_korean_has_no_label_left(tmp_path):
     words = json.loads((STATIC / "ko.json").read_text(encoding="utf-8"))
     source = (STATIC / "canvas.js").read_text(encoding="utf-8")
     labels = re.findall(r'this\.word\(\s*"([^"]+)"', source)
+    labels += ["digit", "small", "capital", "Save the drawing as {}", "Next character"]
     labels += re.findall(r"data-word>([^<]+)<", (STATIC / "page.html").read_text(encoding="utf-8"))
     assert len(labels) > 20
     assert set(labels) <= set(words)

@@ -1,10 +1,10 @@
 """A canvas in the notebook that reads what is written on it, while it is written."""
 
 import contextlib
+import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 
 import anywidget
 import torch
@@ -21,8 +21,9 @@ from lab_utils.canvas.readers import (
     read_character,
     read_line,
 )
+from lab_utils.canvas.share import LANGUAGES, STATIC
 from lab_utils.data.my_handwriting import handwriting_file, remove_drawing, save_drawing
-from lab_utils.errors import LabError, nearest, shorten, show
+from lab_utils.errors import LabError, check_choice, nearest, shorten, show
 from lab_utils.mapping import CHARACTERS
 from lab_utils.reading import character
 from lab_utils.reading.recognizer import Recognizer
@@ -127,12 +128,14 @@ class HandwritingCanvas(anywidget.AnyWidget):
     language : bool
         Whether a language model of English has a say in "line" mode: see
         `LineRecognizer.predict_line`.
+    lang : str
+        The language of the labels, "en" or "ko"; the browser's if empty.
     status : str
         What happened last: a drawing saved, or what went wrong.
     """
 
-    _esm = Path(__file__).parent / "static" / "canvas.js"
-    _css = Path(__file__).parent / "static" / "canvas.css"
+    _esm = STATIC / "canvas.js"
+    _css = STATIC / "canvas.css"
 
     mode = traitlets.Unicode(read_only=True).tag(sync=True)
     width = traitlets.Int(read_only=True).tag(sync=True)
@@ -150,6 +153,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
     pause = traitlets.Float(0.0, min=0.0).tag(sync=True)
     guides = traitlets.Bool(True).tag(sync=True)
     language = traitlets.Bool(False).tag(sync=True)
+    lang = traitlets.Unicode("").tag(sync=True)
     status = traitlets.Unicode("").tag(sync=True)
     # For undo and redo: strokes that were undone, and what there was before the last clearing.
     _undone: traitlets.List = traitlets.List().tag(
@@ -158,6 +162,10 @@ class HandwritingCanvas(anywidget.AnyWidget):
     _cleared = traitlets.Dict().tag(sync=True)
     _guides = traitlets.Tuple((X_LINE, BASE_LINE)).tag(sync=True)
     _max_ink = traitlets.Int(MAX_INK).tag(sync=True)
+    # Of each language but English, its labels by the English ones: the browser's is chosen there.
+    _words = traitlets.Dict(
+        {"ko": json.loads((STATIC / "ko.json").read_text(encoding="utf-8"))}
+    ).tag(sync=True)
 
     def __init__(
         self,
@@ -324,6 +332,12 @@ class HandwritingCanvas(anywidget.AnyWidget):
     @traitlets.validate("text", "status")
     def _validate_text(self, proposal):
         return make_sendable(proposal["value"][-MAX_TEXT:])
+
+    @traitlets.validate("lang")
+    def _validate_lang(self, proposal):
+        if proposal["value"]:
+            check_choice("lang", proposal["value"], LANGUAGES)
+        return proposal["value"]
 
     @traitlets.validate("pause")
     def _validate_pause(self, proposal):

@@ -80,7 +80,9 @@ class View {
     this.model = model;
     this.mode = model.get("mode");
     this.width = model.get("width");
-    this.words = model.get("_words") ?? {}; // labels in the page's language
+    const lang = model.get("lang") || navigator.language.slice(0, 2);
+    this.words = model.get("_words")[lang] ?? {}; // labels, by the English ones
+    this.lang = lang in model.get("_words") ? lang : "en";
     this.keeps = model.get("_keeps") ?? true; // whether drawings can be saved
     this.drawn = []; // the encoded strokes that the canvas shows
     this.active = null; // the stroke under the pen
@@ -103,12 +105,22 @@ class View {
     this.showModels();
     this.showOptions();
     this.showResult();
-    this.status.textContent = this.model.get("status");
+    this.status.textContent = this.translate(this.model.get("status"));
   }
 
-  /** Return a label in the page's language, with a value in the place of {}. */
+  /** Return a label in the reader's language, with a value in the place of {}. */
   word(label, value = "") {
-    return (this.words[label] ?? label).replace("{}", value);
+    return (this.words[label] ?? label).replace("{}", () => value);
+  }
+
+  /** Return a sentence of Python's in the reader's language, if its words are known. */
+  translate(sentence) {
+    for (const [english, said] of Object.entries(this.words)) {
+      const parts = english.split("{}").map((part) => part.replace(/[.*+?^$()|[\]\\]/g, "\\$&"));
+      const values = sentence.match(new RegExp(`^${parts.join("(.+?)")}$`))?.slice(1);
+      if (values) return said.replace(/\{\}/g, () => values.shift());
+    }
+    return sentence;
   }
 
   listen(events, handler) {
@@ -189,6 +201,7 @@ class View {
         "data-mode": this.mode,
         "data-lm-suppress-shortcuts": "true", // JupyterLab looks at keys before any listener here
         role: "group",
+        lang: this.lang,
         "aria-label": this.word("Handwriting canvas"),
         onkeydown: (e) => this.onKey(e),
         onkeyup: (e) => e.stopPropagation(),
@@ -223,10 +236,10 @@ class View {
       type: "text",
       value: isLine ? "hello" : "a",
       maxlength: isLine ? 12 : 1,
-      "aria-label": "Sample to insert",
+      "aria-label": this.word("Sample to insert"),
     });
-    const insert = make("form", { class: "hw-sample" }, "Sample ", sample);
-    insert.append(make("button", { type: "submit" }, "Insert"));
+    const insert = make("form", { class: "hw-sample" }, this.word("Sample "), sample);
+    insert.append(make("button", { type: "submit" }, this.word("Insert")));
     insert.addEventListener("submit", (e) => {
       e.preventDefault();
       this.send("sample", { text: sample.value });
@@ -399,7 +412,7 @@ class View {
     const cleared = this.model.get("_cleared");
     const limit = this.model.get("_max_ink");
     if (countLetters(strokes) > limit) {
-      this.say(this.word("The canvas is full: clear it first."));
+      this.say("The canvas is full: clear it first.");
       this.redraw();
       return;
     }
@@ -537,11 +550,12 @@ class View {
     this.prompt.replaceChildren();
     if (!ask) return;
     const kind = /\d/.test(ask[0]) ? "digit" : ask[0] === ask[0].toLowerCase() ? "small" : "capital";
-    const left = ask.length === 1 ? "the last one" : `${ask.length - 1} more after it`;
+    const count = ask.length - 1;
+    const left = count ? this.word("{} more after it", count) : this.word("the last one");
     this.prompt.append(
-      make("span", {}, "Write "),
+      make("span", {}, this.word("Write ")),
       make("strong", {}, ask[0]),
-      make("span", { class: "hw-label" }, `${kind}, ${left}`),
+      make("span", { class: "hw-label" }, `${this.word(kind)}, ${left}`),
     );
   }
 
@@ -597,8 +611,8 @@ class View {
   show(result) {
     this.root.classList.toggle("hw-failed", "error" in result);
     if ("error" in result) {
-      this.reading.replaceChildren(make("p", { class: "hw-error" }, result.error));
-      this.spoken.textContent = result.error;
+      this.spoken.textContent = this.translate(result.error);
+      this.reading.replaceChildren(make("p", { class: "hw-error" }, this.spoken.textContent));
     } else if (this.mode === "line") {
       this.showLine(result);
     } else {
@@ -612,7 +626,7 @@ class View {
   }
 
   say(message) {
-    this.status.textContent = this.spoken.textContent = message;
+    this.status.textContent = this.spoken.textContent = this.translate(message);
   }
 
   showCharacter(result) {
@@ -636,8 +650,10 @@ class View {
     for (const [image, name] of [[this.seen, "seen"], [this.nearest, "nearest"]]) {
       image.parentElement.classList.toggle("hw-none", !result[name]);
       if (result[name]) image.src = result[name];
-      image.alt = name === "seen" ? this.word("28 by 28 pixels") : `images of ${result.text}`;
-      if (name === "nearest") image.nextSibling.textContent = `The nearest images of ${result.text}`;
+      image.alt = name === "seen" ? this.word("28 by 28 pixels") : this.word("images of {}", result.text);
+      if (name === "nearest") {
+        image.nextSibling.textContent = this.word("The nearest images of {}", result.text);
+      }
     }
     if (this.bars.parentElement !== this.reading) {
       this.reading.replaceChildren(this.bars, this.other, this.pictures);
@@ -658,8 +674,9 @@ class View {
     }
     const label = make("input", { type: "text", maxlength: 1, size: 2, autocomplete: "off" });
     this.other = make("form", { class: "hw-other", hidden: !this.keeps });
-    const wording = make("label", {}, "Tap the right one to keep it, or type it: ", label);
-    this.other.append(wording, make("button", { type: "submit" }, "Save"));
+    const wording = this.word("Tap the right one to keep it, or type it: ");
+    const save = make("button", { type: "submit" }, this.word("Save"));
+    this.other.append(make("label", {}, wording, label), save);
     this.other.addEventListener("submit", (e) => {
       e.preventDefault();
       this.commit(label.value);

@@ -170,7 +170,7 @@ class Model {
     try {
       result = this.reader.read(strokes.map((text) => decode(text).points), guides);
     } catch (error) {
-      return { error: this.values._words[error.message] ?? error.message };
+      return { error: error.message };
     }
     const characters = [...result.text];
     for (const [index, [wrong, chosen]] of Object.entries(this.choices)) {
@@ -225,7 +225,8 @@ function open() {
     mode: shared.reads,
     width: shared.reads === "line" ? (innerWidth < PHONE ? WIDE / 2 : WIDE) : CANVAS_HEIGHT,
     _guides: shared.guides,
-    _words: shared.words,
+    lang: document.documentElement.lang,
+    _words: { [document.documentElement.lang]: shared.words },
   });
   for (const element of document.querySelectorAll("[data-word]")) {
     element.textContent = word(element.textContent);
