@@ -5,6 +5,7 @@ import functools
 import hashlib
 import io
 import json
+import math
 import re
 import statistics
 import unicodedata
@@ -31,10 +32,13 @@ EXPLAINED = {  # outcomes that need no message
     "not run": "was not reached, because of what happened before it.",
 }
 NUM_BARS = 10
+BEST = "test images"  # what the leaderboard is sorted by, the largest first
 
 
 def write_reports(results: dict, out: Path) -> None:
     """Write `gradebook.csv`, `feedback/`, `report.html`, `results.json` and `junit.xml`.
+
+    And `leaderboard.html`, where notebooks left figures for it.
 
     Parameters
     ----------
@@ -55,6 +59,10 @@ def write_reports(results: dict, out: Path) -> None:
         write_whole(out / "feedback" / pages[student["student"]], page)
     write_whole(out / "gradebook.csv", format_gradebook(results))
     write_whole(out / "report.html", render_report(results, pages))
+    if board := render_leaderboard(results):
+        write_whole(out / "leaderboard.html", board)
+    else:  # not that of an earlier time
+        (out / "leaderboard.html").unlink(missing_ok=True)
     write_whole(out / "junit.xml", format_junit(results))
     write_whole(out / "results.json", json.dumps(results, indent=1, ensure_ascii=False) + "\n")
 
@@ -155,6 +163,17 @@ def render_report(results: dict, pages: dict[str, str]) -> str:
         students=students,
         messages=_group_messages(students),
     )
+
+
+def render_leaderboard(results: dict) -> str | None:
+    """Return a page for the class with the figures that notebooks left; None if none did."""
+    rows = [(s["student"], s["figures"]) for s in results["students"] if s.get("figures")]
+    if not rows:
+        return None
+    columns = list(dict.fromkeys(name for _, figures in rows for name in figures))
+    first = BEST if BEST in columns else columns[0]
+    rows.sort(key=lambda row: row[1].get(first, -math.inf), reverse=True)
+    return _render("leaderboard.html", assignment=results["assignment"], columns=columns, rows=rows)
 
 
 def _render(template: str, **values: Any) -> str:

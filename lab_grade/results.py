@@ -1,6 +1,8 @@
 """The result of one submission: points, what went wrong, and what to look at."""
 
 import ast
+import json
+import math
 import re
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from lab_grade.notebook import Assignment, Check
 from lab_grade.placement import Step, find_definitions, find_own_cells, hash_code
 from lab_grade.submissions import Submission
 
+MAX_COLUMNS, MAX_NAME = 8, 30  # of the leaderboard; characters of a column's name
 MAX_MESSAGE = 1000  # characters of a message that anybody is shown
 ESCAPES = re.compile(r"\x1b(?:\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]?|[@-Z\\^_])")
 # Not allowed in XML, or turning the direction of the text that follows.
@@ -139,8 +142,24 @@ def score(
         "checks": checks,
         "cells": cells,
         "seconds": round(sum(outcome["seconds"] for outcome in outcomes), 1),
+        "figures": _read_figures(outcomes),
         "code_hash": hash_code(assignment, submission.code),
     }
+
+
+def _read_figures(outcomes: list[dict]) -> dict[str, float]:
+    """Return the last figures that a notebook left for the leaderboard: names, each with a number.
+
+    They are the student's own and count for nothing, so whatever else was left is left out.
+    """
+    left = [outcome["figures"] for outcome in outcomes if "figures" in outcome]
+    try:
+        figures = json.loads(left[-1])
+        kept = {clean(name)[:MAX_NAME]: float(value) for name, value in figures.items()}
+    except (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        return {}
+    is_fit = len(kept) <= MAX_COLUMNS and all(map(math.isfinite, kept.values()))
+    return kept if is_fit else {}
 
 
 def _flag_order(submission: Submission, step: Step, name: str) -> None:

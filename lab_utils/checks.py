@@ -1,15 +1,21 @@
 """Says in one calm line what a notebook would show as a traceback.
 
-That is what a check cell found, and what has become of the arguments of the 2021 course.
+That is what a check cell found, which cell to run first after a restart, and what has become of the
+arguments of the 2021 course.
 """
 
+import json
 import linecache
+import os
 import re
+import symtable
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 UNANSWERED = "your code is still missing"  # what `lab-release` writes in place of an answer
-SHOWN = (AssertionError, AttributeError, NotImplementedError, TypeError)
+SHOWN = (AssertionError, AttributeError, NameError, NotImplementedError, TypeError)
+MAX_FIRST_LINE = 60  # characters of a cell that is named
 # Arguments of Lightning's Trainer in 2021, and what to write today.
 OLD_ARGUMENTS = {
     "auto_select_gpus": 'accelerator="auto"',
@@ -36,13 +42,17 @@ def describe_failure(error: BaseException, trace: TracebackType | None) -> str |
     -------
     str or None
         One line: that the answer is missing, the hint of the check, that a function returns
-        nothing, or how an argument is written today. None where the traceback says more, such as
-        of a mistake inside an answer.
+        nothing, which cell to run first, or how an argument is written today. None where the
+        traceback says more, such as of a mistake inside an answer.
     """
     old = re.search(r"Trainer\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
     if old and old.group(1) in OLD_ARGUMENTS:
         name = old.group(1)
         return f"Lightning's Trainer has no {name}= any more: write {OLD_ARGUMENTS[name]}."
+    undefined = re.fullmatch(r"name '(\w+)' is not defined", str(error))
+    if undefined and (cell := find_cell(undefined.group(1))):
+        first = f"run the cell that begins with  {cell}  first, or all cells above this one."
+        return f"{undefined.group(1)} is not defined yet: {first}"
     question, is_inside_answer = None, False
     while trace is not None:
         code = trace.tb_frame.f_code
@@ -62,6 +72,29 @@ def describe_failure(error: BaseException, trace: TracebackType | None) -> str |
         return f"{question}, not yet: {error}" if str(error) else None
     if "NoneType" in str(error):
         return f"{question}, not yet: your function returns None. Does it end with `return`?"
+    return None
+
+
+def find_cell(name: str) -> str | None:
+    """Return the first line of the first cell that defines a name; None if none is known to.
+
+    Jupyter says in `JPY_SESSION_NAME` which notebook a kernel belongs to.
+    """
+    path = Path(os.environ.get("JPY_SESSION_NAME", ""))
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    for source in sources:
+        python = re.sub(r"^[!%].*", "", source, flags=re.MULTILINE)  # lines for IPython alone
+        try:
+            names = symtable.symtable(python, "", "exec").get_symbols()
+        except (SyntaxError, ValueError):
+            continue
+        if any(s.get_name() == name and (s.is_assigned() or s.is_imported()) for s in names):
+            line = source.strip().splitlines()[0]
+            return line if len(line) <= MAX_FIRST_LINE else line[:MAX_FIRST_LINE].rstrip() + " ..."
     return None
 
 

@@ -7,7 +7,7 @@ import pytest
 import pytorch_lightning as pl
 from nbclient import NotebookClient
 
-from lab_utils.checks import OLD_ARGUMENTS, describe_failure
+from lab_utils.checks import OLD_ARGUMENTS, describe_failure, find_cell
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +56,62 @@ def test_a_mistake_inside_an_answer_keeps_its_traceback(shown, name):
     (output,) = shown[name]
     assert (output.output_type, output.ename) == ("error", FAILURES[name][1])
     assert any("double" in line for line in output.traceback)
+
+
+NOTEBOOK = [
+    "import lab_utils\nimport json",
+    "%matplotlib inline\ndata = 5\n\n\ndef double(x):\n    hidden = 2\n    return hidden * x",
+    "not Python at all",
+    "for index in range(3):\n    total: int = index",
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("json", "import lab_utils"),
+        ("data", "%matplotlib inline"),
+        ("double", "%matplotlib inline"),
+        ("index", "for index in range(3):"),
+        ("total", "for index in range(3):"),
+        ("hidden", None),
+        ("x", None),
+        ("dta", None),
+    ],
+)
+def test_the_first_cell_that_defines_a_name_is_found(name, cell, tmp_path, monkeypatch):
+    path = tmp_path / "a.ipynb"
+    cells = [nbformat.v4.new_code_cell(source) for source in NOTEBOOK]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    assert find_cell(name) == cell
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"[]", b'{"cells": [1]}', b"\xff"])
+def test_without_a_notebook_no_cell_is_found(content, tmp_path, monkeypatch):
+    path = tmp_path / "a.ipynb"
+    if content is not None:
+        path.write_bytes(content)
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    assert find_cell("data") is None
+    monkeypatch.delenv("JPY_SESSION_NAME")
+    assert find_cell("data") is None
+
+
+def test_a_cell_run_too_early_says_in_one_line_which_to_run_first(tmp_path):
+    path = tmp_path / "a.ipynb"
+    cells = ["import lab_utils", "data = 5", "data + 1", "dta + 1"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    nbformat.write(notebook, path)
+    del notebook.cells[1]
+    notebook.cells[0].source += f"\nimport os; os.environ['JPY_SESSION_NAME'] = {str(path)!r}"
+    NotebookClient(notebook, allow_errors=True, timeout=60).execute()
+    (early,), (mistyped,) = (cell.outputs for cell in notebook.cells[1:])
+    assert early.text == (
+        "data is not defined yet: run the cell that begins with  data = 5  first, "
+        "or all cells above this one.\n"
+    )
+    assert mistyped.ename == "NameError"
 
 
 def test_other_cells_keep_theirs(shown):

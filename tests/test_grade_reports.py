@@ -12,7 +12,7 @@ import pytest
 
 from lab_grade.cli import grade_main
 from lab_grade.report import TEMPLATES, name_pages, write_reports
-from lab_grade.results import COPY_OF, MAX_MESSAGE, clean, redact
+from lab_grade.results import COPY_OF, MAX_MESSAGE, _read_figures, clean, redact
 
 
 def check(question, earned, points=2, hidden=False, message="", outcome=None):
@@ -226,6 +226,44 @@ def test_parts_of_a_class_are_merged_and_copies_found_across_them(tmp_path, caps
     assert list(flags) == ["an", "kim", "lee"]
     assert len((out / "gradebook.csv").read_text("utf-8-sig").splitlines()) == 4
     assert len(list((out / "feedback").iterdir())) == 3
+
+
+def test_the_leaderboard_has_who_left_figures_the_best_first(tmp_path):
+    checks = [check("q1", 2), check("q2", 0)]
+    figures = {"test images": 0.5, "parameters": 1234567.0}
+    students = [
+        student("an", *checks) | {"figures": figures},
+        student("<b>lee", *checks) | {"figures": {"test images": 0.75}},
+        student("kim", *checks) | {"figures": {}},
+        student("old", *checks),
+    ]
+    results = {"assignment": "hw", "max_points": 5.0, "students": students}
+    write_reports(results, tmp_path)
+    board = (tmp_path / "leaderboard.html").read_text(encoding="utf-8")
+    assert board.index("&lt;b&gt;lee") < board.index("an</th>")
+    assert "1,234,567" in board and "kim" not in board and "old" not in board
+    assert "<b>lee" not in board
+    write_reports(results | {"students": students[2:]}, tmp_path)
+    assert not (tmp_path / "leaderboard.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("left", "kept"),
+    [
+        ('{"test images": 0.5, "seconds": 3}', {"test images": 0.5, "seconds": 3.0}),
+        ('{"' + "x" * 50 + '\\u0007": "2"}', {"x" * 30: 2.0}),
+        ('{"a": NaN}', {}),
+        ('{"a": 1' + "0" * 400 + "}", {}),
+        ('{"a": [1]}', {}),
+        ("[1]", {}),
+        ("[" * 100_000, {}),
+        ("no JSON", {}),
+        ('{"a": 1, "b": 1, "c": 1, "d": 1, "e": 1, "f": 1, "g": 1, "h": 1, "i": 1}', {}),
+    ],
+)
+def test_figures_are_numbers_with_names_or_nothing(left, kept):
+    assert _read_figures([{"figures": "{}"}, {"figures": left}, {}]) == kept
+    assert _read_figures([{}]) == {}
 
 
 def test_parts_that_do_not_fit_together_are_one_line(tmp_path, capsys):

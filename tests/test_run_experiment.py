@@ -299,6 +299,14 @@ def test_stop_early_ends_training_that_no_longer_improves(argv, epochs):
     assert checkpoint()["epoch"] == epochs - 1
 
 
+def test_the_summary_counts_what_the_layers_compute(caplog):
+    run("--data_class=MNIST", "--max_epochs=1")
+    count, unit = re.search(r"([\d.]+) +([KM]?) +Total Flops", caplog.text).groups()
+    layers = [(784, 16), (16, 128), (128, 10)]
+    right = 2 * sum(inputs * outputs for inputs, outputs in layers)
+    assert float(count) * {"": 1, "K": 1e3, "M": 1e6}[unit] == pytest.approx(right, rel=0.01)
+
+
 def test_the_csv_logger_has_the_numbers_of_each_epoch_and_of_the_test(capsys):
     run("--max_epochs=2")
     values = metrics()

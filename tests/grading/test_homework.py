@@ -24,3 +24,8 @@ def test_the_reference_scores_everything_and_the_released_notebook_nothing(tmp_p
     (student,) = json.loads((out / "results.json").read_text(encoding="utf-8"))["students"]
     assert (student["points"], student["max_points"]) == (0, 21)
     assert student["flags"] == [] and all(check["message"] for check in student["checks"])
+    assert list(student["figures"]) == ["test images", "drawings", "parameters", "seconds"]
+    assert student["figures"]["parameters"] == 414_723  # of the CNN, which is there to beat
+    assert student["figures"]["test images"] > 0.4
+    board = (out / "leaderboard.html").read_text(encoding="utf-8")
+    assert "unedited" in board and "414,723" in board

@@ -37,6 +37,17 @@ def test_output_counts_only_towards_the_cell_that_causes_it():
     assert [outcome["outcome"] for outcome in outcomes] == ["ok", "ok", "ok", "output"]
 
 
+@pytest.mark.slow
+def test_what_is_left_for_the_leaderboard_is_taken_by_the_cell_that_left_it():
+    leave = "import os\nfile = os.environ['LAB_DATA_DIR'] + '/leaderboard.json'\n"
+    cells = [leave + "open(file, 'w').write('{}')", "1", "os.mkfifo(file)", "2"]
+    steps = [{"source": cell, "is_check": False, "unsolved": []} for cell in cells]
+    limits = Limits(cell=60, notebook=120)
+    outcomes = run_submission({"prelude": "", "steps": steps}, {}, limits, 1, None)
+    assert [outcome["outcome"] for outcome in outcomes] == ["ok"] * 4
+    assert [outcome.get("figures") for outcome in outcomes] == ["{}", None, None, None]
+
+
 @pytest.mark.parametrize(
     "call",
     [
