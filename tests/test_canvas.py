@@ -27,7 +27,7 @@ from lab_utils import (
 )
 from lab_utils import strokes as strokes_module
 from lab_utils.canvas.readers import CharacterReader, LineReader
-from lab_utils.canvas.widget import MAX_INK
+from lab_utils.canvas.widget import FULL, MAX_INK
 from lab_utils.data.emnist import EMNIST
 from lab_utils.errors import LabError
 from lab_utils.mapping import MAPPING
@@ -956,3 +956,31 @@ def test_text_has_its_limit_and_can_always_be_sent(canvas):
 def test_only_characters_can_be_asked_for(ask):
     with pytest.raises(LabError, match=r"^ask= takes letters"):
         HandwritingCanvas(Counting(), ask=ask)
+
+
+def test_what_it_says_can_be_said_in_korean(tmp_path):
+    canvas = HandwritingCanvas(lambda image: [("a", 0.9)], keep_in=tmp_path / "mine.h5", lang="ko")
+    said = []
+    for label in ("a", "b"):
+        canvas.draw([DOT])
+        canvas.commit(label)
+        said.append(canvas.status)
+    canvas.undo()
+    said.append(canvas.status)
+    canvas.recognizer = lambda image: []
+    canvas.commit("c")
+    said += [canvas.status, FULL]
+    canvas.clear()
+    with pytest.raises(LabError) as nothing:
+        canvas.commit()
+    said.append(str(nothing.value))
+    assert len(set(said)) == 6
+    patterns = [re.escape(label).replace(r"\{\}", ".+?") for label in canvas._words["ko"]]
+    for sentence in said:
+        assert any(re.fullmatch(pattern, sentence) for pattern in patterns), sentence
+
+
+def test_a_language_that_it_has_not_is_named():
+    with pytest.raises(LabError, match="lang='fr' must be one of en, ko"):
+        HandwritingCanvas(lang="fr")
+    assert HandwritingCanvas().lang == ""  # the browser's

@@ -1,5 +1,7 @@
 """The canvas as a student meets it: a real JupyterLab, a real browser, real strokes."""
 
+import re
+
 import pytest
 from lab import SCREENSHOTS
 
@@ -477,3 +479,51 @@ def test_a_thousand_strokes_cost_no_more_than_the_first(lab):
     assert len(lab.sent) <= 1000
     assert max(map(len, lab.sent)) < 60_000
     lab.python("canvas.clear()")
+
+
+# Its language.
+
+
+def visible_labels(lab):
+    """Return what stands on the canvas, a piece for each element, with names for screen readers."""
+    script = """() => [...document.querySelectorAll(".hw-root, .hw-root *")].flatMap(e => [
+      ...[...e.childNodes].filter(n => n.nodeType === 3).map(n => n.data),
+      e.getAttribute("aria-label"), e.title, e.alt]).filter(Boolean)"""
+    return lab.page.evaluate(script)
+
+
+@pytest.mark.parametrize("options", ["ask='Rg'", "mode='line'"])
+def test_in_korean_no_label_is_left_in_english(lab, options):
+    lab.show(f"canvas = HandwritingCanvas(lang='ko', {options})\ncanvas")
+    lab.page.locator(".hw-more summary").click()
+    lab.draw(sample_strokes("R"))
+    assert lab.read()
+    assert lab.page.locator(".hw-root").get_attribute("lang") == "ko"
+    labels = visible_labels(lab)
+    assert any("손글씨 캔버스" in label for label in labels)
+    known = {"ReLU"} | {"", *lab.python("canvas.models")}
+    english = [label for label in labels if re.search("[A-Za-z]{4,}", label)]
+    english = [label for label in english if not re.search("[가-힣]", label)]
+    assert not set(english) - known - {"hello"}
+    lab.page.screenshot(path=SCREENSHOTS / f"canvas_in_korean_{options[:3]}.png")
+
+
+def test_a_korean_browser_gets_korean_and_what_python_says_is_translated(lab):
+    korean = (
+        "Object.defineProperty(navigator, 'language', { get: () => 'ko-KR', configurable: true })"
+    )
+    lab.page.evaluate(korean)
+    try:
+        lab.show("canvas = HandwritingCanvas()\ncanvas")
+        lab.draw(sample_strokes("R"))
+        assert lab.read() == "R"
+        lab.page.locator(".hw-bars button").first.click()
+        lab.page.wait_for_function("document.querySelector('.hw-status').textContent")
+        status = lab.page.locator(".hw-status").text_content()
+        assert status.startswith("R(으)로 저장했습니다. 지금까지 ")
+        assert "my_handwriting.h5" in status
+        assert lab.python("canvas.status").startswith("Saved as R: ")
+        lab.show("canvas = HandwritingCanvas(lang='en')\ncanvas")
+        assert lab.page.locator(".hw-root").get_attribute("aria-label") == "Handwriting canvas"
+    finally:
+        lab.page.evaluate("delete navigator.language")
