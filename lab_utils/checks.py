@@ -1,7 +1,7 @@
 """Says in one calm line what a notebook would show as a traceback.
 
 That is what a check cell found, which cell to run first after a restart, and what has become of the
-arguments of the 2021 course.
+arguments of the 2021 course. In the folder of a translation it is said in its language.
 """
 
 import json
@@ -16,6 +16,16 @@ from typing import Any
 UNANSWERED = "your code is still missing"  # what `lab-release` writes in place of an answer
 SHOWN = (AssertionError, AttributeError, NameError, NotImplementedError, TypeError)
 MAX_FIRST_LINE = 60  # characters of a cell that is named
+LINES = {
+    "unanswered": "{}: not answered yet",
+    "hint": "{}, not yet: {}",
+    "nothing returned": "{}, not yet: your function returns None. Does it end with `return`?",
+    "undefined": (
+        "{} is not defined yet: run the cell that begins with  {}  first, "
+        "or all cells above this one."
+    ),
+    "old argument": "Lightning's Trainer has no {}= any more: write {}.",
+}
 # Arguments of Lightning's Trainer in 2021, and what to write today.
 OLD_ARGUMENTS = {
     "auto_select_gpus": 'accelerator="auto"',
@@ -47,12 +57,10 @@ def describe_failure(error: BaseException, trace: TracebackType | None) -> str |
     """
     old = re.search(r"Trainer\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
     if old and old.group(1) in OLD_ARGUMENTS:
-        name = old.group(1)
-        return f"Lightning's Trainer has no {name}= any more: write {OLD_ARGUMENTS[name]}."
+        return LINES["old argument"].format(old.group(1), OLD_ARGUMENTS[old.group(1)])
     undefined = re.fullmatch(r"name '(\w+)' is not defined", str(error))
     if undefined and (cell := find_cell(undefined.group(1))):
-        first = f"run the cell that begins with  {cell}  first, or all cells above this one."
-        return f"{undefined.group(1)} is not defined yet: {first}"
+        return LINES["undefined"].format(undefined.group(1), cell)
     question, is_inside_answer = None, False
     while trace is not None:
         code = trace.tb_frame.f_code
@@ -65,13 +73,13 @@ def describe_failure(error: BaseException, trace: TracebackType | None) -> str |
     if question is None:
         return None
     if isinstance(error, NotImplementedError):
-        return f"{question}: not answered yet" if str(error) == UNANSWERED else None
+        return LINES["unanswered"].format(question) if str(error) == UNANSWERED else None
     if is_inside_answer:
         return None
     if isinstance(error, AssertionError):
-        return f"{question}, not yet: {error}" if str(error) else None
+        return LINES["hint"].format(question, error) if str(error) else None
     if "NoneType" in str(error):
-        return f"{question}, not yet: your function returns None. Does it end with `return`?"
+        return LINES["nothing returned"].format(question)
     return None
 
 
@@ -103,14 +111,44 @@ def _folder(path: str) -> str:
     return path[: path.rfind("/") + 1] or path[:14]  # "<ipython-input-1-..." has no folder
 
 
+def read_translations() -> dict[str, str]:
+    """Return these lines and the hints of checks in the student's language, by the English ones.
+
+    It is what `LAB_LANGUAGE` says, else that of the notebook's folder, such as `labs/ko`. Each {}
+    is a value. `make translations` writes the file.
+    """
+    language = os.environ.get("LAB_LANGUAGE") or Path.cwd().name
+    path = Path(__file__).parent / f"checks_{language}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def translate(line: str, translations: dict[str, str]) -> str:
+    """Return a line as its translation has it; as it is, if there is none.
+
+    Of several templates that fit, `LINES` come first, as hints are values in them, and then those
+    with more words.
+    """
+
+    def rank(template: str) -> tuple[bool, int]:
+        return template not in LINES.values(), -len(template.replace("{}", ""))
+
+    for english in sorted(translations, key=rank):
+        pattern = "(.*?)".join(map(re.escape, english.split("{}")))
+        if found := re.fullmatch(pattern, line, re.DOTALL):
+            values = [translate(value, translations) for value in found.groups()]
+            return translations[english].format(*values)
+    return line
+
+
 def show_failures(shell: Any) -> None:
     """Let an IPython shell show these lines instead of tracebacks."""
+    translations = read_translations()
 
     def show(shell, kind, error, trace, tb_offset=None):
         line = describe_failure(error, trace)
         if line is None:
             shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
         else:
-            print(line)
+            print(translate(line, translations))
 
     shell.set_custom_exc(SHOWN, show)

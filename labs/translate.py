@@ -5,11 +5,13 @@
 
 Code cells are taken over with their outputs, so nothing has to run again. A .po file has one entry
 for each Markdown cell: its id (msgctxt), the English text (msgid) and the translation (msgstr),
-with links as in the English. Where there is no translation yet, or the English has changed since
-(the entry is then marked "fuzzy": mend msgstr, and delete the mark), the English stands.
+with links as in the English. checks.po has what check cells say, {} for each value, for lab_utils
+to say it. Where there is no translation yet, or the English has changed since (the entry is then
+marked "fuzzy": mend msgstr, and delete the mark), the English stands.
 """
 
 import argparse
+import ast
 import copy
 import json
 import re
@@ -18,6 +20,8 @@ from pathlib import Path
 
 import polib
 from links import ROOT, make_line, read_address, set_line, write_changed
+
+from lab_utils.checks import LINES
 
 LANGUAGE = "ko"
 HEADER = {
@@ -39,6 +43,34 @@ def read_cells(notebook: dict) -> dict[str, str]:
     }
 
 
+def make_template(message: ast.expr) -> str:
+    """Return the text of a message in a program, with {} in the place of each value."""
+    match message:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=parts):
+            return "".join(map(make_template, parts))
+        case ast.BinOp(left=left, right=right):
+            return make_template(left) + make_template(right)
+    return "{}"
+
+
+def find_hints(notebook: dict) -> list[str]:
+    """Return what the check cells of a notebook may say: of assertions, and texts named hint."""
+    hints = []
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] != "code" or not source.startswith("# CHECK"):
+            continue
+        for node in ast.walk(ast.parse(source)):
+            match node:
+                case ast.Assert(msg=ast.expr() as message):
+                    hints.append(make_template(message))
+                case ast.Assign(targets=[ast.Name(id="hint")], value=message):
+                    hints.append(make_template(message))
+    return hints
+
+
 def read_translations(path: Path) -> polib.POFile:
     """Read a .po file; where there is none yet, return an empty one."""
     if not path.exists():
@@ -51,11 +83,12 @@ def read_translations(path: Path) -> polib.POFile:
 
 def update_translations(known: polib.POFile, english: dict[str, str]) -> polib.POFile:
     """Return a .po file with one entry for each cell, in the order of the notebook."""
-    entries = {entry.msgctxt: entry for entry in known if not entry.obsolete}
+    entries = {entry.msgctxt or entry.msgid: entry for entry in known if not entry.obsolete}
     updated = polib.POFile(wrapwidth=0)  # a line of the file is a line of the text
     updated.metadata = HEADER
     for name, text in english.items():
-        entry = entries.get(name) or polib.POEntry(msgctxt=name, msgid=text)
+        context = None if name == text else name
+        entry = entries.get(name) or polib.POEntry(msgctxt=context, msgid=text)
         if entry.msgid != text:
             if entry.msgstr and not entry.fuzzy:
                 entry.previous_msgid = entry.msgid
@@ -112,7 +145,8 @@ def build(path: Path, translations: polib.POFile, root: Path) -> str:
 def find_missing(translations: polib.POFile) -> list[str]:
     """Return what is missing in a .po file, a line for each cell."""
     return [
-        f"{entry.msgctxt}: {'the English has changed' if entry.fuzzy else 'not translated'}"
+        f"{entry.msgctxt or entry.msgid}: "
+        + ("the English has changed" if entry.fuzzy else "not translated")
         for entry in translations
         if not entry.translated()
     ]
@@ -123,30 +157,39 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> None:
     parser.add_argument("--check", action="store_true", help="write nothing, fail if incomplete")
     options = parser.parse_args(argv)
     folder = root / "labs" / LANGUAGE
-    notebooks = sorted((root / "labs").glob("[0-9][0-9]_*.ipynb"))
-    known = {path.stem for path in notebooks}
+    notebooks = {
+        path: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((root / "labs").glob("[0-9][0-9]_*.ipynb"))
+    }
+    texts = {
+        folder / f"{path.stem}.po": read_cells(notebook) for path, notebook in notebooks.items()
+    }
+    hints = [*LINES.values(), *(hint for found in notebooks.values() for hint in find_hints(found))]
+    checks = folder / "checks.po"
     complaints = [
         f"{path.relative_to(root)}: there is no English notebook of this name"
         for path in sorted([*folder.glob("*.po"), *folder.glob("*.ipynb")])
-        if path.stem not in known
+        if path.with_suffix(".po") not in {*texts, checks}
     ]
-    for path in notebooks:
-        target = folder / path.with_suffix(".po").name
-        english = read_cells(json.loads(path.read_text(encoding="utf-8")))
-        translations = update_translations(read_translations(target), english)
-        name = target.relative_to(root)
-        complaints += [f"{name}, {line}" for line in find_missing(translations)]
-        built = build(path, translations, root)
-        for file, text in (
-            (target, f"{translations}\n"),
-            (target.with_suffix(".ipynb"), built),
-        ):
-            if options.check:
-                if not file.exists() or file.read_text(encoding="utf-8") != text:
-                    complaints.append(f"{file.relative_to(root)}: run  make translations")
-            else:
-                folder.mkdir(exist_ok=True)
-                write_changed(file, text, was=None if file.exists() else "")
+    files = {}
+    for path, english in {**texts, checks: {hint: hint for hint in hints}}.items():
+        translations = update_translations(read_translations(path), english)
+        complaints += [f"{path.relative_to(root)}, {line}" for line in find_missing(translations)]
+        files[path] = f"{translations}\n"
+        if path == checks:
+            said = {entry.msgid: entry.msgstr for entry in translations if entry.translated()}
+            built = root / "lab_utils" / f"checks_{LANGUAGE}.json"
+            files[built] = json.dumps(said, indent=2, ensure_ascii=False) + "\n"
+        else:
+            source = root / "labs" / path.with_suffix(".ipynb").name
+            files[path.with_suffix(".ipynb")] = build(source, translations, root)
+    for path, text in files.items():
+        if options.check:
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                complaints.append(f"{path.relative_to(root)}: run  make translations")
+        else:
+            path.parent.mkdir(exist_ok=True)
+            write_changed(path, text, was=None if path.exists() else "")
     for complaint in complaints:
         print(complaint, file=sys.stderr)
     if options.check and complaints:

@@ -7,7 +7,14 @@ import pytest
 import pytorch_lightning as pl
 from nbclient import NotebookClient
 
-from lab_utils.checks import OLD_ARGUMENTS, describe_failure, find_cell
+from lab_utils.checks import (
+    LINES,
+    OLD_ARGUMENTS,
+    describe_failure,
+    find_cell,
+    read_translations,
+    translate,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -134,3 +141,59 @@ def test_another_argument_keeps_its_traceback():
     with pytest.raises(TypeError) as raised:
         pl.Trainer(gpu=1)
     assert describe_failure(raised.value, raised.tb) is None
+
+
+@pytest.fixture
+def korean(tmp_path, monkeypatch):
+    """Return what is said in the folder of the Korean notebooks."""
+    (tmp_path / "ko").mkdir()
+    monkeypatch.chdir(tmp_path / "ko")
+    monkeypatch.delenv("LAB_LANGUAGE", raising=False)
+    return read_translations()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("q1: not answered yet", "q1: 아직 답을 쓰지 않았습니다"),
+        (
+            "q3, not yet: ResidualBlock(8, 16, 2) gives (4, 8), not (4, 16, 7, 7)",
+            "q3, 아직 아닙니다: ResidualBlock(8, 16, 2): 출력의 모양이 (4, 8)입니다. "
+            "(4, 16, 7, 7)이어야 합니다",
+        ),
+        (
+            "q1, not yet: image 2: the feature map is off by 0.50: "
+            "only the border is wrong: what is next to an edge pixel?",
+            "q1, 아직 아닙니다: 이미지 2: 특징 맵이 0.50만큼 다릅니다. "
+            "테두리만 틀렸습니다. 가장자리 픽셀의 옆에는 무엇이 있나요?",
+        ),
+        (
+            "q1, not yet: a hint of\nanother notebook",
+            "q1, 아직 아닙니다: a hint of\nanother notebook",
+        ),
+        ("no line of ours", "no line of ours"),
+    ],
+)
+def test_beside_korean_notebooks_lines_and_hints_are_korean(korean, line, said):
+    assert translate(line, korean) == said
+    assert translate(line, {}) == line
+
+
+def test_the_language_can_be_chosen_anywhere(korean, tmp_path, monkeypatch):
+    assert set(LINES.values()) < set(korean)
+    monkeypatch.setenv("LAB_LANGUAGE", "en")
+    assert read_translations() == {}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LAB_LANGUAGE")
+    assert read_translations() == {}
+    monkeypatch.setenv("LAB_LANGUAGE", "ko")
+    assert read_translations() == korean
+
+
+def test_a_check_in_the_korean_folder_says_it_in_korean(korean, tmp_path):
+    cells = ["import lab_utils", ANSWER.format(FAILURES["wrong"][0]), CHECK]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    resources = {"metadata": {"path": tmp_path / "ko"}}
+    NotebookClient(notebook, allow_errors=True, timeout=60, resources=resources).execute()
+    (output,) = notebook.cells[2].outputs
+    assert output.text == "q1, 아직 아닙니다: double(2) is 3\n"

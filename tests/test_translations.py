@@ -15,6 +15,8 @@ sys.path.insert(0, str(bundled("sources.json").parents[1] / "labs"))
 import links
 import translate
 
+from lab_utils.checks import LINES
+
 ROOT = translate.ROOT
 LABS = ROOT / "labs"
 NOTEBOOKS = sorted(LABS.glob("[0-9]*.ipynb"))
@@ -58,8 +60,9 @@ def find_stray_marks(text):
 
 
 @pytest.fixture
-def checkout(tmp_path):
+def checkout(tmp_path, monkeypatch):
     """Return a checkout with one English notebook, one page in two languages and no address."""
+    monkeypatch.setattr(translate, "LINES", {})
     (tmp_path / "labs").mkdir()
     (tmp_path / "docs").mkdir()
     (tmp_path / "pyproject.toml").write_text('[tool.lab]\nrepository = ""\n', encoding="utf-8")
@@ -140,7 +143,8 @@ def test_where_the_english_has_changed_it_stands_until_somebody_has_looked(check
     assert failed.value.code == 1
     errors = capsys.readouterr().err.splitlines()
     assert errors[0].endswith("01_a.po, title: the English has changed")
-    assert [line.partition(": ")[2] for line in errors[1:]] == ["run  make translations"] * 2
+    stale = [line.partition(": ")[0][-10:] for line in errors if line.endswith("translations")]
+    assert [name.endswith(end) for name, end in zip(stale, ("01_a.po", "01_a.ipynb"), strict=True)]
     assert read_korean(checkout)["title"] == "# 실습"  # --check writes nothing
     translate.main([], checkout)
     assert read_korean(checkout) == {"title": "# A new lab", "text": "글", "c": "print(1)"}
@@ -151,6 +155,27 @@ def test_where_the_english_has_changed_it_stands_until_somebody_has_looked(check
     assert read_korean(checkout)["title"] == "# 새 실습"
     translate.main(["--check"], checkout)
     assert read_entries(checkout / "labs" / "ko" / "01_a.po")[0].previous_msgid is None
+
+
+def test_what_checks_say_is_translated_for_lab_utils(checkout, capsys, monkeypatch):
+    monkeypatch.setattr(translate, "LINES", LINES)
+    check = """# CHECK q1 (1 point)
+hint = "look again"
+assert x == 1, f"{x:.2f} is not {y!r}: " + hint
+assert x
+print("q1: passed")"""
+    code = {"cell_type": "code", "execution_count": 1, "id": "c", "source": check}
+    write_english(checkout, {"title": "# A lab"}, code | {"metadata": {}, "outputs": []})
+    translate.main([], checkout)
+    path = checkout / "labs" / "ko" / "checks.po"
+    known = read_entries(path)
+    assert [entry.msgid for entry in known] == [*LINES.values(), "look again", "{} is not {}: {}"]
+    assert "checks.po, look again: not translated" in capsys.readouterr().err.replace("\\", "/")
+    known[-1].msgstr = "{1}이어야 하는데 {0}입니다. {2}"
+    known.save(str(path))
+    translate.main([], checkout)
+    built = checkout / "lab_utils" / "checks_ko.json"
+    assert json.loads(built.read_text(encoding="utf-8")) == {known[-1].msgid: known[-1].msgstr}
 
 
 def test_a_cell_that_is_gone_takes_its_entry_along(checkout):
@@ -219,7 +244,7 @@ def test_building_again_changes_nothing(tmp_path):
         for path in [*folder.glob("*.ipynb"), *folder.glob("*.po")]:
             shutil.copy(path, target)
     before = {path: path.read_bytes() for path in (tmp_path / "labs").rglob("*.*")}
-    assert len(before) == 3 * len(NOTEBOOKS)
+    assert len(before) == 3 * len(NOTEBOOKS) + 1  # checks.po
     translate.main([], tmp_path)
     assert {path: path.read_bytes() for path in (tmp_path / "labs").rglob("*.*")} == before
 
@@ -268,3 +293,14 @@ def test_links_lead_somewhere(path):
     texts = ["".join(c["source"]) for c in read(path)["cells"] if c["cell_type"] == "markdown"]
     targets = [t for text in texts for t in TARGET.findall(SPAN.sub("", BLOCK.sub("", text)))]
     assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def test_every_line_of_a_check_is_korean_and_has_its_values():
+    entries = polib.pofile(str(LABS / translate.LANGUAGE / "checks.po"), encoding="utf-8")
+    assert len(entries) > 50
+    for entry in entries:
+        values = [f"<{i}>" for i in range(entry.msgid.count("{}"))]
+        said = entry.msgstr.format(*values)
+        assert re.search("[가-힣]", said), entry.msgid
+        assert sorted(re.findall(r"<\d>", said)) == values, entry.msgid
+        assert not count_numbers(entry.msgid) - count_numbers(entry.msgstr), entry.msgid
