@@ -12,9 +12,8 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # Tests and committed outputs use the bundled sample, whatever this machine has prepared.
 SAMPLE_ONLY := LAB_OFFLINE=1 LAB_DATA_DIR=$(abspath build/no-data) EMNIST_ARCHIVE= MNIST_DIR= NLTK_DATA=
 
-.PHONY: help lab check test test-unit test-browser test-notebooks test-real faults coverage \
-	notebook notebooks bench sample weights translations \
-	links wheel clean
+.PHONY: help lab check test test-unit test-browser test-notebooks test-real binder-check faults coverage \
+	notebook notebooks bench sample weights translations links wheel clean
 
 help: ## lists these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 22
@@ -57,6 +56,13 @@ test-real: .venv/.complete ## the figures and the notebooks on real data: REAL_D
 	$(BIN)/pytest -s tests/real
 	printf '%s\n' $(NOTEBOOKS) | LAB_FAST=1 OMP_NUM_THREADS=1 \
 		xargs -n 1 -P 2 $(BIN)/python labs/execute.py --to build/real-notebooks
+
+# Without that folder, with what the lab downloads, or the bundled sample.
+binder-check: export EMNIST_ARCHIVE = $(wildcard $(abspath $(REAL_DATA))/emnist/gzip.zip)
+binder-check: export MNIST_DIR = $(wildcard $(abspath $(REAL_DATA))/mnist)
+binder-check: export LAB_DATA_DIR = $(abspath build/real-data)
+binder-check: .venv/.complete ## memory and time of each notebook on one core, as on Binder: REAL_DATA=folder
+	$(BIN)/python labs/binder_check.py $(NOTEBOOKS)
 
 faults: .venv/.complete ## tries thousands of times to break the lab, and prints what became of each
 	OMP_NUM_THREADS=1 $(BIN)/python tests/faults
