@@ -19,7 +19,7 @@ HEADING = re.compile(r"^#+ +(?:\d+\. +)?(.+?)(?: *\([\d.]+ points?\))?\s*$", re.
 ANY_CHECK = re.compile(r"#\s*CHECK\s+(q\d+)\b(\s+hidden\b)?", re.IGNORECASE)
 BEGIN, STUDENT, END = "### BEGIN SOLUTION", "### STUDENT", "### END SOLUTION"
 # The answer to a question to think about, which unfolds under it.
-ANSWER = re.compile(r"\n*<details>\s*<summary>Answer</summary>.*?</details>", re.DOTALL)
+ANSWER = re.compile(r"\n*<details>\s*<summary>(?:Answer|답)</summary>.*?</details>", re.DOTALL)
 
 
 @dataclass(frozen=True)

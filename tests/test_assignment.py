@@ -61,13 +61,14 @@ def test_answers_to_think_about_can_be_left_out(tmp_path):
     texts = [
         "✏️ Why?\n\n<details>\n<summary>Answer</summary>\n\nThus.\n\n</details>\n\nRead on.",
         "✏️ And?\n\n<details><summary>Answer</summary>\n\nSo.\n</details>",
+        "✏️ 왜 그럴까요?\n\n<details>\n<summary>답</summary>\n\n그래서.\n\n</details>",
         "<details>\n<summary>More</summary>\n\nStays.\n</details>",
     ]
     path, out = tmp_path / "reference.ipynb", tmp_path / "student.ipynb"
     nbformat.write(new_notebook(cells=[*map(new_markdown_cell, texts)]), path)
     assert release_main([str(path), "-o", str(out), "--without-answers"]) == 0
     released = [cell.source for cell in nbformat.read(out, as_version=4).cells]
-    assert released == ["✏️ Why?\n\nRead on.", "✏️ And?", texts[2]]
+    assert released == ["✏️ Why?\n\nRead on.", "✏️ And?", "✏️ 왜 그럴까요?", texts[3]]
     kept = [cell.source for cell in Assignment(path, needs_checks=False).release().cells]
     assert kept == texts
 
