@@ -19,7 +19,8 @@ help: ## lists these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 22
 
 lab: .venv/.installed ## opens the first notebook in JupyterLab
-	$(BIN)/jupyter lab $(AS_ROOT) --notebook-dir=. $(firstword $(NOTEBOOKS))
+	$(BIN)/jupyter lab $(AS_ROOT) --notebook-dir=. \
+		$(firstword $(if $(LAB_LANGUAGE),$(sort $(wildcard labs/$(LAB_LANGUAGE)/*.ipynb))) $(NOTEBOOKS))
 
 check: .venv/.complete ## style, types and the quick tests, in less than a minute
 	$(BIN)/ruff check .
