@@ -2,18 +2,20 @@
 
 import os
 import signal
-import socket
 import sys
-import threading
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
 
 GRACE_SECONDS = 10  # after Ctrl-C, for what is being written
-_stopping = threading.Event()
+_is_stopping = False
 
 
 def is_stopping() -> bool:
     """Tell whether Ctrl-C was pressed, whatever has become of its KeyboardInterrupt."""
-    return _stopping.is_set()
+    return _is_stopping
 
 
 def end_on_interrupt() -> None:
@@ -30,6 +32,10 @@ def stop_on_interrupt() -> None:
     """
     if _is_ignored():
         return
+    # Not above: nothing that takes time is imported before Ctrl-C is taken care of.
+    import socket
+    import threading
+
     main_process = os.getpid()
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
@@ -37,9 +43,10 @@ def stop_on_interrupt() -> None:
     threading.Thread(target=_watch, args=(receiver, sender), daemon=True).start()
 
     def stop(*_) -> None:
+        global _is_stopping  # noqa: PLW0603
         if os.getpid() != main_process or is_stopping():  # workers end with the process they serve
             return
-        _stopping.set()
+        _is_stopping = True
         # What breaks while everything ends is of no use to anybody.
         sys.unraisablehook = _say_nothing
         threading.excepthook = _say_nothing
@@ -61,7 +68,7 @@ def _is_ignored() -> bool:
     return signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # by nohup, or in the background
 
 
-def _watch(receiver: socket.socket, _sender: socket.socket) -> None:
+def _watch(receiver: "socket.socket", _sender: "socket.socket") -> None:
     while signals := receiver.recv(64):
         if signal.SIGINT in signals:
             time.sleep(GRACE_SECONDS)

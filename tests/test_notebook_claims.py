@@ -73,6 +73,12 @@ CLAIMS = [
     ),
     (
         "06",
+        "reads hardly any of the stand-in's drawings",
+        r"my network +: +(\d+)% of the held-out",
+        lambda right: right < 20,
+    ),
+    (
+        "06",
         "goes from 70% to 100%",
         r"before +: +(\d+)% of[\s\S]*mixed +: +(\d+)% of",
         lambda before, after: (before, after) == (70, 100),
