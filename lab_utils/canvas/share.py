@@ -28,7 +28,7 @@ MAX_BYTES = 6_000_000  # of a page: mail and messengers take that
 def share(
     recognizer: Recognizer | LineRecognizer | str | os.PathLike | None = None,
     path: str | os.PathLike = "my_reader.html",
-    language: str = "en",
+    language: str | None = None,
 ) -> Path:
     """Write one HTML file that reads handwriting in any browser: send it to your phone.
 
@@ -42,8 +42,8 @@ def share(
         lines, it must be a `LineCNN`.
     path : path
         The file, whose name ends in .html; one that exists is replaced.
-    language : {"en", "ko"}
-        Of the page's labels.
+    language : {"en", "ko"}, optional
+        Of the page's labels; the reader's browser chooses if it is not given.
 
     Returns
     -------
@@ -59,7 +59,8 @@ def share(
     ----------
     `lab_utils/canvas/static/network.js` is all that runs the network.
     """
-    check_choice("language", language, LANGUAGES)
+    if language is not None:
+        check_choice("language", language, LANGUAGES)
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
         raise LabError(f"path={str(path)!r} must end in .html, so that a browser opens it.")
@@ -99,7 +100,7 @@ class _WholeLine(nn.Module):
         return self.network.convolve(x)
 
 
-def _make_page(recognizer: Recognizer | LineRecognizer, language: str) -> str:
+def _make_page(recognizer: Recognizer | LineRecognizer, language: str | None) -> str:
     if isinstance(recognizer, LineRecognizer):
         reads, mapping, expected = "line", MAPPING, None
         lines = [torch.zeros(1, 1, 28, width) for width in (64, 100)]
@@ -109,7 +110,8 @@ def _make_page(recognizer: Recognizer | LineRecognizer, language: str) -> str:
         image = torch.zeros(1, 28, 28, dtype=torch.uint8)
         recognizer.probabilities(image)  # which says what is wrong
         steps, weights = describe_network(recognizer.model, image[None].float())
-    words = {} if language == "en" else json.loads(_read_static(f"{language}.json"))
+    offered = LANGUAGES if language is None else (language,)
+    words = {name: json.loads(_read_static(f"{name}.json")) for name in offered if name != "en"}
     shared = {
         "name": type(recognizer.model).__name__,
         "reads": reads,
@@ -118,12 +120,11 @@ def _make_page(recognizer: Recognizer | LineRecognizer, language: str) -> str:
         "expected": expected,
         "steps": steps,
         "guides": [X_LINE, BASE_LINE],
+        "language": language,
         "words": words,
     }
-    title = "My handwriting reader"
     return Template(_read_static("page.html")).substitute(
-        language=language,
-        title=words.get(title, title),
+        language=language or "en",
         style=_read_static("canvas.css") + _read_static("page.css"),
         # In a script, "</script>" would end it, whatever it is part of.
         reader=json.dumps(shared, ensure_ascii=False).replace("<", "\\u003c"),

@@ -148,8 +148,24 @@ def test_it_is_in_korean_and_follows_the_theme(open_page, scheme):
     assert text(page, ".hw-next") == "다음"
     shown = page.evaluate("document.body.innerText")
     assert "손글씨" in shown
-    words = json.loads(page.evaluate("document.getElementById('reader').textContent"))["words"]
+    words = json.loads(page.evaluate("document.getElementById('reader').textContent"))["words"][
+        "ko"
+    ]
     assert not [label for label in words if label != "ReLU" and label in shown.split("\n")]
+
+
+def test_it_speaks_the_language_of_the_browser_unless_told_otherwise(open_page):
+    for language, locale, shown in (
+        (None, "ko-KR", "ko"),
+        (None, "fr-FR", "en"),
+        ("en", "ko-KR", "en"),
+        ("ko", "en-US", "ko"),
+    ):
+        page = open_page(language=language, locale=locale)
+        assert page.locator("html").get_attribute("lang") == shown
+        assert page.locator(".hw-root").get_attribute("lang") == shown
+        assert page.title() == text(page, "h1")
+        assert page.title() == ("My handwriting reader", "내 손글씨를 읽는 신경망")[shown == "ko"]
 
 
 def test_nothing_can_leave_the_page(open_page):

@@ -219,15 +219,19 @@ function listSteps(reader, word) {
 
 function open() {
   const shared = JSON.parse(document.getElementById("reader").textContent);
-  const word = (label, value = "") => (shared.words[label] ?? label).replace("{}", value);
+  const lang = shared.language ?? navigator.language.slice(0, 2);
+  const words = shared.words[lang] ?? {};
+  const word = (label, value = "") => (words[label] ?? label).replace("{}", () => value);
   const reader = new Reader(shared, document.getElementById("weights").textContent.trim());
   const model = new Model(reader, {
     mode: shared.reads,
     width: shared.reads === "line" ? (innerWidth < PHONE ? WIDE / 2 : WIDE) : CANVAS_HEIGHT,
     _guides: shared.guides,
-    lang: document.documentElement.lang,
-    _words: { [document.documentElement.lang]: shared.words },
+    lang,
+    _words: shared.words,
   });
+  document.documentElement.lang = lang in shared.words ? lang : "en";
+  document.title = word(document.title);
   for (const element of document.querySelectorAll("[data-word]")) {
     element.textContent = word(element.textContent);
   }
