@@ -44,7 +44,10 @@ def stop_on_interrupt() -> None:
 
     def stop(*_) -> None:
         global _is_stopping  # noqa: PLW0603
-        if os.getpid() != main_process or is_stopping():  # workers end with the process they serve
+        if os.getpid() != main_process:  # a worker ends with the process that it serves
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # and what breaks then says nothing
+            return
+        if is_stopping():
             return
         _is_stopping = True
         # What breaks while everything ends is of no use to anybody.

@@ -32,6 +32,7 @@ LANGUAGE = "language_model.npz"
 WEIGHT, BONUS, BEAMS = 0.5, 1.5, 16  # of the language model: see `beam_search`
 SMALLEST = 1e-6  # temperature
 ALTERNATIVES = 5  # for each character of a line
+MAX_BATCH = 500  # images that a network reads at a time
 
 
 class Recognizer:
@@ -211,7 +212,13 @@ class Recognizer:
         expected = self._expect(among)
         self.model.eval()
         device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
-        logits = self.model(images.to(device).unsqueeze(1).float().div_(255)).float().cpu()
+        # In parts: all test images at once would take gigabytes.
+        logits = torch.cat(
+            [
+                self.model(part.to(device).unsqueeze(1).float().div_(255)).float().cpu()
+                for part in images.split(MAX_BATCH)
+            ]
+        )
         if logits.shape != (len(images), len(self.mapping)):
             raise LabError(
                 f"mapping has {len(self.mapping)} entries, but the network's output has the shape "
