@@ -108,8 +108,6 @@ def experiment(
     lit_class = _choose_lit_class(model_class)
     training_arguments = groups[lit_class.__name__]
     lit_model = lit_class(model, **training_arguments)
-    # So that the summary counts what the layers compute; without it, it says 0.
-    lit_model.example_input_array = torch.ones(1, *data.config()["input_dims"])
     trainer_arguments = groups["Trainer"] | _choose_hardware(gpus, groups["Trainer"])
     if stop_early is not None and stop_early < 0:
         raise LabError(f"--stop_early={stop_early} must be a number of epochs, 0 or more.")
@@ -153,6 +151,9 @@ def experiment(
     trainer = _make_trainer(
         trainer_arguments, callbacks=callbacks, logger=run_logger, default_root_dir=LOGS
     )
+    # So that the summary counts what the layers compute; without it, it says 0.
+    image = torch.ones(1, *data.config()["input_dims"])
+    lit_model.example_input_array = trainer.precision_plugin.convert_input(image)
     with _name_what_ends_training(trainer, last):
         trainer.fit(lit_model, datamodule=data, ckpt_path=load_checkpoint, weights_only=True)
     if torch.distributed.is_initialized():

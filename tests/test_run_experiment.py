@@ -623,6 +623,12 @@ def test_one_cycle_goes_with_any_optimizer(optimizer, capsys):
     assert "Best checkpoint" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
+def test_the_summary_counts_in_any_precision(precision, capsys):
+    run("--max_epochs=1", f"--precision={precision}")
+    assert "Best checkpoint" in capsys.readouterr().out
+
+
 def test_epochs_without_end_need_another_end():
     run("--max_epochs=-1", "--max_time=00:00:00:01", "--batch_size=1024")
     assert CHECKPOINTS.exists()
