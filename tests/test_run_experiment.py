@@ -623,7 +623,7 @@ def test_one_cycle_goes_with_any_optimizer(optimizer, capsys):
     assert "Best checkpoint" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
 def test_the_summary_counts_in_any_precision(precision, capsys):
     run("--max_epochs=1", f"--precision={precision}")
     assert "Best checkpoint" in capsys.readouterr().out

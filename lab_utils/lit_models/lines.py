@@ -1,5 +1,6 @@
 """Training networks that read lines: CTC loss and character error rates."""
 
+import os
 from typing import cast
 
 import torch
@@ -11,6 +12,9 @@ from lab_utils.errors import LabError
 from lab_utils.lit_models.base import BaseLitModel
 from lab_utils.mapping import text_of
 from lab_utils.models.registry import LineNetwork, reads_lines
+
+# oneDNN keeps what it has compiled for each width of a batch: 1,024 of them by default, 400 MB.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 
 
 class LineLitModel(BaseLitModel):
