@@ -264,12 +264,12 @@ def main() -> None:
 
     from lab_grade.notebook import Assignment
 
-    ways = {
-        "lab-grade": grade_by_lab_grade,
-        "nbval": lambda *a: grade_by_nbval(*a, options.nbgrader),
-        "nbgrader": lambda *a: grade_by_nbgrader(*a, options.nbgrader),
-        "otter": lambda *a: grade_by_otter(*a, options.otter),
-    }
+    ways = {"lab-grade": grade_by_lab_grade}
+    if options.nbgrader:
+        ways["nbval"] = lambda *a: grade_by_nbval(*a, options.nbgrader)
+        ways["nbgrader"] = lambda *a: grade_by_nbgrader(*a, options.nbgrader)
+    if options.otter:
+        ways["otter"] = lambda *a: grade_by_otter(*a, options.otter)
     for way, grade in ways.items():
         if options.only not in (None, way):
             continue

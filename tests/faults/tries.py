@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from lab_utils import paths
 from lab_utils.errors import LabError
@@ -143,7 +143,9 @@ def _work(kind: Kind, things, first: int, stop: int, seed: int, place: Path, sen
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + MAX_MEMORY,) * 2)
     # The bars' own lock is one of all processes: whoever is killed while it draws would keep it.
-    tqdm.set_lock(threading.RLock())
+    lock = threading.RLock()
+    for bars in tqdm.__mro__[:-2]:  # each may have one: all but `Comparable` and `object`
+        bars.set_lock(lock)
     faulthandler.disable()  # crashes are counted, not shown
     silence = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
