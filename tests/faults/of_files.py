@@ -451,14 +451,14 @@ def take_path(made, random, folder: Path) -> None:
 
 KINDS = [
     Kind("disk full while preparing", fill_disk, 2, 150, make_for_full_disk, is_alone=True),
-    Kind("bytes changed: prepared file", change_file, 40, 2000, make_prepared),
-    Kind("bytes changed: cached lines", change_file, 40, 2000, make_lines),
-    Kind("bytes changed: my_handwriting.h5", change_file, 40, 2000, make_drawings),
-    Kind("bytes changed: files of before", change_old_file, 40, 2000, make_old_files),
-    Kind("bytes changed: checkpoint", change_checkpoint, 40, 2000, make_checkpoint),
-    Kind("crafted checkpoint", craft_checkpoint, 40, 1000, make_checkpoint),
-    Kind("bytes changed: weights", change_weights, 5, 500, make_weights),
-    Kind("bytes changed: archives", change_archive, 40, 2000, make_for_archives),
+    Kind("bytes changed: prepared file", change_file, 200, 2000, make_prepared),
+    Kind("bytes changed: cached lines", change_file, 200, 2000, make_lines),
+    Kind("bytes changed: my_handwriting.h5", change_file, 200, 2000, make_drawings),
+    Kind("bytes changed: files of before", change_old_file, 200, 2000, make_old_files),
+    Kind("bytes changed: checkpoint", change_checkpoint, 200, 2000, make_checkpoint),
+    Kind("crafted checkpoint", craft_checkpoint, 200, 1000, make_checkpoint),
+    Kind("bytes changed: weights", change_weights, 200, 500, make_weights),
+    Kind("bytes changed: archives", change_archive, 200, 2000, make_for_archives),
     Kind("archives packed otherwise", pack_archive, 2, 60, make_for_archives),
-    Kind("paths", take_path, 40, 1000, make_paths),
+    Kind("paths", take_path, 200, 1000, make_paths),
 ]
