@@ -163,26 +163,27 @@ def experiment(
         if not kept.best_model_path:
             raise LabError("No epoch was trained: raise --max_epochs or --max_time.")
         lit_model.load_state_dict(read_checkpoint(kept.best_model_path)["state_dict"])
-        tester_arguments = trainer_arguments | {
-            "devices": 1,
-            "num_nodes": 1,
-            "strategy": "auto",
-            "overfit_batches": 0.0,
-        }
         if batches:
-            few = tester_arguments | {"limit_test_batches": batches}
-            tester = _make_trainer(few, logger=False, default_root_dir=LOGS)
-            with _name_what_ends_training(tester, last):
-                (metrics,) = tester.test(lit_model, trainer.train_dataloader, verbose=False)
+            few = trainer_arguments | {"limit_test_batches": batches}
+            metrics = _test(few, lit_model, last, False, trainer.train_dataloader, verbose=False)
             found = ", ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
             say(f"On the images that it learned by heart: {found}. On others:")
-        tester = _make_trainer(tester_arguments, logger=run_logger, default_root_dir=LOGS)
-        with _name_what_ends_training(tester, last):
-            tester.test(lit_model, datamodule=data)
+        _test(trainer_arguments, lit_model, last, run_logger, datamodule=data)
         if batches:
             say(f"Last checkpoint: {_shorten(last)}")
         else:
             say(f"Best checkpoint (validation loss {best.best_model_score:.4f}): {_shorten(best)}")
+
+
+def _test(
+    arguments: dict, lit_model, last: ModelCheckpoint, logger, *images, **options
+) -> Mapping[str, float]:
+    """Test in this process alone, and return the metrics."""
+    alone = {"devices": 1, "num_nodes": 1, "strategy": "auto", "overfit_batches": 0.0}
+    tester = _make_trainer(arguments | alone, logger=logger, default_root_dir=LOGS)
+    with _name_what_ends_training(tester, last):
+        (metrics,) = tester.test(lit_model, *images, **options)
+    return metrics
 
 
 @contextlib.contextmanager
