@@ -108,7 +108,7 @@ def _prepare_notebook() -> None:
     """Let checks be calm where this is imported by a notebook."""
     shell = sys.modules["IPython"].get_ipython()
     if shell is not None:
-        import_module(f"{__name__}.checks").show_failures(shell)
+        import_module(f"{__name__}.checks").load_ipython_extension(shell)
 
 
 if "IPython" in sys.modules:

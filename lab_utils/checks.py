@@ -140,7 +140,7 @@ def translate(line: str, translations: dict[str, str]) -> str:
     return line
 
 
-def show_failures(shell: Any) -> None:
+def load_ipython_extension(shell: Any) -> None:
     """Let an IPython shell show these lines instead of tracebacks."""
     translations = read_translations()
 

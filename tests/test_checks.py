@@ -121,6 +121,16 @@ def test_a_cell_run_too_early_says_in_one_line_which_to_run_first(tmp_path):
     assert mistyped.ename == "NameError"
 
 
+def test_a_kernel_says_it_before_anything_is_imported(tmp_path, monkeypatch):
+    path = tmp_path / "a.ipynb"
+    cells = [nbformat.v4.new_code_cell(source) for source in ("data = 5", "data + 1")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    notebook = nbformat.v4.new_notebook(cells=cells[1:])
+    NotebookClient(notebook, allow_errors=True, timeout=60).execute()
+    assert notebook.cells[0].outputs[0].text.startswith("data is not defined yet: run the cell")
+
+
 def test_other_cells_keep_theirs(shown):
     assert [outputs[0].ename for outputs in shown["others"]] == ["AssertionError", "NameError"]
 
