@@ -84,14 +84,17 @@ def test_01_similar_averages_are_those_of_twins():
     assert [mapping[p // 62] + mapping[p % 62] for p in pairs] == ["1I", "1l", "Oo"]
 
 
+SMALL = {"EMNIST()": "EMNIST(batch_size=16)"}
+
+
 def train_characters(*cells, **changes):
-    book = Notebook("02").run("code-01", "code-02").run(*cells, **changes)
+    book = Notebook("02").run("code-01", "code-02", changes=SMALL).run(*cells, **changes)
     assert len(book["lit_model"].history) == 4
     return book
 
 
 def test_02_1_mnist():
-    mnist = "from lab_utils import MNIST\ndata = MNIST()\ndata.prepare_data()\ndata.setup()"
+    mnist = "from lab_utils import MNIST\ndata = MNIST(batch_size=16)\ndata.prepare_data()\ndata.setup()"
     book = train_characters(mnist, "code-10", "code-13", "code-15", "code-17")
     assert book["data"].mapping == list("0123456789")
 
@@ -113,7 +116,7 @@ def test_02_4_a_rate_that_rises_and_falls():
 
 def test_02_5_more_epochs():
     (trainer,) = suggested("02", "5")
-    book = Notebook("02").run("code-01", "code-02", "code-10")
+    book = Notebook("02").run("code-01", "code-02", "code-10", changes=SMALL)
     book.run("code-15", changes={"new_trainer(max_epochs=4)": trainer})
     assert len(book["lit_model"].history) == FAST_EPOCHS > 4
 
@@ -272,9 +275,11 @@ def own():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plt, "show", lambda: None)
         patch.setenv("LAB_FAST", "1")
-        book.run("code-01", "code-03", "code-07", "code-09", "code-13", "code-16")
+        book.run("code-01", "code-03", "reader = Recognizer.pretrained(equal_classes=True)")
         few = {"fine_tuned(reader)": "reader", "fine_tuned(reader, mixed=False)": "reader"}
-        book.run("code-21", "code-22", "code-24", "code-28", "code-29", changes=few)
+        few |= {"limit_train_batches=60": "limit_train_batches=2", "// 2000": "// 300"}
+        book.run("code-13", "code-16", "code-21", "code-22", "code-24", changes=few)
+        book.run("code-28", "code-29", changes=few)
     return book
 
 
