@@ -41,6 +41,14 @@ def draw_template(variant: list, thinness: float, rng: np.random.Generator) -> t
         All that is random follows from it.
     """
     curves = write_template(variant, rng, JITTER, steps=10)
+    image = draw_strokes(curves, thinness, rng)
+    return draw_template(variant, thinness, rng) if image is None else image
+
+
+def draw_strokes(
+    curves: list[np.ndarray], thinness: float, rng: np.random.Generator
+) -> torch.Tensor | None:
+    """Draw strokes, each float (N, 2): uint8 (28, 28), or None if nothing of them is left."""
     points = deform(np.concatenate(curves), rng, (0.14, 0.18), (-0.05, 0.18), (0.08, 0.17))
     low, high = points.min(0), points.max(0)
     size = float(np.clip(PEN * thinness * math.exp(rng.normal(0.12, 0.22)), *SIZES))
@@ -55,7 +63,7 @@ def draw_template(variant: list, thinness: float, rng: np.random.Generator) -> t
         photograph = scan.resize(coarse, Image.Resampling.BOX)
         scan = photograph.resize(scan.size, Image.Resampling.BICUBIC)
     bitmap = np.asarray(scan) > threshold
-    return as_emnist(bitmap) if bitmap.any() else draw_template(variant, thinness, rng)
+    return as_emnist(bitmap) if bitmap.any() else None
 
 
 def draw_templates(per_class: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

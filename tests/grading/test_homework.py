@@ -1,9 +1,10 @@
 """The course's own homework: its reference gets all points, what students get none."""
 
 import json
-import shutil
+import re
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from lab_grade import cli
@@ -17,7 +18,11 @@ NAME = "07_homework_resnet.ipynb"
 def test_the_reference_scores_everything_and_the_released_notebook_nothing(tmp_path):
     submissions = tmp_path / "submissions"
     submissions.mkdir()
-    shutil.copy(LABS / NAME, submissions / "unedited.ipynb")
+    notebook = nbformat.read(LABS / NAME, as_version=4)
+    for cell in notebook.cells:  # nothing is answered; how long to train is everybody's choice
+        if not cell.source.startswith("# CHECK"):
+            cell.source = re.sub(r"steps=[13]00\b", "steps=30", cell.source)
+    nbformat.write(notebook, submissions / "unanswered.ipynb")
     out = tmp_path / "grades"
     # lab-grade itself refuses a reference that does not get all points
     assert cli.grade_main([str(LABS / "instructor" / NAME), str(submissions), "-o", str(out)]) == 0
@@ -26,6 +31,6 @@ def test_the_reference_scores_everything_and_the_released_notebook_nothing(tmp_p
     assert student["flags"] == [] and all(check["message"] for check in student["checks"])
     assert list(student["figures"]) == ["test images", "drawings", "parameters", "seconds"]
     assert student["figures"]["parameters"] == 414_723  # of the CNN, which is there to beat
-    assert student["figures"]["test images"] > 0.4
+    assert student["figures"]["test images"] > 0.1
     board = (out / "leaderboard.html").read_text(encoding="utf-8")
-    assert "unedited" in board and "414,723" in board
+    assert "unanswered" in board and "414,723" in board
