@@ -1,6 +1,6 @@
 """Train the network that ships with the lab, and write it with its temperature.
 
-    EMNIST_ARCHIVE=gzip.zip python data/train_weights.py        # or: make weights
+    EMNIST_ARCHIVE=gzip.zip PEOPLE=people python data/train_weights.py        # or: make weights
 
 It learns from the whole train part of EMNIST, from the bundled sample and from drawings of our
 stroke templates together. Each batch is drawn so that characters are as frequent in all three as in
@@ -15,6 +15,7 @@ The temperature is chosen on images of EMNIST's train part that are set aside be
 
 import argparse
 import multiprocessing
+import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -22,6 +23,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from draw_people import Drawing, draw_people, read_people
 from draw_templates import draw_templates
 from tqdm import trange
 from weights_file import write_weights
@@ -35,10 +37,12 @@ WIDTH = 40
 TEACHERS, TEACHER_STEPS = 2, 8_000
 STEPS, LAST_STEPS, BATCH = 12_000, 5_000, 128
 MAX_LR, LAST_MAX_LR, LABEL_SMOOTHING = 6e-3, 3e-3, 0.1
+PEOPLE_STEPS, PEOPLE_MAX_LR = 6_000, 2e-3
 SOFT_SHARE = 0.7  # of each target; the rest is the label
 ELASTIC = {"share": 0.8, "slant": 0.12, "elastic": 0.8}  # of `augment`, but for the last steps
 SAMPLE_SHARE, DRAWN_SHARE = 0.2, 0.15  # of each batch
 DRAWN = 600  # drawings of each character
+PEOPLE_SHARE, PEOPLE_DRAWN = 0.1, 500  # the same of what people drew, in the last steps
 SET_ASIDE = 3_000  # images of EMNIST, for the temperature
 SHIFTS = [(0, 0), (1, 1), (-1, -1)]  # pixels; a teacher answers them all
 
@@ -86,6 +90,26 @@ def read_training_data() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tenso
         "weights": torch.cat([weights * share for weights, share in parts]),
     }
     return data, kept
+
+
+def add_people(
+    data: dict[str, torch.Tensor],
+    soft_targets: torch.Tensor,
+    frequencies: torch.Tensor,
+    people: list[Drawing],
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Return training data and soft targets with what people drew: its labels, smoothed."""
+    drawn, labels = draw_people(people, PEOPLE_DRAWN, seed=SEED)
+    labels += CHARACTER_LABELS.start
+    smoothed = F.one_hot(labels, len(EMNIST.mapping)) * (1 - LABEL_SMOOTHING)
+    smoothed[:, CHARACTER_LABELS] += LABEL_SMOOTHING / len(CHARACTER_LABELS)
+    weights = weight_images(labels, frequencies)
+    more = {
+        "images": torch.cat([data["images"], drawn]),
+        "labels": torch.cat([data["labels"], labels]),
+        "weights": torch.cat([data["weights"] * (1 - PEOPLE_SHARE), weights * PEOPLE_SHARE]),
+    }
+    return more, torch.cat([soft_targets, smoothed])
 
 
 def make_network() -> ResNet:
@@ -163,9 +187,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--teacher-steps", type=int, default=TEACHER_STEPS)
     parser.add_argument("--last-steps", type=int, default=LAST_STEPS)
+    parser.add_argument("--people-steps", type=int, default=PEOPLE_STEPS)
+    parser.add_argument("--people", type=Path, default=os.environ.get("PEOPLE"))
     parser.add_argument("--output", type=Path, default=WEIGHTS)
     parser.add_argument("--bfloat16", action="store_true", help="faster on CPUs that have it")
     options = parser.parse_args()
+    if options.people is None:
+        parser.error("--people or PEOPLE must name a folder with ujipenchars1.zip, pendigits.zip")
+    people = read_people(options.people)
     started = time.perf_counter()
 
     spawn = multiprocessing.get_context("spawn")  # a fork would share torch's threads
@@ -190,6 +219,18 @@ def main() -> None:
         max_lr=LAST_MAX_LR,
         augmentation={},
         desc="last steps",
+    )
+    own_targets = soften(model, data["images"], options.bfloat16)
+    more, targets = add_people(data, own_targets, aside["frequencies"], people)
+    train(
+        model,
+        more,
+        options.people_steps,
+        options.bfloat16,
+        targets,
+        max_lr=PEOPLE_MAX_LR,
+        augmentation={},
+        desc="people",
     )
     described = {
         "model_class": "ResNet",

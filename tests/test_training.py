@@ -67,12 +67,14 @@ def learned():
     return fit(few_digits())[0]
 
 
+@pytest.mark.xdist_group("learned")
 def test_training_learns(learned):
     first, last = learned.history[0], learned.history[-1]
     assert last["train_loss"] < first["train_loss"]
     assert last["val_acc"] > 0.5
 
 
+@pytest.mark.xdist_group("learned")
 def test_history_has_one_entry_an_epoch(learned):
     assert [entry["epoch"] for entry in learned.history] == [0, 1]
     names = {"epoch", "train_loss", "train_acc", "val_loss", "val_acc"}
