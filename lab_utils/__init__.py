@@ -105,10 +105,12 @@ def __dir__() -> list[str]:
 
 
 def _prepare_notebook() -> None:
-    """Let checks be calm where this is imported by a notebook."""
+    """Let checks be calm where this is imported by a notebook, and set up Colab."""
     shell = sys.modules["IPython"].get_ipython()
     if shell is not None:
         import_module(f"{__name__}.checks").load_ipython_extension(shell)
+        if "google.colab" in str(shell):
+            import_module(f"{__name__}.colab").set_up(shell)
 
 
 if "IPython" in sys.modules:

@@ -5,8 +5,8 @@
     python labs/links.py --repository ""       # removes all of them
 
 A line of links stands below the title of each page and ends with a mark, by which it is found
-again. Notebooks get words instead of badges, so that opening one loads no picture from elsewhere;
-a cell with a line `REPOSITORY = "..."` gets the address.
+again. Notebooks get words instead of badges, so that opening one loads no picture from elsewhere.
+Their first code cell, `setup`, installs the lab on Colab: from the address, or from a wheel.
 """
 
 import argparse
@@ -22,7 +22,22 @@ BRANCH = "main"
 MARK = "<!-- links -->"  # at the end of the line: at its beginning, it would be no Markdown
 ADDRESS = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+?(\.git)?/?")
 KEPT = re.compile(r'(^\[tool\.lab\]\n(?:[^\[\n].*\n|\n)*?repository = )"[^"\n]*"', re.MULTILINE)
-CELL_ADDRESS = re.compile(r'^REPOSITORY = "[^"\n]*"', re.MULTILINE)
+# The cell that installs the lab on Colab, where its address is known and where it is not.
+FROM_ADDRESS = """\
+REPOSITORY = "{}"  # on Colab, the lab is installed from here
+if "google.colab" in str(get_ipython()):
+    !curl -fsSL {{REPOSITORY}}/raw/main/lab_utils/colab.py | python - {{REPOSITORY}}"""
+FROM_WHEEL = """\
+# On Colab, this cell installs the lab from its wheel; elsewhere, it does nothing.
+if "google.colab" in str(get_ipython()):
+    from glob import glob
+
+    from google.colab import files
+
+    if wheel := max(glob("handwriting_lab-*.whl") or files.upload(), default=""):
+        !unzip -p "{wheel}" lab_utils/colab.py | python - "{wheel}"
+    else:
+        print("No wheel was chosen: run this cell again.")"""
 BADGES = {
     "colab": "https://colab.research.google.com/assets/colab-badge.svg",
     "binder": "https://mybinder.org/badge_logo.svg",
@@ -78,6 +93,11 @@ def make_line(repository: str, notebook: str, language: str, kind: str) -> str:
     return f"{' · '.join(f'[{words[k]}]({addresses[k]})' for k in chosen)} {MARK}"
 
 
+def make_setup(repository: str) -> str:
+    """Return the first code cell of a notebook."""
+    return FROM_ADDRESS.format(repository) if repository else FROM_WHEEL
+
+
 def set_line(text: str, line: str) -> str:
     """Return a page with this line of links below its title, or with none if it is empty."""
     text = re.sub(rf"\n\n[^\n]*{re.escape(MARK)}(?=\n|$)", "", text)
@@ -117,8 +137,8 @@ def set_links(path: Path, root: Path, repository: str, first: str) -> None:
         source = "".join(cell["source"])
         if index == 0 and cell["cell_type"] == "markdown":
             source = set_line(source, line)
-        elif cell["cell_type"] == "code":
-            source = CELL_ADDRESS.sub(f'REPOSITORY = "{repository}"', source)
+        elif cell["id"] == "setup":
+            source = make_setup(repository)
         if source != "".join(cell["source"]):
             cell["source"] = source.splitlines(keepends=True)
     write_changed(path, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", was=text)
