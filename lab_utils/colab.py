@@ -57,10 +57,10 @@ def install(source: str) -> str:
             "".join(f"{n}=={v}\n" for n, v in numbers.items() if is_number.fullmatch(v)),
             encoding="utf-8",
         )
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", str(kept)]
+        pip = [sys.executable, "-m", "pip", "install", "--constraint", str(kept)]
         done = subprocess.run([*pip, wanted], capture_output=True, text=True, errors="replace")
     if done.returncode:
-        return explain(source, done.stderr)
+        return explain(source, done.stdout + done.stderr)
     after = list_versions()
     changed = [name for name in before if name != NAME and after.get(name) != before[name]]
     if changed:

@@ -51,7 +51,50 @@ def find_chromium() -> str | None:
     return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
-class Lab:
+class Canvas:
+    """A canvas in a page of a browser, written on by mouse.
+
+    Parameters
+    ----------
+    page : playwright.sync_api.Page
+    """
+
+    def __init__(self, page):
+        self.page = page
+
+    def read(self) -> str:
+        """Wait until all ink is read; return what the canvas shows as the answer."""
+        self.page.wait_for_function(
+            "() => !document.querySelector('.hw-root').classList.contains('hw-pending')"
+        )
+        return self.page.evaluate(
+            """() => {
+              const root = document.querySelector(".hw-root");
+              const letters = [...root.querySelectorAll(".hw-letter")];
+              if (letters.length) return letters.map(l => l.textContent).join("");
+              return root.querySelector(".hw-bars .hw-character")?.textContent ?? "";
+            }"""
+        )
+
+    def places(self, points, view: int = 0) -> list[tuple[float, float]]:
+        """Return where points of the canvas are on the page."""
+        box = self.page.locator(".hw-ink").nth(view).bounding_box()
+        scale = box["height"] / 220
+        return [(box["x"] + point[0] * scale, box["y"] + point[1] * scale) for point in points]
+
+    def draw(self, strokes, view: int = 0) -> None:
+        """Draw strokes by mouse, through every third of their points."""
+        mouse = self.page.mouse
+        for stroke in strokes:
+            places = self.places([*stroke[:-1:3], stroke[-1]], view)
+            mouse.move(*places[0])
+            mouse.down()
+            for place in places[1:]:
+                mouse.move(*place)
+            mouse.up()
+
+
+class Lab(Canvas):
     """A notebook in JupyterLab, in a page of a browser.
 
     Attributes
@@ -66,7 +109,8 @@ class Lab:
     """
 
     def __init__(self, page, url: str):
-        self.page, self.url = page, url
+        super().__init__(page)
+        self.url = url
         self.sent, self.strangers, self.errors = [], [], []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", self._on_request)
@@ -109,37 +153,6 @@ class Lab:
             raise AssertionError(f"{found['ename']}: {found['evalue']}")
         text = found["data"]["text/plain"]
         return json.loads(eval(text))  # the repr of a str of JSON
-
-    def read(self) -> str:
-        """Wait until all ink is read; return what the canvas shows as the answer."""
-        self.page.wait_for_function(
-            "() => !document.querySelector('.hw-root').classList.contains('hw-pending')"
-        )
-        return self.page.evaluate(
-            """() => {
-              const root = document.querySelector(".hw-root");
-              const letters = [...root.querySelectorAll(".hw-letter")];
-              if (letters.length) return letters.map(l => l.textContent).join("");
-              return root.querySelector(".hw-bars .hw-character")?.textContent ?? "";
-            }"""
-        )
-
-    def places(self, points, view: int = 0) -> list[tuple[float, float]]:
-        """Return where points of the canvas are on the page."""
-        box = self.page.locator(".hw-ink").nth(view).bounding_box()
-        scale = box["height"] / 220
-        return [(box["x"] + point[0] * scale, box["y"] + point[1] * scale) for point in points]
-
-    def draw(self, strokes, view: int = 0) -> None:
-        """Draw strokes by mouse, through every third of their points."""
-        mouse = self.page.mouse
-        for stroke in strokes:
-            places = self.places([*stroke[:-1:3], stroke[-1]], view)
-            mouse.move(*places[0])
-            mouse.down()
-            for place in places[1:]:
-                mouse.move(*place)
-            mouse.up()
 
 
 @contextlib.contextmanager
