@@ -12,7 +12,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # Tests and committed outputs use the bundled sample, whatever this machine has prepared.
 SAMPLE_ONLY := LAB_OFFLINE=1 LAB_DATA_DIR=$(abspath build/no-data) EMNIST_ARCHIVE= MNIST_DIR= NLTK_DATA=
 
-.PHONY: help lab check test test-unit test-browser test-notebooks test-real binder-check faults coverage \
+.PHONY: help lab check test test-unit test-browser test-notebooks test-real binder-check colab-check faults coverage \
 	notebook notebooks bench sample weights translations links wheel clean
 
 help: ## lists these commands
@@ -64,6 +64,9 @@ binder-check: export MNIST_DIR = $(wildcard $(abspath $(REAL_DATA))/mnist)
 binder-check: export LAB_DATA_DIR = $(abspath build/real-data)
 binder-check: .venv/.complete ## memory and time of each notebook on one core, as on Binder: REAL_DATA=folder
 	$(BIN)/python labs/binder_check.py $(NOTEBOOKS)
+
+colab-check: .venv/.complete ## installs the lab beside Colab's versions, and runs the notebooks there
+	TORCH_INDEX=$(TORCH_INDEX) $(BIN)/python labs/colab_check.py $(NOTEBOOKS)
 
 faults: .venv/.complete ## tries thousands of times to break the lab, and prints what became of each
 	OMP_NUM_THREADS=1 $(BIN)/python tests/faults

@@ -23,13 +23,13 @@ SETUP = {
     "id": "setup",
     "metadata": {},
     "outputs": [],
-    "source": ['REPOSITORY = ""  # from pyproject.toml\n', "x = 1"],
+    "source": links.FROM_WHEEL.splitlines(keepends=True),
 }
 
 
 @pytest.fixture
 def checkout(tmp_path):
-    """Return a copy of what is linked, with Korean pages and a cell that needs the address."""
+    """Return a copy of what is linked, with Korean pages."""
     root = tmp_path / "a checkout"
     (root / "labs" / "ko").mkdir(parents=True)
     for name in ("pyproject.toml", "README.md"):
@@ -111,7 +111,7 @@ def test_korean_pages_are_linked_in_korean(checkout):
     assert "blob/main/labs/ko/01_look_at_emnist.ipynb)" in page
     code = json.loads(notebook.read_text(encoding="utf-8"))["cells"][1]
     assert code == SETUP | {
-        "source": [f'REPOSITORY = "{REPOSITORY}"  # from pyproject.toml\n', "x = 1"]
+        "source": links.FROM_ADDRESS.format(REPOSITORY).splitlines(keepends=True)
     }
 
 
