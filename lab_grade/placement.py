@@ -13,6 +13,11 @@ INSTALLS = re.compile(
     r"\s*[!%]\s*(?:sudo\s+)?(?:\S*python\S*\s+-m\s+|\{.*\}\s+-m\s+)?(?:pip|conda|mamba|uv|apt)\b"
 )
 COLAB = re.compile(r"(?:from\s+google\.colab\b.*?\bimport|import\s+google\.colab\b)(.*)")
+# The cell that installs the lab on Colab, whatever address it has there: nothing in it runs here.
+SETUP = re.compile(
+    r'(?:#.*\n|REPOSITORY = "[^"\n]*"(?:  #.*)?\n)*'
+    r'if "google\.colab" in str\(get_ipython\(\)\):(?:\n(?:[ \t].*)?)*'
+)
 # Line magics that run in a bare kernel; others would stop the cell.
 MAGICS = re.compile(
     r"alias|autoawait|autoreload|cat|cd|config|cp|debug|dirs|env|hist|history|ll|ls|lsmagic|macro"
@@ -54,13 +59,15 @@ def plan_steps(assignment: Assignment, submission: Submission) -> list[Step]:
 def find_own_cells(assignment: Assignment, sources: list[str]) -> list[tuple[int, str]]:
     """Return what a student wrote, with the numbers of the cells.
 
-    Those are all cells that are neither checks nor as they were handed out.
+    Those are all cells that are neither checks nor as they were handed out, nor install the lab.
     """
     given = {_strip_spaces(cell.released) for cell in assignment.cells}
     return [
         (number, source)
         for number, source in enumerate(sources, start=1)
-        if _strip_spaces(source) not in given and not ANY_CHECK.match(find_first_line(source))
+        if _strip_spaces(source) not in given
+        and not ANY_CHECK.match(find_first_line(source))
+        and not SETUP.fullmatch(_strip_spaces(source))
     ]
 
 

@@ -1,6 +1,7 @@
 """Submissions as they come: found, read, and their checks put back into place."""
 
 import json
+import sys
 
 import nbformat
 import pytest
@@ -10,6 +11,10 @@ from lab_grade.notebook import Assignment
 from lab_grade.placement import find_own_cells, hash_code, plan_steps
 from lab_grade.submissions import Submission, find_submissions, read_submission
 from lab_utils.errors import LabError
+from lab_utils.paths import bundled
+
+sys.path.insert(0, str(bundled("sources.json").parents[1] / "labs"))
+import links
 
 GIVEN = "import math"
 ANSWERS = [f"def f{i}():\n    return {i}" for i in (1, 2, 3)]
@@ -150,6 +155,17 @@ def test_only_what_a_student_wrote_is_compared(assignment):
     one = hash_code(assignment, [*unsolved, long])
     assert one == hash_code(assignment, [long + "  # mine", "# CHECK q1 (1 point)"])
     assert one != hash_code(assignment, [long + "\nvalue = 3"])
+
+
+@pytest.mark.parametrize("address", ["", "https://github.com/somebody/handwriting"])
+def test_the_cell_for_colab_is_not_compared_and_not_flagged(assignment, address):
+    setup = links.make_setup(address)
+    assert find_own_cells(assignment, [setup, setup.replace("\n", "\r\n") + "\n\n"]) == []
+    own = [setup + "\nx = 1", setup + "\nelse:\n    x = 1", "x = 1\n" + setup]
+    assert [source for _, source in find_own_cells(assignment, own)] == own
+    submission = Submission("kim", None, code=[setup, A1, Q1, A2, Q2, A3, Q3])
+    assert plan_steps(assignment, submission)[0].source == setup
+    assert submission.flags == []
 
 
 def notebook_text(*sources, **metadata):
