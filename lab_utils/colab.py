@@ -6,6 +6,7 @@ The first cell of each notebook runs this file by itself, before the lab is inst
 nothing but Python's own modules until then.
 """
 
+import contextlib
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ import tempfile
 import time
 from importlib import import_module, metadata
 from pathlib import Path
+from typing import Any
 
 BRANCH = "main"
 DRIVE = Path("/content/drive")
@@ -82,33 +84,44 @@ def explain(source: str, log: str) -> str:
             f"The lab is not installed, since it does not go with {versions}: choose another "
             "runtime version (Runtime, Change runtime type), or get a newer lab."
         )
-    network = (
-        r"NewConnectionError|NameResolution|ConnectTimeout|ReadTimeout|Connection (?:refused|error)"
-    )
+    network = r"NewConnectionError|NameResolution|Timeout|onnection (?:refused|error)|: none\)"
     if re.search(network, log):
         return "The lab is not installed, as there is no connection: run this cell again later."
     errors = re.findall(r"ERROR: (.+)", log) or log.split("\n")[-2:-1] or ["pip failed"]
     return f"The lab is not installed ({errors[-1].strip().rstrip('.')}): check {source}."
 
 
-def set_up() -> None:
+def set_up(shell: Any) -> None:
     """Let Colab show the canvas, and keep data on Drive if the student says yes.
 
-    Called by `import lab_utils`, before anything is read: after a restart, too, when the first
-    cell need not run again. Where `LAB_DATA_DIR` is set, that is the folder.
+    Called by `import lab_utils`, before anything is read. IPython imports it after a restart, too,
+    when nobody can answer yet: the first cell that runs then asks.
     """
     import_module("google.colab.output").enable_custom_widget_manager()
+
+    def ask(*_: object) -> None:
+        shell.events.unregister("pre_run_cell", ask)
+        with contextlib.suppress(NotImplementedError):  # where a program runs the cells
+            choose_folder()
+
+    try:
+        choose_folder()
+    except NotImplementedError:
+        shell.events.register("pre_run_cell", ask)
+
+
+def choose_folder() -> None:
+    """Ask where data are kept, unless `LAB_DATA_DIR` or an earlier answer says it.
+
+    Raises
+    ------
+    NotImplementedError
+        Where nobody can answer.
+    """
     if "LAB_DATA_DIR" in os.environ:
         return
-    if not ON_DRIVE.is_dir():  # of an earlier answer, in this session
-        try:
-            answer = input(QUESTION)
-        except (
-            EOFError,
-            NotImplementedError,
-        ):  # nobody can answer, as where cells run by a program
-            return
-        if answer.strip().lower() not in ("y", "yes", "예", "네"):
+    if not ON_DRIVE.is_dir():  # it is there where the answer was yes before a restart
+        if input(QUESTION).strip().lower() not in ("y", "yes", "예", "네"):
             return
         try:
             import_module("google.colab.drive").mount(str(DRIVE))

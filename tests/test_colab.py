@@ -9,6 +9,7 @@ import types
 from pathlib import Path
 
 import pytest
+from IPython.core.events import EventManager
 
 from lab_utils import colab
 from lab_utils.paths import bundled
@@ -170,7 +171,8 @@ def test_a_change_of_what_was_there_is_told(pip, monkeypatch):
             "does not go with setuptools==75.2.0: choose another runtime version",
         ),
         (
-            "WARNING: Retrying after connection broken by 'NewConnectionError(...)'\n"
+            "ERROR: Could not find a version that satisfies the requirement remotezip>=0.12.3 "
+            "(from handwriting-lab) (from versions: none)\n"
             "ERROR: No matching distribution found for remotezip>=0.12.3",
             "there is no connection: run this cell again later",
         ),
@@ -200,6 +202,13 @@ def test_list_versions_has_what_pip_lists():
 
 
 @pytest.fixture
+def shell():
+    shell = types.SimpleNamespace()
+    shell.events = EventManager(shell, {"pre_run_cell": lambda info: None})
+    return shell
+
+
+@pytest.fixture
 def drive(google, monkeypatch, tmp_path):
     """Return the folder on a Drive that can be mounted; its user says yes."""
     monkeypatch.delenv("LAB_DATA_DIR", raising=False)
@@ -212,8 +221,8 @@ def drive(google, monkeypatch, tmp_path):
     return colab.ON_DRIVE
 
 
-def test_data_are_kept_on_drive_if_the_student_says_yes(drive, google, monkeypatch, capsys):
-    colab.set_up()
+def test_data_are_kept_on_drive_if_the_student_says_yes(drive, shell, google, monkeypatch, capsys):
+    colab.set_up(shell)
     assert os.environ["LAB_DATA_DIR"] == str(drive)
     assert drive.is_dir()
     assert capsys.readouterr().out == f"Drawings and prepared data are kept in {drive}.\n"
@@ -221,15 +230,15 @@ def test_data_are_kept_on_drive_if_the_student_says_yes(drive, google, monkeypat
     # After a restart it is not asked again.
     del os.environ["LAB_DATA_DIR"]
     monkeypatch.setattr(builtins, "input", pytest.fail)
-    colab.set_up()
+    colab.set_up(shell)
     assert os.environ["LAB_DATA_DIR"] == str(drive)
 
 
 @pytest.mark.parametrize("answer", ["", "n", "No"])
-def test_data_stay_where_they_are_if_not(drive, google, monkeypatch, capsys, answer):
+def test_data_stay_where_they_are_if_not(drive, shell, google, monkeypatch, capsys, answer):
     monkeypatch.setattr(google.drive, "mount", pytest.fail)
     monkeypatch.setattr(builtins, "input", lambda question: answer)
-    colab.set_up()
+    colab.set_up(shell)
     assert "LAB_DATA_DIR" not in os.environ
     assert capsys.readouterr().out == ""
 
@@ -241,23 +250,36 @@ def fail(error):
     return raise_it
 
 
-def test_nobody_is_asked_who_cannot_answer(drive, google, monkeypatch):
-    monkeypatch.setattr(google.drive, "mount", pytest.fail)
-    for error in (EOFError(), NotImplementedError("no stdin")):
-        monkeypatch.setattr(builtins, "input", fail(error))
-        colab.set_up()
+def test_after_a_restart_the_first_cell_asks(drive, shell, monkeypatch):
+    monkeypatch.setattr(builtins, "input", fail(NotImplementedError("no stdin")))
+    colab.set_up(shell)
     assert "LAB_DATA_DIR" not in os.environ
+    monkeypatch.setattr(builtins, "input", lambda question: "y")
+    shell.events.trigger("pre_run_cell", None)
+    assert os.environ["LAB_DATA_DIR"] == str(drive)
+    monkeypatch.setattr(colab, "choose_folder", pytest.fail)
+    shell.events.trigger("pre_run_cell", None)  # once
 
 
-def test_a_drive_that_is_refused_is_one_sentence(drive, google, monkeypatch, capsys):
+def test_where_nobody_can_answer_nobody_is_asked_again(drive, shell, monkeypatch, capsys):
+    monkeypatch.setattr(builtins, "input", fail(NotImplementedError("no stdin")))
+    colab.set_up(shell)
+    shell.events.trigger("pre_run_cell", None)
+    monkeypatch.setattr(builtins, "input", pytest.fail)
+    shell.events.trigger("pre_run_cell", None)
+    assert "LAB_DATA_DIR" not in os.environ
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_drive_that_is_refused_is_one_sentence(drive, shell, google, monkeypatch, capsys):
     monkeypatch.setattr(google.drive, "mount", fail(ValueError("mount\nfailed")))
-    colab.set_up()
+    colab.set_up(shell)
     assert capsys.readouterr().out.startswith("Drive cannot be used (mount failed): what you make")
     assert "LAB_DATA_DIR" not in os.environ
 
 
-def test_a_folder_that_is_set_is_taken(drive, monkeypatch):
+def test_a_folder_that_is_set_is_taken(drive, shell, monkeypatch):
     os.environ["LAB_DATA_DIR"] = "/elsewhere"
     monkeypatch.setattr(builtins, "input", pytest.fail)
-    colab.set_up()
+    colab.set_up(shell)
     assert os.environ["LAB_DATA_DIR"] == "/elsewhere"
