@@ -6,7 +6,6 @@ The first cell of each notebook runs this file by itself, before the lab is inst
 nothing but Python's own modules until then.
 """
 
-import contextlib
 import os
 import re
 import subprocess
@@ -15,6 +14,7 @@ import tempfile
 import time
 from importlib import import_module, metadata
 from pathlib import Path
+from types import BuiltinFunctionType
 from typing import Any
 
 BRANCH = "main"
@@ -101,27 +101,25 @@ def set_up(shell: Any) -> None:
 
     def ask(*_: object) -> None:
         shell.events.unregister("pre_run_cell", ask)
-        with contextlib.suppress(NotImplementedError):  # where a program runs the cells
-            choose_folder()
-
-    try:
         choose_folder()
-    except NotImplementedError:
+
+    # A kernel puts its own function in the place of Python's while a cell runs.
+    if isinstance(input, BuiltinFunctionType):
         shell.events.register("pre_run_cell", ask)
+    else:
+        choose_folder()
 
 
 def choose_folder() -> None:
-    """Ask where data are kept, unless `LAB_DATA_DIR` or an earlier answer says it.
-
-    Raises
-    ------
-    NotImplementedError
-        Where nobody can answer.
-    """
+    """Ask where data are kept, unless `LAB_DATA_DIR` or an earlier answer says it."""
     if "LAB_DATA_DIR" in os.environ:
         return
     if not ON_DRIVE.is_dir():  # it is there where the answer was yes before a restart
-        if input(QUESTION).strip().lower() not in ("y", "yes", "예", "네"):
+        try:
+            answer = input(QUESTION).strip().lower()
+        except NotImplementedError:  # a program runs the cells
+            return
+        if answer not in ("y", "yes", "예", "네"):
             return
         try:
             import_module("google.colab.drive").mount(str(DRIVE))
