@@ -15,8 +15,8 @@ INSTALLS = re.compile(
 COLAB = re.compile(r"(?:from\s+google\.colab\b.*?\bimport|import\s+google\.colab\b)(.*)")
 # The cell that installs the lab on Colab, whatever address it has there: nothing in it runs here.
 SETUP = re.compile(
-    r'(?:#.*\n|REPOSITORY = "[^"\n]*"(?:  #.*)?\n)*'
-    r'if "google\.colab" in str\(get_ipython\(\)\):(?:\n(?:[ \t].*)?)*'
+    r'REPOSITORY = "[^"\n]*"(?:  #.*)?\nif "google\.colab" in str\(get_ipython\(\)\):(?:\n[ \t].*)*'
+    r'|colab = __import__\("sys"\)\.modules\.get\("google\.colab"\).*\nwheel = colab and .*\ncolab and .*'
 )
 # Line magics that run in a bare kernel; others would stop the cell.
 MAGICS = re.compile(

@@ -28,16 +28,9 @@ REPOSITORY = "{}"  # on Colab, the lab is installed from here
 if "google.colab" in str(get_ipython()):
     !curl -fsSL {{REPOSITORY}}/raw/main/lab_utils/colab.py | python - {{REPOSITORY}}"""
 FROM_WHEEL = """\
-# On Colab, this cell installs the lab from its wheel; elsewhere, it does nothing.
-if "google.colab" in str(get_ipython()):
-    from glob import glob
-
-    from google.colab import files
-
-    if wheel := max(glob("handwriting_lab-*.whl") or files.upload(), default=""):
-        !unzip -p "{wheel}" lab_utils/colab.py | python - "{wheel}"
-    else:
-        print("No wheel was chosen: run this cell again.")"""
+colab = __import__("sys").modules.get("google.colab")  # there, these lines install the lab's wheel
+wheel = colab and max(get_ipython().getoutput("ls|grep whl$") or colab.files.upload() or ["none"])
+colab and get_ipython().system(f"unzip -p '{wheel}' lab_utils/colab.py | python - '{wheel}'")"""
 BADGES = {
     "colab": "https://colab.research.google.com/assets/colab-badge.svg",
     "binder": "https://mybinder.org/badge_logo.svg",

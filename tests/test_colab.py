@@ -46,15 +46,27 @@ def google(monkeypatch):
 
 def run_cell(source, is_colab=True):
     """Run a cell in a shell of its own; return what it would have called, and its names."""
-    commands, names = [], {}
-    shell = "<google.colab._shell.Shell>" if is_colab else "<ipykernel.zmqshell.Shell>"
+    commands = []
+
+    class Shell:
+        def __str__(self):
+            return "<google.colab._shell.Shell>" if is_colab else "<ipykernel.zmqshell.Shell>"
+
+        def system(self, command):
+            commands.append(command)
+
+        def getoutput(self, command):
+            return subprocess.run(command, shell=True, capture_output=True, text=True).stdout.split(
+                "\n"
+            )[:-1]
+
     python = "\n".join(
-        f"{line[: len(line) - len(line.lstrip())]}system(f'''{line.strip()[1:]}''')"
+        f"{line[: len(line) - len(line.lstrip())]}get_ipython().system(f'''{line.strip()[1:]}''')"
         if line.strip().startswith("!")
         else line
         for line in source.splitlines()
     )
-    names |= {"get_ipython": lambda: shell, "system": commands.append}
+    names = {"get_ipython": Shell}
     exec(compile(python, "<cell>", "exec"), names)
     return commands, names
 
@@ -72,14 +84,18 @@ def test_it_is_the_first_code_cell_of_each_notebook(path):
 def test_elsewhere_it_does_nothing(address, capsys):
     commands, names = run_cell(links.make_setup(address), is_colab=False)
     assert commands == []
-    assert {*names} - {"__builtins__", "get_ipython", "system"} <= {"REPOSITORY"}
+    assert {*names} - {"__builtins__", "get_ipython"} <= {"REPOSITORY", "colab", "wheel"}
     assert capsys.readouterr() == ("", "")
 
 
-def test_with_an_address_it_is_three_lines():
+@pytest.mark.parametrize("address", ["", "https://github.com/somebody/handwriting"])
+def test_it_is_three_lines(address):
+    assert len(links.make_setup(address).splitlines()) == 3
+
+
+def test_with_an_address_the_lab_comes_from_there():
     address = "https://github.com/somebody/handwriting"
     source = links.make_setup(address)
-    assert len(source.splitlines()) == 3
     commands, _ = run_cell(source)
     assert commands == [
         f"curl -fsSL {address}/raw/main/lab_utils/colab.py | python - {address}",
@@ -89,21 +105,22 @@ def test_with_an_address_it_is_three_lines():
 
 def test_it_takes_the_newest_wheel_beside_the_notebook(google, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    for name in ("handwriting_lab-0.0.9-py3-none-any.whl", WHEEL, "another-1.0-py3-none-any.whl"):
+    for name in ("handwriting_lab-0.0.9-py3-none-any.whl", WHEEL, "whl.txt"):
         Path(name).touch()
     commands, _ = run_cell(links.make_setup(""))
-    assert commands == [f'unzip -p "{WHEEL}" lab_utils/colab.py | python - "{WHEEL}"']
+    assert commands == [f"unzip -p '{WHEEL}' lab_utils/colab.py | python - '{WHEEL}'"]
     assert google.calls == []
 
 
-def test_without_a_wheel_it_asks_for_one(google, monkeypatch, tmp_path, capsys):
+def test_without_a_wheel_it_asks_for_one(google, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(google.files, "upload", lambda: {"my wheel.whl": b""})
     commands, _ = run_cell(links.make_setup(""))
-    assert commands == ['unzip -p "my wheel.whl" lab_utils/colab.py | python - "my wheel.whl"']
+    assert commands == ["unzip -p 'my wheel.whl' lab_utils/colab.py | python - 'my wheel.whl'"]
     monkeypatch.setattr(google.files, "upload", dict)  # nothing was chosen
-    assert run_cell(links.make_setup(""))[0] == []
-    assert capsys.readouterr().out == "No wheel was chosen: run this cell again.\n"
+    (command,) = run_cell(links.make_setup(""))[0]
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert "cannot find or open none" in done.stderr  # unzip's own sentence
 
 
 def test_the_file_runs_by_itself_and_loads_only_python_s_own_modules(tmp_path):

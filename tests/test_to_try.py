@@ -94,7 +94,8 @@ def train_characters(*cells, **changes):
 
 
 def test_02_1_mnist():
-    mnist = "from lab_utils import MNIST\ndata = MNIST(batch_size=16)\ndata.prepare_data()\ndata.setup()"
+    mnist = "from lab_utils import MNIST\ndata = MNIST(batch_size=16)"
+    mnist += "\ndata.prepare_data()\ndata.setup()"
     book = train_characters(mnist, "code-10", "code-13", "code-15", "code-17")
     assert book["data"].mapping == list("0123456789")
 
