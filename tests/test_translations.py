@@ -15,8 +15,6 @@ sys.path.insert(0, str(bundled("sources.json").parents[1] / "labs"))
 import links
 import translate
 
-from lab_utils.checks import LINES
-
 ROOT = translate.ROOT
 LABS = ROOT / "labs"
 NOTEBOOKS = sorted(LABS.glob("[0-9]*.ipynb"))
@@ -62,7 +60,7 @@ def find_stray_marks(text):
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """Return a checkout with one English notebook, one page in two languages and no address."""
-    monkeypatch.setattr(translate, "LINES", {})
+    monkeypatch.setattr(translate, "LINES", [])
     (tmp_path / "labs").mkdir()
     (tmp_path / "docs").mkdir()
     (tmp_path / "pyproject.toml").write_text('[tool.lab]\nrepository = ""\n', encoding="utf-8")
@@ -158,7 +156,7 @@ def test_where_the_english_has_changed_it_stands_until_somebody_has_looked(check
 
 
 def test_what_checks_say_is_translated_for_lab_utils(checkout, capsys, monkeypatch):
-    monkeypatch.setattr(translate, "LINES", LINES)
+    monkeypatch.setattr(translate, "LINES", ["{}: not answered yet"])
     check = """# CHECK q1 (1 point)
 hint = "look again"
 assert x == 1, f"{x:.2f} is not {y!r}: " + hint
@@ -169,7 +167,11 @@ print("q1: passed")"""
     translate.main([], checkout)
     path = checkout / "labs" / "ko" / "checks.po"
     known = read_entries(path)
-    assert [entry.msgid for entry in known] == [*LINES.values(), "look again", "{} is not {}: {}"]
+    assert [entry.msgid for entry in known] == [
+        "{}: not answered yet",
+        "look again",
+        "{} is not {}: {}",
+    ]
     assert "checks.po, look again: not translated" in capsys.readouterr().err.replace("\\", "/")
     known[-1].msgstr = "{1}이어야 하는데 {0}입니다. {2}"
     known.save(str(path))
