@@ -105,7 +105,7 @@ def update_translations(known: polib.POFile, english: dict[str, str]) -> polib.P
 def adapt_links(text: str, folder: Path) -> str:
     """Return a text of `folder` as it must stand in its subfolder for the language.
 
-    Notebooks lead to their translations, and so do pages that have one.
+    Notebooks lead to their translations, and so do pages and drawings that have one.
     """
 
     def adapt(match: re.Match) -> str:
@@ -115,7 +115,7 @@ def adapt_links(text: str, folder: Path) -> str:
         path, hash_mark, place = target.partition("#")
         if re.fullmatch(r"\d\d_\w+\.ipynb", path):
             return match[0]
-        translated = re.sub(r"\.md$", f".{LANGUAGE}.md", path)
+        translated = re.sub(r"\.(md|svg)$", rf".{LANGUAGE}.\1", path)
         path = translated if (folder / translated).exists() else path
         return f"{match['before']}../{path}{hash_mark}{place}"
 

@@ -132,3 +132,21 @@ def test_a_full_disk_is_no_matter_of_a_check(data_folder, tmp_path):
 def test_what_programs_run_is_not_remembered(name, data_folder, tmp_path):
     assert run([PASSED], tmp_path, name) == [[]]
     assert not (data_folder / "progress.json").exists()
+
+
+def read_map(name):
+    """Return the tags of the map of the course, and its texts."""
+    root = ET.parse(ROOT / "labs" / name).getroot()
+    return [each.tag for each in root.iter()], [each.text for each in root.iter() if each.text]
+
+
+def test_the_map_has_all_notebooks_in_both_languages():
+    (tags, english), (korean_tags, korean) = map(read_map, ("course_map.svg", "course_map.ko.svg"))
+    translations = json.loads((ROOT / "lab_utils/checks_ko.json").read_text("utf-8"))
+    for book in COURSE:
+        title = LINES[book.number]
+        assert f"{int(book.number)}. {title}" in english
+        assert f"{int(book.number)}. {translations[title]}" in korean
+    assert tags == korean_tags
+    texts = [text for text in korean if text.strip()]
+    assert all(re.search("[가-힣]", text) for text in texts if text != "hello")

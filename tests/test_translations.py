@@ -189,16 +189,17 @@ def test_a_cell_that_is_gone_takes_its_entry_along(checkout):
 
 
 def test_links_lead_out_of_the_folder_and_to_what_is_translated(checkout):
+    (checkout / "labs" / "map.ko.svg").touch()
     translate.main([], checkout)
     set_translations(
         checkout,
         text="[다음](02_b.ipynb#a), [둘](../docs/both.md#b), [하나](../docs/english.md), "
-        '![그림](a.png), <img src="b.png">, [밖](https://example.org/a.png), [위](#top), `f[0](x)`',
+        '![그림](a.png), <img src="b.png">, ![지도](map.svg), [밖](https://example.org/a.png), [위](#top), `f[0](x)`',
     )
     translate.main([], checkout)
     assert read_korean(checkout)["text"] == (
         "[다음](02_b.ipynb#a), [둘](../../docs/both.ko.md#b), [하나](../../docs/english.md), "
-        '![그림](../a.png), <img src="../b.png">, [밖](https://example.org/a.png), [위](#top), '
+        '![그림](../a.png), <img src="../b.png">, ![지도](../map.ko.svg), [밖](https://example.org/a.png), [위](#top), '
         "`f[0](x)`"
     )
 
@@ -243,10 +244,10 @@ def test_building_again_changes_nothing(tmp_path):
     for folder in (LABS, LABS / translate.LANGUAGE):
         target = tmp_path / folder.relative_to(ROOT)
         target.mkdir()
-        for path in [*folder.glob("*.ipynb"), *folder.glob("*.po")]:
+        for path in [*folder.glob("*.ipynb"), *folder.glob("*.po"), *folder.glob("*.svg")]:
             shutil.copy(path, target)
     before = {path: path.read_bytes() for path in (tmp_path / "labs").rglob("*.*")}
-    assert len(before) == 3 * len(NOTEBOOKS) + 1  # checks.po
+    assert len(before) == 3 * len(NOTEBOOKS) + 3  # checks.po, and the map in two languages
     translate.main([], tmp_path)
     assert {path: path.read_bytes() for path in (tmp_path / "labs").rglob("*.*")} == before
 
