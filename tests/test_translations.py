@@ -194,13 +194,14 @@ def test_links_lead_out_of_the_folder_and_to_what_is_translated(checkout):
     set_translations(
         checkout,
         text="[다음](02_b.ipynb#a), [둘](../docs/both.md#b), [하나](../docs/english.md), "
-        '![그림](a.png), <img src="b.png">, ![지도](map.svg), [밖](https://example.org/a.png), [위](#top), `f[0](x)`',
+        '![그림](a.png), <img src="b.png">, ![지도](map.svg), '
+        "[밖](https://example.org/a.png), [위](#top), `f[0](x)`",
     )
     translate.main([], checkout)
     assert read_korean(checkout)["text"] == (
         "[다음](02_b.ipynb#a), [둘](../../docs/both.ko.md#b), [하나](../../docs/english.md), "
-        '![그림](../a.png), <img src="../b.png">, ![지도](../map.ko.svg), [밖](https://example.org/a.png), [위](#top), '
-        "`f[0](x)`"
+        '![그림](../a.png), <img src="../b.png">, ![지도](../map.ko.svg), '
+        "[밖](https://example.org/a.png), [위](#top), `f[0](x)`"
     )
 
 
@@ -239,7 +240,8 @@ def test_what_is_committed_is_complete_and_built(capsys):
 
 
 def test_building_again_changes_nothing(tmp_path):
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for path in [ROOT / "pyproject.toml", *ROOT.glob("README*.md")]:
+        shutil.copy(path, tmp_path)
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     for folder in (LABS, LABS / translate.LANGUAGE):
         target = tmp_path / folder.relative_to(ROOT)
