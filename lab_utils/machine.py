@@ -33,8 +33,7 @@ LINES = {
     "machine": "Does the lab run on this machine?",
     "what": "what",
     "status": "result",
-    "found": "found",
-    "advice": "what to do",
+    "found": "what there is, and what to do",
     "ok": "ok",
     "note": "note",
     "problem": "problem",
@@ -125,9 +124,14 @@ class Findings(list[Finding]):
 
     def _repr_html_(self) -> str:
         rows = [
-            (f.name, Pill(say(LINES[f.status]), COLORS[f.status]), f.found, f.advice) for f in self
+            (
+                finding.name,
+                Pill(say(LINES[finding.status]), COLORS[finding.status]),
+                "\n".join(filter(None, [finding.found, finding.advice])),
+            )
+            for finding in self
         ]
-        header = [say(LINES[name]) for name in ("what", "status", "found", "advice")]
+        header = [say(LINES[name]) for name in ("what", "status", "found")]
         return Table(say(LINES["machine"]), header, rows)._repr_html_()
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 # White on each is readable (a contrast of 4.9 or more), and so they suit light and dark pages.
 GREEN, AMBER, RED, BLUE = "#1a7f37", "#9a6700", "#cf222e", "#3f6fb5"
-CELL = "text-align: left; vertical-align: top; white-space: normal"
+CELL = "text-align: left; vertical-align: top; white-space: normal; overflow-wrap: anywhere"
 PILL = "color: white; padding: 1px 8px; border-radius: 8px; white-space: nowrap"
 BAR_WIDTH = 8  # em
 
@@ -58,7 +58,7 @@ class Table:
     header : sequence of str
         What each column is.
     rows : sequence of tuple
-        The cells: texts, or `Pill`, `Bar` and `Link`.
+        The cells: texts, in one line or several, or `Pill`, `Bar` and `Link`.
     foot : str
         What stands below it.
     """
@@ -116,4 +116,6 @@ def _fill(parent: ET.Element, cell: Cell) -> None:
             ET.SubElement(outer, "div", style=filled)
             _add(parent, "span", text)
         case _:
-            parent.text = cell
+            parent.text, *below = cell.split("\n")
+            for line in below:
+                ET.SubElement(parent, "br").tail = line

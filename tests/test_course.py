@@ -79,7 +79,7 @@ def test_unknown_entries_are_left_out(data_folder):
 
 def read_rows(page):
     """Return the texts of the cells of a table in HTML, by rows."""
-    table = ET.fromstring(page.partition("</table>")[0] + "</table>")
+    table = ET.fromstring(page.partition("</table>")[0].replace("<br>", "") + "</table>")
     return [["".join(cell.itertext()) for cell in row] for row in table.iter("tr")]
 
 

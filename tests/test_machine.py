@@ -41,7 +41,7 @@ def test_here_nothing_is_in_the_way(data_folder):
     assert [finding.name for finding in findings] == names
     assert list(data_folder.iterdir()) == []  # nothing was downloaded or prepared
     rows = read_rows(findings._repr_html_())[1:]
-    assert [row[:3] for row in rows] == [[f.name, f.status, f.found] for f in findings]
+    assert rows == [[f.name, f.status, f.found] for f in findings]
 
 
 def test_the_versions_of_python_are_those_of_the_project():
@@ -156,6 +156,7 @@ def test_where_nothing_can_be_written_one_sentence_says_so(data_folder):
     findings = check_machine()
     assert findings.is_in_the_way
     assert findings[-1].name == "data folder"
+    assert "no file can be written<br>" in findings._repr_html_()
     assert "LAB_DATA_DIR" in findings[-1].advice
 
 
