@@ -42,6 +42,18 @@ def test_a_notebook_has_its_checked_questions_and_its_times(book):
     assert book.seconds == words
 
 
+def test_a_notebook_begins_with_where_it_stands_and_ends_with_what_you_have():
+    links = ["[0. Start here](00_start_here.ipynb)"]
+    links += [f"[{i}. {LINES[b.number]}]({b.name}.ipynb)" for i, b in enumerate(COURSE, 1)]
+    for i, book in enumerate(COURSE, 1):
+        first, *_, last = [source for source in read_sources(book) if source.startswith("#")]
+        place = f"\n\n**Notebook {i} of {len(COURSE)}** · before it: {links[i - 1]} · "
+        assert place + (f"next: {links[i + 1]}" if i < len(COURSE) else "") in first
+        end = "\n".join(read_sources(book)[-4:])
+        assert "\n\n**What you have now:** " in end
+        assert i == len(COURSE) or f"\n\nNext: {links[i + 1]}" in last
+
+
 def test_a_question_that_passed_is_kept_once_and_only_if_there_is_such_a_one(data_folder):
     path = data_folder / "progress.json"
     for notebook, question in (("02", "q3"), ("02", "q1"), ("02", "q3"), ("07", "q7")):
