@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lab_utils.canvas.share import share as share
     from lab_utils.canvas.upload import PictureUpload as PictureUpload
     from lab_utils.canvas.widget import HandwritingCanvas as HandwritingCanvas
+    from lab_utils.course import show_progress as show_progress
     from lab_utils.data.augment import augment as augment
     from lab_utils.data.emnist import EMNIST as EMNIST
     from lab_utils.data.emnist_lines import EMNISTLines as EMNISTLines
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from lab_utils.lit_models.base import BaseLitModel as BaseLitModel
     from lab_utils.lit_models.base import TrainingBar as TrainingBar
     from lab_utils.lit_models.lines import LineLitModel as LineLitModel
+    from lab_utils.machine import check_machine as check_machine
+    from lab_utils.machine import time_notebooks as time_notebooks
     from lab_utils.models.cnn import CNN as CNN
     from lab_utils.models.cnn import ConvBlock as ConvBlock
     from lab_utils.models.ctc import CharacterLanguageModel as CharacterLanguageModel
@@ -46,6 +49,10 @@ if TYPE_CHECKING:
 
 # The module of each name, under the notebook that introduces it.
 _MODULES = {
+    # Start here
+    "check_machine": "machine",
+    "show_progress": "course",
+    "time_notebooks": "machine",
     # 1. Look at EMNIST
     "EMNIST": "data.emnist",
     "MNIST": "data.mnist",
@@ -105,10 +112,11 @@ def __dir__() -> list[str]:
 
 
 def _prepare_notebook() -> None:
-    """Let checks be calm where this is imported by a notebook, and set up Colab."""
+    """Let checks be calm and remembered where a notebook imports this, and set up Colab."""
     shell = sys.modules["IPython"].get_ipython()
     if shell is not None:
         import_module(f"{__name__}.checks").load_ipython_extension(shell)
+        import_module(f"{__name__}.course").remember_passes(shell)
         if "google.colab" in str(shell):
             import_module(f"{__name__}.colab").set_up(shell)
 

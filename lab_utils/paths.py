@@ -1,5 +1,6 @@
 """The folders and switches of the lab, and how a file is written whole."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -52,6 +53,15 @@ def named_path(variable: str) -> Path | None:
         reason = error.strerror if isinstance(error, OSError) else error
         raise LabError(f"{variable}={value:.80} cannot be read ({reason}): give a path.") from None
     return path
+
+
+def shorten_path(path: Path) -> str:
+    """Return a path as a student knows it: from the checkout's folder, or from home (`~`)."""
+    if _IN_CHECKOUT and path.is_relative_to(_CHECKOUT_DATA.parent):
+        return path.relative_to(_CHECKOUT_DATA.parent).as_posix()
+    with contextlib.suppress(RuntimeError, ValueError):  # no home, or not in it
+        return f"~/{path.relative_to(Path.home()).as_posix()}"
+    return str(path)
 
 
 def open_regular(path: Path) -> BinaryIO:

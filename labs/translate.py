@@ -5,9 +5,9 @@
 
 Code cells are taken over with their outputs, so nothing has to run again. A .po file has one entry
 for each Markdown cell: its id (msgctxt), the English text (msgid) and the translation (msgstr),
-with links as in the English. checks.po has what check cells say, {} for each value, for lab_utils
-to say it. Where there is no translation yet, or the English has changed since (the entry is then
-marked "fuzzy": mend msgstr, and delete the mark), the English stands.
+with links as in the English. checks.po has what check cells and the start page say, {} for each
+value, for lab_utils to say it. Where there is no translation yet, or the English has changed since
+(the entry is then marked "fuzzy": mend msgstr, and delete the mark), the English stands.
 """
 
 import argparse
@@ -21,9 +21,11 @@ from pathlib import Path
 import polib
 from links import ROOT, make_line, read_address, set_line, write_changed
 
-from lab_utils.checks import LINES
+from lab_utils import checks, course, machine
 
 LANGUAGE = "ko"
+# What lab_utils says: in check cells and on the start page.
+LINES = [line for said in (checks, course, machine) for line in said.LINES.values()]
 HEADER = {
     "Language": LANGUAGE,
     "MIME-Version": "1.0",
@@ -103,7 +105,7 @@ def update_translations(known: polib.POFile, english: dict[str, str]) -> polib.P
 def adapt_links(text: str, folder: Path) -> str:
     """Return a text of `folder` as it must stand in its subfolder for the language.
 
-    Notebooks lead to their translations, and so do pages that have one.
+    Notebooks lead to their translations, and so do pages and drawings that have one.
     """
 
     def adapt(match: re.Match) -> str:
@@ -113,7 +115,7 @@ def adapt_links(text: str, folder: Path) -> str:
         path, hash_mark, place = target.partition("#")
         if re.fullmatch(r"\d\d_\w+\.ipynb", path):
             return match[0]
-        translated = re.sub(r"\.md$", f".{LANGUAGE}.md", path)
+        translated = re.sub(r"\.(md|svg)$", rf".{LANGUAGE}.\1", path)
         path = translated if (folder / translated).exists() else path
         return f"{match['before']}../{path}{hash_mark}{place}"
 
@@ -164,7 +166,7 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> None:
     texts = {
         folder / f"{path.stem}.po": read_cells(notebook) for path, notebook in notebooks.items()
     }
-    hints = [*LINES.values(), *(hint for found in notebooks.values() for hint in find_hints(found))]
+    said = [*LINES, *(hint for found in notebooks.values() for hint in find_hints(found))]
     checks = folder / "checks.po"
     complaints = [
         f"{path.relative_to(root)}: there is no English notebook of this name"
@@ -172,14 +174,14 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> None:
         if path.with_suffix(".po") not in {*texts, checks}
     ]
     files = {}
-    for path, english in {**texts, checks: {hint: hint for hint in hints}}.items():
+    for path, english in {**texts, checks: {line: line for line in said}}.items():
         translations = update_translations(read_translations(path), english)
         complaints += [f"{path.relative_to(root)}, {line}" for line in find_missing(translations)]
         files[path] = f"{translations}\n"
         if path == checks:
-            said = {entry.msgid: entry.msgstr for entry in translations if entry.translated()}
+            lines = {entry.msgid: entry.msgstr for entry in translations if entry.translated()}
             built = root / "lab_utils" / f"checks_{LANGUAGE}.json"
-            files[built] = json.dumps(said, indent=2, ensure_ascii=False) + "\n"
+            files[built] = json.dumps(lines, indent=2, ensure_ascii=False) + "\n"
         else:
             source = root / "labs" / path.with_suffix(".ipynb").name
             files[path.with_suffix(".ipynb")] = build(source, translations, root)

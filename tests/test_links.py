@@ -43,7 +43,7 @@ def checkout(tmp_path):
     title = {"cell_type": "markdown", "id": "t", "metadata": {}, "source": ["# 1. EMNIST 보기"]}
     korean = {"cells": [title, SETUP], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     text = json.dumps(korean, indent=1, ensure_ascii=False) + "\n"
-    (root / "labs" / "ko" / "01_look_at_emnist.ipynb").write_text(text, encoding="utf-8")
+    (root / "labs" / "ko" / "00_start_here.ipynb").write_text(text, encoding="utf-8")
     links.main(["--repository", ""], root)  # whatever the committed address is
     return root
 
@@ -100,15 +100,15 @@ def test_a_reference_has_the_links_of_its_students_notebook(checkout):
 
 def test_korean_pages_are_linked_in_korean(checkout):
     links.main(["--repository", REPOSITORY], checkout)
-    notebook = checkout / "labs" / "ko" / "01_look_at_emnist.ipynb"
+    notebook = checkout / "labs" / "ko" / "00_start_here.ipynb"
     title, _, line = read_title(notebook)
     assert title == "# 1. EMNIST 보기"
     assert "[Colab에서 열기](" in line
-    assert "blob/main/labs/ko/01_look_at_emnist.ipynb)" in line
+    assert "blob/main/labs/ko/00_start_here.ipynb)" in line
     assert "한" not in line
     page = (checkout / "docs" / "page.ko.md").read_text(encoding="utf-8")
     assert "[GitHub 저장소](" in page
-    assert "blob/main/labs/ko/01_look_at_emnist.ipynb)" in page
+    assert "blob/main/labs/ko/00_start_here.ipynb)" in page
     code = json.loads(notebook.read_text(encoding="utf-8"))["cells"][1]
     assert code == SETUP | {
         "source": links.FROM_ADDRESS.format(REPOSITORY).splitlines(keepends=True)

@@ -95,7 +95,8 @@ def test_an_answer_unfolds_under_each_question(path):
     text = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
     answered = r"^✏️ .+\n\n<details>\n<summary>Answer</summary>\n\n.+\n\n</details>$"
     questions = re.findall("^✏️ .+", text, re.MULTILINE)
-    assert len(questions) == len(re.findall(answered, text, re.MULTILINE)) > 5
+    assert len(questions) == len(re.findall(answered, text, re.MULTILINE))
+    assert len(questions) > (1 if path.name.startswith("00") else 5)
 
 
 @pytest.mark.parametrize(("number", "phrase", "pattern", "is_true"), CLAIMS)

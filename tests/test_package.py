@@ -21,19 +21,11 @@ from lab_grade.notebook import Assignment
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "labs").glob("*.ipynb"))
 REFERENCES = sorted((ROOT / "labs" / "instructor").glob("*.ipynb"))
-GROUND = [
-    "mapping",
-    "errors",
-    "checks",
-    "randomness",
-    "paths",
-    "strokes",
-    "download",
-    "plots",
-    "colab",
-]
+GROUND = ["mapping", "errors", "checks", "randomness", "paths", "tables", "course"]
 # From the ground up: what stands in a line may import what stands above it, and its own folder.
-LAYERS = [*GROUND, "lines", "data", "models", "lit_models", "reading", "canvas", "run_experiment"]
+GROUND += ["strokes", "download", "plots", "colab"]
+ABOVE = ["lines", "data", "models", "lit_models", "reading", "canvas", "machine", "run_experiment"]
+LAYERS = [*GROUND, *ABOVE]
 
 
 def test_everything_offered_exists():

@@ -15,8 +15,6 @@ sys.path.insert(0, str(bundled("sources.json").parents[1] / "labs"))
 import links
 import translate
 
-from lab_utils.checks import LINES
-
 ROOT = translate.ROOT
 LABS = ROOT / "labs"
 NOTEBOOKS = sorted(LABS.glob("[0-9]*.ipynb"))
@@ -62,7 +60,7 @@ def find_stray_marks(text):
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """Return a checkout with one English notebook, one page in two languages and no address."""
-    monkeypatch.setattr(translate, "LINES", {})
+    monkeypatch.setattr(translate, "LINES", [])
     (tmp_path / "labs").mkdir()
     (tmp_path / "docs").mkdir()
     (tmp_path / "pyproject.toml").write_text('[tool.lab]\nrepository = ""\n', encoding="utf-8")
@@ -158,7 +156,7 @@ def test_where_the_english_has_changed_it_stands_until_somebody_has_looked(check
 
 
 def test_what_checks_say_is_translated_for_lab_utils(checkout, capsys, monkeypatch):
-    monkeypatch.setattr(translate, "LINES", LINES)
+    monkeypatch.setattr(translate, "LINES", ["{}: not answered yet"])
     check = """# CHECK q1 (1 point)
 hint = "look again"
 assert x == 1, f"{x:.2f} is not {y!r}: " + hint
@@ -169,7 +167,11 @@ print("q1: passed")"""
     translate.main([], checkout)
     path = checkout / "labs" / "ko" / "checks.po"
     known = read_entries(path)
-    assert [entry.msgid for entry in known] == [*LINES.values(), "look again", "{} is not {}: {}"]
+    assert [entry.msgid for entry in known] == [
+        "{}: not answered yet",
+        "look again",
+        "{} is not {}: {}",
+    ]
     assert "checks.po, look again: not translated" in capsys.readouterr().err.replace("\\", "/")
     known[-1].msgstr = "{1}이어야 하는데 {0}입니다. {2}"
     known.save(str(path))
@@ -187,17 +189,19 @@ def test_a_cell_that_is_gone_takes_its_entry_along(checkout):
 
 
 def test_links_lead_out_of_the_folder_and_to_what_is_translated(checkout):
+    (checkout / "labs" / "map.ko.svg").touch()
     translate.main([], checkout)
     set_translations(
         checkout,
         text="[다음](02_b.ipynb#a), [둘](../docs/both.md#b), [하나](../docs/english.md), "
-        '![그림](a.png), <img src="b.png">, [밖](https://example.org/a.png), [위](#top), `f[0](x)`',
+        '![그림](a.png), <img src="b.png">, ![지도](map.svg), '
+        "[밖](https://example.org/a.png), [위](#top), `f[0](x)`",
     )
     translate.main([], checkout)
     assert read_korean(checkout)["text"] == (
         "[다음](02_b.ipynb#a), [둘](../../docs/both.ko.md#b), [하나](../../docs/english.md), "
-        '![그림](../a.png), <img src="../b.png">, [밖](https://example.org/a.png), [위](#top), '
-        "`f[0](x)`"
+        '![그림](../a.png), <img src="../b.png">, ![지도](../map.ko.svg), '
+        "[밖](https://example.org/a.png), [위](#top), `f[0](x)`"
     )
 
 
@@ -236,15 +240,16 @@ def test_what_is_committed_is_complete_and_built(capsys):
 
 
 def test_building_again_changes_nothing(tmp_path):
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for path in [ROOT / "pyproject.toml", *ROOT.glob("README*.md")]:
+        shutil.copy(path, tmp_path)
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     for folder in (LABS, LABS / translate.LANGUAGE):
         target = tmp_path / folder.relative_to(ROOT)
         target.mkdir()
-        for path in [*folder.glob("*.ipynb"), *folder.glob("*.po")]:
+        for path in [*folder.glob("*.ipynb"), *folder.glob("*.po"), *folder.glob("*.svg")]:
             shutil.copy(path, target)
     before = {path: path.read_bytes() for path in (tmp_path / "labs").rglob("*.*")}
-    assert len(before) == 3 * len(NOTEBOOKS) + 1  # checks.po
+    assert len(before) == 3 * len(NOTEBOOKS) + 3  # checks.po, and the map in two languages
     translate.main([], tmp_path)
     assert {path: path.read_bytes() for path in (tmp_path / "labs").rglob("*.*")} == before
 

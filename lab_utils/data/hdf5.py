@@ -117,10 +117,10 @@ def convert_once(target: Path, made_from: str | None, prepare: Callable[[], None
     prepare : Callable[[], None]
         Calls `write`.
     """
-    if _is_current(target, made_from):
+    if is_current(target, made_from):
         return
     with sealed.lock(target):
-        if not _is_current(target, made_from):  # prepared by the process we waited for
+        if not is_current(target, made_from):  # prepared by the process we waited for
             prepare()
 
 
@@ -236,7 +236,8 @@ def open_prepared(path: Path) -> Iterator[PreparedFile]:
         raise missing_or_damaged(path, error, remedy) from None
 
 
-def _is_current(target: Path, made_from: str | None) -> bool:
+def is_current(target: Path, made_from: str | None) -> bool:
+    """Tell whether a prepared file is there, and made from the same as is wanted."""
     if not target.exists():
         return False
     if made_from is None:
