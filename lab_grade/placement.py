@@ -16,7 +16,8 @@ COLAB = re.compile(r"(?:from\s+google\.colab\b.*?\bimport|import\s+google\.colab
 # The cell that installs the lab on Colab, whatever address it has there: nothing in it runs here.
 SETUP = re.compile(
     r'REPOSITORY = "[^"\n]*"(?:  #.*)?\nif "google\.colab" in str\(get_ipython\(\)\):(?:\n[ \t].*)*'
-    r'|colab = __import__\("sys"\)\.modules\.get\("google\.colab"\).*\nwheel = colab and .*\ncolab and .*'
+    r'|colab = __import__\("sys"\)\.modules\.get\("google\.colab"\)(?:  #.*)?'
+    r"\nwheel = colab and .*\ncolab and .*"
 )
 # Line magics that run in a bare kernel; others would stop the cell.
 MAGICS = re.compile(

@@ -30,7 +30,7 @@ if "google.colab" in str(get_ipython()):
 FROM_WHEEL = """\
 colab = __import__("sys").modules.get("google.colab")  # there, these lines install the lab's wheel
 wheel = colab and max(get_ipython().getoutput("ls|grep whl$") or colab.files.upload() or ["none"])
-colab and get_ipython().system(f"unzip -p '{wheel}' lab_utils/colab.py | python - '{wheel}'")"""
+colab and get_ipython().system(f"PYTHONPATH='{wheel}' python -m lab_utils.colab '{wheel}'")"""
 BADGES = {
     "colab": "https://colab.research.google.com/assets/colab-badge.svg",
     "binder": "https://mybinder.org/badge_logo.svg",
