@@ -1,15 +1,14 @@
-"""Settings of Sphinx for the site; `site/build.py` collects the pages and sets the language."""
+"""Settings of Sphinx; `site/build_site.py` collects the pages and sets the language."""
 
 import posixpath
 import sys
 from pathlib import Path
 
+from docutils.nodes import SkipNode
 from docutils.utils.math.latex2mathml import tex2mathml
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "labs"), str(ROOT / "site")]
-import build
-import links
+sys.path.insert(0, str(Path(__file__).parent))
+import build_site
 
 project = "Handwriting lab"
 html_title = project
@@ -18,14 +17,17 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 templates_path = ["templates"]
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_favicon = "static/icon.svg"
+html_context = {"default_mode": "auto"}
 html_theme = "sphinx_book_theme"
 html_copy_source = False
 html_show_sphinx = False
 html_math_renderer = "mathml"
+address = build_site.links.read_address(build_site.ROOT)
 html_theme_options = {
     "article_header_end": ["language.html", "article-header-buttons.html"],
-    "repository_url": links.read_address(ROOT),
-    "use_repository_button": bool(links.read_address(ROOT)),
+    "repository_url": address,
+    "use_repository_button": bool(address),
     "use_download_button": False,
     "show_toc_level": 2,
 }
@@ -38,7 +40,7 @@ nb_mime_priority_overrides = [
 myst_enable_extensions = ["attrs_block", "dollarmath"]
 myst_heading_anchors = 4
 # `site:` leads to a page of the other language, which Sphinx does not see.
-myst_url_schemes = {"http": None, "https": None, "mailto": None, "site": "{{path}}{{fragment}}"}
+myst_url_schemes = {"http": None, "https": None, "mailto": None, "site": "{{path}}#{{fragment}}"}
 suppress_warnings = ["mystnb.unknown_mime_type"]
 
 default_role = "code"
@@ -54,15 +56,13 @@ def visit_math(translator, node):
     """Write a formula as MathML, which browsers show without a script."""
     as_block = node.tagname == "math_block"
     translator.body.append(tex2mathml(node.astext(), as_block=as_block))
-    from docutils.nodes import SkipNode
-
     raise SkipNode
 
 
 def link_language(app, pagename, _template, context, _doctree):
     """Tell the template where the same page is in the other language, or its first page."""
     korean = app.config.language == "ko"
-    pages = map(build.to_html, build.find_pages("en" if korean else "ko").values())
+    pages = map(build_site.to_html, build_site.find_pages("en" if korean else "ko").values())
     name = f"{pagename}.html"
     page = name if name in set(pages) else "index.html"
     up = posixpath.relpath(".", posixpath.dirname(name) or ".")

@@ -1,6 +1,6 @@
 """Builds the site of the course from the pages of the repository, in English and in Korean.
 
-    python site/build.py    # or: make site, which installs Sphinx first
+    python site/build_site.py    # or: make site, which installs Sphinx first
 
 Pages are collected in `build/site-source`, a folder per language in which each page has the same
 path, and Sphinx makes `build/site` of them, Korean in `ko/`. Nothing is executed or fetched.
@@ -16,10 +16,10 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "labs")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "labs"))
 import links
 
+ROOT = links.ROOT
 HERE = ROOT / "site"
 SOURCE, OUT = ROOT / "build" / "site-source", ROOT / "build" / "site"
 READER = "my_reader.html"
@@ -53,6 +53,7 @@ GRADER = {
 }
 LINK = re.compile(r"(!?)\[((?:!\[[^\]]*\]\([^)]*\)|[^\[\]])*)\]\(([^)\s]+)\)")
 PREVIEW = re.compile(r'<a href="([^"]+)"><img src="([^"]+)"[^>]*></a>')
+BADGE = re.compile(r"\[!\[([^\]]*)\]\(https?://[^)]*\)\]")
 OTHER_LANGUAGE = re.compile(r"^\[(?:한국어|English)\]\([^)]*\)\n\n", re.MULTILINE)
 
 
@@ -132,6 +133,7 @@ class Stage:
             return text if address is None else f"{mark}[{text}]({address})"
 
         text = OTHER_LANGUAGE.sub("", text)
+        text = BADGE.sub(r"[\1]", text)  # words: no picture is loaded from elsewhere
         text = PREVIEW.sub(r"[![](\2)](\1)", text)
         text = re.sub(rf"^(?=[^\n]*{re.escape(links.MARK)}$)", "{.launch}\n", text, flags=re.M)
         parts = re.split(r"(^````?.*?^````?$)", text, flags=re.MULTILINE | re.DOTALL)
@@ -167,7 +169,9 @@ class Stage:
         frame = f'<iframe class="reader" src="{READER}" title="{label}"></iframe>\n\n*{label}.*'
         text, count = RECORDING.subn(frame, text)
         if count != 1:
-            sys.exit(f"README for {self.language} must have one line ![...](labs/pictures/canvas.webp).")
+            sys.exit(
+                f"README for {self.language} must have one line ![...](labs/pictures/canvas.webp)."
+            )
         index.write_text(text + self.make_contents(), encoding="utf-8", newline="\n")
 
     def make_contents(self) -> str:
@@ -199,7 +203,10 @@ def make_api() -> str:
             kind = "exception" if issubclass(value, Exception) else "class"
         elif callable(value):
             kind = "function"
-        text += make_entry(f"lab_utils.{name}", kind)
+        if kind == "data":
+            text += f"\n```{{eval-rst}}\n.. py:data:: lab_utils.{name}\n   :value: {value!r}\n```\n"
+        else:
+            text += make_entry(f"lab_utils.{name}", kind)
     text += "\n## The grader\n\nWhat stands behind `lab-grade` and `lab-release`.\n"
     for module, names in GRADER.items():
         for name in names:
@@ -223,12 +230,26 @@ def main() -> None:
         folder = SOURCE / language
         Stage(language, folder, repository).write_pages()
         out.mkdir(parents=True)
-        command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", str(HERE)]
+        command = [
+            sys.executable,
+            "-m",
+            "sphinx",
+            "-q",
+            "-E",
+            "-W",
+            "--keep-going",
+            "-c",
+            str(HERE),
+        ]
         command += ["-d", str(ROOT / "build" / "site-doctrees" / language)]
         command += ["-D", f"language={language}", str(folder), str(out)]
         if code := subprocess.run(command, env=os.environ | {"LAB_OFFLINE": "1"}).returncode:
             sys.exit(code)
         share(path=out / READER, language=language)
+        for path in (out / "jupyter_execute", out / "_sources"):  # no page links to them
+            shutil.rmtree(path, ignore_errors=True)
+        for path in out.rglob("*.map"):
+            path.unlink()
     size = sum(path.stat().st_size for path in OUT.rglob("*") if path.is_file())
     print(f"{OUT.relative_to(ROOT)}: {size / 1e6:.0f} MB in {time.perf_counter() - begun:.0f} s")
 
