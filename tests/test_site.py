@@ -6,13 +6,17 @@ import re
 import sys
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image, ImageSequence
 
 from lab_utils.paths import bundled
 
+sys.path.insert(0, str(bundled("sources.json").parents[1] / "labs"))
 sys.path.insert(0, str(bundled("sources.json").parents[1] / "site"))
 import build_site
+import make_pictures
 from build_site import ROOT
 
 REPOSITORY = "https://github.com/somebody/handwriting"
@@ -134,3 +138,21 @@ def test_badges_become_words(tmp_path):
     assert "![" in line
     assert "![" not in text
     assert "[Open in Colab](https://colab.research.google.com/github/somebody/handwriting" in text
+
+
+def test_pictures_are_small_and_those_of_the_notebooks_as_they_are_now():
+    for name, (which, part) in make_pictures.PREVIEWS.items():
+        picture = make_pictures.find_pictures(ROOT / "labs" / f"{name}.ipynb")[which]
+        made = np.asarray(make_pictures.make_preview(picture, part), dtype=float)
+        path = make_pictures.PICTURES / f"{name}.webp"
+        with Image.open(path) as kept:
+            difference = np.abs(np.asarray(kept.convert("RGB"), dtype=float) - made).mean()
+        assert difference < 12, f"{name} has other outputs: run  make pictures"
+        assert path.stat().st_size < 40_000
+    with Image.open(make_pictures.RECORDING) as recording:
+        durations = []
+        for frame in ImageSequence.Iterator(recording):
+            frame.load()
+            durations.append(frame.info["duration"])
+    assert 5000 < sum(durations) < 10_000
+    assert make_pictures.RECORDING.stat().st_size < 2_000_000
