@@ -13,7 +13,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 SAMPLE_ONLY := LAB_OFFLINE=1 LAB_DATA_DIR=$(abspath build/no-data) EMNIST_ARCHIVE= MNIST_DIR= NLTK_DATA=
 
 .PHONY: help lab check test test-unit test-browser test-notebooks test-real binder-check colab-check faults coverage \
-	notebook notebooks bench sample weights translations links wheel clean
+	notebook notebooks bench sample weights translations pictures links site wheel clean
 
 help: ## lists these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 22
@@ -117,9 +117,15 @@ weights: .venv/.complete ## trains the networks that ship
 translations: .venv/.complete ## builds the Korean notebooks, and lists what is to be translated
 	$(BIN)/python labs/translate.py
 
+pictures: .venv/.complete ## makes the pictures of README and site again: the canvas, the notebooks
+	$(BIN)/python labs/make_pictures.py
+
 # With REPOSITORY= (empty) it removes all links; without it, it writes those of the kept address.
 links: ## writes links to Colab and Binder everywhere: REPOSITORY=https://github.com/NAME/PROJECT
 	$(PYTHON) labs/links.py $(if $(filter undefined,$(origin REPOSITORY)),,--repository "$(REPOSITORY)")
+
+site: .venv/.site ## builds the site of the course, in both languages, in build/site
+	LAB_OFFLINE=1 $(BIN)/python site/build_site.py
 
 wheel: .venv/.installed ## builds dist/*.whl
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
@@ -143,4 +149,9 @@ endif
 .venv/.complete: .venv/.installed
 	@echo "Installing what tests need: once, a minute."
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[notebook,test]"
+	@touch $@
+
+.venv/.site: .venv/.installed
+	@echo "Installing what the site needs: once, half a minute."
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[notebook,site]"
 	@touch $@

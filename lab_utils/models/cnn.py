@@ -26,7 +26,7 @@ class ConvBlock(nn.Module):
 
 
 class CNN(nn.Module):
-    """The course's first CNN: two `ConvBlock`s, max-pooling, dropout and two linear layers.
+    """The course's first CNN: two layers `ConvBlock`, max-pooling, dropout and two linear layers.
 
     Parameters
     ----------
