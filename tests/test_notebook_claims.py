@@ -79,9 +79,9 @@ CLAIMS = [
     ),
     (
         "06",
-        "goes from 70% to 100%",
+        "goes from 60% to 100%",
         r"before +: +(\d+)% of[\s\S]*mixed +: +(\d+)% of",
-        lambda before, after: (before, after) == (70, 100),
+        lambda before, after: (before, after) == (60, 100),
     ),
 ]
 
