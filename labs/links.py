@@ -28,7 +28,7 @@ REPOSITORY = "{}"  # on Colab, the lab is installed from here
 if "google.colab" in str(get_ipython()):
     !curl -fsSL {{REPOSITORY}}/raw/main/lab_utils/colab.py | python - {{REPOSITORY}}"""
 FROM_WHEEL = """\
-colab = __import__("sys").modules.get("google.colab")  # there, these lines install the lab's wheel
+colab = __import__("sys").modules.get("google.colab")  # these lines install the lab, on Colab only
 wheel = colab and max(get_ipython().getoutput("ls|grep whl$") or colab.files.upload() or ["none"])
 colab and get_ipython().system(f"PYTHONPATH='{wheel}' python -m lab_utils.colab '{wheel}'")"""
 BADGES = {
