@@ -22,10 +22,11 @@ import polib
 from links import ROOT, make_line, read_address, set_line, write_changed
 
 from lab_utils import checks, course, machine
+from lab_utils.canvas import upload
 
 LANGUAGE = "ko"
 # What lab_utils says: in check cells and on the start page.
-LINES = [line for said in (checks, course, machine) for line in said.LINES.values()]
+LINES = [line for said in (checks, course, machine, upload) for line in said.LINES.values()]
 HEADER = {
     "Language": LANGUAGE,
     "MIME-Version": "1.0",

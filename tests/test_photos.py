@@ -56,6 +56,13 @@ def test_a_photo_of_another_kind_is_one_clear_error():
         sample_photo("page")
 
 
+def test_the_button_is_in_the_student_s_language(monkeypatch):
+    assert PictureUpload("A line").description == "A line"
+    monkeypatch.setenv("LAB_LANGUAGE", "ko")
+    assert PictureUpload("A line").description == "글 한 줄"
+    assert PictureUpload("Mine").description == "Mine"
+
+
 def test_nothing_is_chosen_at_first():
     assert PictureUpload().picture is None
 

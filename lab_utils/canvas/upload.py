@@ -5,7 +5,10 @@ import io
 from ipywidgets import FileUpload
 from PIL import Image
 
+from lab_utils.checks import say
 from lab_utils.errors import LabError
+
+LINES = {"picture": "Choose a picture", "character": "A character", "line": "A line"}
 
 
 class PictureUpload(FileUpload):
@@ -19,8 +22,8 @@ class PictureUpload(FileUpload):
         The picture that was chosen last, or None as long as there is none.
     """
 
-    def __init__(self, description: str = "Choose a picture"):
-        super().__init__(accept="image/*", multiple=False, description=description)
+    def __init__(self, description: str = LINES["picture"]):
+        super().__init__(accept="image/*", multiple=False, description=say(description))
         self.layout.width = "16em"
 
     @property
