@@ -1,8 +1,9 @@
 """Installs the lab on Colab beside what is there, and keeps what students make on their Drive.
 
-    python lab_utils/colab.py https://github.com/NAME/PROJECT    # or the path of a wheel
+    python lab_utils/colab.py https://github.com/NAME/PROJECT
+    PYTHONPATH=WHEEL python -m lab_utils.colab WHEEL
 
-The first cell of each notebook runs this file by itself, before the lab is installed, so it imports
+The first cell of each notebook runs one of these, before the lab is installed, so this file imports
 nothing but Python's own modules until then.
 """
 
@@ -59,8 +60,12 @@ def install(source: str) -> str:
             "".join(f"{n}=={v}\n" for n, v in numbers.items() if is_number.fullmatch(v)),
             encoding="utf-8",
         )
-        pip = [sys.executable, "-m", "pip", "install", "--constraint", str(kept)]
-        done = subprocess.run([*pip, wanted], capture_output=True, text=True, errors="replace")
+        pip = [sys.executable, "-m", "pip", "install", "--constraint", str(kept), wanted]
+        # This may run from within the wheel, which pip must not take for an installed lab.
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        done = subprocess.run(
+            pip, env=environment, capture_output=True, text=True, errors="replace"
+        )
     if done.returncode:
         return explain(source, done.stdout + done.stderr)
     after = list_versions()
