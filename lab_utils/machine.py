@@ -21,7 +21,7 @@ from lab_utils.paths import bundled, data_dir, is_fast, is_offline, named_path, 
 from lab_utils.tables import AMBER, GREEN, RED, Bar, Pill, Table
 
 OLDEST, NEWEST = (3, 11), (3, 13)  # Python, as pyproject.toml asks for
-# The largest notebook takes 1.4 GB, JupyterLab a few hundred MB: benchmarks/README.md.
+# The largest notebook takes 1.5 GB, JupyterLab a few hundred MB: benchmarks/README.md.
 ENOUGH_MEMORY, LEAST_MEMORY = 1.9e9, 0.9e9
 ENOUGH_DISK, LEAST_DISK = 1.5e9, 0.1e9  # EMNIST's download and what is prepared of it; networks
 WIDGETS = ("anywidget", "ipywidgets")
@@ -45,7 +45,7 @@ LINES = {
     "old": "Install Python 3.11, 3.12 or 3.13, then the lab again.",
     "new": "The lab is tested with Python 3.11 to 3.13: if something fails, take one of these.",
     "little memory": "Work on one notebook at a time: shut down the kernels of the others.",
-    "no memory": "The notebooks take up to 1.4 GB: close other programs, or work on Colab.",
+    "no memory": "The notebooks take up to 1.5 GB: close other programs, or work on Colab.",
     "one core": "Everything works on one core; training takes about twice as long.",
     "CPU": "version {}, on the CPU; a GPU is not needed",
     "GPU": "version {}, with {}",
