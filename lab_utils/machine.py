@@ -144,7 +144,13 @@ def check_machine() -> Findings:
         A list of `Finding`: Python, memory, cores, PyTorch and GPU, disk, data folder, where
         EMNIST and MNIST would come from, and the canvas. A notebook shows it as a table.
     """
-    findings = [_check_python(), _check_memory(), _check_cores(), _check_torch(), _check_canvas()]
+    findings = [
+        _check_python(),
+        _check_size("memory", measure_memory(), LEAST_MEMORY, ENOUGH_MEMORY),
+        _check_cores(),
+        _check_torch(),
+        _check_canvas(),
+    ]
     try:
         folder = data_dir()
         with tempfile.TemporaryFile(dir=folder):
@@ -154,9 +160,14 @@ def check_machine() -> Findings:
     except LabError as error:
         advice = str(error)
     else:
-        written = say(LINES["writable"], shorten_path(folder))
-        data = [_check_data("EMNIST", "EMNIST_ARCHIVE"), _check_data("MNIST", "MNIST_DIR")]
-        return Findings([*findings, _find("folder", "ok", written), _check_disk(folder), *data])
+        disk = shutil.disk_usage(folder).free
+        findings += [
+            _find("folder", "ok", say(LINES["writable"], shorten_path(folder))),
+            _check_size("disk", disk, LEAST_DISK, ENOUGH_DISK),
+            _check_data("EMNIST", "EMNIST_ARCHIVE"),
+            _check_data("MNIST", "MNIST_DIR"),
+        ]
+        return Findings(findings)
     unwritten = Finding(say(LINES["folder"]), "problem", say(LINES["not writable"]), advice)
     return Findings([*findings, unwritten])
 
@@ -177,14 +188,14 @@ def _check_python() -> Finding:
     return _find("Python", "ok", found)
 
 
-def _check_memory() -> Finding:
-    size = measure_memory()
+def _check_size(name: str, size: float, least: float, enough: float) -> Finding:
+    """Tell whether there is enough of memory or disk, in bytes."""
     found = f"{size / 1e9:.1f} GB"
-    if size < LEAST_MEMORY:
-        return _find("memory", "problem", found, "no memory")
-    if size < ENOUGH_MEMORY:
-        return _find("memory", "note", found, "little memory")
-    return _find("memory", "ok", found)
+    if size < least:
+        return _find(name, "problem", found, f"no {name}")
+    if size < enough:
+        return _find(name, "note", found, f"little {name}")
+    return _find(name, "ok", found)
 
 
 def _check_cores() -> Finding:
@@ -207,16 +218,6 @@ def _check_torch() -> Finding:
     else:
         found = say(LINES["CPU"], torch.__version__)
     return _find("PyTorch", "ok", found)
-
-
-def _check_disk(folder: Path) -> Finding:
-    free = shutil.disk_usage(folder).free
-    found = f"{free / 1e9:.1f} GB"
-    if free < LEAST_DISK:
-        return _find("disk", "problem", found, "no disk")
-    if free < ENOUGH_DISK:
-        return _find("disk", "note", found, "little disk")
-    return _find("disk", "ok", found)
 
 
 def _check_data(name: str, variable: str) -> Finding:

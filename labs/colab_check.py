@@ -14,13 +14,11 @@ import http.server
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -31,7 +29,7 @@ from nbclient.exceptions import CellExecutionError
 from playwright.sync_api import Error
 
 sys.path.insert(0, str(ROOT / "tests" / "browser"))
-from lab import SCREENSHOTS, Canvas, chromium, find_chromium
+from lab import SCREENSHOTS, Canvas, chromium, find_chromium, find_free_port, serve
 
 from lab_utils import sample_strokes
 
@@ -200,28 +198,14 @@ def serve_notebook(python: Path, kernel: str, folder: Path):
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": spec})
     (folder / "work").mkdir()
     nbformat.write(notebook, folder / "work" / "canvas.ipynb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = find_free_port()
     own = {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": ""}
     own |= {f"JUPYTER_{kind}_DIR": str(folder / kind) for kind in ("CONFIG", "RUNTIME", "DATA")}
     command = [python, "-m", "notebook", "--no-browser", "--allow-root", f"--port={port}"]
     command += [f"--notebook-dir={folder / 'work'}", "--ServerApp.token=lab"]
     command += ["--NotebookApp.token=lab"]  # what 6.5 calls it
-    with open(folder / "log", "w") as log:
-        server = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log)
-        try:
-            for _ in range(600):
-                with contextlib.suppress(OSError):
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token=lab").close()
-                    break
-                if server.poll() is not None:
-                    sys.exit((folder / "log").read_text())
-                time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}/notebooks/canvas.ipynb?token=lab"
-        finally:
-            server.terminate()
-            server.wait()
+    with serve(command, port, folder / "log", **own):
+        yield f"http://127.0.0.1:{port}/notebooks/canvas.ipynb?token=lab"
 
 
 def check_canvas(name: str, python: Path, kernel: str, cell: str, output: str) -> bool:

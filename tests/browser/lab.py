@@ -155,12 +155,38 @@ class Lab(Canvas):
         return json.loads(eval(text))  # the repr of a str of JSON
 
 
+def find_free_port() -> int:
+    """Return a port of this machine that nobody listens to."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@contextlib.contextmanager
+def serve(command: list, port: int, log: Path, **environment: str):
+    """Run a Jupyter server with the token "lab" until the end, once it answers."""
+    with open(log, "w") as file:
+        server = subprocess.Popen(
+            command, env=os.environ | environment, stdout=file, stderr=subprocess.STDOUT
+        )
+        try:
+            for _ in range(600):
+                with contextlib.suppress(OSError):
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token=lab").close()
+                    break
+                if server.poll() is not None:
+                    raise RuntimeError(log.read_text())
+                time.sleep(0.1)
+            yield
+        finally:
+            server.terminate()
+            server.wait()
+
+
 @contextlib.contextmanager
 def jupyterlab(**environment: str):
     """Start JupyterLab on an empty folder; yield its address, token and folder included."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = find_free_port()
     with tempfile.TemporaryDirectory() as folder:
         notebook = {
             "cells": [{"cell_type": "code", "id": "cell", "source": "", "metadata": {}}],
@@ -184,23 +210,8 @@ def jupyterlab(**environment: str):
             f"--notebook-dir={folder}/work",
         ]
         command += ["--LabApp.expose_app_in_browser=True"]
-        log = open(f"{folder}/log", "w")  # noqa: SIM115
-        server = subprocess.Popen(
-            command, env=os.environ | own | environment, stdout=log, stderr=subprocess.STDOUT
-        )
-        try:
-            for _ in range(600):
-                with contextlib.suppress(OSError):
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token=lab").close()
-                    break
-                if server.poll() is not None:
-                    raise RuntimeError(Path(f"{folder}/log").read_text())
-                time.sleep(0.1)
+        with serve(command, port, Path(folder) / "log", **(own | environment)):
             yield f"http://127.0.0.1:{port}/lab/tree/canvas.ipynb?token=lab"
-        finally:
-            server.terminate()
-            server.wait()
-            log.close()
 
 
 @contextlib.contextmanager
