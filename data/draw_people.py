@@ -22,7 +22,7 @@ from lab_utils.mapping import CHARACTERS
 
 SOURCES = ("ujipenchars1", "pendigits")
 THINNESS = (1.5, 2.2)  # log of how many pens' widths a character is long
-SLANT, WIDEN, MIDDLE = (0.0, 0.12), (0.0, 0.14), (0.08, 0.08)  # as for `deform`: they are slanted
+SLANT, WIDEN, MIDDLE = (0.0, 0.12), (0.0, 0.14), (0.08, 0.08)  # of `deform`; they lean already
 
 
 class Drawing(NamedTuple):
@@ -69,6 +69,5 @@ def draw_people(
     for number, character in enumerate(tqdm(CHARACTERS, desc="people", delay=2)):
         rng = np.random.default_rng([seed, number])
         written = [drawing.strokes for drawing in drawings if drawing.label == character]
-        # A digit is taken from either source as often, although pendigits has many more.
         images += [draw_again(written[rng.integers(len(written))], rng) for _ in range(per_class)]
     return torch.stack(images), torch.arange(len(CHARACTERS)).repeat_interleave(per_class)

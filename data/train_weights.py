@@ -23,7 +23,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from draw_people import Drawing, draw_people, read_people
+from draw_people import SOURCES, Drawing, draw_people, read_people
 from draw_templates import draw_templates
 from tqdm import trange
 from weights_file import write_weights
@@ -192,8 +192,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=WEIGHTS)
     parser.add_argument("--bfloat16", action="store_true", help="faster on CPUs that have it")
     options = parser.parse_args()
-    if options.people is None:
-        parser.error("--people or PEOPLE must name a folder with ujipenchars1.zip, pendigits.zip")
+    archives = [f"{source}.zip" for source in SOURCES]
+    if not options.people or not all((options.people / name).is_file() for name in archives):
+        parser.error(f"--people or PEOPLE must name a folder with {' and '.join(archives)}")
     people = read_people(options.people)
     started = time.perf_counter()
 
