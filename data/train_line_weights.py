@@ -1,99 +1,88 @@
 """Train the network for lines that ships with the lab, and write it with its temperature.
 
-    EMNIST_ARCHIVE=gzip.zip NLTK_DATA=nltk_data python data/train_line_weights.py
+    EMNIST_ARCHIVE=gzip.zip python data/train_line_weights.py
 
-It learns from endless lines of both styles: phrases of the Brown corpus, written with characters of
-EMNIST's train part and of the bundled sample.
-
-    EMNIST_ARCHIVE=gzip.zip NLTK_DATA=nltk_data python data/train_line_weights.py --joined FOLDER
-
-Then it learns to read joined-up writing, too, from the lines that `draw_joined_lines.py` has put
-into a folder, among lines of both styles. The mean of the weights before and after keeps what each
-of them reads (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+It learns from lines without end: of both styles, written with characters of EMNIST's train part and
+of the bundled sample, and of joined-up writing, which `draw_joined_lines.py` has put into a folder
+together with the texts. Letters come first: joined-up lines join after a quarter of the steps. Each
+batch has lines of all kinds and of about one width, so that BatchNorm sees all of them at once.
 This goes on where it was interrupted.
 
-The temperature is chosen on lines of the val part, which has its own glyphs and its own text.
+The temperature is chosen on lines with glyphs of the val part, and with text that was kept apart.
 """
 
 import argparse
+import math
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from torch.utils.data import DataLoader
+from draw_joined_lines import OUTPUT as JOINED
 from tqdm import tqdm
 from weights_file import write_weights
 
-from lab_utils import EMNIST, SEED, EMNISTLines, LineCNN, Recognizer, SentenceGenerator
+from lab_utils import EMNIST, SEED, EMNISTLines, LineCNN, SentenceGenerator
 from lab_utils.data.augment import augment
-from lab_utils.data.emnist_lines import ByWidth, FreshLines, read_glyphs
+from lab_utils.data.emnist_lines import read_glyphs
+from lab_utils.lines.batches import LineMaker
 from lab_utils.lines.glyphs import GlyphPool
+from lab_utils.lines.render import find_used_columns
+from lab_utils.mapping import PADDING
 from lab_utils.models.ctc import greedy_path
 
 WEIGHTS = Path(__file__).with_name("line_weights.safetensors")
-ARGUMENTS = {"width": 32, "sequence_dim": 128}
-STEPS, BATCH = 4_200, 64
+CHECKPOINT = Path(__file__).with_name("line_training.pt")
+ARGUMENTS = {"width": 32, "sequence_dim": 192}
+STEPS = 4_600
+LINES = {"joined": 20, "realistic": 10, "plain": 10}  # in each batch
+LETTERS_FIRST = 0.25  # of the steps, without joined-up lines
 MAX_LR, MAX_GRADIENT = 3e-3, 5.0
+WARM_UP = 0.1  # of the steps
+CHOICE = 6  # times as many lines are looked at as are taken, for lines of about one width
+SAVED_EVERY = 100  # steps
 SAMPLE_SHARE = 0.5  # of the sample's glyphs: about a third of all
 VAL_LINES = 400
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-CHECKPOINT = Path(__file__).with_name("joined_lines.pt")
-SAVED_EVERY = 100  # steps
-AVERAGED = 100  # steps, about: the weights' running mean is what counts
-
-
-class Round(NamedTuple):
-    """A part of learning to read joined-up writing."""
-
-    steps: int
-    max_lr: float
-    warm_up: int  # steps until then
-    flat: float  # of the steps, before the rate falls
-    kinds: dict[str, int]  # how many of 20 batches are of which kind
-    share: float  # of the new weights in the mean with those before
-
-
-ROUNDS = (Round(1500, 1e-3, 100, 0.3, {"joined": 13, "realistic": 4, "plain": 3}, 0.55),)
-SMALL_BATCH = 32
 
 
 def merge_pools() -> GlyphPool:
     """Return the train glyphs of EMNIST and some of the bundled sample's."""
+    random = torch.Generator().manual_seed(SEED)
     glyphs = []
     for source, share in (("full", 1.0), ("sample", SAMPLE_SHARE)):
         emnist = EMNIST(source)
         emnist.prepare_data()
         images, labels = read_glyphs(emnist.file, "train")
-        kept = torch.rand(len(labels)) < share
+        kept = torch.rand(len(labels), generator=random) < share
         glyphs.append((images[kept], labels[kept]))
     return GlyphPool(*(torch.cat(both) for both in zip(*glyphs, strict=True)))
 
 
-def train(data: EMNISTLines, steps: int, has_bfloat16: bool) -> LineCNN:
-    """Train on fresh lines, wide ones in other batches than narrow ones."""
-    model = LineCNN(data.config(), **ARGUMENTS).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=MAX_LR)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, MAX_LR, steps, pct_start=0.2)
-    maker = data.maker("train")
-    maker.pool = merge_pools()
-    lines = FreshLines(maker, steps * BATCH, augment=True)
-    loader = DataLoader(lines, BATCH, sampler=ByWidth(lines, BATCH), collate_fn=lambda batch: batch)
-    for x, y in tqdm(loader, desc="steps"):
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16):
-            logits = model(x)
-        loss = model.loss(logits, y)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT)
-        optimizer.step()
-        schedule.step()
-    return model.eval()
+class SyntheticLines:
+    """Endless lines of one of the lab's styles.
+
+    Parameters
+    ----------
+    maker : LineMaker
+        What draws them.
+    """
+
+    def __init__(self, maker: LineMaker):
+        self.maker = maker
+
+    def choose(self, step: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the numbers of lines that no other step has, and about how wide they are."""
+        numbers = np.arange(step * count, (step + 1) * count)
+        return numbers, self.maker.widths(numbers).numpy()
+
+    def draw(self, numbers: np.ndarray, _rng: np.random.Generator) -> Batch:
+        """Return lines, uint8 (B, 28, W), and their labels, int64 (B, 32)."""
+        images, labels = self.maker.draw(numbers)
+        return images[..., : int(find_used_columns(images.unsqueeze(1)).max())], labels
 
 
 class JoinedLines:
@@ -119,13 +108,15 @@ class JoinedLines:
         self.starts, self.widths = np.concatenate(starts), np.concatenate(widths)
         self.labels = np.concatenate(labels)
 
-    def draw(self, rng: np.random.Generator, count: int) -> Batch:
-        """Return lines of about the same width, wider or narrower and higher or lower at random."""
-        some = rng.integers(len(self.widths), size=12 * count)
-        first = rng.integers(12) * count
-        chosen = some[np.argsort(self.widths[some], kind="stable")][first : first + count]
-        lines = np.zeros((count, self.widths[chosen].max(), 28), np.uint8)
-        for line, number in zip(lines, chosen, strict=True):
+    def choose(self, step: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the numbers of lines chosen at random, and how wide they are."""
+        numbers = np.random.default_rng([SEED, step]).integers(len(self.widths), size=count)
+        return numbers, self.widths[numbers]
+
+    def draw(self, numbers: np.ndarray, rng: np.random.Generator) -> Batch:
+        """Return lines, all a bit wider or narrower and some higher or lower, and their labels."""
+        lines = np.zeros((len(numbers), self.widths[numbers].max(), 28), np.uint8)
+        for line, number in zip(lines, numbers, strict=True):
             file, start = self.starts[number]
             width = self.widths[number]
             line[:width] = self.columns[file][start : start + width]
@@ -134,76 +125,69 @@ class JoinedLines:
         x = F.interpolate(x, size=(28, width), mode="bilinear")
         if rng.random() < 0.5:
             height, down = rng.uniform(0.9, 1.1), rng.uniform(-0.08, 0.08)
-            change = torch.tensor([[[1, 0, 0], [0, height, down]]]).float().expand(count, 2, 3)
-            grid = F.affine_grid(change, list(x.shape), align_corners=False)
+            change = torch.tensor([[[1, 0, 0], [0, height, down]]]).float()
+            grid = F.affine_grid(change.expand(len(x), 2, 3), list(x.shape), align_corners=False)
             x = F.grid_sample(x, grid, align_corners=False)
-        x *= torch.from_numpy(rng.uniform(0.7, 1.15, (count, 1, 1, 1)).astype(np.float32))
+        x *= torch.from_numpy(rng.uniform(0.7, 1.15, (len(x), 1, 1, 1)).astype(np.float32))
         images = x.clamp(0, 255).to(torch.uint8).squeeze(1)
-        return images, torch.from_numpy(self.labels[chosen]).long()
+        return images, torch.from_numpy(self.labels[numbers]).long()
 
 
-def make_batches(folder: Path) -> dict[str, Callable[[int, np.random.Generator], Batch]]:
-    """Return what draws a batch of each kind, given the number of a step."""
-    pool, joined = merge_pools(), JoinedLines(folder)
+def draw_batch(step: int, kinds: dict[str, SyntheticLines | JoinedLines]) -> Batch:
+    """Return lines of all kinds, of about one width: float32 (B, 1, 28, W) and int64 (B, 34)."""
+    rng = np.random.default_rng([SEED, step])
+    chosen = {name: kind.choose(step, CHOICE * LINES[name]) for name, kind in kinds.items()}
+    width = rng.choice(np.concatenate([widths for _, widths in chosen.values()]))
+    drawn = []
+    for name, (numbers, widths) in chosen.items():
+        nearest = np.argsort(abs(widths - width), kind="stable")[: LINES[name]]
+        drawn.append(kinds[name].draw(numbers[nearest], rng))
+    widest, longest = (max(part.shape[-1] for part in parts) for parts in zip(*drawn, strict=True))
+    images = [F.pad(image, (0, widest - image.shape[-1])) for image, _ in drawn]
+    labels = [F.pad(label, (0, longest - label.shape[-1]), value=PADDING) for _, label in drawn]
+    shifted = augment(torch.cat(images), share=0, generator=torch.Generator().manual_seed(step))
+    return shifted.unsqueeze(1).float().div_(255), torch.cat(labels)
+
+
+def make_kinds(folder: Path) -> dict[str, SyntheticLines | JoinedLines]:
+    """Return lines of both styles, with the texts of a folder of joined-up lines."""
+    pool = merge_pools()
     sentences = SentenceGenerator.from_text((folder / "text.txt").read_text(encoding="ascii"))
-
-    def draw_from(maker) -> Callable[[int, np.random.Generator], Batch]:
-        def draw(step: int, rng: np.random.Generator) -> Batch:
-            numbers = np.arange(step * 1024, step * 1024 + 6 * SMALL_BATCH)
-            order = torch.argsort(maker.widths(numbers), stable=True).numpy()
-            first = rng.integers(6) * SMALL_BATCH
-            return maker.draw(numbers[order[first : first + SMALL_BATCH]])
-
-        return draw
-
-    makers = {"joined": lambda _step, rng: joined.draw(rng, SMALL_BATCH)}
-    for style in ("plain", "realistic"):
+    kinds: dict[str, SyntheticLines | JoinedLines] = {}
+    for style in ("realistic", "plain"):
         maker = EMNISTLines(style=style, source="full", text="own").maker("train")
         maker.pool, maker.sentences = pool, sentences
-        makers[style] = draw_from(maker)
-    return makers
+        kinds[style] = SyntheticLines(maker)
+    return kinds
 
 
-def learn_joined(model: LineCNN, folder: Path, rounds=ROUNDS, has_bfloat16=False) -> LineCNN:
-    """Let a network that reads separate letters read joined-up writing, too."""
-    makers = make_batches(folder)
-    for number, part in enumerate(rounds):
-        before = {name: value.clone() for name, value in model.state_dict().items()}
-        path = CHECKPOINT.with_name(f"{CHECKPOINT.stem}_{number}.pt")
-        after = run_round(model, makers, part, number, path, has_bfloat16)
-        model.load_state_dict({name: _mix(before[name], after[name], part.share) for name in after})
-    return model.eval()
+def find_rate(step: int, steps: int) -> float:
+    """Return the learning rate of a step: up in a line, then down along a cosine."""
+    warm_up = WARM_UP * steps
+    if step < warm_up:
+        return MAX_LR * (step + 1) / warm_up
+    return MAX_LR * (1 + math.cos(math.pi * (step - warm_up) / (steps - warm_up))) / 2
 
 
-def _mix(before: torch.Tensor, after: torch.Tensor, share: float) -> torch.Tensor:
-    return torch.lerp(before, after, share) if before.is_floating_point() else after
-
-
-def run_round(
-    model: LineCNN,
-    makers: dict,
-    part: Round,
-    number: int,
-    path: Path,
-    has_bfloat16: bool,
-) -> dict[str, torch.Tensor]:
-    """Train for a round, from a checkpoint if there is one, and return the mean weights."""
-    optimizer = torch.optim.AdamW(model.parameters(), part.max_lr, weight_decay=0.01)
-    mean, first = {k: v.clone() for k, v in model.state_dict().items()}, 0
+def train(
+    model: LineCNN, folder: Path, steps: int, path: Path, has_bfloat16: bool = False
+) -> LineCNN:
+    """Train on the lines of all kinds, from a checkpoint if there is one."""
+    optimizer = torch.optim.AdamW(model.parameters(), MAX_LR)
+    first = 0
     if path.exists():
         saved = torch.load(path, weights_only=True)
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
-        mean, first = saved["mean"], saved["step"]
-    kinds = [kind for kind, count in part.kinds.items() for _ in range(count)]
-    for step in tqdm(range(first, part.steps), desc=f"round {number}", initial=first):
-        rng = np.random.default_rng([9 + number, step])
-        torch.manual_seed(step)
-        images, y = makers[kinds[rng.integers(len(kinds))]](number * 5000 + step, rng)
-        x = augment(images, share=0).unsqueeze(1).float().div_(255)
-        left = (part.steps - step) / ((1 - part.flat) * part.steps)
+        first = saved["step"]
+    kinds = make_kinds(folder)
+    steps_seen = tqdm(range(first, steps), desc="steps", initial=first, total=steps)
+    for step in steps_seen:
+        if step >= LETTERS_FIRST * steps and "joined" not in kinds:
+            kinds["joined"] = JoinedLines(folder)
+        x, y = draw_batch(step, kinds)
         for group in optimizer.param_groups:
-            group["lr"] = part.max_lr * min(1, (step + 1) / part.warm_up) * min(1, max(left, 0.01))
+            group["lr"] = find_rate(step, steps)
         with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16):
             logits = model.train()(x)
         loss = model.loss(logits, y)
@@ -211,22 +195,23 @@ def run_round(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT)
         optimizer.step()
-        newest = 1 - min(1 - 1 / AVERAGED, (step + 1) / (step + 20))
-        mean = {k: _mix(mean[k], v.detach(), newest) for k, v in model.state_dict().items()}
-        if (step + 1) % SAVED_EVERY == 0 or step + 1 == part.steps:
+        if (step + 1) % SAVED_EVERY == 0 or step + 1 == steps:
+            steps_seen.set_postfix(loss=f"{loss.item():.3f}", width=x.shape[-1])
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            torch.save(state | {"mean": mean, "step": step + 1}, path.with_suffix(".part"))
+            torch.save(state | {"step": step + 1}, path.with_suffix(".part"))
             path.with_suffix(".part").replace(path)
-    return mean
+    return model.eval()
 
 
 @torch.no_grad()
-def choose_temperature(model: LineCNN, data: EMNISTLines) -> float:
+def choose_temperature(model: LineCNN, data: EMNISTLines, text: str) -> float:
     """Return the temperature at which characters are on average as sure as they are often right.
 
-    Counted are the lines of val whose number of characters was read rightly.
+    Counted are lines with glyphs of val whose number of characters was read rightly.
     """
-    images, labels = data.maker("val").draw(np.arange(VAL_LINES))
+    maker = data.maker("val")
+    maker.sentences = SentenceGenerator.from_text(text)
+    images, labels = maker.draw(np.arange(VAL_LINES))
     logits, right = [], []
     for image, label in zip(images, labels, strict=True):
         written = label[label != data.mapping.index("<P>")]
@@ -244,24 +229,24 @@ def choose_temperature(model: LineCNN, data: EMNISTLines) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument(
+        "--joined", type=Path, default=JOINED, help="what draw_joined_lines.py drew"
+    )
     parser.add_argument("--output", type=Path, default=WEIGHTS)
     parser.add_argument("--bfloat16", action="store_true", help="faster on CPUs that have it")
-    parser.add_argument("--joined", type=Path, help="folder of joined-up lines: learn from these")
     options = parser.parse_args()
     pl.seed_everything(SEED, verbose=False)
-    data = EMNISTLines(style="both", source="full", text="brown")
+    data = EMNISTLines(style="both", source="full", text="own")
     started = time.perf_counter()
-    if options.joined:
-        model = Recognizer.pretrained("line").model
-        model = learn_joined(model, options.joined, has_bfloat16=options.bfloat16)
-    else:
-        model = train(data, options.steps, options.bfloat16)
+    model = LineCNN(data.config(), **ARGUMENTS)
+    model = train(model, options.joined, options.steps, CHECKPOINT, options.bfloat16)
+    text = (options.joined / "val_text.txt").read_text(encoding="ascii")
     described = {
         "model_class": "LineCNN",
         "model_arguments": ARGUMENTS,
         "input_dims": data.dims,
         "mapping": data.mapping,
-        "temperature": choose_temperature(model, data),
+        "temperature": choose_temperature(model, data, text),
     }
     write_weights(model, described, options.output)
     print(f"{(time.perf_counter() - started) / 60:.0f} minutes")

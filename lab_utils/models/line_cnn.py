@@ -8,7 +8,7 @@ from lab_utils.lines.render import find_used_columns
 from lab_utils.mapping import BLANK, PADDING, text_of
 from lab_utils.models.ctc import greedy_path
 from lab_utils.models.inputs import check_images, check_sizes, read_config
-from lab_utils.models.resnet import ResidualBlock
+from lab_utils.models.resnet import ResidualBlock, choose_layout
 
 
 class LineCNN(nn.Module):
@@ -53,7 +53,7 @@ class LineCNN(nn.Module):
         )
         self.context = nn.Sequential(*(SequenceBlock(sequence_dim, d) for d in (1, 2, 4)))
         self.fc = nn.Conv1d(sequence_dim, self.ANSWERS * num_classes, kernel_size=1)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch has it
+        choose_layout(self, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map lines, float32 (B, C, H, W), to logits, (B, number of classes, W / 2).
