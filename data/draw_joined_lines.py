@@ -6,8 +6,8 @@
 Whole words are rendered with their joins, in the 155 families of `script_fonts.tsv`, whose licences
 (OFL-1.1, Apache-2.0) are listed there; then stretched, slanted, bent, made thicker or thinner, and
 prepared as any picture of a line is. The texts are those of `make_language_model.py` and SCOWL's
-words. It needs opencv-python-headless and `npm`, which fetches fonts and texts, and takes a quarter of an
-hour on one core; what is drawn already is kept.
+words. It needs opencv-python-headless and `npm`, which fetches fonts and texts, and takes a quarter
+of an hour on one core; what is drawn already is kept.
 """
 
 import argparse
