@@ -103,8 +103,9 @@ bench: .venv/.complete ## measures, against the plain way of doing the same
 	$(BIN)/python benchmarks/share_latency.py
 	$(BIN)/python benchmarks/grading.py
 
-sample: .venv/.complete ## makes the bundled sample again, from fonts and strokes
+sample: .venv/.complete ## makes the bundled characters and joined-up lines again, from fonts and strokes
 	$(BIN)/python data/make_sample.py
+	$(BIN)/python data/draw_joined_lines.py --sample
 
 # EMNIST_ARCHIVE or a download brings the data, PEOPLE a folder with ujipenchars1.zip and
 # pendigits.zip, npm fonts and texts, Debian's scowl words; what is interrupted goes on.

@@ -192,7 +192,7 @@ def test_it_prints_as_published():
         ({"num_val": -1}, "num_val=-1"),
         ({"max_overlap": 1}, "max_overlap=1 must be from 0 to below 1"),
         ({"min_overlap": 0.5}, "min_overlap=0.5 and max_overlap=0.33"),
-        ({"style": "cursive"}, "style='cursive' must be one of plain, realistic, both"),
+        ({"style": "cursive"}, "style='cursive' must be one of plain, realistic, both, joined"),
         ({"text": "bible"}, "text='bible' must be one of auto, brown, own"),
         ({"max_overlap": "0.3"}, "max_overlap='0.3' must be from 0 to below 1"),
         ({"min_overlap": math.nan}, "min_overlap=nan must be from 0 to below 1"),

@@ -209,9 +209,10 @@ def test_04_3_the_same_overlap_everywhere():
         try_windows(data, each)
 
 
-def test_04_4_the_realistic_style():
-    _, data = suggested("04", "4")
-    try_windows(data, "LineCNNSimple(data.config(), conv_dim=16)")
+def test_04_4_the_realistic_and_the_joined_style():
+    realistic, data, joined = suggested("04", "4")
+    for each in (data, data.replace(realistic, joined)):
+        try_windows(each, "LineCNNSimple(data.config(), conv_dim=16)")
 
 
 @pytest.fixture(scope="module")

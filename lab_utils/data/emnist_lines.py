@@ -1,4 +1,4 @@
-"""The data module EMNISTLines: lines of handwriting put together from single characters."""
+"""The data module EMNISTLines: lines of handwriting, of single characters or joined up."""
 
 import hashlib
 import json
@@ -20,6 +20,7 @@ from lab_utils.data.emnist import EMNIST
 from lab_utils.errors import LabError, check_bool, check_choice, check_int, check_number
 from lab_utils.lines.batches import STYLES, LineMaker, LineSettings
 from lab_utils.lines.glyphs import GLYPH_SIZE, GlyphPool
+from lab_utils.lines.joined import JoinedLineMaker
 from lab_utils.lines.render import find_used_columns
 from lab_utils.lines.sentence_generator import PARTS, TEXT_SOURCES, SentenceGenerator
 from lab_utils.mapping import CHARACTER_LABELS, CHARACTERS, FIRST_CHARACTER, MAPPING, PUNCTUATION
@@ -82,7 +83,7 @@ class FreshLines(LineDataset):
 
     Parameters
     ----------
-    maker : LineMaker
+    maker : LineMaker or JoinedLineMaker
         What draws them.
     count : int
         Lines per epoch.
@@ -90,7 +91,7 @@ class FreshLines(LineDataset):
         As for `LineDataset`.
     """
 
-    def __init__(self, maker: LineMaker, count: int, augment: bool = False):
+    def __init__(self, maker: LineMaker | JoinedLineMaker, count: int, augment: bool = False):
         self.maker = maker
         self.count = count
         self.augment = augment
@@ -158,6 +159,12 @@ class EMNISTLines(BaseDataModule):
     Line number n of a part is the same line on every machine. Glyphs and phrases of train, val and
     test are disjoint. Punctuation, which EMNIST lacks, is of the bundled sample.
 
+    Joined-up lines are bundled: 2,000, 300 and 300 lines of up to 32 characters, rendered from
+    script fonts, with fonts and texts of the parts disjoint. Those that fit into `max_length` come
+    one after the other; what follows are variations of them, wider or narrower, slanted, thicker
+    or thinner, fainter. For them `min_overlap`, `max_overlap`, `fresh_glyphs`, `source` and `text`
+    mean nothing.
+
     Parameters
     ----------
     max_length : int
@@ -177,9 +184,10 @@ class EMNISTLines(BaseDataModule):
     fresh_glyphs : bool
         Whether each character of a line has an image of its own, or, as in the published lab, the
         same for all its occurrences.
-    style : {"plain", "realistic", "both"}
+    style : {"plain", "realistic", "both", "joined"}
         `"plain"`: glyphs fill the height of the line, as published. `"realistic"`: as one writer
         would, with small and tall letters on a baseline. `"both"`: every second line each.
+        `"joined"`: joined-up writing.
     on_the_fly : bool
         Whether each epoch trains on new lines, drawn by the loader; otherwise on those of a file.
     source : {"auto", "full", "sample"}
@@ -230,7 +238,7 @@ class EMNISTLines(BaseDataModule):
                 f"min_overlap={min_overlap} and max_overlap={max_overlap} must be from 0 to "
                 "below 1, and the first no larger than the second."
             )
-        check_choice("style", style, (*STYLES, "both"))
+        check_choice("style", style, STYLES)
         check_choice("text", text, TEXT_SOURCES)
         self.settings = LineSettings(
             max_length, min_overlap, max_overlap, with_start_end_tokens, fresh_glyphs, style
@@ -249,7 +257,7 @@ class EMNISTLines(BaseDataModule):
         self.output_dims = (max_length, 1)
         self._emnist = EMNIST(source)
         self._text = text
-        self._files: tuple[Path, Path] | None = None
+        self._file: Path | None = None
 
     def prepare_data(self) -> None:
         """Make sure that the lines are there: the file of these settings is made if need be.
@@ -257,15 +265,21 @@ class EMNISTLines(BaseDataModule):
         Raises
         ------
         LabError
-            As for `EMNIST` and `SentenceGenerator`, or if the file cannot be written.
+            As for `EMNIST` and `SentenceGenerator`, if no joined-up line is as short as
+            `max_length`, or if the file cannot be written.
         """
-        if self._files is not None:
+        if self._file is not None:
             return
-        self._emnist.prepare_data()
-        self._text = SentenceGenerator(source=self._text).source
-        characters = cast(Path, self._emnist.file)
-        with hdf5.open_prepared(characters) as file:
-            self.source_name = f"{file.source}; text: {self._text}"
+        if self.settings.style == "joined":
+            origin = bundled(hdf5.JOINED_FILE)
+        else:
+            self._emnist.prepare_data()
+            self._text = SentenceGenerator(source=self._text).source
+            origin = cast(Path, self._emnist.file)
+        with hdf5.open_prepared(origin) as file:
+            self.source_name = file.source
+        if self.settings.style != "joined":
+            self.source_name += f"; text: {self._text}"
         settings = {
             "max_length": self.settings.max_length,
             "overlap": [self.settings.min_overlap, self.settings.max_overlap],
@@ -275,14 +289,14 @@ class EMNISTLines(BaseDataModule):
             "style": self.settings.style,
             "on_the_fly": self.on_the_fly,
             "text": self._text,
-            "characters": hdf5.fingerprint(characters),
+            "characters": hdf5.fingerprint(origin),
         }
         made_from = json.dumps(settings)
         digest = hashlib.sha256(made_from.encode()).hexdigest()[:8]
         target = data_dir() / f"lines_{self.settings.max_length}_{self.settings.style}_{digest}.h5"
         write = partial(hdf5.write, target, self._draw_parts(), self.source_name, made_from)
         hdf5.convert_once(target, made_from, write)
-        self._files = characters, target
+        self._file = target
 
     def setup(self, stage: str | None = None) -> None:
         """Read the lines into `data_train`, `data_val` and `data_test`."""
@@ -290,7 +304,7 @@ class EMNISTLines(BaseDataModule):
             return
         self.prepare_data()
         found: dict[str, LineDataset] = {}
-        with hdf5.open_prepared(cast(tuple[Path, Path], self._files)[1]) as file:
+        with hdf5.open_prepared(cast(Path, self._file)) as file:
             for part in PARTS[1:] if self.on_the_fly else PARTS:
                 labels = file.read_labels(part)
                 images = file.read_images(part, np.arange(len(labels)))
@@ -305,8 +319,10 @@ class EMNISTLines(BaseDataModule):
             return self._loader(self.data_train)
         return self._loader(self.data_train, sampler=ByWidth(self.data_train, self.batch_size))
 
-    def maker(self, part: str) -> LineMaker:
+    def maker(self, part: str) -> LineMaker | JoinedLineMaker:
         """Return what draws the lines of a part."""
+        if self.settings.style == "joined":
+            return JoinedLineMaker(self.settings, part, *read_joined_lines(part))
         self._emnist.prepare_data()
         pool = GlyphPool(*read_glyphs(cast(Path, self._emnist.file), part))
         return LineMaker(self.settings, part, pool, SentenceGenerator(part, self._text))
@@ -335,6 +351,24 @@ class EMNISTLines(BaseDataModule):
         return "\n".join(lines + self._describe_data())
 
     __repr__ = __str__
+
+
+def read_joined_lines(part: str) -> tuple[torch.Tensor, np.ndarray]:
+    """Return the bundled joined-up lines of a part.
+
+    Returns
+    -------
+    tuple of torch.Tensor and numpy.ndarray
+        Images, uint8 (N, 28, W), and labels, uint8 (N, 32), padded.
+
+    Raises
+    ------
+    LabError
+        If their file is missing or damaged.
+    """
+    with hdf5.open_prepared(bundled(hdf5.JOINED_FILE)) as file:
+        labels = file.read_labels(part)
+        return file.read_images(part, np.arange(len(labels))), labels
 
 
 def read_glyphs(characters: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:

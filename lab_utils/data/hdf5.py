@@ -30,6 +30,7 @@ from lab_utils.paths import bundled, check_space, data_dir, named_path
 
 IMAGE_SOURCES = ("auto", "full", "sample")
 SAMPLE_FILE = "emnist_sample.h5"
+JOINED_FILE = "joined_lines.h5"  # of lines, with a part for validation besides
 CHUNK_COLUMNS = 512 * 28  # columns of images that are compressed together
 MAX_COMPRESSION = 2000  # times: what is larger than this for its file was never written
 MIN_SHARE = 0.8  # of the space that the first images make one expect: less is too little
@@ -231,7 +232,7 @@ def open_prepared(path: Path) -> Iterator[PreparedFile]:
         with sealed.open_checked(path) as file:
             yield PreparedFile(file)
     except (OSError, KeyError, RuntimeError, DamagedFileError) as error:
-        is_bundled = path == bundled(SAMPLE_FILE)
+        is_bundled = path in (bundled(SAMPLE_FILE), bundled(JOINED_FILE))
         remedy = "get the lab again" if is_bundled else "delete it and run this again"
         raise missing_or_damaged(path, error, remedy) from None
 

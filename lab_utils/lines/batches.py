@@ -11,9 +11,9 @@ from lab_utils.lines.sentence_generator import PARTS, SentenceGenerator
 from lab_utils.mapping import END, FIRST_CHARACTER, MAPPING, PADDING, START
 from lab_utils.randomness import SEED, random_numbers
 
-STYLES = ("plain", "realistic")
+STYLES = ("plain", "realistic", "both", "joined")
 REALISTIC_STEP = 11  # columns that a character takes, about
-FEW = 64  # realistic lines drawn at a time: what fits into a cache
+FEW = 64  # lines that are computed pixel by pixel, at a time: what fits into a cache
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,35 @@ class LineSettings:
     def width(self) -> int:
         """The columns of an image of a line."""
         return GLYPH_SIZE * self.max_length
+
+    @property
+    def text_length(self) -> int:
+        """How many characters of text a line has at most."""
+        return self.max_length - 2 * self.with_start_end_tokens
+
+
+def finish_labels(text: np.ndarray, settings: LineSettings) -> np.ndarray:
+    """Return the labels of lines, padded, and between `<S>` and `<E>` if the settings say so.
+
+    Parameters
+    ----------
+    text : numpy.ndarray
+        uint8, (B, settings.text_length), indices into the mapping, 0 after the end.
+    settings : LineSettings
+        How long labels are.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, (B, settings.max_length).
+    """
+    if not settings.with_start_end_tokens:
+        return np.where(text, text, PADDING).astype(np.uint8)
+    labels = np.full((len(text), settings.max_length), PADDING, np.uint8)
+    labels[:, 0] = START
+    labels[:, 1:-1][text > 0] = text[text > 0]
+    labels[np.arange(len(text)), 1 + (text > 0).sum(1)] = END
+    return labels
 
 
 class LineMaker:
@@ -58,16 +87,8 @@ class LineMaker:
 
     def labels(self, numbers: np.ndarray) -> np.ndarray:
         """Return the labels of lines, padded: uint8, (B, max_length)."""
-        length = self.settings.max_length
-        if not self.settings.with_start_end_tokens:
-            text = self.sentences.labels(numbers, length)
-            return np.where(text, text, PADDING).astype(np.uint8)
-        text = self.sentences.labels(numbers, length - 2)
-        labels = np.full((len(text), length), PADDING, np.uint8)
-        labels[:, 0] = START
-        labels[:, 1:-1][text > 0] = text[text > 0]
-        labels[np.arange(len(text)), 1 + (text > 0).sum(1)] = END
-        return labels
+        text = self.sentences.labels(numbers, self.settings.text_length)
+        return finish_labels(text, self.settings)
 
     def draw(self, numbers: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the lines of the given numbers.

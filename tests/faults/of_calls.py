@@ -119,7 +119,7 @@ RATES = {"label_smoothing": is_number(0, 1)}
 LINES = {
     **{"max_length": is_whole(1, 1000), "min_overlap": is_number(0, 1)},
     **{name: is_whole(1, 10**7) for name in ("num_train", "num_val", "num_test")},
-    **{"max_overlap": is_number(0, 1), "style": is_one_of("plain", "realistic", "both")},
+    **{"max_overlap": is_number(0, 1), "style": is_one_of("plain", "realistic", "both", "joined")},
     **dict.fromkeys(("with_start_end_tokens", "fresh_glyphs", "on_the_fly"), is_bool),
     "text": is_one_of("auto", "brown", "own"),
 }
