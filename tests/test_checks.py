@@ -52,10 +52,10 @@ def shown():
 
 @pytest.mark.parametrize("name", ["unanswered", "wrong", "right", "no return"])
 def test_a_check_says_one_line(shown, name):
-    (output,) = shown[name]
-    assert (output.output_type, output.name) == ("stream", "stdout")
-    assert output.text.startswith(FAILURES[name][1])
-    assert output.text.count("\n") == 1
+    assert {(output.output_type, output.name) for output in shown[name]} == {("stream", "stdout")}
+    text = "".join(output.text for output in shown[name])  # a busy kernel may send it in pieces
+    assert text.startswith(FAILURES[name][1])
+    assert text.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["mistake", "own todo", "own assert"])
