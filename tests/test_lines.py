@@ -289,6 +289,9 @@ def _prepare(folder):
 @pytest.mark.slow
 def test_two_processes_prepare_the_same_file(data_folder):
     context = multiprocessing.get_context("spawn")
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["lab_utils.data.emnist_lines"])  # it takes seconds, once
     both = [context.Process(target=_prepare, args=(str(data_folder),)) for _ in range(2)]
     for process in both:
         process.start()

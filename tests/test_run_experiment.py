@@ -258,15 +258,6 @@ def test_a_number_out_of_range_is_named(argument):
     assert argument.partition("=")[0].removeprefix("--") in mistake(*QUICK, argument)
 
 
-def test_in_the_terminal_a_mistake_is_one_line_and_exit_status_1():
-    process = subprocess.run(terminal("--max_epoch=3"), capture_output=True, text=True)
-    assert process.returncode == 1
-    assert process.stdout == ""
-    assert process.stderr == (
-        "Error: --max_epoch: it is not an argument here; did you mean max_epochs?\n"
-    )
-
-
 # Overfitting, stopping early, logging.
 
 

@@ -112,10 +112,20 @@ def test_strokes_that_reach_out_of_the_canvas_are_scaled_to_fit():
 # The samples.
 
 
-@pytest.mark.parametrize("character", CHARACTERS)
-def test_the_shipped_network_reads_the_sample_of_a_character(character):
-    answer = Recognizer.pretrained(equal_classes=True).predict(sample_strokes(character))[0][0]
-    assert look_alike(answer, character)
+@pytest.fixture(scope="module")
+def reader():
+    return Recognizer.pretrained(equal_classes=True)
+
+
+def read(reader, drawings):
+    """Return the first answer to each drawing or picture, all read at once."""
+    images = torch.stack([prepare(drawing) for drawing in drawings])
+    return [reader.mapping[i] for i in reader.probabilities(images).argmax(1).tolist()]
+
+
+def test_the_shipped_network_reads_the_sample_of_each_character(reader):
+    answers = read(reader, [sample_strokes(character) for character in CHARACTERS])
+    assert [both for both in zip(answers, CHARACTERS, strict=True) if not look_alike(*both)] == []
 
 
 @pytest.mark.parametrize("text", ["a", "Q", "hello", "Kim 4"])
@@ -180,34 +190,37 @@ def move(strokes, scale, x, y):
 CORNERS = list(itertools.product((0, 1), repeat=2))
 
 
-def turn_places(character):
-    """Return an endless round of the corners; each character begins at another one."""
-    corners = itertools.cycle(CORNERS)
-    return itertools.islice(corners, CHARACTERS.index(character) % len(CORNERS), None)
+def turn(items, character):
+    """Return an endless round of the items; each character begins at another one."""
+    return itertools.islice(itertools.cycle(items), CHARACTERS.index(character) % len(items), None)
 
 
-@pytest.mark.parametrize("character", CHARACTERS)
-def test_a_character_is_the_same_at_all_sizes_pens_and_places(character):
-    reader, strokes = Recognizer.pretrained(equal_classes=True), sample_strokes(character)
-    expected = reader.predict(strokes)[0][0]
-    ways = itertools.product((30, 48, 80, 140, 260), (1 / 12, 1 / 8, 1 / 6))
-    images = [
-        prepare(render(strokes, n, round(n * pen), corner))
-        for (n, pen), corner in zip(ways, turn_places(character), strict=False)
+def draw_in_sizes(character):
+    """Return pictures of a sample in five sizes, with pens and corners that take turns."""
+    pens = turn((1 / 12, 1 / 8, 1 / 6), character)
+    return [
+        render(sample_strokes(character), size, round(size * pen), corner)
+        for size, pen, corner in zip(
+            (30, 48, 80, 140, 260), pens, turn(CORNERS, character), strict=False
+        )
     ]
-    answers = [reader.mapping[i] for i in reader.probabilities(torch.stack(images)).argmax(1)]
-    assert len(answers) == 15
+
+
+def move_in_sizes(character):
+    """Return the strokes of a sample in five sizes, in corners that take turns."""
+    return [
+        move(sample_strokes(character), scale, 900 * corner[0], 400 * corner[1])
+        for scale, corner in zip((0.1, 0.3, 1, 4, 30), turn(CORNERS, character), strict=False)
+    ]
+
+
+@pytest.mark.parametrize("vary", [draw_in_sizes, move_in_sizes])
+def test_a_character_is_the_same_at_all_sizes_pens_and_places(reader, vary):
+    expected = read(reader, [sample_strokes(character) for character in CHARACTERS])
+    answers = read(reader, [way for character in CHARACTERS for way in vary(character)])
     # A thick pen is that of a small character, so p may follow P: twins count as the same.
-    assert [answer for answer in answers if not look_alike(answer, expected)] == []
-
-
-@pytest.mark.parametrize("character", CHARACTERS)
-def test_strokes_are_the_same_character_at_all_sizes_and_places(character):
-    reader, strokes = Recognizer.pretrained(equal_classes=True), sample_strokes(character)
-    expected = reader.predict(strokes)[0][0]
-    for scale, corner in zip((0.1, 0.3, 1, 4, 30), turn_places(character), strict=False):
-        drawing = move(strokes, scale, 900 * corner[0], 400 * corner[1])
-        assert look_alike(reader.predict(drawing)[0][0], expected)
+    both = list(zip(answers, np.repeat(expected, 5), strict=True))
+    assert [one for one in both if not look_alike(*one)] == []
 
 
 # The same in JavaScript.

@@ -64,7 +64,7 @@ def fit(data, network=CNN, max_epochs=2, **kwargs):
 
 @pytest.fixture(scope="module")
 def learned():
-    return fit(few_digits())[0]
+    return fit(few_digits(), network=MLP)[0]
 
 
 @pytest.mark.xdist_group("learned")
@@ -109,7 +109,7 @@ def test_one_cycle_ends_near_zero_after_all_steps(digits):
 
 def test_saved_weights_give_the_same_answers(learned, digits, tmp_path):
     torch.save(learned.model.state_dict(), tmp_path / "weights.pt")
-    reloaded = CNN(digits.config())
+    reloaded = MLP(digits.config())
     reloaded.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
     x, _ = next(iter(digits.val_dataloader()))
     with torch.no_grad():
