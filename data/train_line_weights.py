@@ -41,6 +41,7 @@ LINES = {"joined": 20, "realistic": 10, "plain": 10}  # in each batch
 LETTERS_FIRST = 0.25  # of the steps, without joined-up lines
 MAX_LR, MAX_GRADIENT = 3e-3, 5.0
 WARM_UP = 0.1  # of the steps
+STRETCH = 0.8, 1.75  # of joined-up lines: people write on tablets more widely than fonts
 CHOICE = 6  # times as many lines are looked at as are taken, for lines of about one width
 SAVED_EVERY = 100  # steps
 SAMPLE_SHARE = 0.5  # of the sample's glyphs: about a third of all
@@ -114,14 +115,14 @@ class JoinedLines:
         return numbers, self.widths[numbers]
 
     def draw(self, numbers: np.ndarray, rng: np.random.Generator) -> Batch:
-        """Return lines, all a bit wider or narrower and some higher or lower, and their labels."""
+        """Return lines, all wider or narrower and some higher or lower, and their labels."""
         lines = np.zeros((len(numbers), self.widths[numbers].max(), 28), np.uint8)
         for line, number in zip(lines, numbers, strict=True):
             file, start = self.starts[number]
             width = self.widths[number]
             line[:width] = self.columns[file][start : start + width]
         x = torch.from_numpy(lines).transpose(1, 2).unsqueeze(1).float()
-        width = max(16, int(x.shape[-1] * np.exp(rng.normal(0, 0.12)).clip(0.8, 1.3)))
+        width = int(x.shape[-1] * np.exp(rng.uniform(*np.log(STRETCH))))
         x = F.interpolate(x, size=(28, width), mode="bilinear")
         if rng.random() < 0.5:
             height, down = rng.uniform(0.9, 1.1), rng.uniform(-0.08, 0.08)
