@@ -21,10 +21,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-# Formats of jsonschema's that nbformat does without, and that take a second to import.
+# Formats of jsonschema's that nbformat does without, and coverage, take a second to import.
 sys.modules.update({"rfc3987_syntax": None, "isoduration": None})  # type: ignore[dict-item]
+NO_COVERAGE = SimpleNamespace(setup_coverage=None, teardown_coverage=None)
+sys.modules["nbval.cover"] = NO_COVERAGE  # type: ignore[assignment]
 
 import psutil
 import pytest
