@@ -36,8 +36,8 @@ from lab_utils.models.ctc import greedy_path
 WEIGHTS = Path(__file__).with_name("line_weights.safetensors")
 CHECKPOINT = Path(__file__).with_name("line_training.pt")
 ARGUMENTS = {"width": 32, "sequence_dim": 192}
-STEPS = 4_400
-LINES = {"joined": 20, "realistic": 10, "plain": 10}  # in each batch
+STEPS = 4_000
+LINES = {"joined": 14, "realistic": 16, "plain": 10}  # in each batch
 LETTERS_FIRST = 0.25  # of the steps, without joined-up lines
 MAX_LR, MAX_GRADIENT = 3e-3, 5.0
 WARM_UP = 0.1  # of the steps
