@@ -54,7 +54,7 @@ test-real: export NLTK_DATA = $(abspath $(REAL_DATA))/nltk_data
 test-real: export PHOTOS = $(abspath $(REAL_DATA))/handwriting/photos.zip
 test-real: export LAB_DATA_DIR = $(abspath build/real-data)
 test-real: .venv/.complete ## the figures and the notebooks on real data: REAL_DATA=folder
-	$(BIN)/pytest -s tests/real
+	OMP_NUM_THREADS=1 $(BIN)/pytest -rP -n 2 tests/real
 	printf '%s\n' $(NOTEBOOKS) | LAB_FAST=1 OMP_NUM_THREADS=1 \
 		xargs -n 1 -P 2 $(BIN)/python labs/execute.py --to build/real-notebooks
 

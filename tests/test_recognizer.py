@@ -310,7 +310,7 @@ def test_the_shipped_network_can_take_all_62_characters_as_equally_frequent():
 
 def test_the_shipped_weights_are_small():
     assert bundled(WEIGHTS["character"]).stat().st_size < 3_000_000
-    assert bundled(WEIGHTS["line"]).stat().st_size < 6_000_000
+    assert bundled(WEIGHTS["line"]).stat().st_size < 8_000_000
 
 
 WEIGHT_FILES = {
