@@ -61,8 +61,8 @@ def test_everything_is_everything(emnist):
 def test_the_resnet_passes_the_cnn():
     from resnet import sprint
 
-    cnn, resnet, _ = sprint(cnn_epochs=1)  # five take four minutes
-    assert cnn >= 0.65
+    cnn, resnet, _ = sprint(cnn_epochs=2)  # five take four minutes
+    assert cnn >= 0.70
     assert resnet >= 0.765  # the CNN's best of five epochs is 0.7616
 
 
