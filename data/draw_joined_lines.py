@@ -18,16 +18,14 @@ import argparse
 import collections
 import csv
 import functools
-import json
 import math
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import cv2
 import numpy as np
 from make_language_model import read_texts
+from make_sample import install_packages
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
@@ -195,16 +193,8 @@ def read_families() -> list[dict[str, str]]:
 
 def fetch() -> None:
     """Have npm fetch what is missing of the fonts and the texts."""
-    wanted = {f"@fontsource/{row['family']}": row["version"] for row in read_families()} | TEXTS
-    if all((FETCHED / "node_modules" / name).exists() for name in wanted):
-        return
-    npm = shutil.which("npm")
-    if npm is None:
-        raise SystemExit("npm is needed to fetch the fonts: install Node.js, which brings it.")
-    FETCHED.mkdir(exist_ok=True)
-    manifest = json.dumps({"private": True, "dependencies": wanted})
-    (FETCHED / "package.json").write_text(manifest, encoding="utf-8")
-    subprocess.run([npm, "install", "--ignore-scripts", "--no-audit"], cwd=FETCHED, check=True)
+    fonts = {f"@fontsource/{row['family']}": row["version"] for row in read_families()}
+    install_packages(FETCHED, fonts | TEXTS)
 
 
 @functools.cache

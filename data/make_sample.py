@@ -113,24 +113,29 @@ def read_font_table() -> list[dict[str, str]]:
 
 
 def fetch_fonts() -> None:
-    """Install the pinned font packages with `npm`, unless they are there already."""
-    wanted = {f"@fontsource/{row['family']}": row["version"] for row in read_font_table()}
-    if all(read_version(package) == version for package, version in wanted.items()):
+    """Install the pinned font packages."""
+    rows = read_font_table()
+    install_packages(FONTS, {f"@fontsource/{row['family']}": row["version"] for row in rows})
+
+
+def install_packages(folder: Path, wanted: dict[str, str]) -> None:
+    """Have npm install packages of given versions into a folder, unless they are there already."""
+    if all(read_version(folder, package) == version for package, version in wanted.items()):
         return
     npm = shutil.which("npm")
     if npm is None:
         raise SystemExit("npm is needed to fetch the fonts: install Node.js, which brings it.")
-    FONTS.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
     manifest = json.dumps({"private": True, "dependencies": wanted})
-    (FONTS / "package.json").write_text(manifest, encoding="utf-8")
+    (folder / "package.json").write_text(manifest, encoding="utf-8")
     command = [npm, "install", "--ignore-scripts", "--no-audit"]
-    if subprocess.run(command, cwd=FONTS, check=False).returncode:
+    if subprocess.run(command, cwd=folder, check=False).returncode:
         raise SystemExit("npm could not fetch the fonts: its own message is above.")
 
 
-def read_version(package: str) -> str | None:
-    """Return which version of a font package is installed, if it is."""
-    path = FONTS / "node_modules" / package / "package.json"
+def read_version(folder: Path, package: str) -> str | None:
+    """Return which version of a package is installed in a folder, if it is."""
+    path = folder / "node_modules" / package / "package.json"
     return json.loads(path.read_text(encoding="utf-8"))["version"] if path.exists() else None
 
 
