@@ -12,7 +12,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # Tests and committed outputs use the bundled sample, whatever this machine has prepared.
 SAMPLE_ONLY := LAB_OFFLINE=1 LAB_DATA_DIR=$(abspath build/no-data) EMNIST_ARCHIVE= MNIST_DIR= NLTK_DATA=
 
-.PHONY: help lab check test test-unit test-browser test-notebooks test-real binder-check colab-check faults coverage \
+.PHONY: help lab check test test-browser test-real binder-check colab-check faults coverage \
 	notebook notebooks bench sample weights translations pictures links site wheel clean
 
 help: ## lists these commands
@@ -28,23 +28,16 @@ check: .venv/.complete ## style, types and the quick tests, in less than a minut
 	$(BIN)/mypy
 	$(SAMPLE_ONLY) OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not slow" --ignore=tests/browser tests
 
+# More workers than cores: those with a browser mostly wait.
 test: .venv/.complete ## everything that must hold: tests, browser, notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(MAKE) test-unit test-notebooks
-
-test-unit: .venv/.complete
-	$(SAMPLE_ONLY) OMP_NUM_THREADS=1 $(BIN)/pytest -rs -n 2 --dist loadgroup tests
+	$(SAMPLE_ONLY) LAB_FAST=1 OMP_NUM_THREADS=1 $(BIN)/pytest -rs -n 3 --dist loadgroup \
+		--nbval --nbval-cell-timeout=300 tests $(NOTEBOOKS)
 
 test-browser: .venv/.complete ## the canvas in a browser, pictures in build/screenshots
 	$(BIN)/pytest -rs tests/browser
-
-# The last ones take longest, so they begin.
-test-notebooks: .venv/.complete
-	$(SAMPLE_ONLY) LAB_FAST=1 OMP_NUM_THREADS=1 \
-		$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -p no:warnings \
-		--nbval --nbval-cell-timeout=300 $(shell printf '%s\n' $(NOTEBOOKS) | sort -r)
 
 # The measurements and the notebooks on real data, as the README says what lies in the folder.
 REAL_DATA ?= ../shared

@@ -36,7 +36,7 @@ from lab_utils.models.ctc import greedy_path
 WEIGHTS = Path(__file__).with_name("line_weights.safetensors")
 CHECKPOINT = Path(__file__).with_name("line_training.pt")
 ARGUMENTS = {"width": 32, "sequence_dim": 192}
-STEPS = 4_000
+STEPS = 7_000
 LINES = {"joined": 14, "realistic": 16, "plain": 10}  # in each batch
 LETTERS_FIRST = 0.25  # of the steps, without joined-up lines
 MAX_LR, MAX_GRADIENT = 3e-3, 5.0

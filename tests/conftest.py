@@ -20,6 +20,15 @@ from lab_utils.data import hdf5
 collect_ignore = [] if os.environ.get("EMNIST_ARCHIVE") else ["real"]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
+def pytest_collection_modifyitems(items):
+    """Run the cells of a notebook in one worker, whatever they warn of."""
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+            item.add_marker(pytest.mark.filterwarnings("ignore"))
+
+
 @pytest.fixture(autouse=True)
 def environment(tmp_path, monkeypatch):
     """Keep every test off the network, the user's data and the user's settings."""

@@ -183,6 +183,7 @@ def test_the_data_come_from_where_the_data_module_finds_them(
     assert "emnist.h5" in found.advice
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoding", "language", "said"),
     [
@@ -201,6 +202,7 @@ def test_a_terminal_says_the_same(encoding, language, said, tmp_path):
     assert process.stdout.decode(encoding).startswith(said)
 
 
+@pytest.mark.slow
 def test_a_terminal_ends_with_1_if_something_is_in_the_way(tmp_path):
     (tmp_path / "file").touch()
     process = subprocess.run(

@@ -64,7 +64,9 @@ def fit(data, network=CNN, max_epochs=2, **kwargs):
 
 @pytest.fixture(scope="module")
 def learned():
-    return fit(few_digits(), network=MLP)[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("LAB_FAST", raising=False)  # which `make test` sets for the notebooks
+        return fit(few_digits(), network=MLP)[0]
 
 
 @pytest.mark.xdist_group("learned")
