@@ -4,6 +4,8 @@ Started as a script, so that neither the package nor this folder is on the noteb
 come as signed messages, and `checker` answers them.
 """
 
+# ruff: noqa: E402 - one line must stand before the imports
+
 import builtins
 import contextlib
 import os
@@ -12,6 +14,9 @@ from binascii import a2b_base64
 from marshal import loads
 from pathlib import Path
 from typing import Any
+
+# Nobody debugs a submission, and the debugger takes a quarter of a kernel's start.
+sys.modules["debugpy"] = None  # type: ignore[assignment]
 
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp

@@ -85,10 +85,12 @@ def endless_loops(student):
     student.add("while True:\n    pass", before="q2")
     student.add(
         """
+        import time
+
         while True:
             try:
                 while True:
-                    pass
+                    time.sleep(1)
             except:
                 pass
         """,
@@ -111,11 +113,13 @@ def endless_loops_in_functions(student):
     student.answer(
         "q5",
         """
+        import time
+
         def normalized(images):
             while True:
                 try:
                     while True:
-                        pass
+                        time.sleep(1)
                 except BaseException:
                     pass
         """,
