@@ -29,6 +29,15 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.filterwarnings("ignore"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def environment_of_module(tmp_path_factory):
+    """Keep what a module's fixtures do apart from the notebooks, which run beside the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("LAB_FAST", raising=False)
+        patch.setenv("LAB_DATA_DIR", str(tmp_path_factory.mktemp("module") / "lab-data"))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def environment(tmp_path, monkeypatch):
     """Keep every test off the network, the user's data and the user's settings."""

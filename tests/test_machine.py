@@ -189,6 +189,7 @@ def test_the_data_come_from_where_the_data_module_finds_them(
     [
         ("utf-8", "ko", "[정상] Python"),
         ("ascii", "ko", "[ok] Python"),
+        ("ascii", "", "[ok] Python"),
     ],
 )
 def test_a_terminal_says_the_same(encoding, language, said, tmp_path):

@@ -216,12 +216,11 @@ def test_04_4_the_realistic_and_the_joined_style():
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory):
+def answers():
     """Return notebook 5 with the answers of the shipped network to its lines."""
     book = Notebook("05")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plt, "show", lambda: None)
-        patch.setenv("LAB_DATA_DIR", str(tmp_path_factory.mktemp("answers")))
         few = {"num_train=6000": "num_train=64", "num_val=500": "num_val=32"}
         few |= {"num_test=500": "num_test=60", "range(100)": "range(60)"}
         book.run("imports", "lines-data", changes=few)
@@ -272,13 +271,12 @@ def test_05_5_letters_close_together_and_apart(answers):
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory):
+def own():
     """Return notebook 6 as far as one can fine-tune."""
     book = Notebook("06")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plt, "show", lambda: None)
         patch.setenv("LAB_FAST", "1")
-        patch.setenv("LAB_DATA_DIR", str(tmp_path_factory.mktemp("own")))
         book.run("code-01", "code-03", "reader = Recognizer.pretrained(equal_classes=True)")
         few = {"fine_tuned(reader)": "reader", "fine_tuned(reader, mixed=False)": "reader"}
         few |= {"limit_train_batches=60": "limit_train_batches=2", "// 2000": "// 300"}

@@ -64,9 +64,7 @@ def fit(data, network=CNN, max_epochs=2, **kwargs):
 
 @pytest.fixture(scope="module")
 def learned():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("LAB_FAST", raising=False)  # which `make test` sets for the notebooks
-        return fit(few_digits(), network=MLP)[0]
+    return fit(few_digits(), network=MLP)[0]
 
 
 @pytest.mark.xdist_group("learned")

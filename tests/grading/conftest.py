@@ -9,7 +9,7 @@ import pytest
 
 
 def pytest_collection_modifyitems(items):
-    """Let one worker grade the class, and the other go on with other tests."""
+    """Let one worker grade the class, and the others go on with other tests."""
     for item in items:
         if "graded" in getattr(item, "fixturenames", ()):  # cells of a notebook have none
             item.add_marker(pytest.mark.xdist_group("class"))

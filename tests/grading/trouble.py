@@ -85,12 +85,10 @@ def endless_loops(student):
     student.add("while True:\n    pass", before="q2")
     student.add(
         """
-        import time
-
         while True:
             try:
                 while True:
-                    time.sleep(1)
+                    pass
             except:
                 pass
         """,
@@ -113,13 +111,11 @@ def endless_loops_in_functions(student):
     student.answer(
         "q5",
         """
-        import time
-
         def normalized(images):
             while True:
                 try:
                     while True:
-                        time.sleep(1)
+                        pass
                 except BaseException:
                     pass
         """,

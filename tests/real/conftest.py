@@ -3,6 +3,11 @@
 import pytest
 
 
+@pytest.fixture(scope="module", autouse=True)
+def environment_of_module():
+    """Leave that of its fixtures, too."""
+
+
 @pytest.fixture(autouse=True)
 def environment():
     """Leave the environment as `make test-real` sets it."""
