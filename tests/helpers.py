@@ -5,13 +5,13 @@ import hashlib
 import struct
 import threading
 import zipfile
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 PREFIXES = {"train": "train", "test": "t10k"}  # of MNIST's files
 NOTICEABLE = 40_000  # bytes: the server's faults hit only answers larger than that
@@ -55,6 +55,49 @@ def write_gzip_zip(path, members, folder="gzip/"):
     return path
 
 
+def matlab(variables, do_compression=False):
+    """Return the bytes of a MATLAB 5 file: after the header, those that scipy.io.savemat writes.
+
+    SciPy is not installed for it, because TorchMetrics imports it wherever the lab starts.
+    """
+    header = struct.pack("<116s8xH2s", b"MATLAB 5.0 MAT-file".ljust(116), 0x0100, b"IM")
+    matrices = [_matrix(name, value) for name, value in variables.items()]
+    if do_compression:
+        packed = [zlib.compress(matrix) for matrix in matrices]
+        matrices = [struct.pack("<II", 15, len(matrix)) + matrix for matrix in packed]
+    return header + b"".join(matrices)
+
+
+def _matrix(name, value):
+    """Return a struct (of a dict), text, a cell array (of objects) or numbers as one element."""
+    if isinstance(value, dict):
+        width = 1 + max(map(len, value))
+        names = b"".join(name.encode().ljust(width, b"\0") for name in value)
+        parts = [_element(5, struct.pack("<i", width)), _element(1, names)]
+        parts += [_matrix("", field) for field in value.values()]
+        array_class, shape = 2, (1, 1)
+    elif isinstance(value, str):
+        array_class, shape, parts = 4, (1, len(value)), [_element(16, value.encode())]
+    else:
+        values = np.atleast_2d(value)
+        shape = values.shape
+        if values.dtype == object:
+            array_class, parts = 1, [_matrix("", cell) for cell in values.ravel("F")]
+        else:
+            array_class, kind = {"u1": (9, 2), "i8": (14, 12), "f8": (6, 9)}[values.dtype.str[1:]]
+            parts = [_element(kind, values.tobytes("F"))]
+    flags = _element(6, struct.pack("<II", array_class, 0))
+    where = [flags, _element(5, struct.pack("<2i", *shape)), _element(1, name.encode())]
+    content = b"".join(where + parts)
+    return struct.pack("<II", 14, len(content)) + content
+
+
+def _element(kind, content):
+    if len(content) <= 4:
+        return struct.pack("<HH4s", kind, len(content), content)
+    return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
+
+
 def write_matlab_zip(path, characters, do_compression=True):
     """Write a zip in the layout of NIST's matlab.zip: one struct, one row for each image."""
     dataset = {
@@ -66,12 +109,10 @@ def write_matlab_zip(path, characters, do_compression=True):
         for part, (images, labels) in characters.items()
     }
     dataset["mapping"] = np.array([[i, 48 + i] for i in range(62)], np.float64)
-    mat = path.with_suffix(".mat")
-    scipy.io.savemat(mat, {"dataset": dataset}, do_compression=do_compression)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.write(mat, "matlab/emnist-byclass.mat")
+        content = matlab({"dataset": dataset}, do_compression)
+        archive.writestr("matlab/emnist-byclass.mat", content)
         archive.writestr("matlab/emnist-digits.mat", b"another split")
-    mat.unlink()
     return path
 
 

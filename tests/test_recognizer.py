@@ -1,12 +1,12 @@
 """The recogniser: honest probabilities, a student's own networks, and the one that ships."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from scipy.interpolate import CubicSpline
 
 from lab_utils import (
     EMNISTLines,
@@ -26,6 +26,9 @@ from lab_utils.paths import bundled
 from lab_utils.reading import recognizer
 from lab_utils.reading.recognizer import WEIGHTS, Recognizer
 from lab_utils.run_experiment import main
+
+sys.path.insert(0, str(bundled("stroke_templates.json").parent))
+import shapes
 
 SEVEN = [[(0, 0), (50, 0), (20, 90)]]
 
@@ -248,21 +251,13 @@ def test_windows_read_a_line_too_even_one_narrower_than_a_window():
 
 def templates(character):
     """Return each way to write a character: strokes whose pen ran smoothly between corners."""
-    path = bundled("stroke_templates.json")
-    variants = json.loads(path.read_text(encoding="utf-8"))["characters"][character]
-    unique = {json.dumps(variant): variant for variant in variants}.values()
-    return [[smooth(stroke) for stroke in variant] for variant in unique]
+    unique = {json.dumps(each): each for each in shapes.read_templates()[character]}.values()
+    return [[smooth(stroke) for stroke in template] for template in unique]
 
 
 def smooth(stroke):
-    """Return the points of a curve through a template's points, in pieces between its corners."""
-    corners = [i for i, point in enumerate(stroke) if len(point) > 2 and 0 < i < len(stroke) - 1]
-    curve = []
-    for start, stop in zip([0, *corners], [*corners, len(stroke) - 1], strict=True):
-        points = np.array([point[:2] for point in stroke[start : stop + 1]], float)
-        steps = np.arange(len(points))
-        curve += CubicSpline(steps, points)(np.linspace(0, steps[-1], 8 * len(points))).tolist()
-    return curve
+    points = np.array([point[:2] for point in stroke], float)
+    return shapes.trace(stroke, points, steps=8).tolist()
 
 
 def share_read(characters):
