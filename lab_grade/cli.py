@@ -5,6 +5,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from lab_grade import leave_out_unused_formats
 from lab_utils.errors import LabError
 
 REQUIRED = ("jinja2", "nbval", "psutil")
@@ -64,6 +65,7 @@ def grade_main(arguments: list[str] | None = None) -> int:
     try:
         if missing := [name for name in REQUIRED if find_spec(name) is None]:
             raise LabError(f'{missing[0]} is not installed: pip install -e ".[grade]"')
+        leave_out_unused_formats()
         from lab_grade.grader import grade, merge
         from lab_grade.process import Limits, is_sandbox_available, require_sandbox
 
@@ -118,6 +120,7 @@ def release_main(arguments: list[str] | None = None) -> int:
     try:
         if options.output.resolve() == options.reference.resolve():
             raise LabError(f"-o {options.output} is the reference itself: name another file.")
+        leave_out_unused_formats()
         import nbformat
 
         from lab_grade.notebook import Assignment

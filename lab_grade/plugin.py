@@ -8,7 +8,7 @@ that caused it; and a check counts only with a signed answer of `kernel`.
 A script: thirty of them start, and none needs PyTorch.
 """
 
-# ruff: noqa: E402 - one line must stand before the imports
+# ruff: noqa: E402 - some lines must stand before the imports
 
 import contextlib
 import ctypes
@@ -24,8 +24,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-# Formats of jsonschema's that nbformat does without, and coverage, take a second to import.
-sys.modules.update({"rfc3987_syntax": None, "isoduration": None})  # type: ignore[dict-item]
+from lab_grade import leave_out_unused_formats
+
+leave_out_unused_formats()
 NO_COVERAGE = SimpleNamespace(setup_coverage=None, teardown_coverage=None)
 sys.modules["nbval.cover"] = NO_COVERAGE  # type: ignore[assignment]
 

@@ -66,12 +66,16 @@ def test_help_loads_nothing_heavy(call):
 
 
 @pytest.mark.slow
-def test_grading_loads_neither_torch_nor_matplotlib():
-    code = "import sys\nimport lab_grade.grader, lab_grade.cli\nprint(*sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+def test_grading_loads_nothing_heavy(tmp_path):
+    grade = "from lab_grade.cli import grade_main\ngrade_main(sys.argv[1:])"
+    code = f"import sys\n{grade}\nprint(*sys.modules)"
+    missing, out = tmp_path / "none.ipynb", tmp_path / "out"
+    command = [sys.executable, "-c", code, missing, tmp_path, "-o", out]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "none.ipynb" in told.stderr
     loaded = {name.split(".")[0] for name in told.stdout.split()}
-    assert "lab_grade" in loaded
-    assert not loaded & {"torch", "pytorch_lightning", "matplotlib", "h5py"}
+    assert {"lab_grade", "nbformat", "jsonschema"} <= loaded
+    assert not loaded & {"torch", "pytorch_lightning", "matplotlib", "h5py", "lark"}
 
 
 def test_every_file_of_both_packages_decides_whether_grades_are_kept(tmp_path, monkeypatch):
