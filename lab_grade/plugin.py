@@ -309,10 +309,9 @@ def main() -> None:
     base = Path(job["base"])
     plugin = Plugin(job)
     where = ["--noconftest", "-c", str(base / "pytest.ini"), "--rootdir", str(base)]
-    pytest.main(
-        [job["notebook"], *where, "-p", "nbval.plugin", "-p", "no:cacheprovider", "-q"],
-        plugins=[plugin],
-    )
+    # The last of them would collect garbage when all is done, for 60 ms.
+    plugins = ["-p", "nbval.plugin", "-p", "no:cacheprovider", "-p", "no:unraisableexception"]
+    pytest.main([job["notebook"], *where, *plugins, "-q"], plugins=[plugin])
     for process in psutil.Process().children(recursive=True):
         process.kill()
     with os.fdopen(out, "w", encoding="utf-8") as file:

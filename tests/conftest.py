@@ -3,6 +3,7 @@
 import os
 import threading
 
+import numpy as np
 import pytest
 from helpers import (
     Server,
@@ -12,9 +13,6 @@ from helpers import (
     write_matlab_zip,
     write_mnist,
 )
-
-from lab_utils import download
-from lab_utils.data import hdf5
 
 # The tests in real/ need the real data that `make test-real` names.
 collect_ignore = [] if os.environ.get("EMNIST_ARCHIVE") else ["real"]
@@ -27,6 +25,29 @@ def pytest_collection_modifyitems(items):
         if item.path.suffix == ".ipynb":
             item.add_marker(pytest.mark.xdist_group(item.path.name))
             item.add_marker(pytest.mark.filterwarnings("ignore"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_images():
+    """Unpack images of the bundled files once: most trainings of tests take less time than that."""
+    from lab_utils.data import hdf5  # here, because pytest-xdist's own process runs no tests
+    from lab_utils.paths import bundled
+
+    read, kept = hdf5.PreparedFile.read_images, {}
+    names = {str(bundled(name)) for name in (hdf5.SAMPLE_FILE, hdf5.JOINED_FILE)}
+
+    def read_once(self, part, indices):
+        if self._file.filename not in names:
+            return read(self, part, indices)
+        key = (self._file.filename, part, np.asarray(indices).tobytes())
+        kept[key] = kept.pop(key) if key in kept else read(self, part, indices)
+        if len(kept) > 12:
+            del kept[next(iter(kept))]
+        return kept[key].clone()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hdf5.PreparedFile, "read_images", read_once)
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,6 +68,8 @@ def environment(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv("LAB_OFFLINE", "1")
+    from lab_utils.data import hdf5
+
     hdf5._say_once.cache_clear()
     monkeypatch.setenv("LAB_DATA_DIR", str(tmp_path / "lab-data"))
 
@@ -105,6 +128,8 @@ def server(online):
 @pytest.fixture
 def emnist_sources(monkeypatch):
     """Return the list of EMNIST's mirrors, empty, for the test to fill."""
+    from lab_utils import download
+
     mirrors = []
     monkeypatch.setitem(download.ADDRESSES, "emnist", mirrors)
     return mirrors
