@@ -205,6 +205,7 @@ def test_undo_redo_and_clear_by_buttons_keys_and_python(lab):
         assert lab.page.evaluate(DARK_PIXELS, 0) == 0
         lab.page.click(".hw-undo")
         lab.page.wait_for_selector(f".hw-root[data-strokes='{count}']")
+        assert lab.read() == "A"  # so that Python has the ink, too, before it clears it
         lab.page.locator(".hw-ink").focus()
 
 
