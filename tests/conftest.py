@@ -1,5 +1,6 @@
 """Fixtures: an empty data folder, no network, small archives and a server on this machine."""
 
+import gc
 import os
 import threading
 
@@ -25,6 +26,10 @@ def pytest_collection_modifyitems(items):
         if item.path.suffix == ".ipynb":
             item.add_marker(pytest.mark.xdist_group(item.path.name))
             item.add_marker(pytest.mark.filterwarnings("ignore"))
+
+
+def pytest_collection_finish():
+    gc.freeze()  # what is imported by now stays: no need to look for garbage in it again and again
 
 
 @pytest.fixture(scope="session", autouse=True)
