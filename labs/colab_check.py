@@ -233,6 +233,8 @@ def check_canvas(name: str, python: Path, kernel: str, cell: str, output: str) -
         canvas, strokes, told = Canvas(page), sample_strokes(letter), ""
         try:
             page.locator(cell).first.click(timeout=60_000)
+            # Notebook 6.5 asks the kernel for its widgets first: what comes meanwhile is lost.
+            page.wait_for_timeout(6_000)
             page.keyboard.press("Shift+Enter")
             if kernel == "colab":  # which asks about Drive
                 page.locator("input.raw_input").fill("n", timeout=60_000)
