@@ -46,7 +46,7 @@ def kept_images():
             return read(self, part, indices)
         key = (self._file.filename, part, np.asarray(indices).tobytes())
         kept[key] = kept.pop(key) if key in kept else read(self, part, indices)
-        if len(kept) > 12:
+        if len(kept) > 8:
             del kept[next(iter(kept))]
         return kept[key].clone()
 

@@ -84,6 +84,7 @@ def _matrix(name, value):
         if values.dtype == object:
             array_class, parts = 1, [_matrix("", cell) for cell in values.ravel("F")]
         else:
+            # MATLAB's numbers of the class of an array and of the type of its values.
             array_class, kind = {"u1": (9, 2), "i8": (14, 12), "f8": (6, 9)}[values.dtype.str[1:]]
             parts = [_element(kind, values.tobytes("F"))]
     flags = _element(6, struct.pack("<II", array_class, 0))
