@@ -72,11 +72,11 @@ class Notebook:
 COURSE = (
     Notebook("01_look_at_emnist", (20, 30), 30, 2),
     Notebook("02_train_cnn", (30, 40), 150, 3),
-    Notebook("03_overfit", (20, 30), 60, 2),
-    Notebook("04_build_lines", (25, 35), 60, 2),
+    Notebook("03_overfit", (20, 30), 80, 2),
+    Notebook("04_build_lines", (25, 35), 70, 2),
     Notebook("05_read_lines", (25, 35), 180, 2),
-    Notebook("06_draw_your_own", (25, 35), 60, 0),
-    Notebook("07_homework_resnet", (60, 90), 90, 7),
+    Notebook("06_draw_your_own", (25, 35), 40, 0),
+    Notebook("07_homework_resnet", (60, 90), 60, 7),
 )
 
 

@@ -218,9 +218,9 @@ def test_a_terminal_ends_with_1_if_something_is_in_the_way(tmp_path):
 @pytest.mark.parametrize(
     ("slowness", "words", "speed"),
     [
-        (1, ["30 seconds", "2 minutes", "60 seconds"], "about as fast"),
-        (4, ["2 minutes", "10 minutes", "4 minutes"], "4.0 times as slow"),
-        (0.5, ["some seconds", "80 seconds", "30 seconds"], "2.0 times as fast"),
+        (1, ["30 seconds", "2 minutes", "80 seconds"], "about as fast"),
+        (4, ["2 minutes", "10 minutes", "5 minutes"], "4.0 times as slow"),
+        (0.5, ["some seconds", "80 seconds", "40 seconds"], "2.0 times as fast"),
     ],
 )
 def test_times_follow_from_the_speed(slowness, words, speed, monkeypatch):
