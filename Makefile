@@ -51,17 +51,17 @@ test-real: export LAB_DATA_DIR = $(abspath build/real-data)
 test-real: .venv/.complete ## the figures and the notebooks on real data: REAL_DATA=folder
 	$(KEEP_MEMORY) OMP_NUM_THREADS=1 $(BIN)/pytest -rP -n 2 tests/real
 	printf '%s\n' $(NOTEBOOKS) | LAB_FAST=1 OMP_NUM_THREADS=1 \
-		xargs -n 1 -P 2 $(BIN)/python labs/execute.py --to build/real-notebooks
+		xargs -n 1 -P 2 $(BIN)/python tools/course/execute.py --to build/real-notebooks
 
 # Without that folder, with what the lab downloads, or the bundled sample.
 binder-check: export EMNIST_ARCHIVE = $(wildcard $(abspath $(REAL_DATA))/emnist/gzip.zip)
 binder-check: export MNIST_DIR = $(wildcard $(abspath $(REAL_DATA))/mnist)
 binder-check: export LAB_DATA_DIR = $(abspath build/real-data)
 binder-check: .venv/.complete ## memory and time of each notebook on one core, as on Binder: REAL_DATA=folder
-	$(BIN)/python labs/binder_check.py $(NOTEBOOKS)
+	$(BIN)/python tools/course/binder_check.py $(NOTEBOOKS)
 
 colab-check: .venv/.complete ## installs the lab beside Colab's versions, and runs the notebooks there
-	TORCH_INDEX=$(TORCH_INDEX) $(BIN)/python labs/colab_check.py $(NOTEBOOKS)
+	TORCH_INDEX=$(TORCH_INDEX) $(BIN)/python tools/course/colab_check.py $(NOTEBOOKS)
 
 faults: .venv/.complete ## tries thousands of times to break the lab, and prints what became of each
 	OMP_NUM_THREADS=1 $(BIN)/python tests/faults
@@ -78,14 +78,14 @@ notebook: .venv/.complete ## releases, runs and keeps one notebook: N=3
 		{ echo "make notebook N=3: N is the number of a notebook in labs/."; exit 2; }
 	$(if $(wildcard labs/instructor/0$(N)_*.ipynb), \
 		$(BIN)/lab-release $(wildcard labs/instructor/0$(N)_*.ipynb) -o $(wildcard labs/0$(N)_*.ipynb))
-	$(SAMPLE_ONLY) $(BIN)/python labs/execute.py $(wildcard labs/0$(N)_*.ipynb)
-	$(BIN)/python labs/translate.py
+	$(SAMPLE_ONLY) $(BIN)/python tools/course/execute.py $(wildcard labs/0$(N)_*.ipynb)
+	$(BIN)/python tools/course/translate.py
 
 notebooks: .venv/.complete ## the same for all notebooks
 	for reference in $(REFERENCES); do \
 		$(BIN)/lab-release $$reference -o labs/$$(basename $$reference) || exit 1; done
-	$(SAMPLE_ONLY) $(BIN)/python labs/execute.py $(NOTEBOOKS)
-	$(BIN)/python labs/translate.py
+	$(SAMPLE_ONLY) $(BIN)/python tools/course/execute.py $(NOTEBOOKS)
+	$(BIN)/python tools/course/translate.py
 
 bench: .venv/.complete ## measures, against the plain way of doing the same
 	$(BIN)/python benchmarks/start_up.py
@@ -99,31 +99,31 @@ bench: .venv/.complete ## measures, against the plain way of doing the same
 	$(BIN)/python benchmarks/grading.py
 
 sample: .venv/.complete ## makes the bundled characters and joined-up lines again, from fonts and strokes
-	$(BIN)/python data/make_sample.py
-	$(BIN)/python data/draw_joined_lines.py --sample
+	$(BIN)/python tools/assets/make_sample.py
+	$(BIN)/python tools/assets/draw_joined_lines.py --sample
 
 # EMNIST_ARCHIVE or a download brings the data, PEOPLE a folder with ujipenchars1.zip and
 # pendigits.zip, npm fonts and texts, Debian's scowl words; what is interrupted goes on.
 weights: .venv/.complete ## trains the networks that ship
-	$(BIN)/python data/train_weights.py
-	$(BIN)/python data/draw_joined_lines.py
-	$(BIN)/python data/train_line_weights.py
-	$(BIN)/python data/make_sample_strokes.py
-	$(BIN)/python data/make_sample_photos.py
+	$(BIN)/python tools/assets/train_weights.py
+	$(BIN)/python tools/assets/draw_joined_lines.py
+	$(BIN)/python tools/assets/train_line_weights.py
+	$(BIN)/python tools/assets/make_sample_strokes.py
+	$(BIN)/python tools/assets/make_sample_photos.py
 
 # Outputs come from the English notebooks, texts from labs/ko/*.po, which get what is new to fill in.
 translations: .venv/.complete ## builds the Korean notebooks, and lists what is to be translated
-	$(BIN)/python labs/translate.py
+	$(BIN)/python tools/course/translate.py
 
 pictures: .venv/.complete ## makes the pictures of README and site again: the canvas, the notebooks
-	$(BIN)/python labs/make_pictures.py
+	$(BIN)/python tools/course/make_pictures.py
 
 # With REPOSITORY= (empty) it removes all links; without it, it writes those of the kept address.
 links: ## writes links to Colab and Binder everywhere: REPOSITORY=https://github.com/NAME/PROJECT
-	$(PYTHON) labs/links.py $(if $(filter undefined,$(origin REPOSITORY)),,--repository "$(REPOSITORY)")
+	$(PYTHON) tools/course/links.py $(if $(filter undefined,$(origin REPOSITORY)),,--repository "$(REPOSITORY)")
 
 site: .venv/.site ## builds the site of the course, in both languages, in build/site
-	LAB_OFFLINE=1 $(BIN)/python site/build_site.py
+	LAB_OFFLINE=1 $(BIN)/python tools/course/build_site.py
 
 wheel: .venv/.installed ## builds dist/*.whl
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

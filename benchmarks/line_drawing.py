@@ -12,8 +12,8 @@ import torch
 from tqdm import tqdm
 
 from lab_utils import SEED, EMNISTLines
-from lab_utils.lines.batches import LineMaker
-from lab_utils.lines.glyphs import GLYPH_SIZE
+from text_recognizer.lines.batches import LineMaker
+from text_recognizer.lines.glyphs import GLYPH_SIZE
 
 LINES, BLOCK = 14_000, 250
 SOME = 2_000  # lines are enough to time the plain way

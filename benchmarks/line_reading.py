@@ -3,7 +3,7 @@
     EMNIST_ARCHIVE=gzip.zip NLTK_DATA=nltk_data python benchmarks/line_reading.py
 
 Without the variables it measures on the bundled sample and our own text. `--checkpoint` adds a
-network that `lab_utils.run_experiment` trained.
+network that `text_recognizer.training.run_experiment` trained.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from lab_utils import (
     beam_search,
     greedy,
 )
-from lab_utils.lines.render import find_used_columns
-from lab_utils.mapping import text_of
+from text_recognizer.lines.render import find_used_columns
+from text_recognizer.mapping import text_of
 
 LINES = 1000
 REPEATS = 50

@@ -19,9 +19,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from helpers import matlab
 
-from lab_utils.data import hdf5
-from lab_utils.mapping import CHARACTER_LABELS
-from lab_utils.paths import bundled
+from text_recognizer.files import prepared
+from text_recognizer.mapping import CHARACTER_LABELS
+from text_recognizer.paths import bundled
 
 COUNTS = {"train": 697_932, "test": 116_323}
 BLOCK = 8192
@@ -29,7 +29,7 @@ BLOCK = 8192
 PLAIN = """
 import gzip, sys, zipfile
 import h5py, numpy as np
-from lab_utils.data import hdf5  # what the other way imports, too
+from text_recognizer.files import prepared  # what the other way imports, too
 with zipfile.ZipFile(sys.argv[1]) as archive, h5py.File(sys.argv[2], "w") as file:
     for part in ("train", "test"):
         for kind, key, header, shape in (
@@ -44,14 +44,14 @@ with zipfile.ZipFile(sys.argv[1]) as archive, h5py.File(sys.argv[2], "w") as fil
 STREAMED = """
 import sys
 from pathlib import Path
-from lab_utils.data import archives, hdf5
-hdf5.write(Path(sys.argv[2]), archives.read_emnist(Path(sys.argv[1])), "benchmark", "benchmark")
+from text_recognizer.files import archives, prepared
+prepared.write(Path(sys.argv[2]), archives.read_emnist(Path(sys.argv[1])), "benchmark", "benchmark")
 """
 
 
 def read_blocks(part: str):
     """Yield (images, labels) of a part of official size, the sample over and over."""
-    with hdf5.open_prepared(bundled("emnist_sample.h5")) as file:
+    with prepared.open_prepared(bundled("emnist_sample.h5")) as file:
         labels = file.read_labels(part)
         characters = np.flatnonzero(labels < CHARACTER_LABELS.stop)
         images = file.read_images(part, characters).numpy()

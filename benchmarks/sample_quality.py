@@ -13,7 +13,7 @@ from resnet import RECIPE
 from scores import score
 
 from lab_utils import EMNIST, BaseLitModel, Recognizer, ResNet
-from lab_utils.data.base import CharacterDataset
+from text_recognizer.data.base_data_module import CharacterDataset
 
 
 def train(epochs: int, seed: int) -> Recognizer:

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lab_grade import leave_out_unused_formats
-from lab_utils.errors import LabError
+from text_recognizer.errors import LabError
 
 REQUIRED = ("jinja2", "nbval", "psutil")
 
@@ -124,7 +124,7 @@ def release_main(arguments: list[str] | None = None) -> int:
         import nbformat
 
         from lab_grade.notebook import Assignment
-        from lab_utils.paths import write_whole
+        from text_recognizer.paths import write_whole
 
         # Answers to think about are all there is to leave out of some notebooks.
         assignment = Assignment(options.reference, needs_checks=not options.without_answers)

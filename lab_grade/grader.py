@@ -15,11 +15,11 @@ from lab_grade.process import Limits, run_submission
 from lab_grade.report import write_reports
 from lab_grade.results import flag_copies, score
 from lab_grade.submissions import Submission, find_submissions, read_submission
-from lab_utils.errors import LabError
-from lab_utils.paths import is_fast, write_whole
+from text_recognizer.errors import LabError
+from text_recognizer.paths import is_fast, write_whole
 
 PACKAGE = Path(__file__).resolve().parent
-PACKAGES = (PACKAGE, PACKAGE.parent / "lab_utils")
+PACKAGES = tuple(PACKAGE.parent / name for name in ("lab_grade", "lab_utils", "text_recognizer"))
 
 
 def grade(

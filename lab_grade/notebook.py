@@ -9,8 +9,8 @@ from pathlib import Path
 
 import nbformat
 
-from lab_utils.checks import UNANSWERED
-from lab_utils.errors import LabError
+from lab_utils.friendly_errors import UNANSWERED
+from text_recognizer.errors import LabError
 
 CHECK = re.compile(r"#\s*CHECK\s+(q\d+)(\s+hidden)?\s*\(\s*(\d+(?:\.\d+)?)\s+points?\s*\)\s*$")
 # Its number and its points are not part of what a heading says.

@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import psutil
 
-from lab_utils.errors import LabError
+from text_recognizer.errors import LabError
 
 PACKAGE = Path(__file__).resolve().parent
 # The rest of the instructor's environment, such as tokens, does not concern a submission.

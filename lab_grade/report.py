@@ -17,7 +17,7 @@ from typing import Any
 import jinja2
 
 from lab_grade.results import clean, list_questions, shorten, sum_points
-from lab_utils.paths import write_whole
+from text_recognizer.paths import write_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
 RESERVED = re.compile(r"(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])(\..*)?", re.IGNORECASE)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab_utils.errors import LabError
+from text_recognizer.errors import LabError
 
 MAX_NOTEBOOK = 100 * 2**20  # bytes; larger ones hold outputs that nobody wants to read
 # What learning platforms make of a student's file or folder, of which `id` is unique.

@@ -8,93 +8,93 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lab_utils.canvas.share import share as share
-    from lab_utils.canvas.upload import PictureUpload as PictureUpload
-    from lab_utils.canvas.widget import HandwritingCanvas as HandwritingCanvas
     from lab_utils.course import show_progress as show_progress
-    from lab_utils.data.augment import augment as augment
-    from lab_utils.data.emnist import EMNIST as EMNIST
-    from lab_utils.data.emnist_lines import EMNISTLines as EMNISTLines
-    from lab_utils.data.mnist import MNIST as MNIST
-    from lab_utils.data.my_handwriting import MyHandwriting as MyHandwriting
-    from lab_utils.errors import LabError as LabError
-    from lab_utils.lines.sentence_generator import SentenceGenerator as SentenceGenerator
-    from lab_utils.lit_models.base import BaseLitModel as BaseLitModel
-    from lab_utils.lit_models.base import TrainingBar as TrainingBar
-    from lab_utils.lit_models.lines import LineLitModel as LineLitModel
     from lab_utils.machine import check_machine as check_machine
     from lab_utils.machine import time_notebooks as time_notebooks
-    from lab_utils.models.cnn import CNN as CNN
-    from lab_utils.models.cnn import ConvBlock as ConvBlock
-    from lab_utils.models.ctc import CharacterLanguageModel as CharacterLanguageModel
-    from lab_utils.models.ctc import beam_search as beam_search
-    from lab_utils.models.ctc import greedy as greedy
-    from lab_utils.models.line_cnn import LineCNN as LineCNN
-    from lab_utils.models.line_cnn_simple import LineCNNSimple as LineCNNSimple
-    from lab_utils.models.mlp import MLP as MLP
-    from lab_utils.models.resnet import ResidualBlock as ResidualBlock
-    from lab_utils.models.resnet import ResNet as ResNet
-    from lab_utils.paths import data_dir as data_dir
     from lab_utils.plots import plot_history as plot_history
     from lab_utils.plots import show_blocks as show_blocks
     from lab_utils.plots import show_images as show_images
-    from lab_utils.randomness import SEED as SEED
-    from lab_utils.reading.character import prepare as prepare
-    from lab_utils.reading.line import prepare_line as prepare_line
-    from lab_utils.reading.recognizer import LineRecognizer as LineRecognizer
-    from lab_utils.reading.recognizer import Recognizer as Recognizer
-    from lab_utils.reading.steps import sample_photo as sample_photo
-    from lab_utils.reading.steps import show_preparation as show_preparation
-    from lab_utils.strokes import sample_strokes as sample_strokes
+    from lab_utils.preparation_steps import sample_photo as sample_photo
+    from lab_utils.preparation_steps import show_preparation as show_preparation
+    from text_recognizer.canvas.share import share as share
+    from text_recognizer.canvas.upload import PictureUpload as PictureUpload
+    from text_recognizer.canvas.widget import HandwritingCanvas as HandwritingCanvas
+    from text_recognizer.counter_rng import SEED as SEED
+    from text_recognizer.data.augment import augment as augment
+    from text_recognizer.data.emnist import EMNIST as EMNIST
+    from text_recognizer.data.emnist_lines import EMNISTLines as EMNISTLines
+    from text_recognizer.data.mnist import MNIST as MNIST
+    from text_recognizer.data.my_handwriting import MyHandwriting as MyHandwriting
+    from text_recognizer.data.sentence_generator import SentenceGenerator as SentenceGenerator
+    from text_recognizer.errors import LabError as LabError
+    from text_recognizer.lit_models.base import BaseLitModel as BaseLitModel
+    from text_recognizer.lit_models.base import TrainingBar as TrainingBar
+    from text_recognizer.lit_models.lines import LineLitModel as LineLitModel
+    from text_recognizer.models.cnn import CNN as CNN
+    from text_recognizer.models.cnn import ConvBlock as ConvBlock
+    from text_recognizer.models.ctc import CharacterLanguageModel as CharacterLanguageModel
+    from text_recognizer.models.ctc import beam_search as beam_search
+    from text_recognizer.models.ctc import greedy as greedy
+    from text_recognizer.models.line_cnn import LineCNN as LineCNN
+    from text_recognizer.models.line_cnn_simple import LineCNNSimple as LineCNNSimple
+    from text_recognizer.models.mlp import MLP as MLP
+    from text_recognizer.models.resnet import ResidualBlock as ResidualBlock
+    from text_recognizer.models.resnet import ResNet as ResNet
+    from text_recognizer.paths import data_dir as data_dir
+    from text_recognizer.reading.character import prepare as prepare
+    from text_recognizer.reading.line import prepare_line as prepare_line
+    from text_recognizer.reading.recognizer import LineRecognizer as LineRecognizer
+    from text_recognizer.reading.recognizer import Recognizer as Recognizer
+    from text_recognizer.strokes import sample_strokes as sample_strokes
 
 # The module of each name, under the notebook that introduces it.
 _MODULES = {
     # Start here
-    "check_machine": "machine",
-    "show_progress": "course",
-    "time_notebooks": "machine",
+    "check_machine": "lab_utils.machine",
+    "show_progress": "lab_utils.course",
+    "time_notebooks": "lab_utils.machine",
     # 1. Look at EMNIST
-    "EMNIST": "data.emnist",
-    "MNIST": "data.mnist",
-    "SEED": "randomness",
-    "LabError": "errors",
-    "show_images": "plots",
+    "EMNIST": "text_recognizer.data.emnist",
+    "MNIST": "text_recognizer.data.mnist",
+    "SEED": "text_recognizer.counter_rng",
+    "LabError": "text_recognizer.errors",
+    "show_images": "lab_utils.plots",
     # 2. Train a CNN
-    "CNN": "models.cnn",
-    "ConvBlock": "models.cnn",
-    "MLP": "models.mlp",
-    "BaseLitModel": "lit_models.base",
-    "data_dir": "paths",
-    "plot_history": "plots",
+    "CNN": "text_recognizer.models.cnn",
+    "ConvBlock": "text_recognizer.models.cnn",
+    "MLP": "text_recognizer.models.mlp",
+    "BaseLitModel": "text_recognizer.lit_models.base",
+    "data_dir": "text_recognizer.paths",
+    "plot_history": "lab_utils.plots",
     # 3. Overfit on purpose
-    "TrainingBar": "lit_models.base",
+    "TrainingBar": "text_recognizer.lit_models.base",
     # 4. Build lines
-    "EMNISTLines": "data.emnist_lines",
-    "SentenceGenerator": "lines.sentence_generator",
-    "LineCNNSimple": "models.line_cnn_simple",
-    "LineLitModel": "lit_models.lines",
+    "EMNISTLines": "text_recognizer.data.emnist_lines",
+    "SentenceGenerator": "text_recognizer.data.sentence_generator",
+    "LineCNNSimple": "text_recognizer.models.line_cnn_simple",
+    "LineLitModel": "text_recognizer.lit_models.lines",
     # 5. Read lines
-    "LineCNN": "models.line_cnn",
-    "greedy": "models.ctc",
-    "beam_search": "models.ctc",
-    "CharacterLanguageModel": "models.ctc",
-    "LineRecognizer": "reading.recognizer",
-    "Recognizer": "reading.recognizer",
-    "prepare_line": "reading.line",
-    "sample_strokes": "strokes",
+    "LineCNN": "text_recognizer.models.line_cnn",
+    "greedy": "text_recognizer.models.ctc",
+    "beam_search": "text_recognizer.models.ctc",
+    "CharacterLanguageModel": "text_recognizer.models.ctc",
+    "LineRecognizer": "text_recognizer.reading.recognizer",
+    "Recognizer": "text_recognizer.reading.recognizer",
+    "prepare_line": "text_recognizer.reading.line",
+    "sample_strokes": "text_recognizer.strokes",
     # 6. Draw your own
-    "HandwritingCanvas": "canvas.widget",
-    "MyHandwriting": "data.my_handwriting",
-    "augment": "data.augment",
-    "prepare": "reading.character",
-    "share": "canvas.share",
-    "PictureUpload": "canvas.upload",
-    "sample_photo": "reading.steps",
-    "show_preparation": "reading.steps",
+    "HandwritingCanvas": "text_recognizer.canvas.widget",
+    "MyHandwriting": "text_recognizer.data.my_handwriting",
+    "augment": "text_recognizer.data.augment",
+    "prepare": "text_recognizer.reading.character",
+    "share": "text_recognizer.canvas.share",
+    "PictureUpload": "text_recognizer.canvas.upload",
+    "sample_photo": "lab_utils.preparation_steps",
+    "show_preparation": "lab_utils.preparation_steps",
     # 7. Homework: a ResNet
-    "ResNet": "models.resnet",
-    "ResidualBlock": "models.resnet",
-    "show_blocks": "plots",
+    "ResNet": "text_recognizer.models.resnet",
+    "ResidualBlock": "text_recognizer.models.resnet",
+    "show_blocks": "lab_utils.plots",
 }
 __all__ = sorted(_MODULES)  # noqa: PLE0605 - the names above, which a test holds to both lists
 
@@ -102,7 +102,7 @@ __all__ = sorted(_MODULES)  # noqa: PLE0605 - the names above, which a test hold
 def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    value = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value  # the next look-up finds it without this function
     return value
 
@@ -115,7 +115,7 @@ def _prepare_notebook() -> None:
     """Let checks be calm and remembered where a notebook imports this, and set up Colab."""
     shell = sys.modules["IPython"].get_ipython()
     if shell is not None:
-        import_module(f"{__name__}.checks").load_ipython_extension(shell)
+        import_module(f"{__name__}.friendly_errors").load_ipython_extension(shell)
         import_module(f"{__name__}.course").remember_passes(shell)
         if "google.colab" in str(shell):
             import_module(f"{__name__}.colab").set_up(shell)

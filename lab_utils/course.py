@@ -2,8 +2,8 @@
 
 A check cell that passes is remembered in `progress.json` in the data folder: for each notebook, by
 its number, the questions that passed. Jupyter says in `JPY_SESSION_NAME` which notebook a kernel
-belongs to. A program that runs notebooks (`labs/execute.py`, nbval, lab-grade) doesn't, and then
-nothing is remembered.
+belongs to. A program that runs notebooks (`tools/course/execute.py`, nbval, lab-grade) doesn't, and
+then nothing is remembered.
 """
 
 import json
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab_utils.checks import say
-from lab_utils.errors import LabError
-from lab_utils.paths import data_dir, shorten_path, write_whole
 from lab_utils.tables import BLUE, GREEN, Bar, Cell, Link, Table
+from text_recognizer.errors import LabError
+from text_recognizer.language import say
+from text_recognizer.paths import data_dir, shorten_path, write_whole
 
 PROGRESS_FILE = "progress.json"
 LOCK_SECONDS = 1  # a check cell must not wait

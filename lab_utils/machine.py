@@ -14,11 +14,11 @@ from pathlib import Path
 
 import psutil
 
-from lab_utils.checks import say
 from lab_utils.course import COURSE
-from lab_utils.errors import LabError, cannot_write, shorten
-from lab_utils.paths import bundled, data_dir, is_fast, is_offline, named_path, shorten_path
 from lab_utils.tables import AMBER, GREEN, RED, Bar, Pill, Table
+from text_recognizer.errors import LabError, cannot_write, shorten
+from text_recognizer.language import say
+from text_recognizer.paths import bundled, data_dir, is_fast, is_offline, named_path, shorten_path
 
 OLDEST, NEWEST = (3, 11), (3, 13)  # Python, as pyproject.toml asks for
 # The largest notebook takes 1.5 GB, JupyterLab a few hundred MB: benchmarks/README.md.
@@ -221,22 +221,22 @@ def _check_torch() -> Finding:
 
 
 def _check_data(name: str, variable: str) -> Finding:
-    """Tell where a data set would come from, in the order of `hdf5.locate`."""
-    from lab_utils.data import hdf5
+    """Tell where a data set would come from, in the order of `prepared.locate`."""
+    from text_recognizer.files import prepared
 
     try:
         target = data_dir() / f"{name.lower()}.h5"
         local = named_path(variable)
         if local and not local.exists():
             return _find(name, "problem", say(LINES["not there"], local), "gone", variable)
-        if hdf5.is_current(target, hdf5.fingerprint(local) if local else None):
-            with hdf5.open_prepared(target) as file:
+        if prepared.is_current(target, prepared.fingerprint(local) if local else None):
+            with prepared.open_prepared(target) as file:
                 return _find(name, "ok", say(LINES["prepared"], file.source))
     except LabError as error:
         return Finding(name, "problem", say(LINES["damaged"]), str(error))
     if local:
         return _find(name, "ok", say(LINES["local"], local.name))
-    if not bundled(hdf5.SAMPLE_FILE).exists():
+    if not bundled(prepared.SAMPLE_FILE).exists():
         return _find(name, "problem", say(LINES["incomplete"]), "get again")
     return _find(name, "ok", say(LINES["sample" if is_offline() else "download"]))
 
@@ -362,8 +362,8 @@ def measure_step() -> float:
     import torch.nn.functional as F
     from tqdm.auto import tqdm
 
-    from lab_utils.mapping import MAPPING
-    from lab_utils.models.cnn import CNN
+    from text_recognizer.mapping import MAPPING
+    from text_recognizer.models.cnn import CNN
 
     with torch.random.fork_rng(devices=[]):  # the notebook's random numbers stay as they are
         torch.manual_seed(0)

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from lab_utils.errors import LabError, check_int, check_number, show
+from text_recognizer.errors import LabError, check_int, check_number, show
 
 MIN_SIZE, MAX_SIZE = 0.1, 10  # inches of an image
 BLUE, ORANGE = "#44546a", "#c55a11"

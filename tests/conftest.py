@@ -35,11 +35,13 @@ def pytest_collection_finish():
 @pytest.fixture(scope="session", autouse=True)
 def kept_images():
     """Unpack images of the bundled files once: most trainings of tests take less time than that."""
-    from lab_utils.data import hdf5  # here, because pytest-xdist's own process runs no tests
-    from lab_utils.paths import bundled
+    from text_recognizer.files import (
+        prepared,  # here, because pytest-xdist's own process runs no tests
+    )
+    from text_recognizer.paths import bundled
 
-    read, kept = hdf5.PreparedFile.read_images, {}
-    names = {str(bundled(name)) for name in (hdf5.SAMPLE_FILE, hdf5.JOINED_FILE)}
+    read, kept = prepared.PreparedFile.read_images, {}
+    names = {str(bundled(name)) for name in (prepared.SAMPLE_FILE, prepared.JOINED_FILE)}
 
     def read_once(self, part, indices):
         if self._file.filename not in names:
@@ -51,7 +53,7 @@ def kept_images():
         return kept[key].clone()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hdf5.PreparedFile, "read_images", read_once)
+        patch.setattr(prepared.PreparedFile, "read_images", read_once)
         yield
 
 
@@ -73,9 +75,9 @@ def environment(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv("LAB_OFFLINE", "1")
-    from lab_utils.data import hdf5
+    from text_recognizer.files import prepared
 
-    hdf5._say_once.cache_clear()
+    prepared._say_once.cache_clear()
     monkeypatch.setenv("LAB_DATA_DIR", str(tmp_path / "lab-data"))
 
 
@@ -133,7 +135,7 @@ def server(online):
 @pytest.fixture
 def emnist_sources(monkeypatch):
     """Return the list of EMNIST's mirrors, empty, for the test to fill."""
-    from lab_utils import download
+    from text_recognizer.files import download
 
     mirrors = []
     monkeypatch.setitem(download.ADDRESSES, "emnist", mirrors)

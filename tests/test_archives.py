@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from helpers import emnist_members, idx, matlab, write_gzip_zip, write_matlab_zip, write_mnist
 
-from lab_utils.data import archives
-from lab_utils.data.archives import find_idx_files, read_emnist, read_mnist
-from lab_utils.errors import LabError
+from text_recognizer.errors import LabError
+from text_recognizer.files import archives
+from text_recognizer.files.archives import find_idx_files, read_emnist, read_mnist
 
 TRAIN_IMAGES = "emnist-byclass-train-images-idx3-ubyte.gz"
 TRAIN_LABELS = "emnist-byclass-train-labels-idx1-ubyte.gz"

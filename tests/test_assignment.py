@@ -6,7 +6,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from lab_grade.cli import release_main
 from lab_grade.notebook import Assignment
-from lab_utils.errors import LabError
+from text_recognizer.errors import LabError
 
 GIVEN = (
     "import math\nfrom math import pi\n\n\ndef half(x):\n    return x / 2\n\n\nlimit = 3\n%time 1\n"

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lab_utils.data.augment import augment
+from text_recognizer.data.augment import augment
 
 NOTHING = {"shift": 0, "share": 1.0, "rotation": 0, "scale": 0, "slant": 0, "thickness": 0}
 

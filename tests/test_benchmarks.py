@@ -5,25 +5,22 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import h5py
-import pytest
-import torch
-from torch.utils.data import DataLoader
-
-from lab_utils import CNN, EMNIST, BaseLitModel
-from lab_utils.data.base import CharacterDataset
-from lab_utils.lines.glyphs import GlyphPool
-from lab_utils.mapping import MAPPING
-from lab_utils.paths import bundled
-
-sys.path.insert(0, str(bundled("sources.json").parents[1] / "benchmarks"))
 import data_loading
+import h5py
 import lightning_overhead
 import line_drawing
 import line_reading
 import preparation
+import pytest
 import scores
 import start_up
+import torch
+from torch.utils.data import DataLoader
+
+from lab_utils import CNN, EMNIST, BaseLitModel
+from text_recognizer.data.base_data_module import CharacterDataset
+from text_recognizer.lines.glyphs import GlyphPool
+from text_recognizer.mapping import MAPPING
 
 pytestmark = pytest.mark.slow
 

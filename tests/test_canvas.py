@@ -25,14 +25,14 @@ from lab_utils import (
     prepare,
     sample_strokes,
 )
-from lab_utils import strokes as strokes_module
-from lab_utils.canvas.readers import CharacterReader, LineReader
-from lab_utils.canvas.widget import FULL, MAX_INK
-from lab_utils.data.emnist import EMNIST
-from lab_utils.errors import LabError
-from lab_utils.mapping import MAPPING
-from lab_utils.paths import bundled
-from lab_utils.strokes import BASE_LINE, X_LINE, Stroke, encode
+from text_recognizer import strokes as strokes_module
+from text_recognizer.canvas.readers import CharacterReader, LineReader
+from text_recognizer.canvas.widget import FULL, MAX_INK
+from text_recognizer.data.emnist import EMNIST
+from text_recognizer.errors import LabError
+from text_recognizer.mapping import MAPPING
+from text_recognizer.paths import bundled
+from text_recognizer.strokes import BASE_LINE, X_LINE, Stroke, encode
 
 DOT = Stroke([(100, 100)])
 TICK = Stroke([(10, 10), (20, 30, 40)], "pen")
@@ -698,7 +698,7 @@ def test_stored_state_stays_small_however_much_is_drawn():
 
 
 def test_script_and_style_are_small_and_load_nothing():
-    static = bundled("sample_strokes.json").parents[1] / "lab_utils" / "canvas" / "static"
+    static = bundled("sample_strokes.json").parents[1] / "text_recognizer" / "canvas" / "static"
     files = [static / name for name in ("canvas.js", "canvas.css")]
     assert sum(file.stat().st_size for file in files) <= 40_000
     for file in files:

@@ -7,7 +7,7 @@ import pytest
 import pytorch_lightning as pl
 from nbclient import NotebookClient
 
-from lab_utils.checks import (
+from lab_utils.friendly_errors import (
     LINES,
     OLD_ARGUMENTS,
     describe_failure,

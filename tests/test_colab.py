@@ -8,14 +8,11 @@ import sys
 import types
 from pathlib import Path
 
+import links
 import pytest
 from IPython.core.events import EventManager
 
 from lab_utils import colab
-from lab_utils.paths import bundled
-
-sys.path.insert(0, str(bundled("sources.json").parents[1] / "labs"))
-import links
 
 ROOT = links.ROOT
 WHEEL = "handwriting_lab-0.1.0-py3-none-any.whl"

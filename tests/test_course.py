@@ -10,7 +10,7 @@ import pytest
 from nbclient import NotebookClient
 
 from lab_utils.course import COURSE, LINES, read_progress, remember_pass, show_progress
-from lab_utils.paths import bundled, shorten_path
+from text_recognizer.paths import bundled, shorten_path
 
 ROOT = bundled("sources.json").parents[1]
 EMPTY = {book.number: set() for book in COURSE}
@@ -150,8 +150,10 @@ def read_map(name):
 
 
 def test_the_map_has_all_notebooks_in_both_languages():
-    (tags, english), (korean_tags, korean) = map(read_map, ("course_map.svg", "course_map.ko.svg"))
-    translations = json.loads((ROOT / "lab_utils/checks_ko.json").read_text("utf-8"))
+    (tags, english), (korean_tags, korean) = map(
+        read_map, ("pictures/course_map.svg", "pictures/course_map.ko.svg")
+    )
+    translations = json.loads((ROOT / "text_recognizer/language_ko.json").read_text("utf-8"))
     for book in COURSE:
         title = LINES[book.number]
         assert f"{int(book.number)}. {title}" in english

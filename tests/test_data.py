@@ -13,12 +13,12 @@ import torch
 from helpers import emnist_members, make_images, write_gzip_zip
 from torch.utils.data import DataLoader, DistributedSampler, random_split
 
-from lab_utils.data.base import CharacterDataset
-from lab_utils.data.emnist import EMNIST, balanced_subset
-from lab_utils.data.emnist_lines import EMNISTLines
-from lab_utils.data.mnist import MNIST
-from lab_utils.errors import LabError
-from lab_utils.paths import bundled
+from text_recognizer.data.base_data_module import CharacterDataset
+from text_recognizer.data.emnist import EMNIST, balanced_subset
+from text_recognizer.data.emnist_lines import EMNISTLines
+from text_recognizer.data.mnist import MNIST
+from text_recognizer.errors import LabError
+from text_recognizer.paths import bundled
 
 MAPPING = [
     *("<B>", "<S>", "<E>", "<P>"),

@@ -8,9 +8,15 @@ import pytest
 import torch
 
 from lab_utils import SentenceGenerator
-from lab_utils.errors import LabError
-from lab_utils.mapping import BLANK, MAPPING
-from lab_utils.models.ctc import CharacterLanguageModel, align, beam_search, greedy, greedy_path
+from text_recognizer.errors import LabError
+from text_recognizer.mapping import BLANK, MAPPING
+from text_recognizer.models.ctc import (
+    CharacterLanguageModel,
+    align,
+    beam_search,
+    greedy,
+    greedy_path,
+)
 
 A, B = MAPPING.index("a"), MAPPING.index("b")
 SPACE = MAPPING.index(" ")

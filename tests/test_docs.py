@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lab_utils import run_experiment
-from lab_utils.paths import bundled
+from text_recognizer.paths import bundled
+from text_recognizer.training import run_experiment
 
 DOCS = bundled("sources.json").parents[1] / "docs"
 PAGE = DOCS / "from_fsdl_2021.md"

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from helpers import PREFIXES, as_source, described, emnist_members
 
-from lab_utils import EMNIST, download
-from lab_utils.data import archives, hdf5
-from lab_utils.download import DownloadError, download_emnist, download_mnist
-from lab_utils.errors import LabError
-from lab_utils.paths import bundled
+from lab_utils import EMNIST
+from text_recognizer.errors import LabError
+from text_recognizer.files import archives, download, prepared
+from text_recognizer.files.download import DownloadError, download_emnist, download_mnist
+from text_recognizer.paths import bundled
 
 
 @pytest.fixture
@@ -303,7 +303,7 @@ def test_the_download_prepares_to_the_same_images_as_the_local_archive(
     mirror("/gzip.zip", ranges=ranges)
     fetched = download_emnist(tmp_path / "new")
     for name, archive in (("fetched", fetched), ("local", gzip_zip)):
-        hdf5.write(tmp_path / name, archives.read_emnist(archive), "", "")
+        prepared.write(tmp_path / name, archives.read_emnist(archive), "", "")
     expected = arrays(tmp_path / "local")
     for name, values in arrays(tmp_path / "fetched").items():
         np.testing.assert_array_equal(values, expected.pop(name))

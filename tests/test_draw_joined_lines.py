@@ -1,21 +1,16 @@
 """How joined-up lines are drawn: here with one font, which matplotlib brings, and few words."""
 
 import re
-import sys
 from pathlib import Path
 
+import draw_joined_lines
 import matplotlib
 import numpy as np
 import pytest
-
-from lab_utils.data import hdf5
-from lab_utils.lines.sentence_generator import PARTS
-from lab_utils.mapping import text_of
-from lab_utils.paths import bundled
-
-sys.path.insert(0, str(bundled("stroke_templates.json").parent))
-import draw_joined_lines
 from draw_joined_lines import Texts, draw_file, draw_line, draw_number, take_part, write_sample
+
+from text_recognizer.files import prepared
+from text_recognizer.mapping import PARTS, text_of
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 PROSE = [f"{word}{i}" for i in range(600) for word in ("sea", "ship", "whale", "captain")]
@@ -111,7 +106,7 @@ def test_the_sample_has_the_same_bytes_each_time_and_appears_whole(words, tmp_pa
     for name in ("a.h5", "b.h5"):
         write_sample(words, folder / name)
     assert (folder / "a.h5").read_bytes() == (folder / "b.h5").read_bytes()
-    with hdf5.open_prepared(folder / "a.h5") as file:
+    with prepared.open_prepared(folder / "a.h5") as file:
         assert file.read_labels("train").shape == (3, 32)
         images = file.read_images("train", np.arange(3))
     assert len(images.unique()) <= 8

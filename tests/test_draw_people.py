@@ -1,19 +1,15 @@
 """What people drew on tablets, drawn again for the shipped network: who drew it, and the seed."""
 
 import json
-import sys
 import zipfile
 
 import numpy as np
 import pytest
 import torch
+from draw_people import SOURCES, draw_people, read_people
 
 from lab_utils import Recognizer, sample_strokes
-from lab_utils.mapping import CHARACTER_LABELS, CHARACTERS
-from lab_utils.paths import bundled
-
-sys.path.insert(0, str(bundled("stroke_templates.json").parent))
-from draw_people import SOURCES, draw_people, read_people
+from text_recognizer.mapping import CHARACTER_LABELS, CHARACTERS
 
 
 @pytest.fixture(scope="module")

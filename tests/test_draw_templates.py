@@ -1,17 +1,14 @@
 """The drawings that the shipped network learns from: their shapes, their seed, their templates."""
 
 import json
-import sys
 
 import pytest
 import torch
+from draw_templates import draw_templates
 
 from lab_utils import Recognizer
-from lab_utils.mapping import CHARACTER_LABELS, CHARACTERS
-from lab_utils.paths import bundled
-
-sys.path.insert(0, str(bundled("stroke_templates.json").parent))
-from draw_templates import draw_templates
+from text_recognizer.mapping import CHARACTER_LABELS, CHARACTERS
+from text_recognizer.paths import bundled
 
 TEMPLATES = json.loads(bundled("stroke_templates.json").read_text(encoding="utf-8"))
 

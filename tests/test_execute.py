@@ -4,10 +4,6 @@ import sys
 
 import nbformat
 import pytest
-
-from lab_utils.paths import bundled
-
-sys.path.insert(0, str(bundled("sources.json").parents[1] / "labs"))
 from execute import main
 
 pytestmark = pytest.mark.slow

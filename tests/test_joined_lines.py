@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from lab_utils.data import emnist_lines, hdf5
-from lab_utils.data.emnist_lines import EMNISTLines, read_joined_lines
-from lab_utils.errors import LabError
-from lab_utils.lines.batches import LineSettings
-from lab_utils.lines.joined import JoinedLineMaker
-from lab_utils.lines.render import find_used_columns
-from lab_utils.lines.sentence_generator import PARTS
-from lab_utils.mapping import END, MAPPING, PADDING, START, text_of
-from lab_utils.paths import bundled, data_dir
+from text_recognizer.data import emnist_lines
+from text_recognizer.data.emnist_lines import EMNISTLines, read_joined_lines
+from text_recognizer.errors import LabError
+from text_recognizer.files import prepared
+from text_recognizer.lines.batches import LineSettings
+from text_recognizer.lines.joined import JoinedLineMaker
+from text_recognizer.lines.render import find_used_columns
+from text_recognizer.mapping import END, MAPPING, PADDING, PARTS, START, text_of
+from text_recognizer.paths import bundled, data_dir
 
 COUNTS = {"num_train": 40, "num_val": 10, "num_test": 10}
 
@@ -46,7 +46,7 @@ def read_texts(lines):
 
 
 def test_the_file_holds_lines_of_all_parts(bundled_lines):
-    assert bundled(hdf5.JOINED_FILE).stat().st_size < 3_000_000
+    assert bundled(prepared.JOINED_FILE).stat().st_size < 3_000_000
     for part, count in (("train", 2000), ("val", 300), ("test", 300)):
         images, labels = bundled_lines[part]
         assert images.shape[:2] == (count, 28) and labels.shape == (count, 32)
@@ -163,12 +163,12 @@ def test_lines_that_are_too_short_for_all_of_the_file_are_one_sentence(monkeypat
 
 @pytest.mark.parametrize("damage", ["missing", "cut off", "changed"])
 def test_a_file_that_is_missing_or_damaged_is_named(damage, tmp_path, monkeypatch):
-    path = tmp_path / hdf5.JOINED_FILE
-    content = bundled(hdf5.JOINED_FILE).read_bytes()
+    path = tmp_path / prepared.JOINED_FILE
+    content = bundled(prepared.JOINED_FILE).read_bytes()
     changed = {"cut off": content[:100_000], "changed": content[:-900] + b"x" + content[-899:]}
     if damage != "missing":
         path.write_bytes(changed[damage])
-    for module in (emnist_lines, hdf5):
+    for module in (emnist_lines, prepared):
         monkeypatch.setattr(module, "bundled", lambda name: tmp_path / name)
     with pytest.raises(
         LabError, match=r"joined_lines\.h5 is missing or damaged .* get the lab again"

@@ -7,11 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lab_utils.errors import LabError
-from lab_utils.lines.render import find_used_columns
-from lab_utils.mapping import MAPPING, PADDING
-from lab_utils.models.ctc import greedy
-from lab_utils.models.registry import NETWORKS, reads_lines
+from text_recognizer.errors import LabError
+from text_recognizer.lines.render import find_used_columns
+from text_recognizer.mapping import MAPPING, PADDING
+from text_recognizer.models.ctc import greedy
+from text_recognizer.models.registry import NETWORKS, reads_lines
 
 LENGTH, WIDTH = 6, 6 * 28
 CONFIG = {"input_dims": (1, 28, WIDTH), "output_dims": (LENGTH, 1), "mapping": MAPPING}

@@ -9,8 +9,8 @@ import torch
 from PIL import Image, ImageDraw, ImageOps
 
 from lab_utils import EMNISTLines, sample_strokes
-from lab_utils.errors import LabError
-from lab_utils.reading.line import prepare_line
+from text_recognizer.errors import LabError
+from text_recognizer.reading.line import prepare_line
 
 # "Hog x" with straight strokes: capitals from 0 to 60, small letters from 24, a g down to 84.
 X_TOP, BASELINE = 24, 60

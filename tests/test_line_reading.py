@@ -17,10 +17,10 @@ from lab_utils import (
     prepare_line,
     sample_strokes,
 )
-from lab_utils.errors import LabError
-from lab_utils.lines.batches import PADDING
-from lab_utils.lines.render import find_used_columns
-from lab_utils.mapping import MAPPING, text_of
+from text_recognizer.errors import LabError
+from text_recognizer.lines.batches import PADDING
+from text_recognizer.lines.render import find_used_columns
+from text_recognizer.mapping import MAPPING, text_of
 
 CONFIG = {"input_dims": (1, 28, 224), "output_dims": (8, 1), "mapping": MAPPING}
 GUIDES = (96, 150)  # of the sample strokes

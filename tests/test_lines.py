@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from lab_utils.data import hdf5
-from lab_utils.data.emnist_lines import EMNISTLines, read_glyphs
-from lab_utils.errors import LabError
-from lab_utils.lines.glyphs import GLYPH_SIZE, GlyphPool
-from lab_utils.lines.render import _paste, draw_plain_lines
-from lab_utils.mapping import MAPPING, PADDING
-from lab_utils.paths import bundled, data_dir
+from text_recognizer.data.emnist_lines import EMNISTLines, read_glyphs
+from text_recognizer.errors import LabError
+from text_recognizer.files import prepared
+from text_recognizer.lines.glyphs import GLYPH_SIZE, GlyphPool
+from text_recognizer.lines.render import _paste, draw_plain_lines
+from text_recognizer.mapping import MAPPING, PADDING
+from text_recognizer.paths import bundled, data_dir
 
 pytestmark = pytest.mark.slow
 
@@ -149,7 +149,7 @@ def test_glyphs_of_the_parts_are_disjoint(tmp_path):
 
 def test_every_character_of_the_text_has_glyphs_in_each_part():
     for part in ("train", "val", "test"):
-        labels = read_glyphs(bundled(hdf5.SAMPLE_FILE), part)[1]
+        labels = read_glyphs(bundled(prepared.SAMPLE_FILE), part)[1]
         assert set(range(4, 83)) - {MAPPING.index(" ")} <= set(labels.tolist())
 
 
@@ -157,7 +157,7 @@ def test_real_emnist_gets_its_punctuation_from_the_sample(gzip_zip, monkeypatch)
     monkeypatch.setenv("EMNIST_ARCHIVE", str(gzip_zip))
     maker = EMNISTLines().maker("train")
     assert all(maker.pool.count[MAPPING.index(name)] for name in "!?.,")
-    own = read_glyphs(bundled(hdf5.SAMPLE_FILE), "train")[1]
+    own = read_glyphs(bundled(prepared.SAMPLE_FILE), "train")[1]
     assert maker.pool.count[MAPPING.index("e")] < (own == MAPPING.index("e")).sum()
 
 
@@ -264,7 +264,7 @@ def test_a_half_written_file_is_never_used(monkeypatch):
     def fail(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lab_utils.lines.batches.draw_plain_lines", fail)
+    monkeypatch.setattr("text_recognizer.lines.batches.draw_plain_lines", fail)
     with pytest.raises(KeyboardInterrupt):
         data.prepare_data()
     assert not list(data_dir().glob("lines_*.h5"))
@@ -291,7 +291,7 @@ def test_two_processes_prepare_the_same_file(data_folder):
     context = multiprocessing.get_context("spawn")
     if "forkserver" in multiprocessing.get_all_start_methods():
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["lab_utils.data.emnist_lines"])  # it takes seconds, once
+        context.set_forkserver_preload(["text_recognizer.data.emnist_lines"])  # seconds, once
     both = [context.Process(target=_prepare, args=(str(data_folder),)) for _ in range(2)]
     for process in both:
         process.start()

@@ -2,16 +2,11 @@
 
 import json
 import shutil
-import sys
 import tomllib
 from urllib.parse import parse_qs, urlsplit
 
-import pytest
-
-from lab_utils.paths import bundled
-
-sys.path.insert(0, str(bundled("sources.json").parents[1] / "labs"))
 import links
+import pytest
 
 ROOT = links.ROOT
 
@@ -49,7 +44,11 @@ def checkout(tmp_path):
 
 
 def read_all(root):
-    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    return {
+        path: path.read_bytes()
+        for path in root.rglob("*.*")
+        if path.suffix in (".ipynb", ".md", ".toml")
+    }
 
 
 def read_title(path):

@@ -14,7 +14,6 @@ from test_course import read_rows
 
 from lab_utils import machine
 from lab_utils.course import COURSE
-from lab_utils.data import archives, hdf5
 from lab_utils.machine import (
     LINES,
     check_machine,
@@ -23,7 +22,8 @@ from lab_utils.machine import (
     measure_memory,
     time_notebooks,
 )
-from lab_utils.paths import bundled
+from text_recognizer.files import archives, prepared
+from text_recognizer.paths import bundled
 
 GB = 10**9
 
@@ -171,7 +171,9 @@ def test_the_data_come_from_where_the_data_module_finds_them(
     assert find("EMNIST").found == "from gzip.zip, when first used"
     assert find("MNIST").found == "from mnist-files, when first used"
     target = data_folder / "emnist.h5"
-    hdf5.write(target, archives.read_emnist(gzip_zip), "real EMNIST", hdf5.fingerprint(gzip_zip))
+    prepared.write(
+        target, archives.read_emnist(gzip_zip), "real EMNIST", prepared.fingerprint(gzip_zip)
+    )
     assert find("EMNIST").found == "prepared: real EMNIST"
     monkeypatch.setenv("EMNIST_ARCHIVE", str(tmp_path / "none.zip"))
     assert (find("EMNIST").status, find("EMNIST").found[-14:]) == ("problem", "does not exist")

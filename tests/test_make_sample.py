@@ -6,17 +6,15 @@ import sys
 from pathlib import Path
 
 import h5py
+import make_sample
 import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
 
-from lab_utils.data import hdf5
-from lab_utils.mapping import MAPPING
-from lab_utils.paths import bundled
-
-sys.path.insert(0, str(bundled("stroke_templates.json").parent))
-import make_sample
+from text_recognizer.files import prepared
+from text_recognizer.mapping import MAPPING
+from text_recognizer.paths import bundled
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +49,7 @@ def test_the_style_comes_to_follow_emnist(one_font):
 
 def test_the_bundled_sample_has_as_many_of_each_as_the_script_says():
     counts = make_sample.count_train_images()
-    with hdf5.open_prepared(bundled(hdf5.SAMPLE_FILE)) as file:
+    with prepared.open_prepared(bundled(prepared.SAMPLE_FILE)) as file:
         found = np.bincount(file.read_labels("train"), minlength=len(MAPPING))
     assert {c: found[MAPPING.index(c)] for c in counts} == counts
 
@@ -64,7 +62,7 @@ def test_the_bundled_sample_is_what_the_script_draws(one_font, monkeypatch, char
         make_sample, "write_shape", lambda *args: templates.append(args) or write_shape(*args)
     )
     artist = make_sample.Artist(character, "train", 42)
-    with hdf5.open_prepared(bundled(hdf5.SAMPLE_FILE)) as file:
+    with prepared.open_prepared(bundled(prepared.SAMPLE_FILE)) as file:
         first = np.flatnonzero(file.read_labels("train") == MAPPING.index(character))[:24]
         shipped = file.read_images("train", first).numpy()
     same = []

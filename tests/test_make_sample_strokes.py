@@ -2,17 +2,14 @@
 
 import itertools
 import json
-import sys
 
 import pytest
-
-from lab_utils.mapping import CHARACTERS
-from lab_utils.paths import bundled
-from lab_utils.strokes import CAP_LINE, encode
-
-sys.path.insert(0, str(bundled("stroke_templates.json").parent))
 from make_sample_strokes import MAX_VARIANTS, SPACING, SPEED, write_stroke
 from shapes import read_templates
+
+from text_recognizer.mapping import CHARACTERS
+from text_recognizer.paths import bundled
+from text_recognizer.strokes import CAP_LINE, encode
 
 SHIPPED = json.loads(bundled("sample_strokes.json").read_text(encoding="utf-8"))["characters"]
 

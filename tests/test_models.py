@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from lab_utils.data.emnist import EMNIST
-from lab_utils.data.mnist import MNIST
-from lab_utils.errors import LabError
-from lab_utils.models.cnn import CNN, ConvBlock
-from lab_utils.models.line_cnn import LineCNN
-from lab_utils.models.line_cnn_simple import LineCNNSimple
-from lab_utils.models.mlp import MLP
-from lab_utils.models.resnet import ResidualBlock, ResNet
+from text_recognizer.data.emnist import EMNIST
+from text_recognizer.data.mnist import MNIST
+from text_recognizer.errors import LabError
+from text_recognizer.models.cnn import CNN, ConvBlock
+from text_recognizer.models.line_cnn import LineCNN
+from text_recognizer.models.line_cnn_simple import LineCNNSimple
+from text_recognizer.models.mlp import MLP
+from text_recognizer.models.resnet import ResidualBlock, ResNet
 
 
 @pytest.mark.parametrize("network", [CNN, MLP, ResNet])

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from lab_utils import MyHandwriting, prepare, sample_strokes
-from lab_utils.data import my_handwriting
-from lab_utils.data.my_handwriting import save_drawing
-from lab_utils.errors import LabError
-from lab_utils.mapping import MAPPING
+from text_recognizer.data import my_handwriting
+from text_recognizer.data.my_handwriting import save_drawing
+from text_recognizer.errors import LabError
+from text_recognizer.mapping import MAPPING
 
 
 @pytest.fixture

@@ -11,13 +11,12 @@ from lab_utils import (
     LabError,
     LineLitModel,
     SentenceGenerator,
-    download,
-    paths,
     sample_strokes,
-    strokes,
 )
-from lab_utils.lines import sentence_generator
-from lab_utils.lit_models.checkpoints import load_network
+from text_recognizer import paths, strokes
+from text_recognizer.data import sentence_generator
+from text_recognizer.files import download
+from text_recognizer.models.weights import load_network
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 

@@ -1,18 +1,14 @@
 """Photographs: those that ship, and those that a student chooses."""
 
 import io
-import sys
 
 import cv2
+import make_sample_photos
 import numpy as np
 import pytest
 from PIL import Image
 
 from lab_utils import LabError, PictureUpload, Recognizer, prepare, sample_photo, sample_strokes
-from lab_utils.paths import bundled
-
-sys.path.insert(0, str(bundled("stroke_templates.json").parent))
-import make_sample_photos
 
 
 def file_of(picture, form="PNG"):

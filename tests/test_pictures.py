@@ -3,18 +3,14 @@
 import io
 import os
 import random
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from people import KINDS, Item, draw_kind
 from PIL import Image
 
 from lab_utils import LabError, Recognizer, prepare, sample_strokes
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-from people import KINDS, Item, draw_kind
 
 pytestmark = pytest.mark.slow
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image, ImageDraw, ImageOps
 
-from lab_utils.data.emnist import EMNIST
-from lab_utils.errors import LabError
-from lab_utils.reading.character import as_emnist, prepare
+from text_recognizer.data.emnist import EMNIST
+from text_recognizer.errors import LabError
+from text_recognizer.reading.character import as_emnist, prepare
 
 # An R without its bowl's curve: no flip, turn or swap of x and y maps it to itself.
 STROKES = [

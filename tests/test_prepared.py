@@ -12,31 +12,32 @@ import pytest
 import torch
 from helpers import as_source, emnist_members, make_images, write_gzip_zip
 
-from lab_utils import download
-from lab_utils.data import archives, hdf5
-from lab_utils.download import DownloadError
-from lab_utils.errors import LabError
-from lab_utils.paths import bundled
+from text_recognizer.errors import LabError
+from text_recognizer.files import archives, download, prepared
+from text_recognizer.files.download import DownloadError
+from text_recognizer.paths import bundled
 
 FORK = multiprocessing.get_context("fork")
 
 
 def locate(source="auto", read=archives.read_emnist):
-    return hdf5.locate("EMNIST", source, "EMNIST_ARCHIVE", read, download.download_emnist)
+    return prepared.locate("EMNIST", source, "EMNIST_ARCHIVE", read, download.download_emnist)
 
 
 def read_source(path):
-    with hdf5.open_prepared(path) as file:
+    with prepared.open_prepared(path) as file:
         return file.source
 
 
 def read_images(path, part, indices):
-    with hdf5.open_prepared(path) as file:
+    with prepared.open_prepared(path) as file:
         return file.read_images(part, indices)
 
 
 def locate_mnist(source="auto"):
-    return hdf5.locate("MNIST", source, "MNIST_DIR", archives.read_mnist, download.download_mnist)
+    return prepared.locate(
+        "MNIST", source, "MNIST_DIR", archives.read_mnist, download.download_mnist
+    )
 
 
 @pytest.fixture
@@ -421,7 +422,7 @@ def test_a_local_archive_replaces_what_was_downloaded(
 
 @pytest.mark.parametrize("block", [1, 50, 8192])
 def test_images_come_in_the_order_of_their_indices(local, characters, monkeypatch, block):
-    monkeypatch.setattr(hdf5, "BLOCK_IMAGES", block)
+    monkeypatch.setattr(prepared, "BLOCK_IMAGES", block)
     indices = np.random.default_rng(0).integers(0, 200, 300)  # unsorted, some twice
     images = read_images(locate(), "train", indices)
     assert images.dtype == torch.uint8
@@ -462,8 +463,8 @@ def test_images_of_any_width_come_in_the_order_of_their_indices(
     tmp_path, monkeypatch, width, block
 ):
     parts, images = lines(width=width)
-    hdf5.write(tmp_path / "lines.h5", parts, "lines", "")
-    monkeypatch.setattr(hdf5, "BLOCK_IMAGES", block)
+    prepared.write(tmp_path / "lines.h5", parts, "lines", "")
+    monkeypatch.setattr(prepared, "BLOCK_IMAGES", block)
     indices = np.random.default_rng(0).integers(0, 50, 70)
     found = read_images(tmp_path / "lines.h5", "train", indices)
     np.testing.assert_array_equal(found, images[indices])
@@ -475,9 +476,9 @@ def test_a_file_is_prepared_once_and_again_for_other_settings(tmp_path):
     def ask(made_from):
         def prepare():
             prepared_from.append(made_from)
-            hdf5.write(target, lines()[0], "lines", made_from or "anything")
+            prepared.write(target, lines()[0], "lines", made_from or "anything")
 
-        hdf5.convert_once(target, made_from, prepare)
+        prepared.convert_once(target, made_from, prepare)
 
     for made_from in ("a", "a", "b", "b", None, "a"):
         ask(made_from)
@@ -493,11 +494,11 @@ def test_what_fails_in_the_middle_is_not_taken_for_prepared(tmp_path):
         raise LabError("It broke.")
 
     def prepare():
-        hdf5.write(target, [parts[0]._replace(images=broken())], "lines", "a")
+        prepared.write(target, [parts[0]._replace(images=broken())], "lines", "a")
 
     with pytest.raises(LabError, match="It broke"):
-        hdf5.convert_once(target, "a", prepare)
+        prepared.convert_once(target, "a", prepare)
     assert not list(tmp_path.glob("*.h5*partial")) and not target.exists()
     parts, images = lines()
-    hdf5.convert_once(target, "a", lambda: hdf5.write(target, parts, "lines", "a"))
+    prepared.convert_once(target, "a", lambda: prepared.write(target, parts, "lines", "a"))
     np.testing.assert_array_equal(read_images(target, "train", np.arange(50)), images)

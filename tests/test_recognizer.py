@@ -1,10 +1,10 @@
 """The recogniser: honest probabilities, a student's own networks, and the one that ships."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
+import shapes
 import torch
 from safetensors.torch import save_file
 
@@ -16,19 +16,16 @@ from lab_utils import (
     prepare_line,
     sample_strokes,
 )
-from lab_utils.data.emnist import EMNIST
-from lab_utils.errors import LabError
-from lab_utils.lit_models.base import BaseLitModel
-from lab_utils.mapping import MAPPING, SPECIAL_TOKENS, text_of
-from lab_utils.models.cnn import CNN
-from lab_utils.models.ctc import greedy, greedy_path
-from lab_utils.paths import bundled
-from lab_utils.reading import recognizer
-from lab_utils.reading.recognizer import WEIGHTS, Recognizer
-from lab_utils.run_experiment import main
-
-sys.path.insert(0, str(bundled("stroke_templates.json").parent))
-import shapes
+from text_recognizer.data.emnist import EMNIST
+from text_recognizer.errors import LabError
+from text_recognizer.lit_models.base import BaseLitModel
+from text_recognizer.mapping import MAPPING, SPECIAL_TOKENS, text_of
+from text_recognizer.models.cnn import CNN
+from text_recognizer.models.ctc import greedy, greedy_path
+from text_recognizer.paths import bundled
+from text_recognizer.reading import recognizer
+from text_recognizer.reading.recognizer import WEIGHTS, Recognizer
+from text_recognizer.training.run_experiment import main
 
 SEVEN = [[(0, 0), (50, 0), (20, 90)]]
 

@@ -17,15 +17,15 @@ import pytorch_lightning as pl
 import torch
 
 from lab_utils import HandwritingCanvas, LineRecognizer, run_experiment, sample_strokes
-from lab_utils.data.emnist_lines import FreshLines
-from lab_utils.errors import LabError
-from lab_utils.lit_models import base
-from lab_utils.lit_models.base import BaseLitModel
-from lab_utils.lit_models.checkpoints import load_network
-from lab_utils.lit_models.lines import LineLitModel
-from lab_utils.mapping import MAPPING
-from lab_utils.models.registry import NETWORKS, reads_lines
-from lab_utils.run_experiment import DATA_MODULES, TRAINER_ARGUMENTS, main, parse
+from text_recognizer.data.emnist_lines import FreshLines
+from text_recognizer.errors import LabError
+from text_recognizer.lit_models import base
+from text_recognizer.lit_models.base import BaseLitModel
+from text_recognizer.lit_models.lines import LineLitModel
+from text_recognizer.mapping import MAPPING
+from text_recognizer.models.registry import NETWORKS, reads_lines
+from text_recognizer.models.weights import load_network
+from text_recognizer.training.run_experiment import DATA_MODULES, TRAINER_ARGUMENTS, main, parse
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from lab_utils import CNN, MLP, LabError, Recognizer, ResNet, share
-from lab_utils.canvas.share import STATIC
-from lab_utils.mapping import MAPPING
-from lab_utils.models.describe import describe_network
+from text_recognizer.canvas.share import STATIC
+from text_recognizer.canvas.to_javascript import describe_network
+from text_recognizer.mapping import MAPPING
 
 CONFIG = {"input_dims": (1, 28, 28), "output_dims": (1,), "mapping": MAPPING}
 NODE = """

@@ -3,21 +3,15 @@
 import json
 import posixpath
 import re
-import sys
 from urllib.parse import urlsplit
 
+import build_site
+import make_pictures
 import numpy as np
 import pytest
 import yaml
-from PIL import Image, ImageSequence
-
-from lab_utils.paths import bundled
-
-sys.path.insert(0, str(bundled("sources.json").parents[1] / "labs"))
-sys.path.insert(0, str(bundled("sources.json").parents[1] / "site"))
-import build_site
-import make_pictures
 from build_site import ROOT
+from PIL import Image, ImageSequence
 
 REPOSITORY = "https://github.com/somebody/handwriting"
 

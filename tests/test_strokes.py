@@ -12,12 +12,12 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-import lab_utils
 from lab_utils import Recognizer, prepare, sample_strokes
-from lab_utils.errors import LabError
-from lab_utils.mapping import CHARACTERS
-from lab_utils.strokes import CANVAS_HEIGHT, Stroke, decode, encode, fit_strokes, to_strokes
+from text_recognizer.errors import LabError
+from text_recognizer.mapping import CHARACTERS
+from text_recognizer.strokes import CANVAS_HEIGHT, Stroke, decode, encode, fit_strokes, to_strokes
 
+ROOT = Path(__file__).parents[1]
 # Nobody tells these apart without a line around them.
 TWINS = ["0Oo", "1Il", "Cc", "Kk", "Mm", "Pp", "Ss", "Uu", "Vv", "Ww", "Xx", "Yy", "Zz2", "9gq"]
 
@@ -247,7 +247,7 @@ def test_the_canvas_s_script_encodes_and_decodes_the_same_bit_by_bit(tmp_path):
         drawn.append({"pointer": ("mouse", "pen", "touch")[i % 3], "points": points.tolist()})
     strokes = [Stroke(stroke["points"], stroke["pointer"]) for stroke in drawn]
     texts = [encode(stroke) for stroke in strokes]
-    script = Path(lab_utils.__file__).parent / "canvas" / "static" / "canvas.js"
+    script = ROOT / "text_recognizer" / "canvas" / "static" / "canvas.js"
     shutil.copy(script, tmp_path / "canvas.mjs")
     (tmp_path / "test.mjs").write_text(NODE, encoding="utf-8")
     (tmp_path / "strokes.json").write_text(json.dumps({"drawn": drawn, "texts": texts}))

@@ -1,8 +1,8 @@
 """Submissions as they come: found, read, and their checks put back into place."""
 
 import json
-import sys
 
+import links
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
@@ -10,11 +10,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from lab_grade.notebook import Assignment
 from lab_grade.placement import find_own_cells, hash_code, plan_steps
 from lab_grade.submissions import Submission, find_submissions, read_submission
-from lab_utils.errors import LabError
-from lab_utils.paths import bundled
-
-sys.path.insert(0, str(bundled("sources.json").parents[1] / "labs"))
-import links
+from text_recognizer.errors import LabError
 
 GIVEN = "import math"
 ANSWERS = [f"def f{i}():\n    return {i}" for i in (1, 2, 3)]

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from helpers import described
 
-from lab_utils import download
-from lab_utils.download import DownloadError
-from lab_utils.errors import LabError
-from lab_utils.lines import sentence_generator
-from lab_utils.lines.sentence_generator import PARTS, SentenceGenerator, restore_spacing
-from lab_utils.mapping import MAPPING
-from lab_utils.randomness import random_numbers
+from text_recognizer.counter_rng import random_numbers
+from text_recognizer.data import sentence_generator
+from text_recognizer.data.sentence_generator import SentenceGenerator, restore_spacing
+from text_recognizer.errors import LabError
+from text_recognizer.files import download
+from text_recognizer.files.download import DownloadError
+from text_recognizer.mapping import MAPPING, PARTS
 
 SENTENCES = [
     "The/at jury/nn said/vbd ``/`` no/at evidence/nn ''/'' ./.",

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from lab_utils.lit_models.base import FAST_EPOCHS
+from text_recognizer.lit_models.base import FAST_EPOCHS
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("to_try")]
 
@@ -155,7 +155,7 @@ def test_03_3_a_mistake_of_your_own():
 
 
 def run_experiment(monkeypatch, tmp_path, command, *more):
-    from lab_utils.run_experiment import main
+    from text_recognizer.training.run_experiment import main
 
     monkeypatch.chdir(tmp_path)
     main([*command.removeprefix("python -m lab_utils.run_experiment ").split(), *more])

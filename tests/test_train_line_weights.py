@@ -1,21 +1,16 @@
 """How the shipped network for lines is trained: its batches, and training that was cut off."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
-
-from lab_utils import EMNISTLines, LineCNN
-from lab_utils.lines.batches import LineMaker
-from lab_utils.lines.glyphs import GlyphPool
-from lab_utils.lines.sentence_generator import SentenceGenerator
-from lab_utils.mapping import MAPPING, PADDING, text_of
-from lab_utils.paths import bundled
-
-sys.path.insert(0, str(bundled("stroke_templates.json").parent))
 import train_line_weights
 from train_line_weights import JoinedLines, SyntheticLines, draw_batch, find_rate, train
+
+from lab_utils import EMNISTLines, LineCNN
+from text_recognizer.data.sentence_generator import SentenceGenerator
+from text_recognizer.lines.batches import LineMaker
+from text_recognizer.lines.glyphs import GlyphPool
+from text_recognizer.mapping import MAPPING, PADDING, text_of
 
 TEXT = "a few words are enough to write many lines, and so is one more"
 

@@ -21,8 +21,8 @@ from lab_utils import (
     LineLitModel,
     TrainingBar,
 )
-from lab_utils.lit_models.base import OPTIMIZERS
-from lab_utils.mapping import MAPPING
+from text_recognizer.lit_models.base import OPTIMIZERS
+from text_recognizer.mapping import MAPPING
 
 pytestmark = pytest.mark.slow
 

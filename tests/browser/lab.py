@@ -17,7 +17,7 @@ import torch
 from playwright.sync_api import sync_playwright
 
 from lab_utils import sample_strokes
-from lab_utils.mapping import CHARACTERS
+from text_recognizer.mapping import CHARACTERS
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 FLAGS = [

@@ -18,7 +18,7 @@ from lab_utils import (
     sample_strokes,
     share,
 )
-from lab_utils.strokes import BASE_LINE, X_LINE
+from text_recognizer.strokes import BASE_LINE, X_LINE
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2}
 READ = "() => document.querySelector('.hw-bars .hw-character')?.textContent"

@@ -36,11 +36,11 @@ from lab_utils import (
     show_images,
     show_preparation,
 )
-from lab_utils.data.augment import augment
-from lab_utils.errors import LabError
-from lab_utils.lit_models.base import OPTIMIZERS
-from lab_utils.mapping import MAPPING
-from lab_utils.strokes import encode
+from text_recognizer.data.augment import augment
+from text_recognizer.errors import LabError
+from text_recognizer.lit_models.base import OPTIMIZERS
+from text_recognizer.mapping import MAPPING
+from text_recognizer.strokes import encode
 
 ODD = (
     *(None, True, False, 0, 1, 2, -1, 7, 1.0, 0.5, -0.5, math.nan, math.inf, 1e30, 2**70, 10**9),

@@ -33,14 +33,14 @@ from lab_utils import (
     prepare_line,
     sample_strokes,
 )
-from lab_utils.data import archives, sealed
-from lab_utils.data.my_handwriting import save_drawing
-from lab_utils.lines import sentence_generator
-from lab_utils.lit_models.checkpoints import load_network
-from lab_utils.mapping import CHARACTERS
-from lab_utils.paths import bundled
-from lab_utils.reading import recognizer
-from lab_utils.run_experiment import _check_can_go_on
+from text_recognizer.data import sentence_generator
+from text_recognizer.data.my_handwriting import save_drawing
+from text_recognizer.files import archives, whole_file
+from text_recognizer.mapping import CHARACTERS
+from text_recognizer.models.weights import load_network
+from text_recognizer.paths import bundled
+from text_recognizer.reading import recognizer
+from text_recognizer.training.run_experiment import _check_can_go_on
 
 CHARACTER_IMAGES = {"train": 300, "test": 120}
 LARGE = bytes(60_000_000)
@@ -189,9 +189,9 @@ def make_old_files(folder: Path) -> list[tuple[Path, Callable]]:
     made = []
     for make in (make_prepared, make_drawings):
         path, read, _ = make(folder)
-        sealed._break_seal(path)
+        whole_file._break_seal(path)
         with h5py.File(path, "r+") as file:
-            del file.attrs[sealed.SEALED]
+            del file.attrs[whole_file.SEALED]
         made.append((path, read))
     return made
 

@@ -10,8 +10,7 @@ from helpers import Server, as_source, described, emnist_members, idx, make_imag
 from of_files import is_same, read_archive
 from tries import Kind, pick
 
-from lab_utils import download
-from lab_utils.data import archives
+from text_recognizer.files import archives, download
 
 FAULTS = ["", "truncated", "stalled", "silent", "trickling", "dripping", "busy", "endless"]
 # Much less than a student waits, in the same proportions.

@@ -15,7 +15,7 @@ import torch
 from of_files import make_archives
 from tries import FORK, Kind, pick
 
-from lab_utils import run_experiment
+from text_recognizer.training import run_experiment
 
 MODEL = ["--model_class=MLP", "--fc1_dim=8", "--fc2_dim=8"]
 LINE_MODEL = [

@@ -4,7 +4,7 @@ import pytest
 from kinds import KINDS
 from tries import FINE, OUTCOMES, SENTENCE, Kind, Tally, run, write_table
 
-from lab_utils.errors import LabError
+from text_recognizer.errors import LabError
 
 
 @pytest.mark.slow

@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from lab_utils import paths
-from lab_utils.errors import LabError
+from text_recognizer import paths
+from text_recognizer.errors import LabError
 
 FINE, SENTENCE, TRACEBACK, WRONG, HANG = OUTCOMES = (
     *("fine", "one clear sentence", "traceback", "silently wrong", "hang"),

@@ -78,15 +78,15 @@ def test_grading_loads_nothing_heavy(tmp_path):
     assert not loaded & {"torch", "pytorch_lightning", "matplotlib", "h5py", "lark"}
 
 
-def test_every_file_of_both_packages_decides_whether_grades_are_kept(tmp_path, monkeypatch):
+def test_every_file_of_the_packages_decides_whether_grades_are_kept(tmp_path, monkeypatch):
     for name in (
         "lab_grade/checker.py",
         "lab_grade/templates/a.html",
-        "lab_utils/data/static/x.js",
+        "text_recognizer/canvas/static/x.js",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
-    monkeypatch.setattr(grader, "PACKAGES", (tmp_path / "lab_grade", tmp_path / "lab_utils"))
+    monkeypatch.setattr(grader, "PACKAGES", (tmp_path / "lab_grade", tmp_path / "text_recognizer"))
     count = grader.hash_packages.__wrapped__
     seen = {count()}
     for path in sorted(tmp_path.rglob("*.*")):
@@ -99,7 +99,11 @@ def test_every_file_of_both_packages_decides_whether_grades_are_kept(tmp_path, m
     (tmp_path / "lab_grade" / "__pycache__" / "checker.pyc").write_text("")
     assert count() in seen
     monkeypatch.undo()
-    assert {package.name for package in grader.PACKAGES} == {"lab_grade", "lab_utils"}
+    assert {package.name for package in grader.PACKAGES} == {
+        "lab_grade",
+        "lab_utils",
+        "text_recognizer",
+    }
     assert all(package.is_dir() for package in grader.PACKAGES)
 
 

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import sys
 import zipfile
 from pathlib import Path
 
@@ -12,8 +11,6 @@ import pytorch_lightning as pl
 import torch
 
 from lab_utils import CNN, EMNIST, MNIST, SEED, BaseLitModel, Recognizer
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,78 @@
+"""Settings of Sphinx; `tools/course/build_site.py` collects the pages and sets the language."""
+
+import posixpath
+import sys
+from pathlib import Path
+
+from docutils.nodes import SkipNode
+from docutils.utils.math.latex2mathml import tex2mathml
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools" / "course"))
+import build_site
+
+project = "Handwriting lab"
+html_title = project
+copyright = "MIT licence"
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+templates_path = ["templates"]
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_favicon = "static/icon.svg"
+html_context = {"default_mode": "auto"}
+html_theme = "sphinx_book_theme"
+html_copy_source = False
+html_show_sphinx = False
+html_math_renderer = "mathml"
+address = build_site.links.read_address(build_site.ROOT)
+html_theme_options = {
+    "article_header_end": ["language.html", "article-header-buttons.html"],
+    "repository_url": address,
+    "use_repository_button": bool(address),
+    "use_download_button": False,
+    "show_toc_level": 2,
+}
+
+nb_execution_mode = "off"
+nb_ipywidgets_js = {}  # what widgets show without a kernel is a picture, not a script from afar
+nb_mime_priority_overrides = [
+    ("html", "application/vnd.jupyter.widget-view+json", None),
+]
+myst_enable_extensions = ["attrs_block", "dollarmath"]
+myst_heading_anchors = 4
+# `site:` leads to a page of the other language, which Sphinx does not see.
+myst_url_schemes = {"http": None, "https": None, "mailto": None, "site": "{{path}}#{{fragment}}"}
+suppress_warnings = ["mystnb.unknown_mime_type"]
+
+default_role = "code"
+autodoc_inherit_docstrings = False  # Lightning says of its hooks what it says anyway
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # docstrings give them, with shapes
+napoleon_google_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+
+
+def visit_math(translator, node):
+    """Write a formula as MathML, which browsers show without a script."""
+    as_block = node.tagname == "math_block"
+    translator.body.append(tex2mathml(node.astext(), as_block=as_block))
+    raise SkipNode
+
+
+def link_language(app, pagename, _template, context, _doctree):
+    """Tell the template where the same page is in the other language, or its first page."""
+    korean = app.config.language == "ko"
+    pages = map(build_site.to_html, build_site.find_pages("en" if korean else "ko").values())
+    name = f"{pagename}.html"
+    page = name if name in set(pages) else "index.html"
+    up = posixpath.relpath(".", posixpath.dirname(name) or ".")
+    context["other_language"] = {
+        "address": f"{up}/{'..' if korean else 'ko'}/{page}",
+        "code": "en" if korean else "ko",
+        "name": "English" if korean else "한국어",
+    }
+
+
+def setup(app):
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math, None))
+    app.connect("html-page-context", link_language)

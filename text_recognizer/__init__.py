@@ -1,0 +1,1 @@
+"""Reads handwriting: data, networks, training, reading, and the canvas."""

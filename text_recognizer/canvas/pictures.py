@@ -1,0 +1,65 @@
+"""Pictures for the canvas: what the network sees, and a still where there is no browser."""
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from text_recognizer.strokes import CANVAS_HEIGHT, Stroke
+
+INK_COLOUR = "#1f2328"
+MAX_TOLD = 200  # characters of a text or an error: more is not seen on a canvas
+
+
+def encode_data_uri(pixels: np.ndarray) -> str:
+    """Return an image, uint8 (H, W), as the address of a PNG that holds it."""
+    return "data:image/png;base64," + base64.b64encode(encode_png(Image.fromarray(pixels))).decode()
+
+
+def encode_png(image: Image.Image) -> bytes:
+    """Return the bytes of a PNG."""
+    file = io.BytesIO()
+    image.save(file, format="PNG", optimize=True)
+    return file.getvalue()
+
+
+def draw_still(strokes: list[Stroke], width: int, result: dict) -> bytes:
+    """Draw the ink and what was read, for where there is no browser to show the canvas.
+
+    Parameters
+    ----------
+    strokes : list of Stroke
+    width : int
+        Of the canvas, in its units.
+    result : dict
+        The canvas's result.
+
+    Returns
+    -------
+    bytes
+        A PNG, twice as large as the canvas's units.
+    """
+    size = (width + 260, CANVAS_HEIGHT) if "answers" in result else (width, CANVAS_HEIGHT + 60)
+    # Drawn four times as large and then halved, for smooth edges.
+    sheet = Image.new("RGB", (4 * size[0], 4 * size[1]), "white")
+    pen, font, large = ImageDraw.Draw(sheet), ImageFont.load_default(60), ImageFont.load_default(96)
+    frame = (2, 2, 4 * width - 3, 4 * CANVAS_HEIGHT - 3)
+    pen.rounded_rectangle(frame, radius=32, outline="#d0d7de", width=4)
+    for stroke in strokes:
+        points = [(4 * x, 4 * y) for x, y, *_ in stroke]
+        pen.line(points, fill=INK_COLOUR, width=20, joint="curve")
+        for x, y in (points[0], points[-1]):
+            pen.ellipse((x - 10, y - 10, x + 10, y + 10), fill=INK_COLOUR)
+    for row, (character, probability) in enumerate(result.get("answers", [])):
+        left, y = 4 * width + 80, 88 + 152 * row
+        pen.text((left, y), character, font=font, fill=INK_COLOUR)
+        bar = (left + 100, y + 12, left + 108 + 560 * probability, y + 60)
+        pen.rounded_rectangle(bar, radius=12, fill="#1f5fbf" if row == 0 else "#a9c5ef")
+        share = "<1%" if probability < 0.01 else f"{probability:.0%}"
+        pen.text((left + 700, y), share, font=font, fill="#57606a")
+    if "answers" not in result:
+        told = result.get("error") or result.get("text", "")
+        colour = "#b3261e" if "error" in result else INK_COLOUR
+        pen.text((32, 4 * CANVAS_HEIGHT + 60), told[:MAX_TOLD], font=large, fill=colour)
+    return encode_png(sheet.reduce(2).quantize(64))

@@ -1,0 +1,143 @@
+"""Writes a page that reads handwriting in any browser, without Python and without the network."""
+
+import base64
+import json
+import os
+import re
+from pathlib import Path
+from string import Template
+from typing import cast
+
+import torch
+from torch import nn
+
+from text_recognizer.canvas.to_javascript import describe_network
+from text_recognizer.errors import LabError, check_choice
+from text_recognizer.mapping import MAPPING
+from text_recognizer.models.line_cnn import LineCNN
+from text_recognizer.paths import write_whole
+from text_recognizer.reading.recognizer import LineRecognizer, Recognizer
+from text_recognizer.strokes import BASE_LINE, X_LINE
+
+STATIC = Path(__file__).parent / "static"
+SCRIPTS = ("canvas.js", "pen.js", "network.js", "page.js")
+LANGUAGES = ("en", "ko")
+MAX_BYTES = 6_000_000  # of a page: mail and messengers take that
+
+
+def share(
+    recognizer: Recognizer | LineRecognizer | str | os.PathLike | None = None,
+    path: str | os.PathLike = "my_reader.html",
+    language: str | None = None,
+) -> Path:
+    """Write one HTML file that reads handwriting in any browser: send it to your phone.
+
+    It has the canvas and the network with its weights, and needs neither Python nor the internet;
+    nothing that is written on it leaves it.
+
+    Parameters
+    ----------
+    recognizer : Recognizer, LineRecognizer or path, optional
+        What reads: the shipped network if none is given, or a checkpoint's path. Of networks for
+        lines, it must be a `LineCNN`.
+    path : path
+        The file, whose name ends in .html; one that exists is replaced.
+    language : {"en", "ko"}, optional
+        Of the page's labels; the reader's browser chooses if it is not given.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    LabError
+        If the network computes what a page cannot, is too large, or the file cannot be written.
+
+    References
+    ----------
+    `text_recognizer/canvas/static/network.js` is all that runs the network.
+    """
+    if language is not None:
+        check_choice("language", language, LANGUAGES)
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise LabError(f"path={str(path)!r} must end in .html, so that a browser opens it.")
+    if recognizer is None:
+        recognizer = Recognizer.pretrained(equal_classes=True)
+    elif isinstance(recognizer, str | os.PathLike):
+        recognizer = Recognizer(recognizer)
+    if isinstance(recognizer, LineRecognizer):
+        if not isinstance(recognizer.model, LineCNN):
+            raise LabError(
+                f"recognizer's network is a {type(recognizer.model).__name__}: a page reads lines "
+                "with a LineCNN."
+            )
+    elif not isinstance(recognizer, Recognizer):
+        raise LabError(
+            f"recognizer={type(recognizer).__name__} must be a Recognizer, such as "
+            "Recognizer(model, data.mapping), or a checkpoint's path."
+        )
+    page = _make_page(recognizer, language)
+    if len(page.encode()) > MAX_BYTES:
+        raise LabError(
+            f"recognizer's network would make a page of {len(page) / 1e6:,.1f} MB, and "
+            f"{MAX_BYTES / 1e6:.0f} MB is the most: make it narrower."
+        )
+    write_whole(path, page)
+    return path
+
+
+class _WholeLine(nn.Module):
+    """Reads a line without looking for the end of its ink: a page prepares it as long as it is."""
+
+    def __init__(self, network: LineCNN):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network.convolve(x)
+
+
+def _make_page(recognizer: Recognizer | LineRecognizer, language: str | None) -> str:
+    if isinstance(recognizer, LineRecognizer):
+        reads, mapping, expected = "line", MAPPING, None
+        lines = [torch.zeros(1, 1, 28, width) for width in (64, 100)]
+        steps, weights = describe_network(_WholeLine(cast(LineCNN, recognizer.model)), *lines)
+    else:
+        reads, mapping, expected = "character", recognizer.mapping, recognizer.expected.tolist()
+        image = torch.zeros(1, 28, 28, dtype=torch.uint8)
+        recognizer.probabilities(image)  # which says what is wrong
+        steps, weights = describe_network(recognizer.model, image[None].float())
+    offered = LANGUAGES if language is None else (language,)
+    words = {name: json.loads(_read_static(f"{name}.json")) for name in offered if name != "en"}
+    shared = {
+        "name": type(recognizer.model).__name__,
+        "reads": reads,
+        "mapping": mapping,
+        "temperature": recognizer.temperature,
+        "expected": expected,
+        "steps": steps,
+        "guides": [X_LINE, BASE_LINE],
+        "language": language,
+        "words": words,
+    }
+    return Template(_read_static("page.html")).substitute(
+        language=language or "en",
+        style=_read_static("canvas.css") + _read_static("page.css"),
+        # In a script, "</script>" would end it, whatever it is part of.
+        reader=json.dumps(shared, ensure_ascii=False).replace("<", "\\u003c"),
+        weights=base64.b64encode(weights).decode(),
+        script="\n".join(_read_script(name) for name in SCRIPTS),
+    )
+
+
+def _read_static(name: str) -> str:
+    return (STATIC / name).read_text(encoding="utf-8")
+
+
+def _read_script(name: str) -> str:
+    """Return a module without its exports, since the page puts all of them into one."""
+    script = re.sub(r"^export \{.*\};.*\n", "", _read_static(name), flags=re.MULTILINE)
+    return re.sub(r"^export default ", "const canvas = ", script, flags=re.MULTILINE)

@@ -1,0 +1,247 @@
+"""Describes a network as a list of simple steps, for `network.js` to run in a browser."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+from torch.fx import Graph, Node
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from text_recognizer.errors import LabError
+
+KNOWN = "convolution, BatchNorm, ReLU, max-pooling, linear, add, mean, flatten and dropout"
+# What torch calls them: the same numbers in the same order, or nothing at all.
+RESHAPES = ("view", "_unsafe_view", "reshape", "squeeze", "unsqueeze", "flatten", "unflatten")
+NOTHING = ("detach", "alias", "clone", "_to_copy", "contiguous", "lift_fresh_copy")
+MAX_WEIGHT = torch.finfo(torch.float16).max
+
+
+def describe_network(network: nn.Module, *examples: torch.Tensor) -> tuple[list[dict], bytes]:
+    """Describe what a network computes, as steps, each of which uses the results of earlier ones.
+
+    `torch.fx` traces it, so it doesn't matter how it was written. BatchNorm becomes part of the
+    convolution or linear layer before it.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        It is not changed.
+    examples : torch.Tensor
+        What it may get, float32 (1, C, H, W): where sizes differ between two of them, the
+        description holds for all sizes.
+
+    Returns
+    -------
+    steps : list of dict
+        `do`, what the step does; `of`, the numbers of the results it uses (0 is the input, 1 the
+        first step's result, ...); sizes; and `weights` and `bias`, where these are: [first, count].
+    weights : bytes
+        All weights, float16, the lowest byte first.
+
+    Raises
+    ------
+    LabError
+        If it computes anything that is not among these steps.
+    """
+    network = copy.deepcopy(network).cpu().float().eval()
+    with torch.no_grad():
+        try:
+            traces = [_Trace(make_fx(network)(example)) for example in examples]
+        except RuntimeError as error:
+            if "data-dependent" not in str(error):
+                raise
+            raise LabError(
+                "recognizer's network decides by its input what to compute, which a page cannot: "
+                "let it compute the same for all images."
+            ) from None
+    first = traces[0]
+    for step, *others in zip(*(trace.steps for trace in traces), strict=True):
+        for other in others:
+            if step["do"] == "reshape":
+                same = zip(step["shape"], other["shape"], strict=True)
+                step["shape"] = [a if a == b else -1 for a, b in same]
+    return first.steps, first.pack_weights()
+
+
+class _Trace:
+    """The steps of a traced network, and their weights.
+
+    Parameters
+    ----------
+    traced : torch.fx.GraphModule
+        What torch computes, by the names of ATen.
+    """
+
+    def __init__(self, traced):
+        self.steps: list[dict] = []
+        self.values: dict[Node, Any] = {}  # of a node: the number of a result, or a constant tensor
+        graph: Graph = traced.graph
+        graph.eliminate_dead_code()
+        for node in graph.nodes:
+            if node.op == "placeholder":
+                self.values[node] = 0
+            elif node.op == "get_attr":
+                self.values[node] = getattr(traced, node.target)
+            elif node.op == "call_function":
+                self.values[node] = self.call(node)
+            else:
+                (self.output,) = node.args
+        if self.values.get(self.output) != len(self.steps):
+            raise LabError("recognizer's network must return one tensor, which it computes.")
+
+    def call(self, node: Any):
+        """Add the step of a node; return its result's number, or a constant."""
+        name = _name_of(node)
+        arguments = [self.values[a] if isinstance(a, Node) else a for a in node.args]
+        if not any(type(self.values.get(n)) is int for n in node.all_input_nodes):
+            return node.target(*arguments, **node.kwargs)  # of weights alone
+        describe = getattr(self, f"describe_{name}", None)
+        if name == "getitem" or name in NOTHING:
+            return arguments[0]
+        if name in RESHAPES:
+            shape = list(node.meta["tensor_meta"].shape)
+            return self.add("reshape", arguments[:1], shape=shape)
+        if describe is None:
+            raise _unknown(name)
+        return describe(node, *arguments)
+
+    def add(self, do: str, of: list, **more) -> int:
+        if not all(type(number) is int for number in of):
+            raise _unknown(f"{do} of constants")
+        self.steps.append({"do": do, "of": of, **more})
+        return len(self.steps)
+
+    # By the names of ATen, with its arguments.
+
+    def describe_convolution(
+        self, node, x, weights, bias, stride, padding, dilation, transposed, _output, groups
+    ):
+        if transposed:
+            raise _unknown("transposed convolution")
+        kernel = list(weights.shape[2:])
+        is_sequence = len(kernel) == 1  # which is an image that is one pixel high
+        if is_sequence:
+            x = self.add("reshape", [x], shape=_insert(node.args[0], 2))
+        x = self.add(
+            "convolution",
+            [x],
+            kernel=[1] * is_sequence + kernel,
+            stride=[1] * is_sequence + _expand(stride, len(kernel)),
+            padding=[0] * is_sequence + _expand(padding, len(kernel)),
+            dilation=[1] * is_sequence + _expand(dilation, len(kernel)),
+            groups=groups,
+            channels=len(weights),
+            weights=weights,
+            bias=bias,
+        )
+        if is_sequence:
+            x = self.add("reshape", [x], shape=list(node.meta["tensor_meta"].shape))
+        return x
+
+    def describe_addmm(self, node, bias, x, weights):
+        return self._add_linear(node, x, weights.T, bias)
+
+    def describe_mm(self, node, x, weights):
+        return self._add_linear(node, x, weights.T, None)
+
+    def describe_linear(self, node, x, weights, bias=None):
+        return self._add_linear(node, x, weights, bias)
+
+    def _add_linear(self, node, x, weights, bias):
+        if len(node.meta["tensor_meta"].shape) != 2:
+            raise _unknown("linear of more than one vector")
+        return self.add("linear", [x], features=len(weights), weights=weights, bias=bias)
+
+    def describe_native_batch_norm(self, node, x, weight, bias, mean, variance, training, _, eps):
+        if training or mean is None:
+            raise _unknown("batch_norm without running statistics")
+        scale = (variance + eps).rsqrt()
+        scale = scale if weight is None else scale * weight
+        shift = -mean * scale if bias is None else bias - mean * scale
+        step = self.steps[x - 1] if x else {}
+        if step.get("do") == "reshape" and step["of"] == [x - 1] and x > 1:
+            step = self.steps[x - 2]  # as after a convolution of a sequence
+        alone = len(node.args[0].users) == 1 and x == len(self.steps)
+        has_weights = step.get("do") in ("convolution", "linear")
+        if alone and has_weights and len(step["weights"]) == len(scale):
+            weights, old = step["weights"], step["bias"]
+            step["weights"] = weights * scale.reshape(-1, *[1] * (weights.dim() - 1))
+            step["bias"] = shift if old is None else shift + old * scale
+            return x
+        return self.add("scale", [x], weights=scale, bias=shift)
+
+    def describe_relu(self, _node, x):
+        return self.add("relu", [x])
+
+    def describe_add(self, node, x, y, alpha=1):
+        shapes = [n.meta["tensor_meta"].shape for n in node.args if isinstance(n, Node)]
+        if len(shapes) != 2 or shapes[0] != shapes[1] or node.kwargs.get("alpha", alpha) != 1:
+            raise _unknown("add of other than two tensors of one shape")
+        return self.add("add", [x, y])
+
+    def describe_mean(self, node, x, axes, keep=False, **_):
+        dims = len(node.args[0].meta["tensor_meta"].shape)
+        return self.add("mean", [x], axes=[axis % dims for axis in axes], keep=keep)
+
+    def describe_max_pool2d_with_indices(
+        self, _node, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=False
+    ):
+        if ceil_mode:
+            raise _unknown("max_pool2d with ceil_mode")
+        return self.add(
+            "max_pool",
+            [x],
+            kernel=_expand(kernel, 2),
+            stride=_expand(stride or kernel, 2),
+            padding=_expand(padding, 2),
+            dilation=_expand(dilation, 2),
+        )
+
+    def describe_transpose(self, node, x, first, second):
+        axes = list(range(len(node.meta["tensor_meta"].shape)))
+        axes[first], axes[second] = axes[second], axes[first]
+        return self.add("permute", [x], axes=axes)
+
+    def describe_permute(self, _node, x, axes):
+        return self.add("permute", [x], axes=[axis % len(axes) for axis in axes])
+
+    def pack_weights(self) -> bytes:
+        """Return all weights; the steps keep their places."""
+        packed, place = [], 0
+        for step in self.steps:
+            for name in ("weights", "bias"):
+                values = step.get(name)
+                if values is not None:
+                    flat = values.detach().reshape(-1)
+                    if not flat.abs().max() <= MAX_WEIGHT:
+                        raise LabError(
+                            "recognizer's network has weights that are not finite or larger than "
+                            f"{MAX_WEIGHT:,.0f}: train it again, with a smaller lr."
+                        )
+                    packed.append(flat.half().numpy().astype("<f2").tobytes())
+                    step[name] = [place, len(flat)]
+                    place += len(flat)
+        return b"".join(packed)
+
+
+def _name_of(node: Any) -> str:
+    packet = getattr(node.target, "overloadpacket", node.target)
+    return packet.__name__.rstrip("_")  # relu_ is relu in place
+
+
+def _insert(node: Node, axis: int) -> list[int]:
+    shape = list(node.meta["tensor_meta"].shape)
+    return [*shape[:axis], 1, *shape[axis:]]
+
+
+def _expand(value, count: int) -> list[int]:
+    values = [value] if isinstance(value, int) else list(value)
+    return values * count if len(values) == 1 else values
+
+
+def _unknown(name: str) -> LabError:
+    return LabError(
+        f"recognizer's network computes {name.strip('_')}, which a page cannot: "
+        f"build it of {KNOWN}."
+    )

@@ -1,0 +1,46 @@
+"""A button that takes a photograph from the student's machine."""
+
+import io
+
+from ipywidgets import FileUpload
+from PIL import Image
+
+from text_recognizer.errors import LabError
+from text_recognizer.language import say
+
+LINES = {"picture": "Choose a picture", "character": "A character", "line": "A line"}
+
+
+class PictureUpload(FileUpload):
+    """A button that uploads a picture, such as a photograph of handwriting.
+
+    Where the browser runs on a phone, the button offers the camera, too.
+
+    Attributes
+    ----------
+    picture : PIL.Image.Image or None
+        The picture that was chosen last, or None as long as there is none.
+    """
+
+    def __init__(self, description: str = LINES["picture"]):
+        super().__init__(accept="image/*", multiple=False, description=say(description))
+        self.layout.width = "16em"
+
+    @property
+    def picture(self) -> Image.Image | None:
+        if not self.value:
+            return None
+        if isinstance(self.value, dict):  # ipywidgets 7, which Colab has
+            name, file = list(self.value.items())[-1]
+        else:
+            file = self.value[-1]
+            name = file["name"]
+        try:
+            picture = Image.open(io.BytesIO(bytes(file["content"])))
+            picture.load()
+        except Exception as error:  # noqa: BLE001 - decoders raise whatever they stumble on
+            raise LabError(
+                f"{name} cannot be read as a picture ({type(error).__name__}): "
+                "choose a JPEG or PNG file."
+            ) from None
+        return picture

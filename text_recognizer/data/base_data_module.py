@@ -1,0 +1,283 @@
+"""What all data modules share: a data set in memory, and loaders that fetch whole batches."""
+
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from text_recognizer.counter_rng import SEED
+from text_recognizer.data.augment import augment
+from text_recognizer.errors import LabError, check_bool, check_choice, check_int
+from text_recognizer.files import prepared
+
+MAX_WORKERS = max(16, os.cpu_count() or 1)  # more would only take memory, and a thousand hang
+
+
+class BatchedDataset(Dataset):
+    """A data set that a loader asks for whole batches, which cost it one indexing."""
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitems__(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the images and labels of a batch."""
+        raise NotImplementedError
+
+
+class CharacterDataset(BatchedDataset):
+    """Images and labels in memory, fetched by the batch.
+
+    An item is a float32 tensor (1, 28, 28) in [0, 1] and an int. A `DataLoader` asks for all
+    items of a batch at once (`__getitems__`): one indexing of a uint8 tensor and one conversion,
+    where the usual data set converts and stacks image by image.
+
+    Parameters
+    ----------
+    images : torch.Tensor
+        uint8, (N, 28, 28).
+    labels : torch.Tensor
+        int64, (N,).
+    augment : bool
+        Whether each image is changed at random whenever it is fetched (`augment`). Under
+        a number of `Reshuffle` it is changed in the same way in any process.
+    """
+
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor, augment: bool = False):
+        self.images = images
+        self.labels = labels
+        self.augment = augment
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        images, labels = self.__getitems__([index])
+        return images[0], int(labels)
+
+    def __getitems__(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a whole batch: float32 (B, 1, 28, 28) and int64 (B,)."""
+        chosen = torch.as_tensor(indices)
+        numbers, chosen = chosen, chosen % len(self)
+        images = self.images.index_select(0, chosen)  # ten times as fast as images[chosen]
+        if self.augment:
+            images = augment(images, generator=seed_by(numbers, len(self)))
+        return images.unsqueeze(1).float().div_(255), self.labels.index_select(0, chosen)
+
+
+def seed_by(numbers: torch.Tensor, count: int) -> torch.Generator | None:
+    """Return a generator that depends on the numbers of a batch alone, for such of `Reshuffle`.
+
+    Numbers of a data set itself, below `count`, come again and again: for them it is None, which
+    stands for torch's global generator.
+    """
+    if not len(numbers) or numbers.min() < count:
+        return None
+    return torch.Generator().manual_seed(zlib.crc32(numbers.to(torch.int64).numpy().tobytes()))
+
+
+class Reshuffle(Sampler[int]):
+    """Shuffles a data set in each epoch, and gives its images other numbers than in the last.
+
+    Parameters
+    ----------
+    count : int
+        The length of the data set. In epoch e, image i has the number i + n * count, with an n
+        from 1 that depends on torch's seed and on e.
+    """
+
+    def __init__(self, count: int):
+        self.count = count
+        self.seed = int(torch.randint(1, 2**31, ()))
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes next; Lightning does, also when training goes on."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        seed = self.seed + self.epoch
+        self.epoch += 1
+        order = torch.randperm(self.count, generator=torch.Generator().manual_seed(seed))
+        yield from (order + seed * self.count).tolist()
+
+
+def _keep_batch(batch):
+    return batch  # `__getitems__` has made it
+
+
+class DataPart:
+    """An attribute of a data module that holds a part of its data, once `setup` has read it."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, module: "BaseDataModule | None", owner: type | None = None) -> BatchedDataset:
+        if module is None:  # of the class, as `help` asks
+            return self  # type: ignore[return-value]
+        if self.name not in module._parts:
+            name = type(module).__name__
+            raise LabError(f"{name} has no data yet: call prepare_data() and setup() first.")
+        return module._parts[self.name]
+
+    def __set__(self, module: "BaseDataModule", dataset: BatchedDataset) -> None:
+        module._parts[self.name] = dataset
+
+
+class BaseDataModule(pl.LightningDataModule):
+    """What all data modules share: their loaders, their configuration and how they print.
+
+    Parameters
+    ----------
+    batch_size : int
+        Images per batch.
+    num_workers : int
+        Processes that fetch batches; 0 is fastest here, since a batch is one indexing.
+    """
+
+    mapping: list[str]
+    dims: tuple[int, ...]
+    output_dims: tuple[int, ...]
+    data_train, data_val, data_test = DataPart(), DataPart(), DataPart()
+    source_name: str | None = None  # what the images are, in words, once they are read
+
+    def __init__(self, batch_size: int = 128, num_workers: int = 0):
+        super().__init__()
+        self.batch_size = check_int("batch_size", batch_size, 1)
+        self.num_workers = check_int("num_workers", num_workers, 0, MAX_WORKERS)
+        self._parts: dict[str, BatchedDataset] = {}
+
+    def config(self) -> dict:
+        """Return what a model must know of the data: `input_dims`, `output_dims`, `mapping`."""
+        return {"input_dims": self.dims, "output_dims": self.output_dims, "mapping": self.mapping}
+
+    def train_dataloader(self) -> DataLoader:
+        if getattr(self.data_train, "augment", False) and not self._overfits():
+            return self._loader(self.data_train, sampler=Reshuffle(len(self.data_train)))
+        return self._loader(self.data_train, shuffle=not self._overfits())
+
+    def _overfits(self) -> bool:
+        """Tell whether the same few batches come in every epoch, to overfit on purpose."""
+        return self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader(self.data_val)
+
+    def test_dataloader(self) -> DataLoader:
+        return self._loader(self.data_test)
+
+    def _loader(
+        self, dataset: Dataset, shuffle: bool = False, sampler: Sampler | None = None
+    ) -> DataLoader:
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            shuffle=shuffle,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            collate_fn=_keep_batch,
+        )
+
+    def __str__(self) -> str:
+        lines = [
+            f"{type(self).__name__} Dataset",
+            f"Num classes: {len(self.mapping)}",
+            f"Mapping: {self.mapping}",
+            f"Dims: {self.dims}",
+        ]
+        return "\n".join(lines + self._describe_data())
+
+    def _describe_data(self) -> list[str]:
+        if not self._parts:
+            return []
+        sizes = ", ".join(str(len(d)) for d in (self.data_train, self.data_val, self.data_test))
+        # The first batch, not a random one, so that printing never disturbs the seed.
+        x, y = self.data_train.__getitems__(range(min(self.batch_size, len(self.data_train))))
+        return [
+            f"Train/val/test sizes: {sizes}",
+            f"Batch x stats: {(x.shape, x.dtype, x.min(), x.mean(), x.std(), x.max())}",
+            f"Batch y stats: {(y.shape, y.dtype, y.min(), y.max())}",
+            f"Source: {self.source_name}",
+        ]
+
+    __repr__ = __str__
+
+
+class CharacterDataModule(BaseDataModule):
+    """Single characters from a prepared file, split into train, val and test.
+
+    Parameters
+    ----------
+    source : {"auto", "full", "sample"}
+        As for `EMNIST`.
+    augment : bool
+        Whether training images are changed at random (`augment`).
+    **loading
+        `batch_size` and `num_workers`, as for `BaseDataModule`.
+    """
+
+    dims = (1, 28, 28)
+    output_dims = (1,)
+
+    def __init__(self, source: str = "auto", augment: bool = False, **loading: int):
+        super().__init__(**loading)
+        self.source = check_choice("source", source, prepared.IMAGE_SOURCES)
+        self.augment = check_bool("augment", augment)
+        self.file: Path | None = None
+
+    def locate(self) -> Path:
+        """Return the prepared file, made if it is not there yet."""
+        raise NotImplementedError
+
+    def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return which images of a part are used, int64 (N,), and their classes, int64 (N,).
+
+        Parameters
+        ----------
+        labels : numpy.ndarray
+            uint8, the labels of the whole part, indices into the 83-entry mapping.
+        """
+        raise NotImplementedError
+
+    def count_train(self, count: int) -> int:
+        """Return how many of the train part's images are to train on; the rest validates."""
+        raise NotImplementedError
+
+    def prepare_data(self) -> None:
+        """Make sure that the images are there: prepared, fetched, or the bundled sample.
+
+        Raises
+        ------
+        LabError
+            If local files are damaged, or `source="full"` and the download failed.
+        """
+        self.file = self.file or self.locate()  # Lightning asks again before each fit and test
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the images that were prepared into `data_train`, `data_val` and `data_test`."""
+        if self._parts:  # Lightning calls again before each of fit and test
+            return
+        self.prepare_data()
+        with prepared.open_prepared(cast(Path, self.file)) as file:
+            self.source_name = file.source
+            chosen, classes = self.choose(file.read_labels("train"))
+            num_train = self.count_train(len(chosen))
+            split = torch.Generator().manual_seed(SEED)
+            order = torch.randperm(len(chosen), generator=split)  # as torch's random_split
+            images = file.read_images("train", chosen[order])
+            labels = torch.from_numpy(classes)[order]
+            self.data_train = CharacterDataset(images[:num_train], labels[:num_train], self.augment)
+            self.data_val = CharacterDataset(images[num_train:], labels[num_train:])
+            chosen, classes = self.choose(file.read_labels("test"))
+            images = file.read_images("test", chosen)
+            self.data_test = CharacterDataset(images, torch.from_numpy(classes))

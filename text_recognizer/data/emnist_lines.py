@@ -1,0 +1,418 @@
+"""The data module EMNISTLines: lines of handwriting, of single characters or joined up."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Sampler
+from tqdm.auto import trange
+
+from text_recognizer.counter_rng import SEED
+from text_recognizer.data.augment import augment as augment_images
+from text_recognizer.data.base_data_module import BaseDataModule, BatchedDataset, seed_by
+from text_recognizer.data.emnist import EMNIST
+from text_recognizer.data.sentence_generator import TEXT_SOURCES, SentenceGenerator
+from text_recognizer.errors import LabError, check_bool, check_choice, check_int, check_number
+from text_recognizer.files import prepared
+from text_recognizer.files.archives import Part
+from text_recognizer.lines.batches import STYLES, LineMaker, LineSettings
+from text_recognizer.lines.glyphs import GLYPH_SIZE, GlyphPool
+from text_recognizer.lines.joined import JoinedLineMaker
+from text_recognizer.lines.render import find_used_columns
+from text_recognizer.mapping import (
+    CHARACTER_LABELS,
+    CHARACTERS,
+    FIRST_CHARACTER,
+    MAPPING,
+    PARTS,
+    PUNCTUATION,
+)
+from text_recognizer.paths import bundled, data_dir
+
+ALIKE_BATCHES = 20  # lines are sorted by width within so many batches
+BLOCK_LINES = 500  # lines drawn at a time
+MAX_LENGTH, MAX_LINES = 1000, 10_000_000
+MAX_BYTES = 16_000_000_000  # of all lines in memory
+MAX_GLYPHS = 4000  # of a class, in train: more would take memory and add little
+
+
+class LineDataset(BatchedDataset):
+    """Lines in memory, fetched by the batch: float32 (B, 1, 28, W) and int64 (B, max_length).
+
+    Parameters
+    ----------
+    images : torch.Tensor
+        uint8, (N, 28, W).
+    labels : torch.Tensor
+        int64, (N, max_length), padded.
+    augment : bool
+        Whether each line is shifted at random, as `CharacterDataset` changes images.
+    """
+
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor, augment: bool = False):
+        self.images = images
+        self.labels = labels
+        self.augment = augment
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        images, labels = self.__getitems__([index])
+        return images[0], labels[0]
+
+    def __getitems__(self, numbers: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        chosen = torch.as_tensor(numbers)
+        images, labels = self._lines(chosen)
+        if self.augment:
+            images = augment_images(images, share=0, generator=self._seed_by(chosen))
+        return images.unsqueeze(1).float().div_(255), labels
+
+    def _lines(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        chosen = chosen % len(self)
+        return self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
+
+    def _seed_by(self, numbers: torch.Tensor) -> torch.Generator | None:
+        return seed_by(numbers, len(self))
+
+    def widths(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Return how many columns lines have, or about so many: int64 (B,)."""
+        return find_used_columns(self.images[numbers % len(self)].unsqueeze(1))
+
+
+class FreshLines(LineDataset):
+    """Lines without end, drawn when they are fetched; number n is always the same line.
+
+    Parameters
+    ----------
+    maker : LineMaker or JoinedLineMaker
+        What draws them.
+    count : int
+        Lines per epoch.
+    augment : bool
+        As for `LineDataset`.
+    """
+
+    def __init__(self, maker: LineMaker | JoinedLineMaker, count: int, augment: bool = False):
+        self.maker = maker
+        self.count = count
+        self.augment = augment
+
+    def __len__(self) -> int:
+        return self.count
+
+    def _lines(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.maker.draw(chosen.numpy())
+
+    def _seed_by(self, numbers: torch.Tensor) -> torch.Generator | None:
+        return seed_by(numbers, 0)  # none comes again
+
+    def widths(self, numbers: torch.Tensor) -> torch.Tensor:
+        return self.maker.widths(numbers.numpy())
+
+
+class ByWidth(Sampler):
+    """Shuffles lines so that those of a batch are about equally wide: fewer columns to compute.
+
+    Parameters
+    ----------
+    dataset : LineDataset
+        The lines; of `FreshLines`, each epoch takes the next ones. Lines that are changed at random
+        get other numbers in each epoch, as of `Reshuffle`.
+    batch_size : int
+        Lines per batch.
+    """
+
+    def __init__(self, dataset: LineDataset, batch_size: int):
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes next; Lightning does, also when training goes on."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        count = len(self.dataset)
+        random = torch.Generator().manual_seed(SEED + self.epoch)
+        numbers = torch.randperm(count, generator=random)
+        if isinstance(self.dataset, FreshLines):
+            numbers += self.epoch * count
+        elif self.dataset.augment:
+            numbers += (self.epoch + 1) * count
+        self.epoch += 1
+        batches = []
+        for group in numbers.split(self.batch_size * ALIKE_BATCHES):
+            sorted_group = group[torch.argsort(self.dataset.widths(group), stable=True)]
+            batches += sorted_group.split(self.batch_size)
+        # A batch that is not full stays at the end, where a loader expects it.
+        full = sum(len(batch) == self.batch_size for batch in batches)
+        order = torch.randperm(full, generator=random).tolist()
+        for batch in [batches[i] for i in order] + batches[full:]:
+            yield from batch.tolist()
+
+
+class EMNISTLines(BaseDataModule):
+    """Lines of synthetic handwriting: phrases, written with characters of EMNIST.
+
+    Line number n of a part is the same line on every machine. Glyphs and phrases of train, val and
+    test are disjoint. Punctuation, which EMNIST lacks, is of the bundled sample.
+
+    Joined-up lines are bundled: 2,000, 300 and 300 lines of up to 32 characters, rendered from
+    script fonts, with fonts and texts of the parts disjoint. Those that fit into `max_length` come
+    one after the other; what follows are variations of them, wider or narrower, slanted, thicker
+    or thinner, fainter. For them `min_overlap`, `max_overlap`, `fresh_glyphs`, `source` and `text`
+    mean nothing.
+
+    Parameters
+    ----------
+    max_length : int
+        Characters of a line at most, with `<S>` and `<E>` if there are any.
+    min_overlap : float
+        How much of a glyph lies under the next one, at least; drawn for each line, in plain style.
+    max_overlap : float
+        The same, at most.
+    num_train : int
+        Lines to train on.
+    num_val : int
+        Lines for validation.
+    num_test : int
+        Lines for the test.
+    with_start_end_tokens : bool
+        Whether labels begin with `<S>` and end with `<E>`.
+    fresh_glyphs : bool
+        Whether each character of a line has an image of its own, or, as in the published lab, the
+        same for all its occurrences.
+    style : {"plain", "realistic", "both", "joined"}
+        `"plain"`: glyphs fill the height of the line, as published. `"realistic"`: as one writer
+        would, with small and tall letters on a baseline. `"both"`: every second line each.
+        `"joined"`: joined-up writing.
+    on_the_fly : bool
+        Whether each epoch trains on new lines, drawn by the loader; otherwise on those of a file.
+    source : {"auto", "full", "sample"}
+        Where images come from, as for `EMNIST`.
+    text : {"auto", "brown", "own"}
+        Where text comes from, as for `SentenceGenerator`.
+    augment : bool
+        Whether training lines are shifted at random by up to two pixels.
+    **loading
+        `batch_size` and `num_workers`, as for `BaseDataModule`.
+
+    References
+    ----------
+    Full Stack Deep Learning 2021, lab 2.
+    """
+
+    mapping = MAPPING
+
+    def __init__(
+        self,
+        max_length: int = 32,
+        min_overlap: float = 0,
+        max_overlap: float = 0.33,
+        num_train: int = 10000,
+        num_val: int = 2000,
+        num_test: int = 2000,
+        with_start_end_tokens: bool = False,
+        fresh_glyphs: bool = True,
+        style: str = "plain",
+        on_the_fly: bool = False,
+        source: str = "auto",
+        text: str = "auto",
+        augment: bool = False,
+        **loading,
+    ):
+        super().__init__(**loading)
+        counts = {"num_train": num_train, "num_val": num_val, "num_test": num_test}
+        check_bool("with_start_end_tokens", with_start_end_tokens)
+        least = 3 if with_start_end_tokens else 1
+        check_int("max_length", max_length, least, MAX_LENGTH)
+        for name, value in counts.items():
+            check_int(name, value, 1, MAX_LINES)
+        check_bool("fresh_glyphs", fresh_glyphs)
+        for name, overlap in (("min_overlap", min_overlap), ("max_overlap", max_overlap)):
+            check_number(name, overlap, 0, 1, "from 0 to below 1")
+        if not 0 <= min_overlap <= max_overlap < 1:
+            raise LabError(
+                f"min_overlap={min_overlap} and max_overlap={max_overlap} must be from 0 to "
+                "below 1, and the first no larger than the second."
+            )
+        check_choice("style", style, STYLES)
+        check_choice("text", text, TEXT_SOURCES)
+        self.settings = LineSettings(
+            max_length, min_overlap, max_overlap, with_start_end_tokens, fresh_glyphs, style
+        )
+        self.sizes = dict(zip(PARTS, counts.values(), strict=True))
+        self.on_the_fly = check_bool("on_the_fly", on_the_fly)
+        self.augment = check_bool("augment", augment)
+        stored = sum(counts.values()) - (num_train if on_the_fly else 0)
+        size = stored * GLYPH_SIZE * self.settings.width
+        if size > MAX_BYTES:
+            raise LabError(
+                f"Lines of max_length={max_length} take {size / 1e9:.0f} GB of memory, and "
+                f"{MAX_BYTES / 1e9:.0f} is the limit: lower num_train or max_length."
+            )
+        self.dims = (1, GLYPH_SIZE, self.settings.width)
+        self.output_dims = (max_length, 1)
+        self._emnist = EMNIST(source)
+        self._text = text
+        self._file: Path | None = None
+
+    def prepare_data(self) -> None:
+        """Make sure that the lines are there: the file of these settings is made if need be.
+
+        Raises
+        ------
+        LabError
+            As for `EMNIST` and `SentenceGenerator`, if no joined-up line is as short as
+            `max_length`, or if the file cannot be written.
+        """
+        if self._file is not None:
+            return
+        if self.settings.style == "joined":
+            origin = bundled(prepared.JOINED_FILE)
+        else:
+            self._emnist.prepare_data()
+            self._text = SentenceGenerator(source=self._text).source
+            origin = cast(Path, self._emnist.file)
+        with prepared.open_prepared(origin) as file:
+            self.source_name = file.source
+        if self.settings.style != "joined":
+            self.source_name += f"; text: {self._text}"
+        settings = {
+            "max_length": self.settings.max_length,
+            "overlap": [self.settings.min_overlap, self.settings.max_overlap],
+            "sizes": self.sizes,
+            "tokens": self.settings.with_start_end_tokens,
+            "fresh_glyphs": self.settings.fresh_glyphs,
+            "style": self.settings.style,
+            "on_the_fly": self.on_the_fly,
+            "text": self._text,
+            "characters": prepared.fingerprint(origin),
+        }
+        made_from = json.dumps(settings)
+        digest = hashlib.sha256(made_from.encode()).hexdigest()[:8]
+        target = data_dir() / f"lines_{self.settings.max_length}_{self.settings.style}_{digest}.h5"
+        write = partial(prepared.write, target, self._draw_parts(), self.source_name, made_from)
+        prepared.convert_once(target, made_from, write)
+        self._file = target
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the lines into `data_train`, `data_val` and `data_test`."""
+        if self._parts:  # Lightning calls again before each of fit and test
+            return
+        self.prepare_data()
+        found: dict[str, LineDataset] = {}
+        with prepared.open_prepared(cast(Path, self._file)) as file:
+            for part in PARTS[1:] if self.on_the_fly else PARTS:
+                labels = file.read_labels(part)
+                images = file.read_images(part, np.arange(len(labels)))
+                is_augmented = self.augment and part == "train"
+                found[part] = LineDataset(images, torch.from_numpy(labels).long(), is_augmented)
+        if self.on_the_fly:
+            found["train"] = FreshLines(self.maker("train"), self.sizes["train"], self.augment)
+        self.data_train, self.data_val, self.data_test = (found[part] for part in PARTS)
+
+    def train_dataloader(self) -> DataLoader:
+        if self._overfits() or not isinstance(self.data_train, LineDataset):
+            return self._loader(self.data_train)
+        return self._loader(self.data_train, sampler=ByWidth(self.data_train, self.batch_size))
+
+    def maker(self, part: str) -> LineMaker | JoinedLineMaker:
+        """Return what draws the lines of a part."""
+        if self.settings.style == "joined":
+            return JoinedLineMaker(self.settings, part, *read_joined_lines(part))
+        self._emnist.prepare_data()
+        pool = GlyphPool(*read_glyphs(cast(Path, self._emnist.file), part))
+        return LineMaker(self.settings, part, pool, SentenceGenerator(part, self._text))
+
+    def _draw_parts(self) -> Iterator[Part]:
+        for part in PARTS[1:] if self.on_the_fly else PARTS:
+            maker, count = self.maker(part), self.sizes[part]
+            starts = trange(
+                0, count, BLOCK_LINES, desc=f"Writing {part} lines", unit=" blocks", delay=2
+            )
+            labels = maker.labels(np.arange(count))
+            blocks = (
+                maker.draw(np.arange(s, min(s + BLOCK_LINES, count)))[0].numpy() for s in starts
+            )
+            yield Part(part, labels, blocks)
+
+    def __str__(self) -> str:
+        lines = [
+            "EMNIST Lines Dataset",
+            f"Min overlap: {self.settings.min_overlap}",
+            f"Max overlap: {self.settings.max_overlap}",
+            f"Num classes: {len(self.mapping)}",
+            f"Dims: {self.dims}",
+            f"Output dims: {self.output_dims}",
+        ]
+        return "\n".join(lines + self._describe_data())
+
+    __repr__ = __str__
+
+
+def read_joined_lines(part: str) -> tuple[torch.Tensor, np.ndarray]:
+    """Return the bundled joined-up lines of a part.
+
+    Returns
+    -------
+    tuple of torch.Tensor and numpy.ndarray
+        Images, uint8 (N, 28, W), and labels, uint8 (N, 32), padded.
+
+    Raises
+    ------
+    LabError
+        If their file is missing or damaged.
+    """
+    with prepared.open_prepared(bundled(prepared.JOINED_FILE)) as file:
+        labels = file.read_labels(part)
+        return file.read_images(part, np.arange(len(labels))), labels
+
+
+def read_glyphs(characters: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the glyphs of a part; those of val are set aside from the train part of the file.
+
+    Parameters
+    ----------
+    characters : Path
+        The prepared file of EMNIST, or of the bundled sample, which adds its punctuation.
+    part : {"train", "val", "test"}
+        Which glyphs.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        Images, uint8 (N, 28, 28), and labels, int64 (N,); at most 4,000 of a class.
+    """
+    sample = bundled(prepared.SAMPLE_FILE)
+    all_labels = FIRST_CHARACTER + np.arange(len(CHARACTERS) + len(PUNCTUATION))
+    labels_of = {characters: all_labels}
+    if characters != sample:  # EMNIST has no punctuation
+        labels_of = {
+            characters: np.asarray(CHARACTER_LABELS),
+            sample: all_labels[len(CHARACTERS) :],
+        }
+    name = "test" if part == "test" else "train"
+    images, labels = [], []
+    for path, wanted in labels_of.items():
+        with prepared.open_prepared(path) as file:
+            known = file.read_labels(name)
+            random, shares = np.random.default_rng(SEED), []
+            for label in wanted:
+                indices = random.permutation(np.flatnonzero(known == label))
+                cut = len(indices) * 4 // 5
+                share = {"train": indices[:cut], "val": indices[cut:], "test": indices}[part]
+                shares.append(share[:MAX_GLYPHS])
+            chosen = np.concatenate(shares)
+            images.append(file.read_images(name, chosen))
+            labels.append(torch.from_numpy(known[chosen].astype(np.int64)))
+    return torch.cat(images), torch.cat(labels)

@@ -1,0 +1,40 @@
+"""The data module MNIST."""
+
+from pathlib import Path
+
+import numpy as np
+
+from text_recognizer.data.base_data_module import CharacterDataModule
+from text_recognizer.files import archives, download, prepared
+from text_recognizer.mapping import DIGIT_LABELS, DIGITS, FIRST_CHARACTER
+
+
+class MNIST(CharacterDataModule):
+    """MNIST: handwritten digits, in ten classes.
+
+    Parameters
+    ----------
+    source : {"auto", "full", "sample"}
+        As for `EMNIST`, with local files in the folder `MNIST_DIR`; the sample's digits stand in.
+    **loading
+        `augment`: whether training images are changed at random (`augment`);
+        `batch_size` and `num_workers`, as for `BaseDataModule`.
+    """
+
+    mapping = DIGITS
+
+    def locate(self) -> Path:
+        return prepared.locate(
+            "MNIST",
+            self.source,
+            variable="MNIST_DIR",
+            read=archives.read_mnist,
+            download=download.download_mnist,
+        )
+
+    def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        chosen = np.flatnonzero(np.isin(labels, DIGIT_LABELS))
+        return chosen, labels[chosen].astype(np.int64) - FIRST_CHARACTER
+
+    def count_train(self, count: int) -> int:
+        return round(count * 11 / 12)  # 55,000 of the official 60,000

@@ -1,0 +1,1 @@
+"""Files: fetched, unpacked, and written whole or not at all."""

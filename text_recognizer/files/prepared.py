@@ -1,0 +1,268 @@
+"""Converts a data set once, into one HDF5 file that is either whole or not there, and reads it.
+
+Layout of the file, the same for the official data and for the bundled sample
+(`data/README.md` has the table):
+
+    x_train, x_test   uint8, (N, 28, 28), upright, white ink on black
+    y_train, y_test   uint8, (N,), indices into the 83-entry mapping ("0" is 4)
+
+Attributes: `source` (what the images are, in words), `made_from` (which file they came from).
+"""
+
+import contextlib
+import functools
+import math
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from text_recognizer.errors import WrongFileError, missing_or_damaged
+from text_recognizer.files import whole_file
+from text_recognizer.files.archives import BLOCK_IMAGES, Part, walk
+from text_recognizer.files.download import DownloadError, delete
+from text_recognizer.files.whole_file import DamagedFileError
+from text_recognizer.mapping import MAPPING
+from text_recognizer.paths import bundled, check_space, data_dir, named_path
+
+IMAGE_SOURCES = ("auto", "full", "sample")
+SAMPLE_FILE = "emnist_sample.h5"
+JOINED_FILE = "joined_lines.h5"  # of lines, with a part for validation besides
+CHUNK_COLUMNS = 512 * 28  # columns of images that are compressed together
+MAX_COMPRESSION = 2000  # times: what is larger than this for its file was never written
+MIN_SHARE = 0.8  # of the space that the first images make one expect: less is too little
+
+
+def locate(
+    name: str,
+    source: str,
+    variable: str,
+    read: Callable[[Path], Iterable[Part]],
+    download: Callable[[Path], Path],
+) -> Path:
+    """Return the HDF5 file of a data set, preparing it if need be.
+
+    Parameters
+    ----------
+    name : str
+        The data set, `"EMNIST"` or `"MNIST"`; its file is called after it.
+    source : {"auto", "full", "sample"}
+        `"full"` takes what is prepared already, else the local files, else the download.
+        `"auto"` does too, and falls back to the bundled sample where there is no download.
+        `"sample"` takes the bundled sample and never touches the network.
+    variable : str
+        The environment variable that names local files (`EMNIST_ARCHIVE`, `MNIST_DIR`). Where it
+        is set, a file that was prepared from something else is prepared again.
+    read : Callable[[Path], Iterable[Part]]
+        Streams the parts of the local or downloaded files.
+    download : Callable[[Path], Path]
+        Fetches the official files into a folder and returns what `read` takes.
+
+    Raises
+    ------
+    LabError
+        If the named files are missing or damaged, or nothing can be written.
+    DownloadError
+        If `source="full"` and there is nothing but the download, and that failed.
+    """
+    if source == "sample":
+        return bundled(SAMPLE_FILE)
+    target = data_dir() / f"{name.lower()}.h5"
+    local = named_path(variable)
+    made_from = fingerprint(local) if local else None
+
+    def prepare():
+        if local:
+            write(target, read(local), f"real {name} from {local.name}", made_from or "")
+            return
+        for is_last in (False, True):
+            files = download(data_dir() / "downloads")
+            try:
+                write(target, read(files), f"official {name} from {files.name}", "download")
+                return
+            except WrongFileError:  # a kept download that has changed: fetch it again, once
+                if is_last:
+                    raise
+                delete(files)
+
+    try:
+        convert_once(target, made_from, prepare)
+    except DownloadError as error:
+        if source == "full":
+            raise DownloadError(f"{error} {_how_to_get(name, variable)}") from None
+        _say_once(
+            f"The bundled sample stands in for {name}: synthetic handwriting, made from fonts and "
+            f"pen strokes.\nReason: {error}\n{_how_to_get(name, variable)}"
+        )
+        return bundled(SAMPLE_FILE)
+    return target
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    print(message)  # a notebook may ask for the same data several times
+
+
+def convert_once(target: Path, made_from: str | None, prepare: Callable[[], None]) -> None:
+    """Call `prepare` unless `target` is there and made from the same; one process at a time.
+
+    Parameters
+    ----------
+    target : Path
+        The file that `prepare` writes.
+    made_from : str, optional
+        What it must have been made from; without it any will do.
+    prepare : Callable[[], None]
+        Calls `write`.
+    """
+    if is_current(target, made_from):
+        return
+    with whole_file.lock(target):
+        if not is_current(target, made_from):  # prepared by the process we waited for
+            prepare()
+
+
+def write(target: Path, parts: Iterable[Part], source: str, made_from: str) -> None:
+    """Stream the parts into `target`, which appears under its name only when it is whole.
+
+    Raises
+    ------
+    LabError
+        If the file cannot be written; also what the readers in `archives` raise.
+    """
+    with whole_file.create(target) as (file, check):
+        file.attrs.update(source=source, made_from=made_from)
+        for part in parts:
+            _write_part(file, part, target, check)
+
+
+def _write_part(file: h5py.File, part: Part, target: Path, check: Callable[[], None]) -> None:
+    count = len(part.labels)
+    file[f"y_{part.name}"] = part.labels
+    images, start = None, 0
+    with tqdm(total=count, desc=f"Preparing {part.name}", unit=" images", delay=2) as bar:
+        for block in part.images:
+            if images is None:
+                size = block.shape[1:]
+                together = min(count, max(1, CHUNK_COLUMNS // size[1]))
+                layout = {"shape": (count, *size), "chunks": (together, *size)}
+                images = file.create_dataset(
+                    f"x_{part.name}", dtype=np.uint8, compression="lzf", **layout
+                )
+            images[start : start + len(block)] = block
+            check()
+            if start == 0 and len(block) < count:
+                file.flush()
+                rest = images.id.get_storage_size() * (count / len(block) - 1)
+                check_space(target, rest * MIN_SHARE)
+            start += len(block)
+            bar.update(len(block))
+
+
+class PreparedFile:
+    """A prepared file, open for reading; `open_prepared` gives one."""
+
+    def __init__(self, file: h5py.File):
+        self._file = file
+
+    @property
+    def source(self) -> str:
+        """The words that name what its images are."""
+        return str(self._file.attrs["source"])
+
+    @property
+    def made_from(self) -> str:
+        """Which files they came from, as `fingerprint` names them."""
+        return str(self._file.attrs["made_from"])
+
+    def read_labels(self, part: str) -> np.ndarray:
+        """Return all labels of a part: uint8, (N,), or (N, max_length) of lines."""
+        stored = self._find(f"y_{part}")
+        labels = stored[:] if stored.ndim in (1, 2) else np.empty(0, np.uint8)
+        if not labels.size or labels.min() < 0 or labels.max() >= len(MAPPING):
+            raise DamagedFileError(f"labels of {part} that are none")
+        return labels
+
+    def read_images(self, part: str, indices: np.ndarray) -> torch.Tensor:
+        """Return the chosen images of a part: uint8, (len(indices), 28, W), in that order.
+
+        The file is read block by block, so no more than the chosen images are ever in memory.
+        """
+        order = np.argsort(indices, kind="stable")
+        ascending = np.asarray(indices)[order]
+        stored = self._find(f"x_{part}")
+        if stored.dtype != np.uint8:
+            raise DamagedFileError(f"images of {part} in {stored.dtype}")
+        if stored.ndim != 3 or stored.shape[1] != 28 or len(stored) != len(self._find(f"y_{part}")):
+            raise DamagedFileError(f"images of {part} in the shape {stored.shape}")
+        images = torch.empty((len(indices), *stored.shape[1:]), dtype=torch.uint8)
+        size = max(1, BLOCK_IMAGES * 28 // stored.shape[2])
+        starts = range(0, len(stored), size)
+        for start in tqdm(starts, desc=f"Reading {part}", unit=" blocks", delay=2):
+            low, high = np.searchsorted(ascending, [start, start + size])
+            if low < high:
+                block = torch.from_numpy(stored[start : start + size])
+                positions = torch.from_numpy(order[low:high])
+                images[positions] = block[torch.from_numpy(ascending[low:high] - start)]
+        return images
+
+    def _find(self, name: str) -> h5py.Dataset:
+        stored = self._file[name]
+        kinds = "u" if name.startswith("x") else "ui"
+        if not isinstance(stored, h5py.Dataset) or stored.dtype.kind not in kinds:
+            raise DamagedFileError(f"something else as {name}")
+        if math.prod(stored.shape) > MAX_COMPRESSION * Path(self._file.filename).stat().st_size:
+            raise DamagedFileError(f"{name} in the shape {stored.shape}")
+        return stored
+
+
+@contextlib.contextmanager
+def open_prepared(path: Path) -> Iterator[PreparedFile]:
+    """Open a prepared file; whatever goes wrong while it is read names it.
+
+    Raises
+    ------
+    LabError
+        If the file is missing or damaged.
+    """
+    try:
+        with whole_file.open_checked(path) as file:
+            yield PreparedFile(file)
+    except (OSError, KeyError, RuntimeError, DamagedFileError) as error:
+        is_bundled = path in (bundled(SAMPLE_FILE), bundled(JOINED_FILE))
+        remedy = "get the lab again" if is_bundled else "delete it and run this again"
+        raise missing_or_damaged(path, error, remedy) from None
+
+
+def is_current(target: Path, made_from: str | None) -> bool:
+    """Tell whether a prepared file is there, and made from the same as is wanted."""
+    if not target.exists():
+        return False
+    if made_from is None:
+        return True
+    with open_prepared(target) as file:
+        return file.made_from == made_from
+
+
+def fingerprint(local: Path) -> str:
+    """Name the local files in a way that changes when they do: path, size and time."""
+    files = [local]
+    if local.is_dir():
+        files = sorted(local.glob("*-ubyte*"))
+        files = files or sorted(path for path in walk(local) if "-ubyte" in path.name)
+    stats = [file.stat() for file in files if file.exists()]
+    return " ".join([str(local.resolve())] + [f"{s.st_size}:{s.st_mtime_ns}" for s in stats])
+
+
+def _how_to_get(name: str, variable: str) -> str:
+    files = {
+        "EMNIST": "NIST's gzip.zip (www.nist.gov/itl/products-and-services/emnist-dataset)",
+        "MNIST": "the folder with MNIST's four files",
+    }[name]
+    return (
+        f"For the real {name}: go online and run this again, "
+        f"or set {variable} to the path of {files}."
+    )

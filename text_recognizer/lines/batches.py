@@ -1,0 +1,164 @@
+"""Draws the lines of EMNISTLines by their numbers: the same number is always the same line."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from text_recognizer.counter_rng import SEED, random_numbers
+from text_recognizer.lines.glyphs import GLYPH_SIZE, GlyphPool
+from text_recognizer.lines.render import (
+    GLYPH_DRAWS,
+    LINE_DRAWS,
+    draw_plain_lines,
+    draw_realistic_lines,
+)
+from text_recognizer.mapping import END, FIRST_CHARACTER, MAPPING, PADDING, PARTS, START
+
+STYLES = ("plain", "realistic", "both", "joined")
+REALISTIC_STEP = 11  # columns that a character takes, about
+FEW = 64  # lines that are computed pixel by pixel, at a time: what fits into a cache
+
+
+@dataclass(frozen=True)
+class LineSettings:
+    """How lines look; `EMNISTLines` explains each."""
+
+    max_length: int
+    min_overlap: float
+    max_overlap: float
+    with_start_end_tokens: bool
+    fresh_glyphs: bool
+    style: str
+
+    @property
+    def width(self) -> int:
+        """The columns of an image of a line."""
+        return GLYPH_SIZE * self.max_length
+
+    @property
+    def text_length(self) -> int:
+        """How many characters of text a line has at most."""
+        return self.max_length - 2 * self.with_start_end_tokens
+
+
+def finish_labels(text: np.ndarray, settings: LineSettings) -> np.ndarray:
+    """Return the labels of lines, padded, and between `<S>` and `<E>` if the settings say so.
+
+    Parameters
+    ----------
+    text : numpy.ndarray
+        uint8, (B, settings.text_length), indices into the mapping, 0 after the end.
+    settings : LineSettings
+        How long labels are.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, (B, settings.max_length).
+    """
+    if not settings.with_start_end_tokens:
+        return np.where(text, text, PADDING).astype(np.uint8)
+    labels = np.full((len(text), settings.max_length), PADDING, np.uint8)
+    labels[:, 0] = START
+    labels[:, 1:-1][text > 0] = text[text > 0]
+    labels[np.arange(len(text)), 1 + (text > 0).sum(1)] = END
+    return labels
+
+
+class Sentences(Protocol):
+    """What gives the text of lines, as `SentenceGenerator` does."""
+
+    def labels(self, numbers: np.ndarray, max_length: int) -> np.ndarray:
+        """Return the phrases of the given numbers: uint8 (B, max_length), 0 after their end."""
+        ...
+
+
+class LineMaker:
+    """Draws the lines of one part, any numbers of them at once.
+
+    Parameters
+    ----------
+    settings : LineSettings
+        How the lines look.
+    part : {"train", "val", "test"}
+        Which glyphs and which text.
+    pool : GlyphPool
+        The images of characters of that part.
+    sentences : Sentences
+        The text of that part.
+    """
+
+    def __init__(self, settings: LineSettings, part: str, pool: GlyphPool, sentences: Sentences):
+        self.settings = settings
+        self.sentences = sentences
+        self.pool = pool
+        self.seed = SEED + 1 + PARTS.index(part)
+
+    def labels(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the labels of lines, padded: uint8, (B, max_length)."""
+        text = self.sentences.labels(numbers, self.settings.text_length)
+        return finish_labels(text, self.settings)
+
+    def draw(self, numbers: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the lines of the given numbers.
+
+        Parameters
+        ----------
+        numbers : numpy.ndarray
+            Integers, (B,). The same number is always the same line.
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            Images, uint8 (B, 28, 28 * max_length), and labels, int64 (B, max_length).
+        """
+        labels = torch.from_numpy(self.labels(numbers)).long()
+        text = labels[:, 1:] if self.settings.with_start_end_tokens else labels
+        of_line = self.random("writer", numbers, LINE_DRAWS)
+        if self.settings.fresh_glyphs:
+            of_glyph = self.random("glyph", numbers, text.shape[1])
+        else:
+            of_glyph = self.random("glyph", numbers, len(MAPPING)).gather(1, text)
+        glyphs = self.pool.choose(text, of_glyph)
+        width = self.settings.width
+        is_plain = self._is_plain(numbers)
+        if is_plain.all():
+            return draw_plain_lines(self.pool, glyphs, self.steps(numbers), width), labels
+        images = torch.empty((len(text), GLYPH_SIZE, width), dtype=torch.uint8)
+        images[is_plain] = draw_plain_lines(
+            self.pool, glyphs[is_plain], self.steps(numbers[is_plain.numpy()]), width
+        )
+        rest = torch.nonzero(~is_plain).squeeze(1)
+        more = self.random("more", numbers, text.shape[1] * GLYPH_DRAWS)
+        more = more.view(*text.shape, GLYPH_DRAWS)
+        for some in rest.split(FEW):
+            images[some] = draw_realistic_lines(
+                self.pool, text[some], glyphs[some], of_line[some], more[some], width
+            )
+        return images, labels
+
+    def widths(self, numbers: np.ndarray) -> torch.Tensor:
+        """Return about how many columns lines have, without drawing them: int64 (B,)."""
+        characters = torch.from_numpy((self.labels(numbers) >= FIRST_CHARACTER).sum(1))
+        return characters * torch.where(
+            self._is_plain(numbers), self.steps(numbers), REALISTIC_STEP
+        )
+
+    def _is_plain(self, numbers: np.ndarray) -> torch.Tensor:
+        style = self.settings.style
+        if style == "both":
+            return torch.from_numpy(numbers % 2 == 0)
+        return torch.full((len(numbers),), style == "plain")
+
+    def random(self, what: str, numbers: np.ndarray, count: int) -> torch.Tensor:
+        """Return the random numbers of lines for one purpose: float64 (B, count)."""
+        seed = self.seed + 100 * ("overlap", "glyph", "writer", "more").index(what)
+        return torch.from_numpy(random_numbers(seed, numbers, count))
+
+    def steps(self, numbers: np.ndarray) -> torch.Tensor:
+        """Return the columns from one glyph to the next, of lines in plain style: int64 (B,)."""
+        low, high = self.settings.min_overlap, self.settings.max_overlap
+        draws = self.random("overlap", numbers, 1)[:, 0]
+        return GLYPH_SIZE - ((low + (high - low) * draws) * GLYPH_SIZE).long()

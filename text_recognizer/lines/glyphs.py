@@ -1,0 +1,60 @@
+"""The images of characters that lines are made of, grouped by class."""
+
+import torch
+
+from text_recognizer.errors import LabError
+from text_recognizer.mapping import MAPPING, SPACE, SPECIAL_TOKENS
+
+GLYPH_SIZE = 28  # pixels: height and width of a glyph, and height of a line
+NO_GLYPH = 0  # the index of the glyph without ink
+BLOCK_GLYPHS = 8192  # glyphs copied at a time
+
+
+class GlyphPool:
+    """The images that lines are made of, grouped by class.
+
+    Parameters
+    ----------
+    images : torch.Tensor
+        uint8, (N, 28, 28), white ink on black.
+    labels : torch.Tensor
+        int64, (N,), indices into the mapping.
+    """
+
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor):
+        order = torch.argsort(labels, stable=True)
+        # Columns first, since a line is put together column by column; glyph 0 is blank.
+        self.columns = torch.zeros((len(images) + 1, GLYPH_SIZE, GLYPH_SIZE), dtype=torch.uint8)
+        for start in range(0, len(order), BLOCK_GLYPHS):
+            chosen = order[start : start + BLOCK_GLYPHS]
+            self.columns[1 + start :][: len(chosen)] = images[chosen].transpose(1, 2)
+        self.count = torch.bincount(labels, minlength=len(MAPPING))
+        self.first = 1 + self.count.cumsum(0) - self.count
+
+    def choose(self, labels: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+        """Return a glyph for each character.
+
+        Parameters
+        ----------
+        labels : torch.Tensor
+            int64, (B, L), indices into the mapping.
+        draws : torch.Tensor
+            float64, (B, L), from 0 to below 1: which of the glyphs of its class.
+
+        Returns
+        -------
+        torch.Tensor
+            int64, (B, L), indices of glyphs; blank for a space and for special tokens.
+
+        Raises
+        ------
+        LabError
+            If there is no glyph of a character.
+        """
+        has_ink = (labels >= len(SPECIAL_TOKENS)) & (labels != SPACE)
+        missing = torch.unique(labels[has_ink & (self.count[labels] == 0)]).tolist()
+        if missing:
+            names = ", ".join(repr(MAPPING[label]) for label in missing)
+            raise LabError(f"There is no image of {names}: take them out of the text.")
+        chosen = self.first[labels] + (draws * self.count[labels]).long()
+        return torch.where(has_ink, chosen, NO_GLYPH)

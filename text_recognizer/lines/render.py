@@ -1,0 +1,251 @@
+"""Pastes glyphs into images of lines, many lines at once: as published, or as people write."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.lib.stride_tricks import as_strided
+
+from text_recognizer.lines.glyphs import GLYPH_SIZE, NO_GLYPH, GlyphPool
+from text_recognizer.mapping import CHARACTERS, MAPPING
+
+# The realistic style: what differs from line to line, drawn evenly from low to high, in pixels.
+WRITER = (
+    (13.0, 19.0),  # the height of capitals
+    (0.5, 0.68),  # of small letters, in heights of capitals
+    (19.5, 21.0),  # the baseline: rows from the top
+    (-0.15, 0.25),  # slant: pixels to the side for each pixel up
+    (0.0, 2.5),  # gap between letters
+    (5.0, 12.0),  # and between words
+    (0.75, 1.0),  # the darkest ink, of white on black
+    (0.02, 0.3),  # thickness: the brightness at which ink begins, so less is thicker
+    (0.0, 0.08),  # noise of the paper, of full brightness
+    *[(0.0, 1.0)] * 3,  # how the baseline drifts, and where the noise is cut out
+)
+LINE_DRAWS = len(WRITER)
+GLYPH_DRAWS = 3  # size, gap and height
+DRIFT = 1.0  # up or down, along the line
+JITTER = 0.06  # of the size of each glyph, and in pixels ten times that of its height
+BOX_MARGIN = 4  # columns left of a glyph in its box, for slant
+NOISE_COLUMNS = 4096
+
+DESCENT = -0.33  # where g ends, in heights of capitals
+TALL_SMALL = {"t": 0.85, "i": 0.9, "j": 0.9}
+
+
+def draw_plain_lines(
+    pool: GlyphPool, glyphs: torch.Tensor, steps: torch.Tensor, width: int
+) -> torch.Tensor:
+    """Put glyphs side by side, each line with its own overlap, as the published lab did.
+
+    Where ink overlaps it adds up to white at most; it never wraps around.
+
+    Parameters
+    ----------
+    pool : GlyphPool
+        The images.
+    glyphs : torch.Tensor
+        int64, (B, L), indices into the pool.
+    steps : torch.Tensor
+        int64, (B,), columns from one glyph to the next, 1 to 28.
+    width : int
+        Columns of a line.
+
+    Returns
+    -------
+    torch.Tensor
+        uint8, (B, 28, width); in memory column by column.
+    """
+    # All glyphs of a line lie equally far apart. So each is cut into pieces one step wide: the
+    # first piece falls into the glyph's own slot, the next into the slot to its right.
+    paper = np.zeros((len(glyphs), width + GLYPH_SIZE, GLYPH_SIZE), np.uint8)
+    lines, slots = torch.nonzero(glyphs, as_tuple=True)
+    step_of = steps[lines]
+    for step in steps.unique().tolist():
+        chosen = torch.nonzero(step_of == step).squeeze(1)
+        line, slot = lines[chosen].numpy(), slots[chosen].numpy()
+        images = pool.columns.index_select(0, glyphs[line, slot]).flatten(1).numpy()
+        # The same memory, seen as slots.
+        shape = (len(paper), (width + GLYPH_SIZE) // step, step * GLYPH_SIZE)
+        canvas = as_strided(paper, shape, (paper.strides[0], step * GLYPH_SIZE, 1))
+        canvas[line, slot] = images[:, : step * GLYPH_SIZE]
+        for piece in range(1, -(-GLYPH_SIZE // step)):
+            ink = images[:, piece * step * GLYPH_SIZE : (piece + 1) * step * GLYPH_SIZE]
+            there = canvas[line, slot + piece, : ink.shape[1]]
+            canvas[line, slot + piece, : ink.shape[1]] = _add_ink(there, ink)
+    return torch.from_numpy(paper[:, :width]).transpose(1, 2)
+
+
+def _add_ink(ink: np.ndarray, more: np.ndarray) -> np.ndarray:
+    """Return the sum of two uint8 arrays, 255 where it would be more."""
+    return ink + np.minimum(more, 255 - ink)
+
+
+class _Shape(NamedTuple):
+    """Where characters of a class stand: (83,) each, in heights of a capital."""
+
+    top: torch.Tensor
+    bottom: torch.Tensor
+    is_small: torch.Tensor  # its top, and not its bottom, depends on the x-height
+    is_boxed: torch.Tensor  # stands in its image as it stands on the line: punctuation
+
+
+def _shapes() -> _Shape:
+    top, bottom = torch.ones(len(MAPPING)), torch.zeros(len(MAPPING))
+    is_small = torch.zeros(len(MAPPING), dtype=torch.bool)
+    is_boxed = torch.ones(len(MAPPING), dtype=torch.bool)
+    for name in CHARACTERS:
+        label = MAPPING.index(name)
+        is_boxed[label] = False
+        is_small[label] = name in "acegmnopqrsuvwxyz"
+        top[label] = TALL_SMALL.get(name, 1.0)
+        bottom[label] = DESCENT if name in "gjpqy" else 0.0
+    return _Shape(top, bottom, is_small, is_boxed)
+
+
+_SHAPES = _shapes()
+_NOISE = torch.randn(GLYPH_SIZE, NOISE_COLUMNS, generator=torch.Generator().manual_seed(0))
+
+
+def draw_realistic_lines(
+    pool: GlyphPool,
+    labels: torch.Tensor,
+    glyphs: torch.Tensor,
+    line_draws: torch.Tensor,
+    glyph_draws: torch.Tensor,
+    width: int,
+) -> torch.Tensor:
+    """Write each line as one writer would: on a baseline, small letters small, a g below it.
+
+    Parameters
+    ----------
+    pool : GlyphPool
+        The images.
+    labels, glyphs : torch.Tensor
+        int64, (B, L), the characters and their glyphs.
+    line_draws : torch.Tensor
+        float64, (B, LINE_DRAWS), from 0 to below 1: what the writer is like.
+    glyph_draws : torch.Tensor
+        float64, (B, L, GLYPH_DRAWS), likewise: how each glyph differs.
+    width : int
+        Columns of a line.
+
+    Returns
+    -------
+    torch.Tensor
+        uint8, (B, 28, width).
+    """
+    low, high = torch.tensor(WRITER).T
+    writer = low + (high - low) * line_draws.float()
+    capital, x_height, baseline, slant, letter_gap, word_gap, *rest = writer.unbind(1)
+    ink, threshold, noise, wave, phase, noise_start = rest
+
+    # How large each glyph becomes: its ink, from top to bottom, as its class asks for.
+    has_ink = glyphs != NO_GLYPH
+    line = torch.nonzero(has_ink)[:, 0]  # of each glyph with ink; its columns are below
+    images = pool.columns.index_select(0, glyphs[has_ink]).transpose(1, 2)
+    left, right, top_row, bottom_row = _find_extents(images)
+    top, bottom, is_small, is_boxed = (values[labels[has_ink]] for values in _SHAPES)
+    top = torch.where(is_small, x_height[line], top)
+    scale = (top - bottom) * capital[line] / (bottom_row - top_row)
+    scale = torch.minimum(scale, 22 / (right - left))  # flat ones stay narrow
+    scale = torch.where(is_boxed, capital[line] / 24, scale)
+    jitter = (glyph_draws[has_ink].float() * 2 - 1) * JITTER
+    scale = scale * (1 + jitter[:, 0])
+
+    # Where it stands.
+    advance = word_gap[:, None].expand(glyphs.shape).clone()
+    advance[has_ink] = (right - left) * scale + letter_gap[line] + 10 * jitter[:, 1]
+    advance = advance.clamp_min_(2.0)
+    x = BOX_MARGIN + 2 + advance.cumsum(1) - advance
+    box = x.floor()
+    angle = 6.28 * phase[:, None] + x * (0.002 + 0.02 * wave[:, None])
+    # Rounded, since the last bit of a sine depends on how many are computed at once.
+    drift = DRIFT * (angle.double().sin() * 1024).round().float() / 1024
+    line_row = (baseline[:, None] + drift)[has_ink] + 6 * jitter[:, 2]
+    from_box = BOX_MARGIN + (x - box)[has_ink]
+
+    # Each glyph in a box of its own, as high as the line: where each pixel is read from.
+    pixels = torch.arange(GLYPH_SIZE) + 0.5
+    row_here = line_row - torch.where(is_boxed, 0, bottom) * capital[line]
+    row_there = torch.where(is_boxed, 26, bottom_row)
+    above = row_here[:, None] - pixels  # (N, 28 rows)
+    y = row_there[:, None] - above / scale[:, None]
+    offset = pixels[None, None] - (from_box[:, None] + slant[line][:, None] * above)[..., None]
+    x_there = left[:, None, None] + offset / scale[:, None, None]
+    grid = torch.stack([x_there, y[..., None].expand_as(x_there)], -1).div_(GLYPH_SIZE / 2).sub_(1)
+    blurred = F.avg_pool2d(images.float().unsqueeze(1), 3, 1, padding=1)
+    drawn_ink = F.grid_sample(blurred, grid, align_corners=False).squeeze(1)
+    strength = torch.where(scale < 0.55, 2.4, 1.8)  # blurring takes more of small ones
+    drawn_ink = (drawn_ink - 255 * threshold[line][:, None, None]) * strength[:, None, None]
+    boxes = torch.zeros((len(line) + 1, GLYPH_SIZE, GLYPH_SIZE), dtype=torch.uint8)
+    boxes[1:] = drawn_ink.clamp_(0, 255).round_().to(torch.uint8).transpose(1, 2)
+
+    numbers = torch.zeros_like(glyphs)
+    numbers[has_ink] = torch.arange(1, len(line) + 1)
+    ends = ((x * has_ink).amax(1) + GLYPH_SIZE).ceil().clamp_max(width)
+    used = int(ends.max())
+    inked = _paste(boxes, numbers, box.long() - BOX_MARGIN, used).float() * ink[:, None, None]
+    start = (noise_start[:, None] * (NOISE_COLUMNS - width)).long()
+    columns = torch.arange(used)
+    paper = _NOISE[:, (start + columns) % NOISE_COLUMNS].transpose(0, 1)
+    inked += paper * (255 * noise[:, None, None]) * (columns < ends[:, None])[:, None]
+    lines = torch.zeros((len(glyphs), GLYPH_SIZE, width), dtype=torch.uint8)
+    lines[:, :, :used] = inked.clamp_(0, 255).to(torch.uint8)
+    return lines
+
+
+def _find_extents(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Return the columns and rows of the ink, float (N,): left, right, top, bottom, ends exclusive.
+
+    A blank image counts as full.
+    """
+    ends = []
+    for axis in (1, 2):
+        has_ink = images.amax(axis) > 64
+        position = torch.arange(GLYPH_SIZE)
+        first = torch.where(has_ink, position, GLYPH_SIZE).amin(1)
+        last = torch.where(has_ink, position + 1, 0).amax(1)
+        ends += [torch.where(last > 0, first, 0), torch.where(last > 0, last, GLYPH_SIZE)]
+    return tuple(end.float() for end in ends)
+
+
+def _paste(
+    boxes: torch.Tensor, numbers: torch.Tensor, left: torch.Tensor, width: int
+) -> torch.Tensor:
+    """Put boxes at any columns: each column of a line looks up the boxes that it cuts.
+
+    Parameters
+    ----------
+    boxes : torch.Tensor
+        uint8, (N, 28 columns, 28 rows), the first one blank.
+    numbers, left : torch.Tensor
+        int64, (B, L), which box, and its left column, ascending.
+    width : int
+        Columns of a line.
+
+    Returns
+    -------
+    torch.Tensor
+        uint8, (B, 28, width).
+    """
+    count = len(numbers)
+    columns = torch.arange(width).expand(count, -1).contiguous()
+    newest = torch.searchsorted(left.contiguous(), columns, right=True) - 1
+    lines = torch.zeros((count, width, GLYPH_SIZE), dtype=torch.uint8)
+    for older in range(3):  # ink reaches under the next glyph, and rarely under the one after it
+        slot = newest - older
+        known = slot.clamp_min(0)
+        offset = columns - left.gather(1, known)
+        is_cut = (slot >= 0) & (offset >= 0) & (offset < GLYPH_SIZE)
+        index = torch.where(is_cut, numbers.gather(1, known) * GLYPH_SIZE + offset, 0)
+        found = boxes.view(-1, GLYPH_SIZE).index_select(0, index.flatten())
+        lines += torch.minimum(found.view(lines.shape), 255 - lines)
+    return lines.transpose(1, 2)
+
+
+def find_used_columns(x: torch.Tensor) -> torch.Tensor:
+    """Return how many columns each line has up to its last ink, of (B, C, H, W): int64 (B,)."""
+    inked = x.amax(dim=(1, 2)) > 0
+    return torch.where(inked, torch.arange(1, x.shape[-1] + 1, device=x.device), 0).amax(1)

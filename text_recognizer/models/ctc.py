@@ -1,0 +1,281 @@
+"""Turns the answers of a CTC network into text: greedily, or with beams and a language model."""
+
+import math
+import os
+import zipfile
+import zlib
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from text_recognizer.errors import LabError, check_int, check_number, missing_or_damaged, show
+from text_recognizer.mapping import BLANK, MAPPING, SPACE, SPECIAL_TOKENS, text_of
+
+LABEL_BITS = 7  # of a label: 83 fit
+MAX_BEAMS = 1000
+MAX_CANDIDATES = 10  # characters that the beam search considers at a step
+MIN_PROBABILITY = 1e-3  # what is less likely than this is left out
+
+
+def greedy_path(logits: torch.Tensor) -> tuple[list[int], list[int]]:
+    """Return the labels of the likeliest path, and the step at which each is surest.
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        float, (number of classes, S), of one line.
+    """
+    best, labels = logits.softmax(0).max(0)
+    runs, lengths = torch.unique_consecutive(labels, return_counts=True)
+    ends = lengths.cumsum(0)
+    found, steps = [], []
+    for label, start, end in zip(
+        runs.tolist(), (ends - lengths).tolist(), ends.tolist(), strict=True
+    ):
+        if label >= len(SPECIAL_TOKENS):
+            found.append(label)
+            steps.append(start + int(best[start:end].argmax()))
+    return found, steps
+
+
+def _check_logits(logits: torch.Tensor) -> None:
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(MAPPING):
+        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else show(logits)
+        raise LabError(
+            f"logits={shape} must be a tensor of one line, ({len(MAPPING)}, S): "
+            "of a batch, logits[0]."
+        )
+
+
+def greedy(logits: torch.Tensor) -> str:
+    """Return the text of one line: the likeliest answer at each step, repeats and blanks left out.
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        float, (number of classes, S).
+    """
+    _check_logits(logits)
+    return text_of(torch.unique_consecutive(logits.argmax(0)).tolist())
+
+
+class CharacterLanguageModel:
+    """How likely each character is after the ones before it: n-grams with Witten-Bell smoothing.
+
+    Parameters
+    ----------
+    text : str
+        What it learns from, such as `SentenceGenerator("train").text`.
+    order : int
+        How many characters an n-gram has.
+
+    References
+    ----------
+    Chen and Goodman, "An empirical study of smoothing techniques for language modeling", 1999.
+    """
+
+    def __init__(self, text: str, order: int = 6):
+        check_int("order", order, 1, 63 // LABEL_BITS)
+        if not isinstance(text, str):
+            raise LabError(f"text={show(text)} must be a text, such as SentenceGenerator().text.")
+        known = {name: label for label, name in enumerate(MAPPING)}
+        labels = np.array([known[c] for c in text if c in known], np.int64)
+        if not len(labels):
+            raise LabError("text has no characters of the mapping: give a text to learn from.")
+        self.order = order
+        self._ngrams = []  # sorted codes of the n-grams of each length, and how often each occurs
+        codes = np.zeros(len(labels), np.int64)
+        for length in range(order):
+            codes = (codes[: len(codes) - bool(length)] << LABEL_BITS) | labels[length:]
+            self._ngrams.append(np.unique(codes, return_counts=True))
+        self.probabilities = lru_cache(maxsize=100_000)(self._probabilities)
+
+    def save(self, path: str | os.PathLike, min_count: int = 1) -> None:
+        """Write it to a file, without the n-grams of two characters or more that are rare.
+
+        Parameters
+        ----------
+        path : path
+            The file, whose name ends in `.npz`.
+        min_count : int
+            How often an n-gram must occur to be kept.
+        """
+        arrays = {}
+        for length, (codes, counts) in enumerate(self._ngrams):
+            kept = counts >= (min_count if length else 1)
+            # Differences are small, so that they take little room when compressed.
+            arrays[f"steps_{length}"] = np.diff(codes[kept], prepend=0)
+            arrays[f"counts_{length}"] = counts[kept].astype(np.int32)
+        np.savez_compressed(path, **arrays)  # type: ignore[arg-type] # it takes any arrays
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "CharacterLanguageModel":
+        """Return the one that `save` wrote.
+
+        Raises
+        ------
+        LabError
+            If the file is missing or damaged.
+        """
+        model = cls.__new__(cls)
+        try:
+            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+                model.order = len(file.files) // 2
+                model._ngrams = [
+                    (file[f"steps_{length}"].cumsum(), file[f"counts_{length}"])
+                    for length in range(model.order)
+                ]
+            if any(len(codes) != len(counts) for codes, counts in model._ngrams):
+                raise ValueError("its arrays do not fit together")
+            if not 1 <= model.order <= 63 // LABEL_BITS:
+                raise ValueError(f"it has n-grams of {model.order} characters")
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            EOFError,
+            zlib.error,
+            zipfile.BadZipFile,
+        ) as error:
+            raise missing_or_damaged(Path(path), error) from None
+        model.probabilities = lru_cache(maxsize=100_000)(model._probabilities)
+        return model
+
+    def log_probability(self, label: int, context: tuple[int, ...]) -> float:
+        """Return the logarithm of how likely a label is after the labels in `context`."""
+        longest = self.order - 1
+        recent = ((SPACE, *context))[-longest:] if longest else ()
+        return math.log(self.probabilities(recent)[label])
+
+    def _probabilities(self, context: tuple[int, ...]) -> np.ndarray:
+        if context:
+            shorter = self.probabilities(context[1:])
+        else:
+            shorter = np.full(len(MAPPING), 1 / len(MAPPING))
+        code = 0
+        for label in context:
+            code = code << LABEL_BITS | label
+        codes, counts = self._ngrams[len(context)]
+        low, high = np.searchsorted(codes, [code << LABEL_BITS, (code + 1) << LABEL_BITS])
+        if low == high:
+            return shorter
+        kinds, found = high - low, np.zeros(len(MAPPING))
+        found[codes[low:high] & ((1 << LABEL_BITS) - 1)] = counts[low:high]
+        return (found + kinds * shorter) / (found.sum() + kinds)
+
+
+def beam_search(
+    logits: torch.Tensor,
+    language_model: CharacterLanguageModel | None = None,
+    weight: float = 0.5,
+    bonus: float = 0.5,
+    beams: int = 16,
+) -> str:
+    """Return the likeliest text of one line, over all paths that give it.
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        float, (number of classes, S).
+    language_model : CharacterLanguageModel, optional
+        What else speaks for a text.
+    weight : float
+        How much the language model's logarithm counts.
+    bonus : float
+        What each character adds, since a language model prefers short texts.
+    beams : int
+        How many texts are kept at each step.
+
+    References
+    ----------
+    Hannun et al., "First-pass large vocabulary continuous speech recognition using bi-directional
+    recurrent DNNs", 2014: prefix beam search.
+    """
+    _check_logits(logits)
+    check_number("weight", weight, wanted="a number of 0 or more")
+    check_number("bonus", bonus, -math.inf, wanted="a number")
+    check_int("beams", beams, 1, MAX_BEAMS)
+    probabilities = logits.float().softmax(0)
+    top = probabilities.topk(MAX_CANDIDATES, dim=0)
+    likely = [
+        [(c, p) for c, p in zip(labels, values, strict=True) if p > MIN_PROBABILITY]
+        for labels, values in zip(top.indices.T.tolist(), top.values.T.tolist(), strict=True)
+    ]
+    # Of each text: the probability of all paths that end in blank, and of those that do not.
+    kept: dict[tuple[int, ...], tuple[float, float]] = {(): (1.0, 0.0)}
+    prior: dict[tuple[int, ...], float] = {(): 0.0}  # what the language model says of each text
+    for blank, candidates in zip(probabilities[BLANK].tolist(), likely, strict=True):
+        following: dict[tuple[int, ...], tuple[float, float]] = {}
+
+        def add(text, ends_in_blank, other, following=following):
+            before = following.get(text, (0.0, 0.0))
+            following[text] = (before[0] + ends_in_blank, before[1] + other)
+
+        for text, (ends_in_blank, other) in kept.items():
+            add(text, (ends_in_blank + other) * blank, 0.0)
+            for label, probability in candidates:
+                if label < len(SPECIAL_TOKENS):
+                    continue
+                both = ends_in_blank + other
+                if text and text[-1] == label:
+                    add(text, 0.0, other * probability)
+                    both = ends_in_blank  # the same again needs a blank between
+                if both == 0.0:
+                    continue
+                longer = (*text, label)
+                if longer not in prior:
+                    said = language_model.log_probability(label, text) if language_model else 0.0
+                    prior[longer] = prior[text] + (weight * said + bonus if language_model else 0.0)
+                add(longer, 0.0, both * probability)
+
+        def score(text, following=following):
+            return math.log(sum(following[text]) + 1e-300) + prior[text]
+
+        best = sorted(following, key=score, reverse=True)[:beams]
+        total = sum(sum(following[text]) for text in best)
+        kept = {text: (following[text][0] / total, following[text][1] / total) for text in best}
+    return text_of(next(iter(kept)))
+
+
+def align(logits: torch.Tensor, labels: list[int]) -> list[int]:
+    """Return the step at which each character of a text is surest, on the likeliest path.
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        float, (number of classes, S), of one line.
+    labels : list of int
+        The text, no longer than S allows.
+
+    Returns
+    -------
+    list of int
+        As many as labels.
+    """
+    if not labels:
+        return []
+    states = np.full(2 * len(labels) + 1, BLANK)
+    states[1::2] = labels
+    scores = logits.float().log_softmax(0).numpy()[states]  # (states, S)
+    may_skip = np.zeros(len(states), bool)  # the blank before a character, unless it is doubled
+    may_skip[3::2] = states[3::2] != states[1:-2:2]
+    best = np.full(len(states), -np.inf)
+    best[:2] = scores[:2, 0]
+    moves = np.zeros(scores.shape, int)
+    for step in range(1, scores.shape[1]):
+        one, two = np.roll(best, 1), np.where(may_skip, np.roll(best, 2), -np.inf)
+        one[0] = -np.inf
+        choices = np.stack([best, one, two])
+        moves[:, step] = choices.argmax(0)
+        best = choices.max(0) + scores[:, step]
+    state = len(states) - 1 - int(best[-1] < best[-2])
+    surest: dict[int, int] = {}
+    for step in range(scores.shape[1] - 1, -1, -1):
+        if step == (known := surest.setdefault(state, step)) or (
+            scores[state, step] > scores[state, known]
+        ):
+            surest[state] = step
+        state -= moves[state, step]
+    return [surest[2 * place + 1] for place in range(len(labels))]

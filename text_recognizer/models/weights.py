@@ -1,0 +1,100 @@
+"""Reading checkpoints: tensors and plain values, never code."""
+
+import json
+import lzma
+import os
+import pickle
+import stat
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from text_recognizer.errors import LabError, shorten
+from text_recognizer.models.registry import build_network
+
+UNREADABLE = (
+    *(OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+)
+
+
+def read_checkpoint(path: str | os.PathLike) -> dict:
+    """Read a checkpoint of `run_experiment`: tensors and plain values, never code.
+
+    Raises
+    ------
+    LabError
+        If the file is missing, damaged, or not such a checkpoint.
+    """
+    try:
+        _check_zip(path)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        described = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
+        if isinstance(described, dict) and "model_class" in described:
+            return checkpoint
+        problem = "it does not say which network it is of"
+    except FileNotFoundError:
+        problem = "there is no such file"
+    except UNREADABLE:
+        problem = "it is damaged, or holds more than tensors and plain values"
+    raise LabError(
+        f"{path} is not a checkpoint of run_experiment ({problem}): "
+        "give the path that run_experiment printed at its end."
+    )
+
+
+def _check_zip(path: str | os.PathLike) -> None:
+    """Check what torch leaves out: the CRC-32 of each part of the archive that a checkpoint is."""
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise OSError("not a file")
+    with zipfile.ZipFile(path) as archive:
+        if archive.testzip() is not None:
+            raise zipfile.BadZipFile
+
+
+def load_network(path: str | os.PathLike) -> tuple[nn.Module, list[str]]:
+    """Rebuild the network of a checkpoint that `run_experiment` saved.
+
+    Returns
+    -------
+    tuple of torch.nn.Module and list[str]
+        The network with its weights, and the mapping of its classes.
+
+    Raises
+    ------
+    LabError
+        As for `read_checkpoint`.
+    """
+    checkpoint = read_checkpoint(path)
+    described = checkpoint["hyper_parameters"]
+    try:
+        weights = checkpoint["state_dict"].items()
+        own = {k.removeprefix("model."): v for k, v in weights if k.startswith("model.")}
+        return build_network(described, own), list(described["mapping"])
+    except (*UNREADABLE, ArithmeticError, MemoryError, LabError) as error:
+        raise LabError(
+            f"{path} does not fit the network that it names ({shorten(error)}): "
+            "give another checkpoint of run_experiment."
+        ) from None
+
+
+def compute_checksum(described: dict, weights: dict[str, torch.Tensor]) -> int:
+    """Return the CRC-32 of what a file of weights that ships holds, whatever the order.
+
+    Parameters
+    ----------
+    described : dict
+        What its header says, without a checksum.
+    weights : dict of str to torch.Tensor
+        Its tensors.
+    """
+    texts = json.dumps(described, sort_keys=True)
+    checksum = zlib.crc32(texts.encode())
+    for name, tensor in sorted(weights.items()):
+        checksum = zlib.crc32(f"{name} {tensor.dtype} {list(tensor.shape)}".encode(), checksum)
+        checksum = zlib.crc32(tensor.flatten().view(torch.uint8).numpy().tobytes(), checksum)
+    return checksum

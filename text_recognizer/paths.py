@@ -1,0 +1,114 @@
+"""The folders and switches of the lab, and how a file is written whole."""
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from text_recognizer.errors import LabError, cannot_write
+
+_PACKAGE = Path(__file__).resolve().parent
+_CHECKOUT_DATA = _PACKAGE.parent / "data"
+_IN_CHECKOUT = (_CHECKOUT_DATA / "sources.json").exists()
+
+
+def data_dir() -> Path:
+    """Return the folder of downloads and prepared files, made if it does not exist.
+
+    `LAB_DATA_DIR` where it is set, else `data/` of the checkout, else the user's cache folder.
+    """
+    folder = named_path("LAB_DATA_DIR")
+    if folder is None:
+        if _IN_CHECKOUT and os.access(_CHECKOUT_DATA, os.W_OK):
+            folder = _CHECKOUT_DATA
+        else:
+            import pooch  # here, since it takes longer to import than all of this module's users
+
+            folder = Path(pooch.os_cache("handwriting-lab"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    return folder
+
+
+def named_path(variable: str) -> Path | None:
+    """Return the path that an environment variable names, or None where it is not set.
+
+    A relative path counts from the checkout's folder, where `make lab` is called, since the
+    working directory of a notebook is `labs/`; outside a checkout from the working directory.
+    """
+    value = os.environ.get(variable)
+    if not value:
+        return None
+    start = _CHECKOUT_DATA.parent if _IN_CHECKOUT else Path.cwd()
+    try:
+        path = start / Path(value).expanduser()
+        path.resolve()
+        path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # no such user, links in a circle
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise LabError(f"{variable}={value:.80} cannot be read ({reason}): give a path.") from None
+    return path
+
+
+def shorten_path(path: Path) -> str:
+    """Return a path as a student knows it: from the checkout's folder, or from home (`~`)."""
+    if _IN_CHECKOUT and path.is_relative_to(_CHECKOUT_DATA.parent):
+        return path.relative_to(_CHECKOUT_DATA.parent).as_posix()
+    with contextlib.suppress(RuntimeError, ValueError):  # no home, or not in it
+        return f"~/{path.relative_to(Path.home()).as_posix()}"
+    return str(path)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; a pipe or device, which may never end, is an OSError."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is a folder" if path.is_dir() else "it is not a file")
+    return open(path, "rb")
+
+
+def check_space(path: Path, needed: float) -> None:
+    """Raise a LabError where a file needs more bytes than its folder's disk has free."""
+    try:
+        free = shutil.disk_usage(path.parent).free
+    except OSError:
+        return  # writing says more
+    if needed > free:
+        raise LabError(
+            f"{path} needs {needed / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB free: "
+            "free some space, or set LAB_DATA_DIR to another folder."
+        )
+
+
+def bundled(name: str) -> Path:
+    """Return the path of a file that ships with the lab: `data/` of the checkout or the wheel."""
+    in_wheel = _PACKAGE / "assets" / name
+    return in_wheel if in_wheel.exists() else _CHECKOUT_DATA / name
+
+
+def is_offline() -> bool:
+    """Tell whether `LAB_OFFLINE=1` forbids the network."""
+    return _switch("LAB_OFFLINE")
+
+
+def is_fast() -> bool:
+    """Tell whether `LAB_FAST=1` asks the notebooks to cut training short, for tests."""
+    return _switch("LAB_FAST")
+
+
+def _switch(name: str) -> bool:
+    return os.environ.get(name, "").strip().lower() not in ("", "0", "false", "no")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file under a temporary name, then rename it, so that it is whole or not there."""
+    temporary = path.with_name(path.name + ".part")
+    try:
+        temporary.write_bytes(text.encode(errors="replace"))  # names of files may not be UTF-8
+        temporary.replace(path)
+    except OSError as error:
+        raise LabError(f"{path} cannot be written ({error.strerror or error}).") from None

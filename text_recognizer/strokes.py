@@ -1,0 +1,212 @@
+"""Strokes of a pen: what they are, how they travel to the browser, and samples to try.
+
+All coordinates are those of `HandwritingCanvas`: `CANVAS_HEIGHT` units high, y downwards. Between
+the guide lines capitals stand on `BASE_LINE` and reach up to `CAP_LINE`.
+"""
+
+import functools
+import json
+import math
+import string
+
+import numpy as np
+
+from text_recognizer.errors import LabError, show
+from text_recognizer.paths import bundled
+
+CANVAS_HEIGHT = 220
+CAP_LINE, X_LINE, BASE_LINE = 50, 96, 150  # y where capitals, small letters and lines end
+POINTERS = ("mouse", "pen", "touch")
+RESOLUTION = (4, 4, 1, 100)  # steps per unit of x and y, per millisecond, per full pressure
+MAX_STEPS = 2**29  # of a number of a point: a difference of two then fits JavaScript's 32 bits
+SAMPLES_FILE = "sample_strokes.json"
+LETTER_GAP, WORD_GAP, SAMPLE_MARGIN = 18, 55, 30
+BASE64 = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
+MAX_SHIFT = 30  # bits before the last digit of an encoded number
+BASE64_VALUES = {digit: value for value, digit in enumerate(BASE64)}
+
+
+class Stroke(tuple):
+    """The path of a pen from where it touches the paper to where it leaves it.
+
+    A tuple of points (x, y, time, pressure), which `prepare` and `Recognizer.predict` take as is:
+    x and y in units of the canvas, kept to a quarter; time in whole milliseconds since the
+    stroke began; pressure from 0 to 1, kept to a hundredth.
+
+    Parameters
+    ----------
+    points : sequence of sequence of float
+        (x, y), (x, y, time) or (x, y, time, pressure); the time is 0 and the pressure 0.5 where
+        they are missing.
+    pointer : {"mouse", "pen", "touch"}
+        What drew it.
+    """
+
+    pointer: str
+    _text: str | None = None  # what `encode` made of it, kept: it is asked for at each new stroke
+
+    def __new__(cls, points, pointer: str = "mouse"):
+        missing = (0.0, 0.5)
+        whole = [(*map(float, point), *missing[len(point) - 2 :]) for point in points]
+        if not whole or any(len(p) != 4 or not all(map(math.isfinite, p)) for p in whole):
+            raise ValueError("a point must be (x, y), or with time and pressure")
+        if any(abs(v) * s >= MAX_STEPS for p in whole for v, s in zip(p, RESOLUTION, strict=True)):
+            raise ValueError("a number of a point is too large")
+        if pointer not in POINTERS:
+            raise ValueError(f"pointer={pointer!r} must be one of {', '.join(POINTERS)}")
+        kept = [tuple(_round(v, s) for v, s in zip(p, RESOLUTION, strict=True)) for p in whole]
+        stroke = super().__new__(cls, kept)
+        stroke.pointer = pointer
+        return stroke
+
+    def __repr__(self) -> str:
+        return f"Stroke({len(self)} points, pointer={self.pointer!r})"
+
+
+def _round(value: float, steps: int) -> float:
+    return math.floor(value * steps + 0.5) / steps
+
+
+def to_strokes(drawing) -> list[Stroke]:
+    """Return a drawing, in any form that `prepare` takes for strokes, as a list of `Stroke`.
+
+    Raises
+    ------
+    LabError
+        If it is not a list of strokes.
+    """
+    try:
+        return [s if isinstance(s, Stroke) else Stroke(s) for s in drawing if len(s)]
+    except (OverflowError, TypeError, ValueError) as error:
+        raise LabError(
+            f"strokes must be a list of strokes, each a list of points (x, y): {error}."
+        ) from None
+
+
+def encode(stroke: Stroke) -> str:
+    """Write a stroke in about five characters per point: its pointer's first letter, then numbers.
+
+    Each number of a point is its difference from the point before, in steps of `RESOLUTION`, as
+    the Base64 VLQ of JavaScript's source maps. `canvas.js` reads and writes the same.
+    """
+    if stroke._text is None:
+        stroke._text = _write(stroke)
+    return stroke._text
+
+
+def _write(stroke: Stroke) -> str:
+    text, before = [stroke.pointer[0]], (0, 0, 0, 0)
+    for point in stroke:
+        now = tuple(round(value * steps) for value, steps in zip(point, RESOLUTION, strict=True))
+        for new, old in zip(now, before, strict=True):
+            rest = abs(new - old) << 1 | (new < old)
+            while rest > 31:
+                text.append(BASE64[32 | rest & 31])
+                rest >>= 5
+            text.append(BASE64[rest])
+        before = now
+    return "".join(text)
+
+
+@functools.lru_cache(maxsize=4096)
+def decode(text: str) -> Stroke:
+    """Read what `encode` wrote.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        If it is anything else.
+    """
+    numbers, number, shift = [], 0, 0
+    for digit in text[1:]:
+        value = BASE64_VALUES[digit]
+        if shift > MAX_SHIFT:
+            raise ValueError("a number is too large")
+        number |= (value & 31) << shift
+        shift += 5
+        if value < 32:
+            numbers.append(-(number >> 1) if number & 1 else number >> 1)
+            number = shift = 0
+    points = np.cumsum(np.reshape(numbers, (-1, 4)), axis=0) / RESOLUTION
+    (pointer,) = (name for name in POINTERS if name[0] == text[0])
+    stroke = Stroke(points.tolist(), pointer)
+    stroke._text = text
+    return stroke
+
+
+def fit_strokes(strokes: list[Stroke], width: float) -> list[Stroke]:
+    """Return strokes that lie on a canvas `width` wide: scaled and moved if they reach beyond."""
+    points = np.array([point[:2] for stroke in strokes for point in stroke])
+    low, high = points.min(0), points.max(0)
+    if (low >= 0).all() and (high <= (width, CANVAS_HEIGHT)).all():
+        return strokes
+    room = np.array([width, CANVAS_HEIGHT]) - 2 * SAMPLE_MARGIN
+    scale = (room / np.maximum(high - low, 1e-9)).min()
+    start = (np.array([width, CANVAS_HEIGHT]) - (high - low) * scale) / 2
+    return [_move(stroke, start, scale, low) for stroke in strokes]
+
+
+def _move(stroke: Stroke, start, scale: float = 1.0, origin=(0.0, 0.0)) -> Stroke:
+    points = [
+        ((x - origin[0]) * scale + start[0], (y - origin[1]) * scale + start[1], *rest)
+        for x, y, *rest in stroke
+    ]
+    return Stroke(points, stroke.pointer)
+
+
+@functools.cache
+def _read_samples() -> dict[str, list[list[str]]]:
+    try:
+        return json.loads(bundled(SAMPLES_FILE).read_text(encoding="utf-8"))["characters"]
+    except (OSError, ValueError, LookupError) as error:
+        raise LabError(
+            f"{SAMPLES_FILE} is missing or damaged ({error}): get the lab again."
+        ) from None
+
+
+def sample_strokes(text: str, variant: int = 0) -> list[Stroke]:
+    """Return the strokes of a character or a few words, to try the canvas without drawing.
+
+    Parameters
+    ----------
+    text : str
+        Digits, letters and spaces. A single character stands in the middle of the square canvas,
+        words begin at the left of the wide one.
+    variant : int
+        How it is written: each character has several ways, which repeat after the last.
+
+    Returns
+    -------
+    list of Stroke
+
+    Raises
+    ------
+    LabError
+        If there is no sample of a character.
+
+    References
+    ----------
+    `tools/assets/make_sample_strokes.py` makes them from our own `data/stroke_templates.json`.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise LabError(f"text={show(text)} must be a character or a few words.")
+    if not isinstance(variant, int):
+        raise LabError(f"variant={show(variant)} must be a whole number.")
+    written, x = [], SAMPLE_MARGIN
+    for character in text:
+        if character == " ":
+            x += WORD_GAP
+            continue
+        if character not in _read_samples():
+            raise LabError(f"There is no sample of {character!r}: only letters, digits and spaces.")
+        variants = _read_samples()[character]
+        strokes = [decode(stroke) for stroke in variants[variant % len(variants)]]
+        left, right = (
+            side(point[0] for stroke in strokes for point in stroke) for side in (min, max)
+        )
+        written += [_move(stroke, (x - left, 0)) for stroke in strokes]
+        x += right - left + LETTER_GAP
+    if len(text.strip()) == 1:
+        middle = (CANVAS_HEIGHT - (x - LETTER_GAP - SAMPLE_MARGIN)) / 2 - SAMPLE_MARGIN
+        written = [_move(stroke, (middle, 0)) for stroke in written]
+    return written

@@ -1,0 +1,67 @@
+"""Runs the notebooks as Binder would, on one core, and prints the memory and time of each.
+
+    python tools/course/binder_check.py labs/*.ipynb
+
+Linux only. Memory is that of all processes together, each shared page counted once. The limit is
+1.5 GB, since JupyterLab itself needs some of Binder's 2 GB.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+MAX_MEMORY = 1500  # MB
+EVERY = 0.1  # seconds
+
+
+def measure_memory(process: psutil.Process) -> float:
+    """Return the megabytes of a process and all that it has started."""
+    total = 0
+    for each in [process, *process.children(recursive=True)]:
+        try:
+            total += each.memory_full_info().pss
+        except psutil.Error:
+            continue  # it has ended
+    return total / 1e6
+
+
+def run(notebook: Path, folder: str) -> tuple[float, float, bool]:
+    """Return the most memory in MB that a notebook took, its seconds, and whether it ended well."""
+    execute = Path(__file__).with_name("execute.py")
+    started, peak = time.monotonic(), 0.0
+    process = psutil.Popen(
+        [sys.executable, execute, "--to", folder, notebook],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None:
+        peak = max(peak, measure_memory(process))
+        time.sleep(EVERY)
+    return peak, time.monotonic() - started, process.returncode == 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("notebooks", nargs="+", type=Path)
+    options = parser.parse_args()
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    fine = True
+    print("| notebook | MB | seconds |\n|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for notebook in options.notebooks:
+            peak, seconds, ended_well = run(notebook, folder)
+            is_fine = ended_well and peak <= MAX_MEMORY
+            fine &= is_fine
+            told = "" if is_fine else ": too much" if ended_well else ": it failed"
+            print(f"| {notebook.stem} | {peak:,.0f}{told} | {seconds:.0f} |", flush=True)
+    sys.exit(not fine)
+
+
+if __name__ == "__main__":
+    main()
