@@ -111,24 +111,24 @@ def show_blocks():
     for axis, (title, chain) in zip(axes, chains.items(), strict=True):
         heights = [1 - i / (len(chain) - 1) for i in range(len(chain))]
         for above, below in itertools.pairwise(heights):
-            _arrow(axis, (0, above), (0, below), BLUE, shrink=10)
+            _draw_arrow(axis, (0, above), (0, below), BLUE, shrink=10)
         for part, height in zip(chain, heights, strict=True):
             color = {"x": "white", "output": "white", "+": "#f8d7a8"}.get(part, "#dbe9f6")
-            _box(axis, 0, height, part, color)
+            _draw_box(axis, 0, height, part, color)
         axis.set(title=title, xlim=(-0.6, 1.35), ylim=(-0.08, 1.08))
         axis.axis("off")
     plus = heights[chain.index("+")]
     axis.plot((0.06, 0.95, 0.95), (1, 1, plus), color=ORANGE, linewidth=2)
-    _arrow(axis, (0.95, plus), (0.05, plus), ORANGE, shrink=0)
-    _box(axis, 0.95, 0.62, "the skip:\nx itself, or a\n1 × 1 convolution", "#fbe5d6")
+    _draw_arrow(axis, (0.95, plus), (0.05, plus), ORANGE, shrink=0)
+    _draw_box(axis, 0.95, 0.62, "the skip:\nx itself, or a\n1 × 1 convolution", "#fbe5d6")
     plt.show()
 
 
-def _box(axis, x: float, y: float, text: str, color: str):
+def _draw_box(axis, x: float, y: float, text: str, color: str):
     style = {"boxstyle": "round,pad=0.45", "facecolor": color, "edgecolor": BLUE}
     axis.text(x, y, text, ha="center", va="center", fontsize=11, color="black", bbox=style)
 
 
-def _arrow(axis, start: tuple, end: tuple, color: str, shrink: float):
+def _draw_arrow(axis, start: tuple, end: tuple, color: str, shrink: float):
     style = {"arrowstyle": "-|>", "color": color, "linewidth": 1.8}
     axis.annotate("", end, start, arrowprops=style | {"shrinkA": shrink, "shrinkB": shrink})

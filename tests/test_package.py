@@ -35,10 +35,28 @@ def test_everything_offered_exists():
         lab_utils.EMINST  # noqa: B018
 
 
-def test_type_checkers_see_what_is_loaded_later():
-    source = (ROOT / "lab_utils" / "__init__.py").read_text(encoding="utf-8")
-    imports = re.findall(r"^    from (\S+) import (\w+) as \2$", source, re.MULTILINE)
-    assert {name: module for module, name in imports} == lab_utils._MODULES
+def test_each_name_stands_once_and_under_the_notebook_that_introduces_it():
+    stub = (ROOT / "lab_utils" / "__init__.pyi").read_text(encoding="utf-8")
+    listed, introduced = {}, {}
+    for title, name in re.findall(r"^# (\d)\. |^from \S+ import \w+ as (\w+)$", stub, re.MULTILINE):
+        number = title or number  # noqa: F821 - the stub begins with a title
+        if name:
+            assert name not in listed
+            listed[name] = number
+    assert listed.keys() == set(lab_utils.__all__)
+    for path in NOTEBOOKS[1:]:  # the start page shows what is explained later
+        code = read_code(path)
+        for imported in re.findall(r"^from lab_utils import (\([^)]*\)|.*)$", code, re.MULTILINE):
+            for name in re.findall(r"\w+", imported):
+                introduced.setdefault(name, path.name[1])
+    used = {name: number for name, number in introduced.items() if listed[name] != "0"}
+    assert len(used) > 25
+    assert {name: listed[name] for name in used} == used
+
+
+def read_code(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
 
 
 @pytest.mark.parametrize(
@@ -58,6 +76,15 @@ def test_what_is_light_loads_light(command, tmp_path):
     loaded = {line.rsplit("|", 1)[-1].strip() for line in process.stderr.splitlines()}
     assert "lab_utils" in loaded
     assert not heavy & loaded
+
+
+def test_importing_the_lab_costs_next_to_nothing():
+    script = (
+        "import time; t = time.process_time(); import lab_utils; print(time.process_time() - t)"
+    )
+    command = [sys.executable, "-c", script]
+    seconds = [float(subprocess.run(command, capture_output=True).stdout) for _ in range(3)]
+    assert min(seconds) < 0.15
 
 
 def test_imports_point_down():
@@ -125,6 +152,9 @@ def test_the_wheel_works_outside_the_checkout(tmp_path):
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "--wheel-dir", tmp_path, ROOT], check=True)
     (wheel,) = tmp_path.glob("*.whl")
+    packed = zipfile.ZipFile(wheel).namelist()
+    assert {"lab_utils/__init__.pyi", "lab_utils/py.typed"} <= set(packed)
+    assert not [name for name in packed if ".data/" in name]  # nothing for other programs
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     script = (
         "import numpy as np, lab_utils; data = lab_utils.EMNIST(source='sample'); data.setup(); "
@@ -133,9 +163,11 @@ def test_the_wheel_works_outside_the_checkout(tmp_path):
         "lines = lab_utils.EMNISTLines(style='joined').maker('val').draw(np.arange(2))[0]; "
         "assert lines.any(); "
         "assert 'render' in canvas._esm and '.hw-' in canvas._css; "
+        "assert len(lab_utils.__all__) > 30, 'the wheel has no stub'; "
+        "assert str(lab_utils.show_progress()).startswith('통과한 검사 문제'); "
         "print(lab_utils.__file__, len(data.data_train))"
     )
-    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "LAB_LANGUAGE": "ko"}
     process = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,

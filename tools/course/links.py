@@ -134,15 +134,22 @@ def set_links(path: Path, root: Path, repository: str, first: str) -> None:
             source = make_setup(repository)
         if source != "".join(cell["source"]):
             cell["source"] = source.splitlines(keepends=True)
-    write_changed(path, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", was=text)
+    write_changed(path, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
 
 
-def write_changed(path: Path, text: str, was: str | None = None) -> None:
+def read_as(kind: type, path: Path) -> str | bytes:
+    """Return what a file has, as text or as bytes; nothing where it is not there."""
+    if not path.exists():
+        return kind()
+    return path.read_bytes() if kind is bytes else path.read_text(encoding="utf-8")
+
+
+def write_changed(path: Path, content: str | bytes) -> None:
     """Write a file, whole or not at all, if it is another than it was."""
-    if text == (path.read_text(encoding="utf-8") if was is None else was):
+    if content == read_as(type(content), path):
         return
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
+    partial.write_bytes(content if isinstance(content, bytes) else content.encode())
     partial.replace(path)
     print(path)
 
