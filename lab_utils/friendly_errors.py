@@ -116,7 +116,7 @@ def find_cell(name: str) -> str | None:
     except (OSError, ValueError, LookupError, TypeError):
         return None
     for source in sources:
-        python = re.sub(r"^[!%].*", "", source, flags=re.MULTILINE)  # lines for IPython alone
+        python = re.sub(r"^(\s*)[!%].*", r"\1pass", source, flags=re.MULTILINE)  # IPython's lines
         try:
             names = symtable.symtable(python, "", "exec").get_symbols()
         except (SyntaxError, ValueError):

@@ -24,13 +24,17 @@ ADDRESS = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+?(\.git)?/?")
 KEPT = re.compile(r'(^\[tool\.lab\]\n(?:[^\[\n].*\n|\n)*?repository = )"[^"\n]*"', re.MULTILINE)
 # The cell that installs the lab on Colab, where its address is known and where it is not.
 FROM_ADDRESS = """\
-REPOSITORY = "{}"  # on Colab, the lab is installed from here
-if "google.colab" in str(get_ipython()):
-    !curl -fsSL {{REPOSITORY}}/raw/main/lab_utils/colab.py | python - {{REPOSITORY}}"""
+if "google.colab" in str(get_ipython()):  # Colab installs the lab; elsewhere this does nothing
+    %pip install --quiet {}/archive/refs/heads/main.zip"""
 FROM_WHEEL = """\
-colab = __import__("sys").modules.get("google.colab")  # these lines install the lab, on Colab only
-wheel = colab and max(get_ipython().getoutput("ls|grep whl$") or colab.files.upload() or ["none"])
-colab and get_ipython().system(f"PYTHONPATH='{wheel}' python -m lab_utils.colab '{wheel}'")"""
+if "google.colab" in str(get_ipython()):  # Colab installs the lab; elsewhere this does nothing
+    from glob import glob
+
+    from google.colab import files
+
+    for wheel in sorted(glob("*.whl")) or files.upload():
+        %pip install --quiet "{wheel}\""""
+FOLDED = {"jupyter": {"source_hidden": True}}  # JupyterLab shows three dots, which open it
 BADGES = {
     "colab": "https://colab.research.google.com/assets/colab-badge.svg",
     "binder": "https://mybinder.org/badge_logo.svg",
@@ -132,6 +136,7 @@ def set_links(path: Path, root: Path, repository: str, first: str) -> None:
             source = set_line(source, line)
         elif cell["id"] == "setup":
             source = make_setup(repository)
+            cell["metadata"] = FOLDED
         if source != "".join(cell["source"]):
             cell["source"] = source.splitlines(keepends=True)
     write_changed(path, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
