@@ -2,16 +2,20 @@
 
 import posixpath
 import sys
+import textwrap
 from pathlib import Path
 
-from docutils.nodes import SkipNode
+from docutils.nodes import SkipNode, paragraph
 from docutils.utils.math.latex2mathml import tex2mathml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools" / "course"))
 import build_site
 
+MIN_DESCRIPTION, MAX_DESCRIPTION = 40, 160  # letters; shorter ones are links
+
 project = "Handwriting lab"
 html_title = project
+author = "The handwriting lab's authors"
 copyright = "MIT licence"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 templates_path = ["templates"]
@@ -24,6 +28,7 @@ html_copy_source = False
 html_show_sphinx = False
 html_math_renderer = "mathml"
 address = build_site.links.read_address(build_site.ROOT)
+top = build_site.find_top(address)
 html_theme_options = {
     "article_header_end": ["language.html", "article-header-buttons.html"],
     "repository_url": address,
@@ -33,11 +38,12 @@ html_theme_options = {
 }
 
 nb_execution_mode = "off"
+nb_render_markdown_format = "myst"  # whose links between pages Sphinx follows
 nb_ipywidgets_js = {}  # what widgets show without a kernel is a picture, not a script from afar
 nb_mime_priority_overrides = [
     ("html", "application/vnd.jupyter.widget-view+json", None),
 ]
-myst_enable_extensions = ["attrs_block", "dollarmath"]
+myst_enable_extensions = ["attrs_block", "dollarmath", "html_image"]
 myst_heading_anchors = 4
 # `site:` leads to a page of the other language, which Sphinx does not see.
 myst_url_schemes = {"http": None, "https": None, "mailto": None, "site": "{{path}}#{{fragment}}"}
@@ -64,15 +70,26 @@ def link_language(app, pagename, _template, context, _doctree):
     korean = app.config.language == "ko"
     pages = map(build_site.to_html, build_site.find_pages("en" if korean else "ko").values())
     name = f"{pagename}.html"
-    page = name if name in set(pages) else "index.html"
+    is_in_both = name in set(pages)
     up = posixpath.relpath(".", posixpath.dirname(name) or ".")
     context["other_language"] = {
-        "address": f"{up}/{'..' if korean else 'ko'}/{page}",
+        "address": f"{up}/{'..' if korean else 'ko'}/{name if is_in_both else 'index.html'}",
         "code": "en" if korean else "ko",
         "name": "English" if korean else "한국어",
     }
+    start = top if address else f"{up}/../" if korean else f"{up}/"
+    context["alternates"] = {"en": start + name, "ko": f"{start}ko/{name}"} if is_in_both else {}
+
+
+def describe_page(_app, _pagename, _template, context, doctree):
+    """Give a page its first paragraph as the description that search engines show."""
+    if doctree is not None:
+        texts = (" ".join(each.astext().split()) for each in doctree.findall(paragraph))
+        found = next((text for text in texts if len(text) >= MIN_DESCRIPTION), html_title)
+        context["description"] = textwrap.shorten(found, MAX_DESCRIPTION, placeholder=" ...")
 
 
 def setup(app):
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math, None))
     app.connect("html-page-context", link_language)
+    app.connect("html-page-context", describe_page)

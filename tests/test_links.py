@@ -16,7 +16,7 @@ SETUP = {
     "cell_type": "code",
     "execution_count": 1,
     "id": "setup",
-    "metadata": {},
+    "metadata": links.FOLDED,
     "outputs": [],
     "source": links.FROM_WHEEL.splitlines(keepends=True),
 }
