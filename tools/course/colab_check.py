@@ -163,7 +163,7 @@ def check_install(way: str, source: str, folder: Path, base: dict[str, str]) -> 
     after = list_packages()
     changed = sorted(name for name in base if after.get(name) != base[name])
     is_fine = not changed and "handwriting-lab" in after and seconds <= MAX_INSTALL
-    is_fine &= "\n" not in printed  # nothing but IPython's note on restarting
+    is_fine &= "ERROR" not in printed
     told = f"changed: {', '.join(changed)}" if changed else f"{len(base)} packages unchanged"
     new = len({*after} - {*base})
     return report(f"install {way}", seconds, is_fine, f"{told}, {new} new" if is_fine else printed)
