@@ -16,6 +16,8 @@ BLUE, ORANGE = "#44546a", "#c55a11"
 def show_images(images, titles=None, columns: int = 9, cmap: str = "gray", size: float = 1.1):
     """Show images in a grid.
 
+    Taught in notebook 1.
+
     Parameters
     ----------
     images : sequence of array or tensor
@@ -33,6 +35,12 @@ def show_images(images, titles=None, columns: int = 9, cmap: str = "gray", size:
     ------
     LabError
         If there is no image, or something else.
+
+    Examples
+    --------
+    >>> from lab_utils import prepare, sample_strokes, show_images
+    >>> images = [prepare(sample_strokes("R", variant)) for variant in range(5)]
+    >>> show_images(images, titles=range(5))
     """
     try:
         pictures = [np.asarray(image).squeeze() for image in images]
@@ -66,6 +74,8 @@ def show_images(images, titles=None, columns: int = 9, cmap: str = "gray", size:
 def plot_history(history: list[dict]):
     """Draw the loss of training and validation, and their accuracy or character error rate.
 
+    Taught in notebook 2.
+
     Parameters
     ----------
     history : list[dict]
@@ -75,6 +85,15 @@ def plot_history(history: list[dict]):
     ------
     LabError
         If there is none.
+
+    Examples
+    --------
+    >>> from lab_utils import plot_history
+    >>> history = [
+    ...     {"epoch": 0, "train_loss": 2.1, "val_loss": 1.7, "train_acc": 0.4, "val_acc": 0.5},
+    ...     {"epoch": 1, "train_loss": 1.2, "val_loss": 1.4, "train_acc": 0.6, "val_acc": 0.6},
+    ... ]
+    >>> plot_history(history)  # or: lit_model.history
     """
     is_history = isinstance(history, list) and all(
         isinstance(entry, dict) and "epoch" in entry for entry in history
@@ -101,7 +120,15 @@ def plot_history(history: list[dict]):
 
 
 def show_blocks():
-    """Draw the course's convolution block and a residual block, side by side."""
+    """Draw the course's convolution block and a residual block, side by side.
+
+    Taught in notebook 7.
+
+    Examples
+    --------
+    >>> from lab_utils import show_blocks
+    >>> show_blocks()
+    """
     axes = plt.subplots(1, 2, figsize=(10, 5.6))[1]
     twice = ("BatchNorm", "ReLU", "3 × 3 convolution", "BatchNorm", "+", "ReLU")
     chains = {

@@ -143,11 +143,20 @@ class Finding(NamedTuple):
 def check_machine() -> Table:
     """Look at what the lab needs of this machine; nothing is downloaded or prepared.
 
+    Taught in notebook 0.
+
     Returns
     -------
     Table
         Python, memory, cores, PyTorch and GPU, the data folder and its disk, and where EMNIST and
         MNIST would come from. A notebook shows it as the last line of a cell.
+
+    Examples
+    --------
+    >>> from lab_utils import check_machine
+    >>> check_machine()
+    Does the lab run on this machine?
+    ok  Python  3...
     """
     rows = [
         (
@@ -300,6 +309,8 @@ def _read_limits(root: Path, name: str) -> list[str]:
 def time_notebooks() -> Table:
     """Train the CNN for five seconds, and tell from its speed how long each notebook computes.
 
+    Taught in notebook 0.
+
     The batch is random: it takes as long as one of characters. Training is measured on the CPU,
     also where there is a GPU, since a part of each notebook is computed there anyway.
 
@@ -308,6 +319,13 @@ def time_notebooks() -> Table:
     Table
         The notebooks, how long you take to read them, and how long they compute here. A notebook
         shows it as the last line of a cell.
+
+    Examples
+    --------
+    >>> from lab_utils import time_notebooks
+    >>> time_notebooks()
+    How long the notebooks take here
+    1. Look at EMNIST  20-30  ...
     """
     step = measure_step()
     slowness = step / STEP_SECONDS
@@ -364,6 +382,8 @@ def describe_seconds(seconds: float) -> str:
 def show_progress() -> Table:
     """Show how many checked questions of each notebook have passed on this machine.
 
+    Taught in notebook 0.
+
     Returns
     -------
     Table
@@ -373,6 +393,15 @@ def show_progress() -> Table:
     ------
     LabError
         If there is no data folder, and none can be made.
+
+    Examples
+    --------
+    >>> from lab_utils import show_progress
+    >>> show_progress()
+    Checked questions that you have passed
+    1. Look at EMNIST  0 / 2
+    2. Train a CNN  0 / 3
+    ...
     """
     path = data_dir() / PROGRESS_FILE
     numbers = [question[:2] for question in read_progress(path)]

@@ -60,6 +60,7 @@ NOT_FOUND = """<!doctype html>
 <p lang="ko"><a href="{top}ko/">없는 페이지입니다. 첫 페이지로 가기</a></p>
 </html>
 """
+SEED_TEXT = "What all random numbers of the course begin with. Taught in notebook 1."
 GRADER = {
     "lab_grade.grader": ["grade", "merge"],
     "lab_grade.notebook": ["Assignment", "Check"],
@@ -230,7 +231,8 @@ def make_api() -> str:
         elif callable(value):
             kind = "function"
         if kind == "data":
-            text += f"\n```{{eval-rst}}\n.. py:data:: lab_utils.{name}\n   :value: {value!r}\n```\n"
+            text += f"\n```{{eval-rst}}\n.. py:data:: lab_utils.{name}\n   :value: {value!r}\n\n"
+            text += f"   {SEED_TEXT}\n```\n"
         else:
             text += make_entry(f"lab_utils.{name}", kind)
     text += "\n## The grader\n\nWhat stands behind `lab-grade` and `lab-release`.\n"
