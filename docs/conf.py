@@ -1,6 +1,7 @@
 """Settings of Sphinx; `tools/course/build_site.py` collects the pages and sets the language."""
 
 import posixpath
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -11,7 +12,8 @@ from docutils.utils.math.latex2mathml import tex2mathml
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools" / "course"))
 import build_site
 
-MIN_DESCRIPTION, MAX_DESCRIPTION = 40, 160  # letters; shorter ones are links
+MIN_DESCRIPTION, MAX_DESCRIPTION = 40, 160  # letters
+LINKS = re.compile(" · |<!--")  # what stands above the first paragraph of a page
 
 project = "Handwriting lab"
 html_title = project
@@ -85,7 +87,8 @@ def describe_page(_app, _pagename, _template, context, doctree):
     """Give a page its first paragraph as the description that search engines show."""
     if doctree is not None:
         texts = (" ".join(each.astext().split()) for each in doctree.findall(paragraph))
-        found = next((text for text in texts if len(text) >= MIN_DESCRIPTION), html_title)
+        texts = (text for text in texts if len(text) >= MIN_DESCRIPTION and not LINKS.search(text))
+        found = next(texts, html_title)
         context["description"] = textwrap.shorten(found, MAX_DESCRIPTION, placeholder=" ...")
 
 

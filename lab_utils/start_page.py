@@ -35,7 +35,7 @@ MIN_MEMORY, ENOUGH_MEMORY = 0.9e9, 1.9e9  # bytes
 MIN_DISK, ENOUGH_DISK = 0.1e9, 1.5e9  # bytes, of EMNIST's download and what is prepared of it
 STEP_SECONDS = 13.4 / 40  # a training step where the notebooks were timed: benchmarks/README.md
 MEASURE_SECONDS, FAST_SECONDS = 5, 0.5
-SHORT_SECONDS = 20  # below this, a notebook mostly starts, and says nothing exact
+SHORT_SECONDS = 20  # below this, most of the time is starting up, which is not measured
 PROGRESS_FILE = "progress.json"
 LOCK_SECONDS = 1  # a check cell must not wait
 
