@@ -192,7 +192,7 @@ def _strip_spaces(source: str) -> str:
 def _drop_installs(source: str, submission: Submission) -> str:
     """Leave out lines that install packages: they would change the instructor's machine."""
     if SETUP.fullmatch(_strip_spaces(source)):
-        return "pass  # nothing is installed here"
+        return source
     kept, goes_on = [], False
     for line in source.split("\n"):
         if goes_on or INSTALLS.match(line[:300]):
