@@ -28,7 +28,7 @@ from text_recognizer.paths import (
     write_whole,
 )
 
-MARKDOWN = r"([\\`*_\[\]<>|~$#])"  # letters with a meaning in it
+MARKDOWN = r"([\\`*_\[\]<>|~$#])"  # characters that mean something in it
 SIGNS = {"ok": "🟢", "note": "🟡", "problem": "🔴"}
 # The largest notebook takes 1.5 GB, JupyterLab a few hundred MB: benchmarks/README.md.
 MIN_MEMORY, ENOUGH_MEMORY = 0.9e9, 1.9e9  # bytes
