@@ -20,7 +20,6 @@ from lab_utils import (
     CharacterLanguageModel,
     EMNISTLines,
     LineRecognizer,
-    Recognizer,
     SentenceGenerator,
     beam_search,
     greedy,
@@ -113,7 +112,7 @@ def main() -> None:
     if options.checkpoint:
         recognizer = LineRecognizer(options.checkpoint)
     else:
-        recognizer = Recognizer.pretrained("line")
+        recognizer = LineRecognizer.pretrained()
     for (style, part, decoder), rates in measure(recognizer, options.lines).items():
         values = "  ".join(f"{name} {rate:.4f}" for name, rate in rates.items())
         print(f"{style:10} {part:5} {decoder:22} {values}")

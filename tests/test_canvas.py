@@ -32,6 +32,7 @@ from text_recognizer.data.emnist import EMNIST
 from text_recognizer.errors import LabError
 from text_recognizer.mapping import MAPPING
 from text_recognizer.paths import bundled
+from text_recognizer.reading.character import mark_prepared
 from text_recognizer.strokes import BASE_LINE, X_LINE, Stroke, encode
 
 DOT = Stroke([(100, 100)])
@@ -209,11 +210,11 @@ def test_a_line_is_read_between_its_guide_lines_or_without(line):
 
 
 def test_a_language_model_is_asked_for_where_the_switch_is_on():
-    reader = Recognizer.pretrained("line")
+    reader = LineRecognizer.pretrained()
     canvas = HandwritingCanvas(reader, mode="line")
     canvas.draw(sample_strokes("Hello you"))
     canvas.language = True
-    expected = reader.predict_line(canvas.strokes, (X_LINE, BASE_LINE), language=True)
+    expected = reader.predict_line(canvas.strokes, (X_LINE, BASE_LINE), language_model=True)
     assert canvas.result["text"] == expected.text
     assert canvas.result["confidences"] == expected.confidences
 
@@ -221,7 +222,7 @@ def test_a_language_model_is_asked_for_where_the_switch_is_on():
 def test_a_model_that_takes_no_language_says_so(line):
     line.draw([[(10, 10), (20, 30)]])
     line.language = True
-    assert "takes no language=" in line.result["error"]
+    assert "takes no language_model=" in line.result["error"]
     line.language = False
     assert "error" not in line.result
 
@@ -522,7 +523,7 @@ def test_what_is_shown_is_what_the_network_gets():
         bytearray(read_pixels(canvas.result["seen"]).tobytes()), dtype=torch.uint8
     )
     reader = Recognizer.pretrained(equal_classes=True)
-    expected = reader.rank(seen.reshape(28, 28))
+    expected = reader.predict(mark_prepared(seen.reshape(28, 28)))
     assert [tuple(answer) for answer in canvas.result["answers"]] == expected
     assert torch.equal(seen.reshape(28, 28), turned(canvas.strokes))
 

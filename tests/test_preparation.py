@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from text_recognizer.data.emnist import EMNIST
 from text_recognizer.errors import LabError
-from text_recognizer.reading.character import as_emnist, prepare
+from text_recognizer.reading.character import convert_to_emnist, prepare
 
 # An R without its bowl's curve: no flip, turn or swap of x and y maps it to itself.
 STROKES = [
@@ -256,7 +256,7 @@ def test_the_conversion_follows_the_published_steps(name):
     )
     framed = Image.fromarray(np.pad(square, 2).astype(np.uint8))
     expected = np.array(framed.resize((28, 28), Image.Resampling.BICUBIC), int)
-    assert np.abs(as_emnist(scan).numpy() - expected).max() <= 2
+    assert np.abs(convert_to_emnist(scan).numpy() - expected).max() <= 2
 
 
 # What cannot be read.

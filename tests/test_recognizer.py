@@ -20,11 +20,11 @@ from text_recognizer.data.emnist import EMNIST
 from text_recognizer.errors import LabError
 from text_recognizer.lit_models.base import BaseLitModel
 from text_recognizer.mapping import MAPPING, SPECIAL_TOKENS, text_of
+from text_recognizer.models import weights
 from text_recognizer.models.cnn import CNN
 from text_recognizer.models.ctc import greedy, greedy_path
 from text_recognizer.paths import bundled
-from text_recognizer.reading import recognizer
-from text_recognizer.reading.recognizer import WEIGHTS, Recognizer
+from text_recognizer.reading.recognizer import CHARACTER_WEIGHTS, LINE_WEIGHTS, Recognizer
 from text_recognizer.training.run_experiment import main
 
 SEVEN = [[(0, 0), (50, 0), (20, 90)]]
@@ -301,15 +301,15 @@ def test_the_shipped_network_can_take_all_62_characters_as_equally_frequent():
 
 
 def test_the_shipped_weights_are_small():
-    assert bundled(WEIGHTS["character"]).stat().st_size < 3_000_000
-    assert bundled(WEIGHTS["line"]).stat().st_size < 8_000_000
+    assert bundled(CHARACTER_WEIGHTS).stat().st_size < 3_000_000
+    assert bundled(LINE_WEIGHTS).stat().st_size < 8_000_000
 
 
 WEIGHT_FILES = {
     "missing": lambda path: None,
     "empty": lambda path: path.touch(),
     "text": lambda path: path.write_text("weights, once"),
-    "truncated": lambda path: path.write_bytes(bundled(WEIGHTS["character"]).read_bytes()[:50_000]),
+    "truncated": lambda path: path.write_bytes(bundled(CHARACTER_WEIGHTS).read_bytes()[:50_000]),
     "not described": lambda path: save_file({"weight": torch.ones(1)}, path),
     "of something else": lambda path: save_file(
         {"weight": torch.ones(1)}, path, {"model_class": '"CNN"'}
@@ -321,6 +321,6 @@ WEIGHT_FILES = {
 def test_damaged_weights_are_one_error_that_names_the_file(tmp_path, monkeypatch, kind):
     path = tmp_path / "weights.safetensors"
     WEIGHT_FILES[kind](path)
-    monkeypatch.setattr(recognizer, "bundled", lambda name: path)
+    monkeypatch.setattr(weights, "bundled", lambda name: path)
     with pytest.raises(LabError, match=r"weights\.safetensors is missing or damaged"):
         Recognizer.pretrained()

@@ -12,6 +12,7 @@ from lab_utils import (
     EMNIST,
     SEED,
     LabError,
+    LineRecognizer,
     Recognizer,
     prepare,
     prepare_line,
@@ -189,7 +190,7 @@ def test_nothing_can_leave_the_page(open_page):
 
 
 def test_lines_are_read_as_in_python(open_page):
-    recognizer = Recognizer.pretrained("line")
+    recognizer = LineRecognizer.pretrained()
     page = open_page(recognizer, viewport={"width": 844, "height": 390})
     read = "([ink, guides]) => [reader.prepareLine(ink, guides), reader.read(ink, guides)]"
     for line, guides in (("Hello", (X_LINE, BASE_LINE)), ("a 42", None), ("i", None)):
@@ -213,7 +214,7 @@ def test_lines_are_read_as_in_python(open_page):
 
 
 def test_a_line_is_written_corrected_and_accepted_on_a_phone(open_page):
-    page = open_page(Recognizer.pretrained("line"))
+    page = open_page(LineRecognizer.pretrained())
     write(page, [[(x / 2, y / 2 + 40) for x, y, *_ in s] for s in sample_strokes("Hello")])
     letters = page.locator(".hw-letter")
     letters.first.wait_for()

@@ -37,9 +37,10 @@ from text_recognizer.data import sentence_generator
 from text_recognizer.data.my_handwriting import save_drawing
 from text_recognizer.files import archives, whole_file
 from text_recognizer.mapping import CHARACTERS
-from text_recognizer.models.weights import load_network
+from text_recognizer.models import weights as weights_module
+from text_recognizer.models.weights import load_network, load_shipped
 from text_recognizer.paths import bundled
-from text_recognizer.reading import recognizer
+from text_recognizer.reading.recognizer import CHARACTER_WEIGHTS, LINE_WEIGHTS
 from text_recognizer.training.run_experiment import _check_can_go_on
 
 CHARACTER_IMAGES = {"train": 300, "test": 120}
@@ -285,21 +286,17 @@ def craft_checkpoint(made, random, folder: Path) -> bool:
 
 def make_weights(folder: Path) -> dict:
     return {
-        name: (
-            bundled(name).read_bytes(),
-            Recognizer.pretrained(kind).model.state_dict(),
-        )
-        for kind, name in recognizer.WEIGHTS.items()
+        name: (bundled(name).read_bytes(), load_shipped(name)[0].state_dict())
+        for name in (CHARACTER_WEIGHTS, LINE_WEIGHTS)
     }
 
 
 def change_weights(made, random, folder: Path) -> bool:
-    kind = pick(random, recognizer.WEIGHTS)
-    name = recognizer.WEIGHTS[kind]
+    name = pick(random, made)
     content, weights = made[name]
     (folder / name).write_bytes(change_bytes(random, content))
-    with mock.patch.object(recognizer, "bundled", lambda name: folder / name):
-        found = Recognizer.pretrained(kind).model.state_dict()
+    with mock.patch.object(weights_module, "bundled", lambda name: folder / name):
+        found = load_shipped(name)[0].state_dict()
     return is_same(found, weights)
 
 

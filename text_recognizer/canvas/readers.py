@@ -16,9 +16,9 @@ from torch import nn
 from text_recognizer.canvas.pictures import encode_data_uri
 from text_recognizer.errors import LabError
 from text_recognizer.files import prepared
-from text_recognizer.mapping import MAPPING, SPECIAL_TOKENS
+from text_recognizer.mapping import MAPPING
 from text_recognizer.paths import bundled, data_dir
-from text_recognizer.reading.character import prepare
+from text_recognizer.reading.character import mark_prepared, prepare
 from text_recognizer.reading.recognizer import LineRecognizer, Recognizer
 from text_recognizer.strokes import Stroke, sample_strokes
 
@@ -82,7 +82,8 @@ def make_readers(
         If there is nothing, or something that cannot read in this mode.
     """
     if recognizer is None:
-        recognizer = {SHIPPED: Recognizer.pretrained(mode, equal_classes=True)}
+        shipped = Recognizer.pretrained(equal_classes=True) if mode == "character" else None
+        recognizer = {SHIPPED: shipped or LineRecognizer.pretrained()}
     if not isinstance(recognizer, Mapping):
         recognizer = {"model": recognizer}
     if not recognizer:
@@ -194,14 +195,10 @@ def read_character(model: Reader, image: torch.Tensor, among: str = "") -> dict:
     LabError
         If the model returns anything else than characters and probabilities.
     """
-    given = image.clone()  # what is shown is what the model got, whatever it does with it
-    if isinstance(model, Recognizer) and type(model).predict is Recognizer.predict:
-        # Its predict would prepare the image a second time.
-        classes = sum(name not in SPECIAL_TOKENS for name in model.mapping)
-        answers = model.rank(given, min(MAX_ANSWERS, classes), among or None)
-    else:
-        read: Any = getattr(model, "predict", model)
-        answers = read(given)
+    # What is shown is what the model got, whatever it does with it.
+    given = mark_prepared(image.clone())
+    read: Any = getattr(model, "predict", model)
+    answers = read(given, **({"among": among} if among and isinstance(model, Recognizer) else {}))
     try:
         named = _parse_answers(answers, MAX_CLASSES)
         character = named[0][0]
@@ -253,7 +250,7 @@ def read_line(
     choices : mapping of int to tuple of str
         What has been corrected by hand: at which place, which character, and by which.
     language : bool
-        Whether a language model has a say; then the model is called with `language=True`.
+        Whether a language model has a say; the model is called with `language_model=True`.
 
     Returns
     -------
@@ -264,12 +261,12 @@ def read_line(
     ------
     LabError
         If the model returns anything else than `LineReader.predict_line` does, or it takes no
-        `language`.
+        `language_model`.
     """
     read: Any = getattr(model, "predict_line", model)
     if language and not _takes_language(read):
-        raise LabError("language=True: this model takes no language=, as LineRecognizer does.")
-    reading = read(strokes, guides=guides, **({"language": True} if language else {}))
+        raise LabError("This model takes no language_model=, as LineRecognizer does.")
+    reading = read(strokes, guides=guides, **({"language_model": True} if language else {}))
     try:
         text, confidences, alternatives = reading
         characters = list("".join(text).encode().decode())
@@ -300,7 +297,7 @@ def read_line(
 
 def _takes_language(read: Callable) -> bool:
     names = inspect.signature(read).parameters.values()
-    return any(p.name == "language" or p.kind is p.VAR_KEYWORD for p in names)
+    return any(p.name == "language_model" or p.kind is p.VAR_KEYWORD for p in names)
 
 
 def _parse_answers(answers: Iterable, count: int) -> list[tuple[str, float]]:

@@ -4,12 +4,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from text_recognizer.errors import LabError
+from text_recognizer.reading.masks import measure_pen_width, widen
 
-PEN = 6  # pixels: the width of a pen in a scan
-FINE = 4  # strokes are drawn so many times as large and then scaled down, for smooth edges
+PEN_WIDTH = 6  # pixels of a scan
+OVERSAMPLING = 4  # strokes are drawn so many times as large and scaled down, for smooth edges
 
 
-def curves_of(strokes: list) -> list[np.ndarray]:
+def read_curves(strokes: list) -> list[np.ndarray]:
     """Return strokes as arrays, float64 (N, 2); without those that have no points.
 
     Raises
@@ -30,21 +31,31 @@ def curves_of(strokes: list) -> list[np.ndarray]:
 
 
 def draw(curves: list[np.ndarray], size) -> np.ndarray:
-    """Draw curves, in pixels, with a round pen of `PEN` pixels: float32 (H, W) from 0 to 1.
+    """Draw curves with a pen of `PEN_WIDTH` pixels: float32 (H, W) from 0 to 1.
 
     Parameters
     ----------
     curves : list of numpy.ndarray
-        float64, (N, 2), x and y.
+        float64, (N, 2), x and y in pixels.
     size : sequence of int
         Width and height of the sheet.
     """
-    width, height = (int(side) * FINE for side in size)
+    width, height = (int(side) * OVERSAMPLING for side in size)
     sheet = Image.new("L", (width, height))
-    pen, radius = ImageDraw.Draw(sheet), PEN * FINE / 2
+    pen, radius = ImageDraw.Draw(sheet), PEN_WIDTH * OVERSAMPLING / 2
     for curve in curves:
-        path = curve * FINE
-        pen.line([tuple(point) for point in path], fill=255, width=PEN * FINE)
+        path = curve * OVERSAMPLING
+        pen.line([tuple(point) for point in path], fill=255, width=PEN_WIDTH * OVERSAMPLING)
         for x, y in path:  # the pen is round at ends and corners
             pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
-    return np.asarray(sheet.reduce(FINE), np.float32) / 255
+    return np.asarray(sheet.reduce(OVERSAMPLING), np.float32) / 255
+
+
+def thicken(bitmap: np.ndarray, pen: float = PEN_WIDTH, grow: bool = True) -> np.ndarray:
+    """Return a bitmap, bool (H, W), with strokes at least as wide as a pen.
+
+    A pencil's are thinner, and those of large letters that were scaled down. The bitmap grows on
+    all sides by as much as strokes do, unless `grow` is false.
+    """
+    missing = max(0, round((pen - measure_pen_width(bitmap)) / 2))
+    return widen(np.pad(bitmap, missing) if grow else bitmap, missing) if missing else bitmap

@@ -33,6 +33,7 @@ from lab_utils import LabError
 from text_recognizer.files import prepared, whole_file
 from text_recognizer.mapping import MAPPING, PADDING, PARTS
 from text_recognizer.reading.line import Scale, prepare_ink
+from text_recognizer.reading.masks import Ink
 
 FOLDER = Path(__file__).resolve().parents[2] / "data"
 FETCHED = FOLDER / "script_fonts"
@@ -347,7 +348,7 @@ def draw_line(text: str, rng: np.random.Generator, part: str | None = None) -> n
         0.0 if rng.random() < 0.2 else 1.0,
     )
     try:
-        return prepare_ink(ink, guides, scale).numpy()
+        return prepare_ink(Ink.measure(ink), guides, scale).numpy()
     except LabError:
         return None  # what is left of another line is taken for one
 
