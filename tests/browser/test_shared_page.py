@@ -148,9 +148,8 @@ def test_it_is_in_korean_and_follows_the_theme(open_page, scheme):
     assert text(page, ".hw-next") == "다음"
     shown = page.evaluate("document.body.innerText")
     assert "손글씨" in shown
-    words = json.loads(page.evaluate("document.getElementById('reader').textContent"))["words"][
-        "ko"
-    ]
+    shared = json.loads(page.evaluate("document.getElementById('reader').textContent"))
+    words = shared["canvas"]["labels"]["ko"]
     assert not [label for label in words if label != "ReLU" and label in shown.split("\n")]
 
 

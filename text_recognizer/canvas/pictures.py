@@ -25,21 +25,7 @@ def encode_png(image: Image.Image) -> bytes:
 
 
 def draw_still(strokes: list[Stroke], width: int, result: dict) -> bytes:
-    """Draw the ink and what was read, for where there is no browser to show the canvas.
-
-    Parameters
-    ----------
-    strokes : list of Stroke
-    width : int
-        Of the canvas, in its units.
-    result : dict
-        The canvas's result.
-
-    Returns
-    -------
-    bytes
-        A PNG, twice as large as the canvas's units.
-    """
+    """Draw a canvas and its result for where no browser shows it: a PNG, 2 pixels per unit."""
     size = (width + 260, CANVAS_HEIGHT) if "answers" in result else (width, CANVAS_HEIGHT + 60)
     # Drawn four times as large and then halved, for smooth edges.
     sheet = Image.new("RGB", (4 * size[0], 4 * size[1]), "white")
