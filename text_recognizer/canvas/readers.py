@@ -28,15 +28,11 @@ MAX_MESSAGE = 300  # letters of an error
 
 
 class Reader(Protocol):
-    """What reads: a function, or an object whose method `predict` or `predict_line` is called so.
+    """What reads: a function, or an object whose method in `METHODS` is called in the same way.
 
-    In "character" mode (`predict`) it gets the image that the canvas shows, uint8 (28, 28), white
-    ink on black, and returns (character, probability) pairs, the likeliest first.
-
-    In "line" mode (`predict_line`) it gets the strokes, a list of `Stroke`, and `guides=`, which is
-    y of the x-height and of the baseline or None; where the canvas's `language_model` is on, also
-    the switch of `LineRecognizer.predict_line`. It returns the text, a confidence for each of its
-    characters, and for each a list of pairs as above.
+    A character is an image, uint8 (28, 28); what comes back are (character, probability) pairs, the
+    likeliest first. A line is a list of `Stroke`, with `guides=`, y of the x-height and of the
+    baseline or None; what comes back is a `LineReading`, or a tuple of its parts.
     """
 
     def __call__(self, drawing: torch.Tensor | list[Stroke], /, **how: Any) -> Sequence: ...

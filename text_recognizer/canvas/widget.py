@@ -7,29 +7,13 @@ import anywidget
 import torch
 import traitlets
 
+from text_recognizer.canvas import readers, script
 from text_recognizer.canvas.ink import check_strokes, decode_all, encode_all
-from text_recognizer.canvas.pictures import draw_still
-from text_recognizer.canvas.readers import (
-    Readable,
-    check_image,
-    describe_error,
-    make_readers,
-    make_sendable,
-    read_character,
-    read_line,
-)
-from text_recognizer.canvas.script import (
-    LANGUAGES,
-    WIDTHS,
-    describe_canvas,
-    join_modules,
-    read_static,
-)
+from text_recognizer.canvas.pictures import draw_still, show_still
 from text_recognizer.data.my_handwriting import handwriting_file, remove_drawing, save_drawing
 from text_recognizer.errors import LabError, check_choice, check_number, nearest, shorten, show
 from text_recognizer.mapping import CHARACTERS
 from text_recognizer.reading import character
-from text_recognizer.reading.recognizer import Recognizer
 from text_recognizer.strokes import BASE_LINE, X_LINE, Stroke, fit_strokes, sample_strokes
 
 # What the browser may change; the rest of the state is Python's alone.
@@ -94,8 +78,8 @@ class HandwritingCanvas(anywidget.AnyWidget):
         What happened last: a drawing saved, or what went wrong.
     """
 
-    _esm = join_modules("canvas.js")
-    _css = read_static("canvas.css")
+    _esm = script.join_modules("canvas.js")
+    _css = script.read_static("canvas.css")
 
     mode = traitlets.Unicode(read_only=True).tag(sync=True)
     width = traitlets.Int(read_only=True).tag(sync=True)
@@ -116,17 +100,17 @@ class HandwritingCanvas(anywidget.AnyWidget):
     language = traitlets.Unicode("").tag(sync=True)
     status = traitlets.Unicode("").tag(sync=True)
     _saved: traitlets.List = traitlets.List().tag(sync=True)  # the strokes saved last, encoded
-    _constants = traitlets.Dict(describe_canvas()).tag(sync=True)
+    _constants = traitlets.Dict(script.describe_canvas()).tag(sync=True)
 
     def __init__(
         self,
-        recognizer: Readable | Mapping[str, Readable] | None = None,
+        recognizer: readers.Readable | Mapping[str, readers.Readable] | None = None,
         mode: str = "character",
         prepare: Callable[[list[Stroke]], torch.Tensor] = character.prepare,
         keep_in: str | os.PathLike | None = None,
         **traits,
     ):
-        check_choice("mode", mode, WIDTHS)
+        check_choice("mode", mode, script.WIDTHS)
         if not callable(prepare):
             raise LabError(f"prepare={show(prepare)} must be a function of strokes.")
         known = [n for n in self.traits() if n[0] != "_" and n not in NOT_ARGUMENTS]
@@ -137,16 +121,14 @@ class HandwritingCanvas(anywidget.AnyWidget):
         self._choices: dict[int, tuple[str, str]] = {}  # by hand, of characters of a line
         self._before_saving = "", ""  # `text` and `ask`
         self.prepare, self.keep_in = prepare, handwriting_file(keep_in)
-        readers = make_readers(recognizer, mode)
-        late = {"among": "", "model": next(iter(readers))}  # they need the readers
-        late |= {name: traits.pop(name) for name in late if name in traits}
-        strokes = check_strokes(traits.pop("strokes", []))
+        read_by = readers.make_readers(recognizer, mode)
+        model, strokes = traits.pop("model", None), check_strokes(traits.pop("strokes", []))
         self.set_trait("mode", mode)
-        self.set_trait("width", WIDTHS[mode])
+        self.set_trait("width", script.WIDTHS[mode])
         try:
-            super().__init__(models=list(readers), **traits)
-            self._readers = readers
-            self.among, self.model = late["among"], late["model"]
+            super().__init__(models=list(read_by), **traits)
+            self._readers = read_by
+            self.model = self.models[0] if model is None else model
         except traitlets.TraitError as error:
             raise LabError(f"{shorten(error)}.") from None
         self.strokes = strokes
@@ -159,10 +141,10 @@ class HandwritingCanvas(anywidget.AnyWidget):
 
     @recognizer.setter
     def recognizer(self, recognizer):
-        readers = make_readers(recognizer, self.mode)
+        read_by = readers.make_readers(recognizer, self.mode)
         with self.hold_sync():
-            self._readers, self.models = readers, list(readers)
-            if self.model in readers:
+            self._readers, self.models = read_by, list(read_by)
+            if self.model in read_by:
                 self._read()
             else:
                 self.model = self.models[0]
@@ -170,13 +152,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
     # What a hand can do, Python can do, too.
 
     def draw(self, strokes) -> None:
-        """Add strokes, as a hand would; those that reach beyond the canvas are scaled to fit.
-
-        Parameters
-        ----------
-        strokes : list of strokes
-            As for `prepare`, in the canvas's units: see `sample_strokes`.
-        """
+        """Add strokes, such as `sample_strokes("R")`; they are scaled if they would not fit."""
         if drawn := check_strokes(strokes):
             with self.hold_sync():  # one message, with what is read of them
                 self.strokes = [*self.strokes, *fit_strokes(drawn, self.width)]
@@ -221,7 +197,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
         except LabError:
             raise
         except Exception as error:  # noqa: BLE001 - a preparation of a student's own
-            raise LabError(f"prepare= failed: {describe_error(error)}") from None
+            raise LabError(f"prepare= failed: {readers.describe_error(error)}") from None
         count = save_drawing(self.keep_in, label, self.strokes, image)
         self._saved, self._before_saving = encode_all(self.strokes), (self.text, self.ask)
         read = self.result.get("text", "")
@@ -253,29 +229,24 @@ class HandwritingCanvas(anywidget.AnyWidget):
 
     @traitlets.validate("ask")
     def _validate_ask(self, proposal):
-        wrong = [character for character in proposal["value"] if character not in CHARACTERS]
-        if wrong or len(proposal["value"]) > MAX_ASKED:
-            what = f"{wrong[0]!r} in it is none" if wrong else f"it has more than {MAX_ASKED:,}"
-            raise LabError(f"ask= takes letters A-Z, a-z and digits 0-9, and {what} of them.")
+        if len(proposal["value"]) > MAX_ASKED or not set(proposal["value"]) <= set(CHARACTERS):
+            wanted = f"at most {MAX_ASKED:,} letters A-Z, a-z and digits 0-9"
+            raise LabError(f"ask={show(proposal['value'])} must be {wanted}.")
         return proposal["value"]
 
     @traitlets.validate("among")
     def _validate_among(self, proposal):
-        if proposal["value"]:
-            if self.mode == "line":
-                raise LabError("among= is for single characters: take mode='character'.")
-            for reader in self._readers.values():
-                if isinstance(reader, Recognizer):
-                    reader.check_among(proposal["value"])
+        if proposal["value"] and self.mode == "line":
+            raise LabError("among= is for single characters: take mode='character'.")
         return proposal["value"]
 
     @traitlets.validate("text", "status")
     def _validate_text(self, proposal):
-        return make_sendable(proposal["value"][-MAX_TEXT:])
+        return readers.make_sendable(proposal["value"][-MAX_TEXT:])
 
     @traitlets.validate("language")
     def _validate_language(self, proposal):
-        return proposal["value"] and check_choice("language", proposal["value"], LANGUAGES)
+        return proposal["value"] and check_choice("language", proposal["value"], script.LANGUAGES)
 
     @traitlets.validate("pause")
     def _validate_pause(self, proposal):
@@ -284,10 +255,10 @@ class HandwritingCanvas(anywidget.AnyWidget):
 
     @traitlets.validate("model")
     def _validate_model(self, proposal):
-        name = proposal["value"]
-        if self._readers and name not in self._readers:
-            raise LabError(f"model={show(name)}: {nearest(name, self._readers)}")
-        return name
+        if self._readers and proposal["value"] not in self._readers:
+            found = nearest(proposal["value"], self._readers)
+            raise LabError(f"model={show(proposal['value'])}: {found}")
+        return proposal["value"]
 
     def set_state(self, sync_data):
         """Take what the browser has changed; if that makes no sense, nothing changes."""
@@ -321,8 +292,8 @@ class HandwritingCanvas(anywidget.AnyWidget):
                 case {"do": "sample", "text": str(text)}:
                     self.draw(sample_strokes(text[:MAX_SAMPLE]))
         except LabError as error:
+            self.status = ""  # so that the browser hears the same sentence twice
             self.status = str(error)
-            self.send_state("status")  # also where it is the same as before
         except (ValueError, LookupError, TypeError):
             return  # not what a browser of ours sends
 
@@ -347,16 +318,18 @@ class HandwritingCanvas(anywidget.AnyWidget):
             return {}
         try:
             if self.mode == "character":
-                return read_character(self.recognizer, self._prepare_image(strokes), self.among)
+                return readers.read_character(
+                    self.recognizer, self._prepare_image(strokes), self.among
+                )
             guides = (X_LINE, BASE_LINE) if self.guides else None
             settings = guides, self._choices, self.language_model
-            return read_line(self.recognizer, list(strokes), *settings)
+            return readers.read_line(self.recognizer, list(strokes), *settings)
         except Exception as error:  # noqa: BLE001 - a model or preparation of a student's own
-            return {"error": describe_error(error)}
+            return {"error": readers.describe_error(error)}
 
     def _prepare_image(self, strokes: list[Stroke]) -> torch.Tensor:
         """Return the image that is shown, read and saved: uint8 (28, 28)."""
-        return check_image(self.prepare(list(strokes)))
+        return readers.check_image(self.prepare(list(strokes)))
 
     def __repr__(self) -> str:
         count = f"{len(self.strokes)} stroke{'s' * (len(self.strokes) != 1)}"
@@ -366,4 +339,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs):
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         picture = draw_still(self.strokes, self.width, self.result)
+        if "JPY_SESSION_NAME" in os.environ:  # in JupyterLab or Notebook, which may be reopened
+            show_still(picture, repr(self))
+            return data, metadata
         return data | {"image/png": picture}, metadata

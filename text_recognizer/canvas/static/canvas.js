@@ -170,7 +170,12 @@ class View {
 
   send(what, content = {}) {
     const message = { do: what, number: this.model.get("number"), ...content };
-    this.model.send(message, this.heartbeat.expect());
+    const callbacks = this.heartbeat.expect();
+    try {
+      this.model.send(message, callbacks);
+    } catch {
+      // there is no kernel to send it to, which the heartbeat notices
+    }
   }
 
   readLive({ pointer, points }) {

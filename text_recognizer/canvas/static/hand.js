@@ -25,7 +25,10 @@ class Hand {
       pointerup: (event) => this.onUp(event),
       pointercancel: (event) => this.onCancel(event),
       lostpointercapture: (event) => this.onUp(event),
-      contextmenu: (event) => event.preventDefault(),
+      contextmenu: (event) => {
+        event.preventDefault();
+        event.stopPropagation(); // JupyterLab has a menu of its own
+      },
     };
     for (const [name, handler] of Object.entries(handlers)) {
       paper.ink.addEventListener(name, handler);

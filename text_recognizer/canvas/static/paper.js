@@ -5,6 +5,14 @@ import { decode } from "./strokes.js";
 
 const PEN_WIDTH = 5; // units, at half pressure
 
+/** Return how far a place is from the line between two points. */
+function measure([x, y], [ax, ay], [bx, by]) {
+  const [dx, dy] = [bx - ax, by - ay];
+  const along = ((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy || 1);
+  const share = Math.min(Math.max(along, 0), 1);
+  return Math.hypot(x - ax - share * dx, y - ay - share * dy);
+}
+
 class Paper {
   constructor(model, labels) {
     const { height, guides } = model.get("_constants");
@@ -28,24 +36,20 @@ class Paper {
     const [top, bottom] = guides.map((y) => `${(100 * y) / height}%`);
     this.element.style.setProperty("--hw-x-height", top);
     this.element.style.setProperty("--hw-baseline", bottom);
+    // When the page is zoomed, the paper has other pixels, even where its size stays the same.
     this.observer = new ResizeObserver(() => this.resize());
-    this.observer.observe(this.element);
-    this.watchZoom();
-  }
-
-  /** Draw again when the page is zoomed: the paper then has other pixels, but not another size. */
-  watchZoom() {
-    this.zoom = matchMedia(`(resolution: ${devicePixelRatio}dppx)`);
-    this.onZoom = () => {
-      this.resize();
-      this.watchZoom();
-    };
-    this.zoom.addEventListener("change", this.onZoom, { once: true });
+    try {
+      this.observer.observe(this.element, { box: "device-pixel-content-box" });
+    } catch {
+      this.observer.observe(this.element); // Safari, where zooming the page resizes the window
+    }
+    this.onResize = () => this.resize();
+    window.addEventListener("resize", this.onResize);
   }
 
   destroy() {
     this.observer.disconnect();
-    this.zoom.removeEventListener("change", this.onZoom);
+    window.removeEventListener("resize", this.onResize);
   }
 
   resize() {
@@ -68,10 +72,10 @@ class Paper {
   }
 
   /** Return the number of the last stroke within some units of a place, or -1. */
-  findStroke([x, y], reach) {
-    const isNear = (stroke) =>
-      decode(stroke).points.some((point) => Math.hypot(point[0] - x, point[1] - y) < reach);
-    return this.model.get("strokes").findLastIndex(isNear);
+  findStroke(place, reach) {
+    const isNear = ({ points }) =>
+      points.some((point, i) => measure(place, points[Math.max(0, i - 1)], point) < reach);
+    return this.model.get("strokes").findLastIndex((stroke) => isNear(decode(stroke)));
   }
 
   redraw() {
