@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lab_utils import CNN, MLP, LabError, Recognizer, ResNet, share
-from text_recognizer.canvas.share import STATIC
+from text_recognizer.canvas.script import STATIC
 from text_recognizer.canvas.to_javascript import describe_network
 from text_recognizer.mapping import MAPPING
 
@@ -139,9 +139,10 @@ def test_a_page_in_korean_has_no_label_left(tmp_path):
     page = share(path=tmp_path / "reader.html", language="ko").read_text(encoding="utf-8")
     assert '<html lang="ko">' in page
     words = json.loads((STATIC / "ko.json").read_text(encoding="utf-8"))
-    source = (STATIC / "canvas.js").read_text(encoding="utf-8")
-    labels = re.findall(r'this\.word\(\s*"([^"]+)"', source)
-    labels += ["digit", "small", "capital", "Save the drawing as {}", "Next character"]
+    source = "".join(path.read_text(encoding="utf-8") for path in STATIC.glob("*.js"))
+    labels = re.findall(r'\bword\(\s*"([^"]+)"', source)
+    labels += ["digit", "small", "capital", "Save the drawing as {}", "Next character", "Pen only"]
+    labels += re.findall(r'(?:FULL|SILENT) = "([^"]+)"', source)
     labels += re.findall(r"data-word>([^<]+)<", (STATIC / "page.html").read_text(encoding="utf-8"))
     assert len(labels) > 20
     assert set(labels) <= set(words)

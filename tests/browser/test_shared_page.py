@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from lab import SCREENSHOTS, compare_answers, vary_drawings
+from lab import compare_answers, vary_drawings
 from playwright.sync_api import Error
 
 from lab_utils import (
@@ -17,38 +17,10 @@ from lab_utils import (
     prepare,
     prepare_line,
     sample_strokes,
-    share,
 )
 from text_recognizer.strokes import BASE_LINE, X_LINE
 
-PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2}
 READ = "() => document.querySelector('.hw-bars .hw-character')?.textContent"
-
-
-@pytest.fixture
-def open_page(browser, tmp_path, request):
-    """Return a function that shares a recogniser and opens its file on a phone, offline."""
-    contexts, errors, requests = [], [], []
-
-    def open_page(recognizer=None, language="en", **options):
-        file = share(recognizer, tmp_path / "reader.html", language)
-        options = PHONE | {"has_touch": True, "is_mobile": True} | options
-        contexts.append(browser.new_context(**options, offline=True))
-        page = contexts[-1].new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(file.as_uri())
-        page.wait_for_selector("#steps li", state="attached")
-        return page
-
-    open_page.requests = requests
-    yield open_page
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    contexts[-1].pages[0].screenshot(path=SCREENSHOTS / f"{request.node.name}.png")
-    for context in contexts:
-        context.close()
-    assert errors == []
-    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
 
 
 def write(page, strokes):
@@ -149,9 +121,8 @@ def test_it_is_in_korean_and_follows_the_theme(open_page, scheme):
     assert text(page, ".hw-next") == "다음"
     shown = page.evaluate("document.body.innerText")
     assert "손글씨" in shown
-    words = json.loads(page.evaluate("document.getElementById('reader').textContent"))["words"][
-        "ko"
-    ]
+    shared = json.loads(page.evaluate("document.getElementById('reader').textContent"))
+    words = shared["canvas"]["labels"]["ko"]
     assert not [label for label in words if label != "ReLU" and label in shown.split("\n")]
 
 

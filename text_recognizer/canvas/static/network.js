@@ -1,6 +1,6 @@
-// Runs a network that text_recognizer/canvas/to_javascript.py has described: a list of steps, each of which
-// makes a tensor of those before it. A tensor is its shape, (1, channels, height, width) for
-// images, and its numbers, row by row. No library: this is all that a CNN or a ResNet computes.
+// Runs a network that text_recognizer/canvas/to_javascript.py has described: a list of steps, each
+// of which makes a tensor of those before it. A tensor is its shape, (1, channels, height, width)
+// for images, and its numbers, row by row. This is all that a CNN or a ResNet computes.
 
 /** Turn base64 into the weights: 16-bit floats, the lowest byte first. */
 function decodeWeights(base64) {
