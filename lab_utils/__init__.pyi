@@ -34,7 +34,6 @@ from text_recognizer.models.ctc import greedy as greedy
 from text_recognizer.models.ctc import beam_search as beam_search
 from text_recognizer.models.ctc import CharacterLanguageModel as CharacterLanguageModel
 from text_recognizer.reading.recognizer import LineRecognizer as LineRecognizer
-from text_recognizer.reading.recognizer import Recognizer as Recognizer
 from text_recognizer.reading.line import prepare_line as prepare_line
 from text_recognizer.strokes import sample_strokes as sample_strokes
 
@@ -43,6 +42,7 @@ from text_recognizer.canvas.widget import HandwritingCanvas as HandwritingCanvas
 from text_recognizer.data.my_handwriting import MyHandwriting as MyHandwriting
 from text_recognizer.data.augment import augment as augment
 from text_recognizer.reading.character import prepare as prepare
+from text_recognizer.reading.recognizer import Recognizer as Recognizer
 from text_recognizer.errors import LabError as LabError
 from text_recognizer.canvas.share import share as share
 from text_recognizer.canvas.upload import PictureUpload as PictureUpload

@@ -224,7 +224,7 @@ def answers():
         few = {"num_train=6000": "num_train=64", "num_val=500": "num_val=32"}
         few |= {"num_test=500": "num_test=60", "range(100)": "range(60)"}
         book.run("imports", "lines-data", changes=few)
-        book.run("recognizer = Recognizer.pretrained('line')\nreader = recognizer.model")
+        book.run("recognizer = LineRecognizer.pretrained()\nreader = recognizer.model")
         book.run("cell-44", "cell-45", "join-up", changes=few)
     return book
 

@@ -3,7 +3,7 @@
 import pytest
 from lab import Canvas
 
-from lab_utils import Recognizer, sample_strokes
+from lab_utils import LineRecognizer, sample_strokes
 
 CANVAS = "canvas = HandwritingCanvas()\ncanvas"
 PEN, BARREL, ERASER = 1, 2, 32  # bits of `buttons`
@@ -342,7 +342,7 @@ def test_it_prints_dark_on_light_without_its_buttons(hands):
 def test_ink_and_buttons_are_in_sight_together(mode, size, request):
     width, height = size
     if size == (740, 360):
-        recognizer = Recognizer.pretrained("line") if mode == "line" else None
+        recognizer = LineRecognizer.pretrained() if mode == "line" else None
         viewport = {"width": width, "height": height}
         page = request.getfixturevalue("open_page")(recognizer, viewport=viewport)
         room = height
