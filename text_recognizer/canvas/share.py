@@ -8,6 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import cast
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -16,11 +17,12 @@ from text_recognizer.errors import LabError, check_choice
 from text_recognizer.mapping import MAPPING
 from text_recognizer.models.line_cnn import LineCNN
 from text_recognizer.paths import write_whole
+from text_recognizer.reading import character, line, pen
 from text_recognizer.reading.recognizer import LineRecognizer, Recognizer
 from text_recognizer.strokes import BASE_LINE, X_LINE
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("canvas.js", "pen.js", "network.js", "page.js")
+SCRIPTS = ("canvas.js", "pillow.js", "pen.js", "network.js", "page.js")
 LANGUAGES = ("en", "ko")
 MAX_BYTES = 6_000_000  # of a page: mail and messengers take that
 
@@ -122,6 +124,7 @@ def _make_page(recognizer: Recognizer | LineRecognizer, language: str | None) ->
         "guides": [X_LINE, BASE_LINE],
         "language": language,
         "words": words,
+        "preparation": list_constants(),
     }
     return Template(_read_static("page.html")).substitute(
         language=language or "en",
@@ -133,11 +136,18 @@ def _make_page(recognizer: Recognizer | LineRecognizer, language: str | None) ->
     )
 
 
+def list_constants() -> dict[str, float | list[float]]:
+    """Return the constants of the preparation of strokes, which pen.js takes by their names."""
+    named = [*vars(pen).items(), *vars(character).items(), *vars(line).items()]
+    kinds = int | float | np.ndarray
+    return {n: np.asarray(v).tolist() for n, v in named if n.isupper() and isinstance(v, kinds)}
+
+
 def _read_static(name: str) -> str:
     return (STATIC / name).read_text(encoding="utf-8")
 
 
 def _read_script(name: str) -> str:
-    """Return a module without its exports, since the page puts all of them into one."""
-    script = re.sub(r"^export \{.*\};.*\n", "", _read_static(name), flags=re.MULTILINE)
+    """Return a module without its imports and exports: the page puts all of them into one."""
+    script = re.sub(r"^(import|export) \{.*;.*\n", "", _read_static(name), flags=re.MULTILINE)
     return re.sub(r"^export default ", "const canvas = ", script, flags=re.MULTILINE)

@@ -32,6 +32,7 @@ class Reader {
   constructor(shared, weights) {
     this.shared = shared;
     this.network = loadNetwork(shared.steps, weights);
+    setConstants(shared.preparation);
   }
 
   /** Return strokes, lists of [x, y], as the network sees them: 28 by 28 pixels from 0 to 255. */
