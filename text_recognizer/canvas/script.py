@@ -4,6 +4,9 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
+
+from text_recognizer.reading import character, line, pen
 from text_recognizer.strokes import BASE_LINE, CANVAS_HEIGHT, X_LINE
 
 STATIC = Path(__file__).parent / "static"
@@ -59,3 +62,10 @@ def describe_canvas(keeps: bool = True, languages: tuple[str, ...] = LANGUAGES) 
             name: json.loads(read_static(f"{name}.json")) for name in languages if name != "en"
         },
     }
+
+
+def list_constants() -> dict[str, float | list[float]]:
+    """Return the constants of the preparation of strokes, which pen.js takes by their names."""
+    named = [*vars(pen).items(), *vars(character).items(), *vars(line).items()]
+    kinds = int | float | np.ndarray
+    return {n: np.asarray(v).tolist() for n, v in named if n.isupper() and isinstance(v, kinds)}

@@ -15,6 +15,7 @@ from text_recognizer.canvas.script import (
     WIDTHS,
     describe_canvas,
     join_modules,
+    list_constants,
     read_static,
 )
 from text_recognizer.canvas.to_javascript import describe_network
@@ -122,6 +123,7 @@ def _make_page(recognizer: Recognizer | LineRecognizer, language: str | None) ->
         "steps": steps,
         "language": language,
         "width": WIDTHS[reads],
+        "preparation": list_constants(),
         "canvas": describe_canvas(False, LANGUAGES if language is None else (language,)),
     }
     return Template(read_static("page.html")).substitute(

@@ -2,7 +2,7 @@
 // (network.js), and turns what comes out into characters.
 
 import { loadNetwork, runNetwork } from "./network.js";
-import { prepareCharacter, prepareLine } from "./pen.js";
+import { prepareCharacter, prepareLine, setConstants } from "./pen.js";
 
 /** Turn logits into probabilities; `expected` says how frequent each class is, 0 for never. */
 function softmax(logits, temperature = 1, expected = null) {
@@ -29,6 +29,7 @@ class Reader {
   constructor(shared, weights) {
     this.shared = shared;
     this.network = loadNetwork(shared.steps, weights);
+    setConstants(shared.preparation);
   }
 
   /** Return strokes, lists of [x, y], as the network sees them: 28 by 28 pixels from 0 to 255. */
