@@ -253,6 +253,14 @@ def test_all_text_has_contrast_in_light_and_dark(lab, code, request):
         root.screenshot(path=SCREENSHOTS / f"{request.node.callspec.id}-{name}.png")
 
 
+def test_a_canvas_that_comes_onto_a_dark_page_is_dark(lab):
+    lab.show(CANVAS)
+    theme(lab, "dark")
+    lab.show(LINE)
+    lab.page.wait_for_selector(".hw-root[data-mode='line'][data-theme='dark']")
+    theme(lab, "light")
+
+
 def test_it_follows_the_width_of_its_cell_and_stays_sharp(lab):
     lab.show(LINE)
     lab.draw(sample_strokes("go"))

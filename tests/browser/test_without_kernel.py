@@ -16,9 +16,8 @@ RESTART = """async () => {
 
 @pytest.fixture
 def restarted(lab):
-    """Return a notebook with a canvas that was drawn on and read before the kernel restarted."""
-    lab.show(CANVAS)
-    lab.draw(sample_strokes("R"))
+    """Return a notebook with a canvas on which an R was read before the kernel restarted."""
+    lab.show("canvas = HandwritingCanvas(strokes=sample_strokes('R'))\ncanvas")
     assert lab.read() == "R"
     lab.page.evaluate("jupyterapp.commands.execute('docmanager:save')")
     lab.page.evaluate(RESTART)

@@ -52,7 +52,7 @@ class View {
     });
     this.heartbeat = new Heartbeat(() => this.showError(SILENT));
     el.append(make("div", { class: "hw-frame" }, this.build()));
-    this.theme = followTheme(this.root, () => this.paper.redraw());
+    this.stopFollowing = followTheme(this.root, () => this.paper.redraw());
     this.listeners = [];
     this.listenToAll();
   }
@@ -68,7 +68,6 @@ class View {
     this.listen(options.map((name) => `change:${name}`).join(" "), () => this.showOptions());
     this.listen("msg:custom", (content) => this.onMessage(content));
     this.listen("change:result change:status msg:custom", () => this.heartbeat.hear());
-    this.theme.check();
     this.showInk();
     this.tools.show();
     this.showText();
@@ -87,7 +86,7 @@ class View {
   destroy() {
     clearTimeout(this.timer);
     this.heartbeat.hear();
-    this.theme.stop();
+    this.stopFollowing();
     this.paper.destroy();
     for (const [event, handler] of this.listeners) this.model.off(event, handler);
   }

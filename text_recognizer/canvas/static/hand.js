@@ -138,7 +138,8 @@ class Hand {
         y = last[1] + (y - last[1]) * follow;
         if (Math.hypot(x - last[0], y - last[1]) < this.active.spacing) continue;
       }
-      const pressure = pointer === "pen" ? sample.pressure : 0.5;
+      // A pen that is lifted has no pressure any more: the stroke ends as thick as it was.
+      const pressure = pointer === "pen" ? sample.pressure || last?.[3] || 0 : 0.5;
       points.push([x, y, Math.max(0, sample.timeStamp - start), pressure]);
     }
     if (points.length > from) this.paper.trace(points, from);

@@ -21,16 +21,18 @@ function followTheme(element, onChange) {
     element.dataset.theme = theme;
     onChange();
   };
+  const size = new ResizeObserver(check); // which also notices when it comes onto the page
+  size.observe(element);
   const observer = new MutationObserver(check);
   for (const page of [document.documentElement, document.body]) {
     observer.observe(page, { attributes: true, attributeFilter: ATTRIBUTES });
   }
   for (const query of queries) query.addEventListener("change", check);
-  const stop = () => {
+  return () => {
+    size.disconnect();
     observer.disconnect();
     for (const query of queries) query.removeEventListener("change", check);
   };
-  return { check, stop };
 }
 
 export { followTheme };
