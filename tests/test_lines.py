@@ -271,12 +271,27 @@ def test_a_half_written_file_is_never_used(monkeypatch):
     monkeypatch.undo()
 
 
-def test_a_damaged_file_is_named():
-    small()
-    (file,) = data_dir().glob("lines_*.h5")
-    file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(LabError, match=r"lines_.*h5 is missing or damaged .* delete it"):
-        small()
+def test_a_damaged_file_is_made_again(capsys):
+    before = small()
+    before.file.write_bytes(before.file.read_bytes()[:1000])
+    after = small()
+    assert f"{before.file.name} is damaged: it is made again." in capsys.readouterr().out
+    assert torch.equal(after.data_val.images, before.data_val.images)
+
+
+def test_damaged_characters_of_lines_are_made_again(gzip_zip, monkeypatch, capsys):
+    monkeypatch.setenv("EMNIST_ARCHIVE", str(gzip_zip))
+    before = small(source="full")
+    characters = data_dir() / "emnist.h5"
+    content = bytearray(characters.read_bytes())
+    with h5py.File(characters) as file:
+        content[file["x_train"].id.get_chunk_info(0).byte_offset + 500] ^= 1
+    characters.write_bytes(content)
+    stat = characters.stat()
+    after = small(source="full", max_overlap=0.3)
+    assert "emnist.h5 is damaged: it is made again." in capsys.readouterr().out
+    assert characters.stat().st_mtime_ns != stat.st_mtime_ns
+    assert len(after.data_train) == len(before.data_train)
 
 
 def _prepare(folder):

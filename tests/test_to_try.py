@@ -313,7 +313,7 @@ def test_06_4_somebody_else_writes(own):
 
 def test_06_5_a_canvas_that_reads_live(own):
     canvas = eval(suggested("06", "5")[0], own)
-    assert canvas.live and canvas.keep_in.name == "play.h5"
+    assert canvas.live and canvas.keep_in.name == "play.jsonl"
 
 
 def test_06_6_any_function_reads(own):

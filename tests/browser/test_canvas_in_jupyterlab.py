@@ -532,7 +532,7 @@ def test_a_korean_browser_gets_korean_and_what_python_says_is_translated(lab):
         lab.page.wait_for_function("document.querySelector('.hw-status').textContent")
         status = lab.page.locator(".hw-status").text_content()
         assert status.startswith("R(으)로 저장했습니다. 지금까지 ")
-        assert "my_handwriting.h5" in status
+        assert "my_handwriting.jsonl" in status
         assert lab.python("canvas.status").startswith("Saved as R: ")
         lab.show("canvas = HandwritingCanvas(language='en')\ncanvas")
         assert lab.page.locator(".hw-root").get_attribute("aria-label") == "Handwriting canvas"

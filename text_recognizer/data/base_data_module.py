@@ -2,9 +2,9 @@
 
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -16,6 +16,7 @@ from text_recognizer.data.augment import augment
 from text_recognizer.errors import LabError, check_bool, check_choice, check_int
 from text_recognizer.files import prepared
 
+T = TypeVar("T")
 MAX_WORKERS = max(16, os.cpu_count() or 1)  # more would only take memory, and a thousand hang
 
 
@@ -114,22 +115,12 @@ def _keep_batch(batch):
     return batch  # `__getitems__` has made it
 
 
-class DataPart:
-    """An attribute of a data module that holds a part of its data, once `setup` has read it."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, module: "BaseDataModule | None", owner: type | None = None) -> BatchedDataset:
-        if module is None:  # of the class, as `help` asks
-            return self  # type: ignore[return-value]
-        if self.name not in module._parts:
-            name = type(module).__name__
-            raise LabError(f"{name} has no data yet: call prepare_data() and setup() first.")
-        return module._parts[self.name]
-
-    def __set__(self, module: "BaseDataModule", dataset: BatchedDataset) -> None:
-        module._parts[self.name] = dataset
+def _try_twice(act: Callable[[], T]) -> T:
+    """Do what reads prepared files; once more after a damaged one, which is then made again."""
+    try:
+        return act()
+    except prepared.DamagedFileError:
+        return act()
 
 
 class BaseDataModule(pl.LightningDataModule):
@@ -146,14 +137,52 @@ class BaseDataModule(pl.LightningDataModule):
     mapping: list[str]
     dims: tuple[int, ...]
     output_dims: tuple[int, ...]
-    data_train, data_val, data_test = DataPart(), DataPart(), DataPart()
+    data_train: BatchedDataset
+    data_val: BatchedDataset
+    data_test: BatchedDataset
     source_name: str | None = None  # what the images are, in words, once they are read
+    file: Path | None = None  # where they are prepared, once it is known
 
     def __init__(self, batch_size: int = 128, num_workers: int = 0):
         super().__init__()
         self.batch_size = check_int("batch_size", batch_size, 1)
         self.num_workers = check_int("num_workers", num_workers, 0, MAX_WORKERS)
-        self._parts: dict[str, BatchedDataset] = {}
+
+    def __getattr__(self, name: str):
+        """Explain what is missing; Python asks only for what is not there."""
+        if name in ("data_train", "data_val", "data_test"):
+            name = type(self).__name__
+            raise LabError(f"{name} has no data yet: call prepare_data() and setup() first.")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def locate(self) -> Path:
+        """Return the prepared file, made if it is not there yet."""
+        raise NotImplementedError
+
+    def read(self) -> None:
+        """Read the prepared file into `data_train`, `data_val` and `data_test`."""
+        raise NotImplementedError
+
+    def prepare_data(self) -> None:
+        """Make sure that the images are there: prepared, fetched, or the bundled sample.
+
+        Raises
+        ------
+        LabError
+            If local files are damaged, or `source="full"` and the download failed.
+        """
+        # Lightning asks again before each fit and test.
+        if self.file is None or prepared.is_damaged(self.file):
+            self.file = _try_twice(self.locate)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the images that were prepared into `data_train`, `data_val` and `data_test`."""
+        if "data_train" not in vars(self):  # Lightning calls again before each of fit and test
+            _try_twice(self._prepare_and_read)
+
+    def _prepare_and_read(self) -> None:
+        self.prepare_data()
+        self.read()
 
     def config(self) -> dict:
         """Return what a model must know of the data: `input_dims`, `output_dims`, `mapping`."""
@@ -198,7 +227,7 @@ class BaseDataModule(pl.LightningDataModule):
         return "\n".join(lines + self._describe_data())
 
     def _describe_data(self) -> list[str]:
-        if not self._parts:
+        if "data_train" not in vars(self):
             return []
         sizes = ", ".join(str(len(d)) for d in (self.data_train, self.data_val, self.data_test))
         # The first batch, not a random one, so that printing never disturbs the seed.
@@ -233,11 +262,6 @@ class CharacterDataModule(BaseDataModule):
         super().__init__(**loading)
         self.source = check_choice("source", source, prepared.IMAGE_SOURCES)
         self.augment = check_bool("augment", augment)
-        self.file: Path | None = None
-
-    def locate(self) -> Path:
-        """Return the prepared file, made if it is not there yet."""
-        raise NotImplementedError
 
     def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return which images of a part are used, int64 (N,), and their classes, int64 (N,).
@@ -253,21 +277,7 @@ class CharacterDataModule(BaseDataModule):
         """Return how many of the train part's images are to train on; the rest validates."""
         raise NotImplementedError
 
-    def prepare_data(self) -> None:
-        """Make sure that the images are there: prepared, fetched, or the bundled sample.
-
-        Raises
-        ------
-        LabError
-            If local files are damaged, or `source="full"` and the download failed.
-        """
-        self.file = self.file or self.locate()  # Lightning asks again before each fit and test
-
-    def setup(self, stage: str | None = None) -> None:
-        """Read the images that were prepared into `data_train`, `data_val` and `data_test`."""
-        if self._parts:  # Lightning calls again before each of fit and test
-            return
-        self.prepare_data()
+    def read(self) -> None:
         with prepared.open_prepared(cast(Path, self.file)) as file:
             self.source_name = file.source
             chosen, classes = self.choose(file.read_labels("train"))
@@ -276,8 +286,8 @@ class CharacterDataModule(BaseDataModule):
             order = torch.randperm(len(chosen), generator=split)  # as torch's random_split
             images = file.read_images("train", chosen[order])
             labels = torch.from_numpy(classes)[order]
-            self.data_train = CharacterDataset(images[:num_train], labels[:num_train], self.augment)
-            self.data_val = CharacterDataset(images[num_train:], labels[num_train:])
             chosen, classes = self.choose(file.read_labels("test"))
-            images = file.read_images("test", chosen)
-            self.data_test = CharacterDataset(images, torch.from_numpy(classes))
+            test = CharacterDataset(file.read_images("test", chosen), torch.from_numpy(classes))
+        self.data_train = CharacterDataset(images[:num_train], labels[:num_train], self.augment)
+        self.data_val = CharacterDataset(images[num_train:], labels[num_train:])
+        self.data_test = test

@@ -1,5 +1,6 @@
 """The data module EMNISTLines: lines of handwriting, of single characters or joined up."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -264,54 +265,33 @@ class EMNISTLines(BaseDataModule):
         self.output_dims = (max_length, 1)
         self._emnist = EMNIST(source)
         self._text = text
-        self._file: Path | None = None
 
-    def prepare_data(self) -> None:
-        """Make sure that the lines are there: the file of these settings is made if need be.
-
-        Raises
-        ------
-        LabError
-            As for `EMNIST` and `SentenceGenerator`, if no joined-up line is as short as
-            `max_length`, or if the file cannot be written.
-        """
-        if self._file is not None:
-            return
+    def locate(self) -> Path:
         if self.settings.style == "joined":
             origin = bundled(prepared.JOINED_FILE)
         else:
             self._emnist.prepare_data()
-            self._text = SentenceGenerator(source=self._text).source
             origin = cast(Path, self._emnist.file)
+            self._text = SentenceGenerator(source=self._text).source
         with prepared.open_prepared(origin) as file:
-            self.source_name = file.source
+            source = file.source
         if self.settings.style != "joined":
-            self.source_name += f"; text: {self._text}"
-        settings = {
-            "max_length": self.settings.max_length,
-            "overlap": [self.settings.min_overlap, self.settings.max_overlap],
-            "sizes": self.sizes,
-            "tokens": self.settings.with_start_end_tokens,
-            "fresh_glyphs": self.settings.fresh_glyphs,
-            "style": self.settings.style,
-            "on_the_fly": self.on_the_fly,
-            "text": self._text,
-            "characters": prepared.fingerprint(origin),
-        }
-        made_from = json.dumps(settings)
+            source += f"; text: {self._text}"
+        made_from = json.dumps(
+            dataclasses.asdict(self.settings)
+            | {"sizes": self.sizes, "on_the_fly": self.on_the_fly, "text": self._text}
+            | {"characters": prepared.fingerprint(origin)}
+        )
         digest = hashlib.sha256(made_from.encode()).hexdigest()[:8]
         target = data_dir() / f"lines_{self.settings.max_length}_{self.settings.style}_{digest}.h5"
-        write = partial(prepared.write, target, self._draw_parts(), self.source_name, made_from)
-        prepared.convert_once(target, made_from, write)
-        self._file = target
+        write = partial(prepared.write, target, self._draw_parts(), source, made_from)
+        prepared.prepare_once(target, made_from, write)
+        return target
 
-    def setup(self, stage: str | None = None) -> None:
-        """Read the lines into `data_train`, `data_val` and `data_test`."""
-        if self._parts:  # Lightning calls again before each of fit and test
-            return
-        self.prepare_data()
+    def read(self) -> None:
         found: dict[str, LineDataset] = {}
-        with prepared.open_prepared(cast(Path, self._file)) as file:
+        with prepared.open_prepared(cast(Path, self.file)) as file:
+            self.source_name = file.source
             for part in PARTS[1:] if self.on_the_fly else PARTS:
                 labels = file.read_labels(part)
                 images = file.read_images(part, np.arange(len(labels)))
