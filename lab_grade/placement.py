@@ -310,7 +310,7 @@ def _find_answer_names(assignment: Assignment) -> dict[str, set[str]]:
 
 def _drop_installs(source: str, submission: Submission) -> str:
     """Leave out lines that install packages: they would change the instructor's machine."""
-    if SETUP.fullmatch(_strip_spaces(source)):
+    if SETUP.fullmatch(strip_spaces(source)):
         return source
     kept, goes_on = [], False
     is_shell = SHELL.match(source) is not None
