@@ -169,9 +169,7 @@ def test_the_data_come_from_where_the_data_module_finds_them(
     monkeypatch.delenv("EMNIST_ARCHIVE")
     assert find("EMNIST").found == "prepared: real EMNIST"
     target.write_bytes(target.read_bytes()[:-100])
-    found = find("EMNIST")
-    assert (found.status, found.found) == ("problem", "damaged")
-    assert "emnist.h5" in found.advice
+    assert find("EMNIST").found.startswith("the download, when first used")  # it is made again
 
 
 @pytest.mark.slow
