@@ -17,7 +17,7 @@ from text_recognizer.errors import (
     missing_or_damaged,
     shorten,
 )
-from text_recognizer.files.download import DownloadError, delete, download_brown
+from text_recognizer.files.download import DownloadError, download_brown
 from text_recognizer.mapping import CHARACTERS, MAPPING, PARTS, PUNCTUATION, SPACE
 from text_recognizer.paths import bundled, data_dir, named_path, open_regular
 
@@ -167,14 +167,7 @@ def _read(source: str) -> list[str]:
             return path.read_text(encoding="ascii").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise missing_or_damaged(path, error) from None
-    try:
-        return _read_brown(_find_brown())
-    except WrongFileError:
-        kept = data_dir() / "downloads" / "brown.zip"
-        if _find_brown() != kept:
-            raise
-        delete(kept)  # a kept download that has changed: fetch it again, once
-        return _read_brown(_find_brown())
+    return _read_brown(_find_brown())
 
 
 def _read_brown(path: Path) -> list[str]:

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from text_recognizer.errors import LabError, WrongFileError, missing_or_damaged
+from text_recognizer.errors import LabError, missing_or_damaged
 from text_recognizer.files import whole_file
 from text_recognizer.files.archives import BLOCK_IMAGES, Part, walk
-from text_recognizer.files.download import DownloadError, delete
+from text_recognizer.files.download import DownloadError
 from text_recognizer.mapping import MAPPING
 from text_recognizer.paths import bundled, check_space, data_dir, named_path
 
@@ -78,18 +78,9 @@ def locate(
     made_from = fingerprint(local) if local else None
 
     def prepare():
-        if local:
-            write(target, read(local), f"real {name} from {local.name}", made_from or "")
-            return
-        for is_last in (False, True):
-            files = download(data_dir() / "downloads")
-            try:
-                write(target, read(files), f"official {name} from {files.name}", "download")
-                return
-            except WrongFileError:  # a kept download that has changed: fetch it again, once
-                if is_last:
-                    raise
-                delete(files)
+        files = local or download(data_dir() / "downloads")
+        kind = "real" if local else "official"
+        write(target, read(files), f"{kind} {name} from {files.name}", made_from or "download")
 
     try:
         prepare_once(target, made_from, prepare)
