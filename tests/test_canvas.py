@@ -157,8 +157,8 @@ def test_only_some_characters_are_considered():
     reader = Recognizer.pretrained(equal_classes=True)
     canvas = HandwritingCanvas(reader, among="0123456789", strokes=sample_strokes("O"))
     assert canvas.result["text"] == "0"
-    with pytest.raises(LabError, match=r"^among="):
-        HandwritingCanvas(reader, among="é")
+    canvas.among = "é"
+    assert canvas.result["error"].startswith("among='é' has 'é'")
 
 
 def test_a_preparation_of_one_s_own_is_what_the_network_gets(reader):
@@ -979,15 +979,9 @@ def test_far_too_much_is_refused_before_it_is_read(canvas, drawing, monkeypatch)
     assert canvas.status == "The canvas is full: clear it first."
 
 
-def test_text_has_its_limit_and_can_always_be_sent(canvas):
-    send_state(canvas, text="a" * 100_000 + "\ud800")
-    assert canvas.text == "a" * 9999 + "?"
-    json.dumps(canvas.get_state(), ensure_ascii=False).encode()
-
-
 @pytest.mark.parametrize("ask", ["\uac00", "a b", "!", "a" * 2000])
 def test_only_characters_can_be_asked_for(ask):
-    with pytest.raises(LabError, match=r"^ask= takes letters"):
+    with pytest.raises(LabError, match="must be at most 1,000 letters A-Z, a-z and digits 0-9"):
         HandwritingCanvas(Counting(), ask=ask)
 
 
@@ -1018,6 +1012,6 @@ def test_what_it_says_can_be_said_in_korean(tmp_path):
 
 
 def test_a_language_that_it_has_not_is_named():
-    with pytest.raises(LabError, match="language='fr' must be one of en, ko"):
+    with pytest.raises(LabError, match=r"'language' trait .* any of \['', 'en', 'ko'\]"):
         HandwritingCanvas(language="fr")
     assert HandwritingCanvas().language == ""  # the browser's

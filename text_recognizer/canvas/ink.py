@@ -10,11 +10,6 @@ from text_recognizer.strokes import Stroke, decode, encode, to_strokes
 FULL = "The canvas is full: clear it first."
 
 
-def count_letters(texts: Iterable[str]) -> int:
-    """Return how long encoded strokes are together."""
-    return sum(map(len, texts))
-
-
 def encode_all(strokes: Iterable[Stroke], _widget: object = None) -> list[str]:
     """Return strokes as texts."""
     return [encode(stroke) for stroke in strokes]
@@ -22,7 +17,7 @@ def encode_all(strokes: Iterable[Stroke], _widget: object = None) -> list[str]:
 
 def decode_all(texts: list[str], _widget: object = None) -> list[Stroke]:
     """Return texts as strokes; raise where they are none, or more than a canvas can hold."""
-    if count_letters(texts) > MAX_INK:  # before the time is spent
+    if sum(map(len, texts)) > MAX_INK:  # before the time is spent
         raise LabError(FULL)
     return [decode(text) for text in texts]
 
@@ -32,9 +27,9 @@ def check_strokes(drawing) -> list[Stroke]:
     with contextlib.suppress(TypeError):  # `to_strokes` says what is wrong
         drawing = list(drawing)
         # A point takes four letters or more: millions of them are refused before they are read.
-        if count_letters(drawing) > MAX_INK / 4:
+        if sum(map(len, drawing)) > MAX_INK / 4:
             raise LabError(FULL)
     strokes = to_strokes(drawing)
-    if count_letters(encode_all(strokes)) > MAX_INK:
+    if sum(map(len, encode_all(strokes))) > MAX_INK:
         raise LabError(FULL)
     return strokes

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from text_recognizer.strokes import CANVAS_HEIGHT, Stroke
 
+DATA_URI = "data:image/png;base64,"
 INK_COLOUR = "#1f2328"
 MAX_TOLD = 200  # characters of a text or an error: more is not seen on a canvas
 
@@ -25,11 +26,7 @@ STILL = """<div class="hw-still"><style>
 
 def encode_data_uri(pixels: np.ndarray) -> str:
     """Return an image, uint8 (H, W), as the address of a PNG that holds it."""
-    return _encode_address(encode_png(Image.fromarray(pixels)))
-
-
-def _encode_address(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return DATA_URI + base64.b64encode(encode_png(Image.fromarray(pixels))).decode()
 
 
 def encode_png(image: Image.Image) -> bytes:
@@ -68,4 +65,5 @@ def draw_still(strokes: list[Stroke], width: int, result: dict) -> bytes:
 
 def show_still(picture: bytes, name: str) -> None:
     """Show the picture of a canvas where its notebook is reopened without a kernel."""
-    display(HTML(STILL.format(picture=_encode_address(picture), name=html.escape(name))))
+    address = DATA_URI + base64.b64encode(picture).decode()
+    display(HTML(STILL.format(picture=address, name=html.escape(name))))

@@ -81,14 +81,10 @@ def _find_method(model: Any, mode: str) -> Any:
 def describe_error(error: Exception) -> str:
     """Return what went wrong, in one line that any message to a browser can hold."""
     said = " ".join(str(error)[: MAX_MESSAGE + 1].split())
-    said = make_sendable(said if len(said) <= MAX_MESSAGE else f"{said[:MAX_MESSAGE]}...")
+    said = said if len(said) <= MAX_MESSAGE else f"{said[:MAX_MESSAGE]}..."
+    said = said.encode("utf-8", "replace").decode()  # no halves of characters
     name = type(error).__name__
     return said if isinstance(error, LabError) else f"{name}: {said}" if said else name
-
-
-def make_sendable(text: str) -> str:
-    """Return a text without halves of characters, which no message to a browser can hold."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def check_image(image: Any) -> torch.Tensor:

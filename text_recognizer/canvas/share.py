@@ -10,14 +10,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from text_recognizer.canvas.script import (
-    LANGUAGES,
-    WIDTHS,
-    describe_canvas,
-    join_modules,
-    list_constants,
-    read_static,
-)
+from text_recognizer.canvas import script
 from text_recognizer.canvas.to_javascript import describe_network
 from text_recognizer.errors import LabError, check_choice
 from text_recognizer.mapping import MAPPING, SPECIAL_TOKENS
@@ -56,14 +49,11 @@ def share(
     Raises
     ------
     LabError
-        If the network computes what a page cannot, is too large, or the file cannot be written.
-
-    References
-    ----------
-    `text_recognizer/canvas/static/network.js` is all that runs the network.
+        If the network computes what a page cannot (`static/network.js` is all that runs it), is too
+        large, or the file cannot be written.
     """
     if language is not None:
-        check_choice("language", language, LANGUAGES)
+        check_choice("language", language, script.LANGUAGES)
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
         raise LabError(f"path={str(path)!r} must end in .html, so that a browser opens it.")
@@ -122,15 +112,17 @@ def _make_page(recognizer: Recognizer | LineRecognizer, language: str | None) ->
         "expected": expected,
         "steps": steps,
         "language": language,
-        "width": WIDTHS[reads],
-        "preparation": list_constants(),
-        "canvas": describe_canvas(False, LANGUAGES if language is None else (language,)),
+        "width": script.WIDTHS[reads],
+        "preparation": script.list_constants(),
+        "canvas": script.describe_canvas(
+            False, script.LANGUAGES if language is None else (language,)
+        ),
     }
-    return Template(read_static("page.html")).substitute(
+    return Template(script.read_static("page.html")).substitute(
         language=language or "en",
-        style=read_static("canvas.css") + read_static("page.css"),
+        style=script.read_static("canvas.css") + script.read_static("page.css"),
         # In a script, "</script>" would end it, whatever it is part of.
         reader=json.dumps(shared, ensure_ascii=False).replace("<", "\\u003c"),
         weights=base64.b64encode(weights).decode(),
-        script=join_modules("page.js"),
+        script=script.join_modules("page.js"),
     )

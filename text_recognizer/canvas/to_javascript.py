@@ -18,18 +18,12 @@ MAX_WEIGHT = torch.finfo(torch.float16).max
 
 
 def describe_network(network: nn.Module, *examples: torch.Tensor) -> tuple[list[dict], bytes]:
-    """Describe what a network computes, as steps, each of which uses the results of earlier ones.
+    """Return the steps that a network computes, and all of their weights, float16, little-endian.
 
     `torch.fx` traces it with each of the examples, float32 (1, C, H, W); where their sizes differ,
-    the description holds for all sizes. BatchNorm becomes part of the layer before it.
-
-    Returns
-    -------
-    steps : list of dict
-        `do`, what the step does; `of`, the numbers of the results it uses (0 is the input, 1 the
-        first step's result, ...); sizes; and `weights` and `bias`, where these are: [first, count].
-    weights : bytes
-        All weights, float16, the lowest byte first.
+    the steps hold for all sizes. A step has `do`, what it does; `of`, the numbers of the results it
+    uses (0 is the input, 1 the first step's result, ...); sizes; and where its `weights` and `bias`
+    are: [first, count]. BatchNorm becomes part of the layer before it.
     """
     network = copy.deepcopy(network).cpu().float().eval()
     with torch.no_grad():
@@ -94,28 +88,15 @@ class _Trace:
     # Named as in ATen, with its arguments.
 
     def describe_convolution(
-        self, node, x, weights, bias, stride, padding, dilation, transposed, _output, groups
+        self, _node, x, weights, bias, stride, padding, dilation, transposed, _output, groups
     ):
         if transposed:
             raise _unknown("transposed convolution")
-        kernel, dims = list(weights.shape[2:]), weights.dim() - 2
-        lead = 2 - dims  # a sequence is an image that is one pixel high
-        if lead:
-            shape = _find_shape(node.args[0])
-            x = self.add("reshape", [x], shape=[*shape[:2], 1, *shape[2:]])
-        x = self.add(
-            "convolution",
-            [x],
-            kernel=[1] * lead + kernel,
-            stride=[1] * lead + _expand(stride, dims),
-            padding=[0] * lead + _expand(padding, dims),
-            dilation=[1] * lead + _expand(dilation, dims),
-            groups=groups,
-            channels=len(weights),
-            weights=weights,
-            bias=bias,
-        )
-        return self.add("reshape", [x], shape=_find_shape(node)) if lead else x
+        window = {"kernel": weights.shape[2:], "stride": stride}
+        window |= {"padding": padding, "dilation": dilation}
+        window = {name: _expand(value, weights.dim() - 2) for name, value in window.items()}
+        layer = {"groups": groups, "channels": len(weights), "weights": weights, "bias": bias}
+        return self.add("convolution", [x], **window, **layer)
 
     def describe_addmm(self, node, bias, x, weights):
         return self.describe_linear(node, x, weights.T, bias)
@@ -135,11 +116,8 @@ class _Trace:
         scale = scale if weight is None else scale * weight
         shift = -mean * scale if bias is None else bias - mean * scale
         step = self.steps[x - 1] if x else {}
-        if step.get("do") == "reshape" and step["of"] == [x - 1] and x > 1:
-            step = self.steps[x - 2]  # as after a convolution of a sequence
-        alone = len(node.args[0].users) == 1 and x == len(self.steps)
-        has_weights = step.get("do") in ("convolution", "linear")
-        if alone and has_weights and len(step["weights"]) == len(scale):
+        is_alone = len(node.args[0].users) == 1 and x == len(self.steps)
+        if is_alone and step.get("do") in ("convolution", "linear"):
             weights, old = step["weights"], step["bias"]
             step["weights"] = weights * scale.reshape(-1, *[1] * (weights.dim() - 1))
             step["bias"] = shift if old is None else shift + old * scale

@@ -19,7 +19,7 @@ from text_recognizer.strokes import BASE_LINE, X_LINE, Stroke, fit_strokes, samp
 # What the browser may change; the rest of the state is Python's alone.
 FROM_BROWSER = "strokes", "number", "text", "model", "live", "pause", "guides", "language_model"
 NOT_ARGUMENTS = ("comm", "models", "number", "result", "width")
-MAX_ASKED, MAX_SAMPLE, MAX_TEXT = 1000, 40, 10_000  # characters
+MAX_ASKED, MAX_SAMPLE = 1000, 40  # characters
 MAX_PAUSE = 3600  # seconds
 
 
@@ -32,11 +32,10 @@ class HandwritingCanvas(anywidget.AnyWidget):
     Parameters
     ----------
     recognizer : Recognizer, path, callable or dict, optional
-        What reads: the shipped network if none is given, anything with a method `predict` (in a
-        line `predict_line`), a checkpoint's path, or a function in the place of these methods. In
-        "character" mode it gets the prepared image, uint8 (28, 28), and returns a list of
-        (character, probability); in "line" mode it gets the strokes and `guides=`, and returns
-        what `predict_line` does. A dict of several, by their names, to choose from.
+        What reads: the shipped network if none is given, a checkpoint's path, anything with a
+        method `predict` (for lines `predict_line`), or a function in its place, which gets the
+        image, uint8 (28, 28), and returns a list of (character, probability); for lines, it gets
+        the strokes and `guides=`, and returns a `LineReading`. Or a dict of several, by name.
     mode : {"character", "line"}
         Whether one character is read, or a line on a wide canvas.
     prepare : callable
@@ -97,7 +96,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
     pause = traitlets.Float(0.0).tag(sync=True)
     guides = traitlets.Bool(True).tag(sync=True)
     language_model = traitlets.Bool(False).tag(sync=True)
-    language = traitlets.Unicode("").tag(sync=True)
+    language = traitlets.Enum(("", *script.LANGUAGES), "").tag(sync=True)
     status = traitlets.Unicode("").tag(sync=True)
     _saved: traitlets.List = traitlets.List().tag(sync=True)  # the strokes saved last, encoded
     _constants = traitlets.Dict(script.describe_canvas()).tag(sync=True)
@@ -239,14 +238,6 @@ class HandwritingCanvas(anywidget.AnyWidget):
         if proposal["value"] and self.mode == "line":
             raise LabError("among= is for single characters: take mode='character'.")
         return proposal["value"]
-
-    @traitlets.validate("text", "status")
-    def _validate_text(self, proposal):
-        return readers.make_sendable(proposal["value"][-MAX_TEXT:])
-
-    @traitlets.validate("language")
-    def _validate_language(self, proposal):
-        return proposal["value"] and check_choice("language", proposal["value"], script.LANGUAGES)
 
     @traitlets.validate("pause")
     def _validate_pause(self, proposal):
