@@ -87,7 +87,7 @@ def encode(stroke: Stroke) -> str:
     """Write a stroke in about five characters per point: its pointer's first letter, then numbers.
 
     Each number of a point is its difference from the point before, in steps of `RESOLUTION`, as
-    the Base64 VLQ of JavaScript's source maps. `canvas.js` reads and writes the same.
+    the Base64 VLQ of JavaScript's source maps. `strokes.js` reads and writes the same.
     """
     if stroke._text is None:
         stroke._text = _write(stroke)

@@ -42,7 +42,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
         Makes an image of the strokes, uint8 or float from 0 to 1, (28, 28) or (1, 28, 28), white
         ink on black; `prepare` if none is given. It is what is shown, read and saved.
     keep_in : path, optional
-        The file for labelled drawings; `my_handwriting.h5` in `data_dir()` if none is given.
+        The file for labelled drawings; `my_handwriting.jsonl` in `data_dir()` if none is given.
     **traits
         Initial values of the attributes below.
 
