@@ -30,7 +30,9 @@ RECORDING = re.compile(r"^!\[[^\]]*\]\(labs/pictures/canvas\.webp\)$", re.MULTIL
 # Captions of the contents, and what stands below each: pages, and where they lie in Korean.
 CONTENTS = {
     "Notebooks": ["labs/[0-9]*.ipynb"],
-    "Using the lab": ["docs/using.md", "docs/from_fsdl_2021.md", "docs/teaching.md", "docs/grading.md"],
+    "Using the lab": [
+        *("docs/using.md", "docs/from_fsdl_2021.md", "docs/teaching.md", "docs/grading.md"),
+    ],
     "Reference": ["api.md", "data/MODEL_CARD.md", "data/README.md", "benchmarks/README.md"],
     "Contributing": ["CONTRIBUTING.md", "labs/README.md", "CHANGELOG.md"],
 }

@@ -4,8 +4,8 @@
     python tools/course/execute.py --to build labs/*.ipynb          # copies into a folder
 
 A widget is drawn by a running kernel only, so a stored one is of no use: progress bars are left
-out, and of a canvas its picture stays. Cells with the tag `hide-output` keep nothing: what they show
-is an answer, or says something of one machine.
+out, and of a canvas its picture stays. Cells with the tag `hide-output` keep nothing: what they
+show is an answer, or says something of one machine.
 """
 
 import argparse
