@@ -77,7 +77,7 @@ def environment(tmp_path, monkeypatch):
     monkeypatch.setenv("LAB_OFFLINE", "1")
     from text_recognizer.files import prepared
 
-    prepared._say_once.cache_clear()
+    prepared.say_once.cache_clear()
     monkeypatch.setenv("LAB_DATA_DIR", str(tmp_path / "lab-data"))
 
 

@@ -34,7 +34,7 @@ from lab_utils import (
     prepare_line,
     sample_strokes,
 )
-from text_recognizer.data import my_handwriting, sentence_generator
+from text_recognizer.data import sentence_generator
 from text_recognizer.data.my_handwriting import save_drawing
 from text_recognizer.files import archives, prepared
 from text_recognizer.mapping import CHARACTERS
@@ -231,7 +231,7 @@ def change_drawings(made, random, folder: Path) -> bool | str:
     damaged.parent.mkdir()
     changed = change_bytes(random, content)
     damaged.write_bytes(changed)
-    my_handwriting._say_once.cache_clear()
+    prepared.say_once.cache_clear()
     with contextlib.redirect_stdout(io.StringIO()) as said:
         found = list_drawings(damaged)
     if found == expected:

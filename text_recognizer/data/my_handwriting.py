@@ -12,7 +12,6 @@ preparation of its own. Files can be joined line by line, and may hold more than
 """
 
 import base64
-import functools
 import io
 import json
 import os
@@ -29,6 +28,7 @@ from PIL import Image
 from text_recognizer.data.base_data_module import BaseDataModule, CharacterDataset
 from text_recognizer.errors import LabError, cannot_write, check_bool, check_int, show
 from text_recognizer.files import whole_file
+from text_recognizer.files.prepared import say_once
 from text_recognizer.mapping import CHARACTERS, MAPPING
 from text_recognizer.paths import data_dir, write_whole
 from text_recognizer.strokes import Stroke
@@ -52,38 +52,37 @@ class Drawing(NamedTuple):
             checksum = zlib.crc32(np.array(stroke, "<f8").tobytes(), checksum)
         return checksum
 
-
-def _write_line(drawing: Drawing) -> bytes:
-    png = io.BytesIO()
-    Image.fromarray(drawing.image).save(png, format="PNG")
-    strokes = [
-        {
-            "pointer": stroke.pointer,
-            "points": [[int(v) if v.is_integer() else v for v in point] for point in stroke],
-        }
-        for stroke in drawing.strokes
-    ]
-    fields = {
-        "character": drawing.character,
-        "strokes": strokes,
-        "image": PNG_ADDRESS + base64.b64encode(png.getvalue()).decode(),
-        "crc32": drawing.compute_checksum(),
-    }
-    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+    def to_line(self) -> bytes:
+        """Return the line of a file that holds a drawing."""
+        png = io.BytesIO()
+        Image.fromarray(self.image).save(png, format="PNG")
+        strokes = [
+            {
+                "pointer": stroke.pointer,
+                "points": [[int(v) if v.is_integer() else v for v in point] for point in stroke],
+            }
+            for stroke in self.strokes
+        ]
+        image = PNG_ADDRESS + base64.b64encode(png.getvalue()).decode()
+        fields: dict[str, object] = {"character": self.character, "strokes": strokes}
+        fields |= {"image": image, "crc32": self.compute_checksum()}
+        return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
-def _read_line(line: bytes) -> Drawing:
-    """Return the drawing of a line; whatever error it may be where it is none, or has changed."""
-    fields = json.loads(line)
-    strokes = [Stroke(stroke["points"], stroke["pointer"]) for stroke in fields["strokes"]]
-    png = base64.b64decode(fields["image"].removeprefix(PNG_ADDRESS), validate=True)
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-        if (picture.mode, picture.size) != ("L", (28, 28)):
-            raise ValueError("an image of another kind")
-        drawing = Drawing(fields["character"], strokes, np.array(picture))
-    if drawing.character not in CHARACTERS or fields["crc32"] != drawing.compute_checksum():
-        raise ValueError("it has changed")
-    return drawing
+def _read_line(line: bytes) -> Drawing | None:
+    """Return the drawing that a line holds; None where the line has changed since."""
+    try:
+        fields = json.loads(line)
+        strokes = [Stroke(stroke["points"], stroke["pointer"]) for stroke in fields["strokes"]]
+        png = base64.b64decode(fields["image"].removeprefix(PNG_ADDRESS), validate=True)
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
+            is_small = picture.size == (28, 28)  # unpacking another one may take all memory
+            image = np.array(picture) if is_small else np.zeros(0)
+        drawing = Drawing(fields["character"], strokes, image)
+        is_right = image.shape == (28, 28) and drawing.character in CHARACTERS
+        return drawing if is_right and fields["crc32"] == drawing.compute_checksum() else None
+    except Exception:  # noqa: BLE001 - a changed byte makes JSON and Pillow raise many kinds
+        return None
 
 
 def handwriting_file(path: str | os.PathLike | None = None) -> Path:
@@ -92,7 +91,7 @@ def handwriting_file(path: str | os.PathLike | None = None) -> Path:
     Raises
     ------
     LabError
-        If it is not a path, or that of a folder.
+        If it is not the path of a file.
     """
     if path is None:
         return data_dir() / FILE
@@ -100,34 +99,17 @@ def handwriting_file(path: str | os.PathLike | None = None) -> Path:
         raise LabError(f"{show(path)} is not the path of a file.")
     path = Path(path)
     try:
-        is_folder, is_other = path.is_dir(), path.exists() and not path.is_file()
+        is_folder, is_other = path.is_dir() or not path.name, path.exists() and not path.is_file()
     except OSError as error:  # such as a name that is too long
         raise LabError(f"{path} is not the path of a file ({error.strerror}).") from None
-    if not path.name or is_folder:
-        raise LabError(f"{path} is a folder: give the path of a file in it, such as {path / FILE}.")
-    if is_other:
-        raise LabError(f"{path} is a pipe or a device: give the path of a file.")
+    if is_folder or is_other:
+        kind = "a folder" if is_folder else "a pipe or a device"
+        raise LabError(f"{path} is {kind}: give the path of a file, such as {data_dir() / FILE}.")
     return path
 
 
 def save_drawing(path: Path, character: str, strokes: list[Stroke], image: torch.Tensor) -> int:
-    """Append a drawing to the file.
-
-    Parameters
-    ----------
-    path : Path
-        The file; made if it does not exist.
-    character : str
-        What was drawn: a letter or a digit.
-    strokes : list of Stroke
-        How it was drawn.
-    image : torch.Tensor
-        uint8, (28, 28), what was read.
-
-    Returns
-    -------
-    int
-        The number of lines in the file.
+    """Append a drawing, with the image (uint8, 28x28) that was read; return the number of lines.
 
     Raises
     ------
@@ -138,7 +120,7 @@ def save_drawing(path: Path, character: str, strokes: list[Stroke], image: torch
         raise LabError(
             f"{show(character)} is not one of the 62 characters: give a letter or a digit."
         )
-    line = _write_line(Drawing(character, strokes, image.numpy()))
+    line = Drawing(character, strokes, image.numpy()).to_line()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file.lock(path), open(path, "a+b", buffering=0) as file:
@@ -147,51 +129,31 @@ def save_drawing(path: Path, character: str, strokes: list[Stroke], image: torch
             _check_content(path, before)
             if before and not before.endswith(b"\n"):
                 line = b"\n" + line  # the last drawing was cut off
-            _append(file, line)
+            try:
+                rest = line  # in one go, so that it stays whole even on a drive without locks
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(len(before))  # half a line is of no use to anybody
+                raise
             return (before + line).count(b"\n")
     except OSError as error:
         raise cannot_write(path, error) from None
 
 
-def _append(file: io.FileIO, line: bytes) -> None:
-    """Write a line in one go, so that it stays whole even on a drive without locks."""
-    size = os.fstat(file.fileno()).st_size
-    try:
-        rest = line
-        while rest:
-            rest = rest[file.write(rest) :]
-        os.fsync(file.fileno())
-    except OSError:
-        file.truncate(size)  # half a line is of no use to anybody
-        raise
-
-
 def remove_drawing(
     path: Path, number: int | None = None, strokes: list[Stroke] | None = None
 ) -> int:
-    """Remove one drawing from the file, which always holds all of its drawings or one less.
+    """Remove one drawing from the file, and the file with its last one; return how many are left.
 
-    Parameters
-    ----------
-    path : Path
-        The file; it is deleted along with its last drawing.
-    number : int, optional
-        Which drawing, in the order in which they were drawn; the last one if none is given.
-    strokes : list of Stroke, optional
-        The last drawing with these strokes, instead; where there is none, nothing is removed.
-
-    Returns
-    -------
-    int
-        The number of drawings that are left.
+    It is the one at that place, or the last with these strokes if there is any, or the last one.
 
     Raises
     ------
     LabError
         If there is no such drawing, or the file is missing, damaged or cannot be written.
     """
-    if strokes is not None and not path.exists():
-        return 0
     with whole_file.lock(path):
         lines = _read_lines(path)
         found = [(at, drawing) for at, (_, drawing) in enumerate(lines) if drawing]
@@ -203,16 +165,15 @@ def remove_drawing(
         if not found:
             raise _no_drawings(path)
         last = len(found) - 1
-        number = last if number is None else check_int("number", number, 0, last)
-        del lines[found[number][0]]
-        if lines:
-            write_whole(path, b"".join(line + b"\n" for line, _ in lines))
-            return last
+        del lines[found[last if number is None else check_int("number", number, 0, last)][0]]
         try:
-            path.unlink()
+            if lines:
+                write_whole(path, b"".join(line + b"\n" for line, _ in lines))
+            else:
+                path.unlink()
         except OSError as error:
             raise cannot_write(path, error) from None
-        return 0
+        return last
 
 
 def _read(path: Path) -> list[Drawing]:
@@ -220,7 +181,7 @@ def _read(path: Path) -> list[Drawing]:
     lines = _read_lines(path)
     damaged = [str(number) for number, (_, drawing) in enumerate(lines, 1) if drawing is None]
     if damaged:
-        _say_once(f"{path}: left out, as cut off or damaged: line {', '.join(damaged)}.")
+        say_once(f"{path}: left out, as cut off or damaged: line {', '.join(damaged)}.")
     return [drawing for _, drawing in lines if drawing]
 
 
@@ -233,13 +194,7 @@ def _read_lines(path: Path) -> list[tuple[bytes, Drawing | None]]:
     except OSError as error:
         raise LabError(f"{path} cannot be read ({error.strerror or error}).") from None
     _check_content(path, content)
-    found: list[tuple[bytes, Drawing | None]] = []
-    for line in filter(bytes.strip, content.split(b"\n")):
-        try:
-            found.append((line, _read_line(line)))
-        except Exception:  # noqa: BLE001 - a changed byte makes JSON and Pillow raise many kinds
-            found.append((line, None))
-    return found
+    return [(line, _read_line(line)) for line in content.split(b"\n") if line.strip()]
 
 
 def _check_content(path: Path, content: bytes) -> None:
@@ -253,11 +208,6 @@ def _check_content(path: Path, content: bytes) -> None:
 
 def _no_drawings(path: Path) -> LabError:
     return LabError(f"{path} holds no drawings yet: draw on a canvas and label it first.")
-
-
-@functools.cache
-def _say_once(message: str) -> None:
-    print(message)
 
 
 class MyHandwriting(BaseDataModule):
@@ -328,7 +278,7 @@ class MyHandwriting(BaseDataModule):
         if remove_drawing(self.path, number):
             self.setup()
         else:
-            print(f"{self.path.name} is deleted: there was only this drawing in it.")
+            print(f"There was only this drawing in {self.path.name}.")
 
     def find_missing(self, characters: str, each: int) -> str:
         """Return what is still to be drawn until the file holds `each` drawings of each character.

@@ -46,23 +46,11 @@ def locate(
     read: Callable[[Path], Iterable[Part]],
     download: Callable[[Path], Path],
 ) -> Path:
-    """Return the HDF5 file of a data set, preparing it if need be.
+    """Return the HDF5 file of a data set, `"EMNIST"` or `"MNIST"`, preparing it if need be.
 
-    Parameters
-    ----------
-    name : str
-        The data set, `"EMNIST"` or `"MNIST"`; its file is called after it.
-    source : {"auto", "full", "sample"}
-        `"full"` takes what is prepared already, else the local files, else the download.
-        `"auto"` does too, and falls back to the bundled sample where there is no download.
-        `"sample"` takes the bundled sample and never touches the network.
-    variable : str
-        The environment variable that names local files (`EMNIST_ARCHIVE`, `MNIST_DIR`). Where it
-        is set, a file that was prepared from something else is prepared again.
-    read : Callable[[Path], Iterable[Part]]
-        Streams the parts of the local or downloaded files.
-    download : Callable[[Path], Path]
-        Fetches the official files into a folder and returns what `read` takes.
+    `source` is that of `EMNIST`. `variable` is the environment variable that may name local files;
+    where it is set, a file that was prepared from something else is prepared again. `read` streams
+    the parts of these files, or of what `download` fetches into a folder.
 
     Raises
     ------
@@ -87,7 +75,7 @@ def locate(
     except DownloadError as error:
         if source == "full":
             raise DownloadError(f"{error} {_how_to_get(name, variable)}") from None
-        _say_once(
+        say_once(
             f"The bundled sample stands in for {name}: synthetic handwriting, made from fonts and "
             f"pen strokes.\nReason: {error}\n{_how_to_get(name, variable)}"
         )
@@ -96,21 +84,15 @@ def locate(
 
 
 @functools.cache
-def _say_once(message: str) -> None:
-    print(message)  # a notebook may ask for the same data several times
+def say_once(message: str) -> None:
+    """Print a message, once however often a notebook asks for the same data."""
+    print(message)
 
 
 def prepare_once(target: Path, made_from: str | None, prepare: Callable[[], None]) -> None:
     """Call `prepare` unless `target` is there and made from the same; one process at a time.
 
-    Parameters
-    ----------
-    target : Path
-        The file that `prepare` writes.
-    made_from : str, optional
-        What it must have been made from; without it any will do.
-    prepare : Callable[[], None]
-        Calls `write`.
+    Without `made_from`, anything that it was made from will do.
     """
     if is_current(target, made_from):
         return
@@ -268,8 +250,7 @@ def fingerprint(local: Path) -> str:
     """Name the local files in a way that changes when they do: path, size and time."""
     files = [local]
     if local.is_dir():
-        files = sorted(local.glob("*-ubyte*"))
-        files = files or sorted(path for path in walk(local) if "-ubyte" in path.name)
+        files = sorted(path for path in walk(local) if "ubyte" in path.name)
     stats = [file.stat() for file in files if file.exists()]
     return " ".join([str(local.resolve())] + [f"{s.st_size}:{s.st_mtime_ns}" for s in stats])
 

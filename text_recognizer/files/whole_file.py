@@ -26,15 +26,8 @@ MAX_QUIET_WAIT = 2  # seconds until somebody who waits for a lock is told so
 def create(target: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
     """Write an HDF5 file that gets its name once all of it is on the disk.
 
-    Yields
-    ------
-    tuple of h5py.File and Callable
-        The file to write to, and a function that raises what has gone wrong by then.
-
-    Raises
-    ------
-    LabError
-        If the file cannot be written, such as on a full disk.
+    Yields the file, and a function that raises what has gone wrong by then; a LabError if it cannot
+    be written, such as on a full disk.
     """
     try:
         with replace_whole(target) as partial, _Disk(partial, "w+") as disk:
