@@ -21,7 +21,7 @@ def grade_main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("reference", type=Path, nargs="?", help="the instructor's notebook")
     parser.add_argument(
-        "submissions", type=Path, nargs="?", help="a folder of notebooks or of students"
+        "submissions", type=Path, nargs="?", help="a folder of notebooks or of students, or a zip"
     )
     parser.add_argument(
         "--merge",
@@ -39,6 +39,19 @@ def grade_main(arguments: list[str] | None = None) -> int:
         action="append",
         default=[],
         help="files next to a notebook that it may read, such as '*.png'",
+    )
+    parser.add_argument(
+        "--adjust",
+        type=Path,
+        metavar="CSV",
+        help="points to add by hand: student, question, points, comment (adjustments.csv in --out)",
+    )
+    parser.add_argument(
+        "--for",
+        dest="platform",
+        choices=("canvas", "moodle"),
+        default="",
+        help="write the gradebook and the feedback that it imports, too",
     )
     parser.add_argument("--cell-timeout", type=float, default=120, metavar="SECONDS")
     parser.add_argument("--notebook-timeout", type=float, default=900, metavar="SECONDS")
@@ -91,6 +104,8 @@ def grade_main(arguments: list[str] | None = None) -> int:
                 tuple(options.allow),
                 limits,
                 is_sandbox_available() if options.sandbox is None else options.sandbox,
+                options.adjust,
+                options.platform,
             )
     except LabError as error:
         print(f"lab-grade: {error}", file=sys.stderr)

@@ -2,24 +2,32 @@
 
 import functools
 import hashlib
+import importlib.metadata
 import json
 import os
+import shutil
+import sys
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tqdm import tqdm
 
-from lab_grade.notebook import Assignment, drop_magics
+from lab_grade.adjustments import adjust
+from lab_grade.copies import find_near_copies
+from lab_grade.notebook import Assignment, drop_magics, normalize_check
 from lab_grade.placement import Step, hash_code, plan_steps
 from lab_grade.process import Limits, run_submission
 from lab_grade.report import write_reports
-from lab_grade.results import flag_copies, score
-from lab_grade.submissions import Submission, find_submissions, read_submission
+from lab_grade.results import flag_copies, keep_best, score
+from lab_grade.submissions import Submission, find_submissions
 from text_recognizer.errors import LabError
 from text_recognizer.paths import is_fast, write_whole
 
 PACKAGE = Path(__file__).resolve().parent
-PACKAGES = tuple(PACKAGE.parent / name for name in ("lab_grade", "lab_utils", "text_recognizer"))
+# What runs next to a student's code, and so decides what becomes of it.
+RUNNERS = [
+    PACKAGE / f"{name}.py" for name in ("checker", "kernel", "messages", "plugin", "process")
+]
 
 
 def grade(
@@ -31,6 +39,8 @@ def grade(
     allow: tuple[str, ...] = (),
     limits: Limits = Limits(),  # noqa: B008 - it is frozen
     sandbox: bool = False,
+    adjustments: Path | None = None,
+    platform: str = "",
 ) -> dict:
     """Grade a folder of submissions and write all reports.
 
@@ -39,7 +49,7 @@ def grade(
     reference : Path
         The instructor's notebook: `lab_grade.notebook.Assignment` says what it looks like.
     submissions : Path
-        A folder of notebooks, or of one folder for each student.
+        A folder of notebooks, or of one folder for each student; or a zip of these.
     out : Path
         Where gradebook and reports go; results found there are kept where nothing has changed.
     jobs : int
@@ -52,6 +62,10 @@ def grade(
         For each submission.
     sandbox : bool
         Run each in bubblewrap: no network, nothing writable but a folder of its own.
+    adjustments : Path, optional
+        A table of points that are added by hand, `adjustments.csv` in `out` if there is none.
+    platform : str
+        "canvas" or "moodle": write what it imports, too.
 
     Returns
     -------
@@ -64,31 +78,31 @@ def grade(
         If the reference does not pass its own checks, or there is nothing to grade.
     """
     assignment = Assignment(reference)
-    handed_in = [
-        submission
-        for submission in find_submissions(submissions, reference.name)
-        if submission.path is None or submission.path.resolve() != reference.resolve()
-        if (submissions / submission.student).resolve() != out.resolve()
-    ]
+    unpacked = out / "unpacked"
+    shutil.rmtree(unpacked, ignore_errors=True)
+    _make_folder(out / "results", out)
+    handed_in = find_submissions(submissions, assignment, unpacked, [reference, out])
     if only and only not in [submission.student for submission in handed_in]:
         names = ", ".join(submission.student for submission in handed_in)
         raise LabError(f"--only {only}: no such student; there are {names}.")
-    _make_folder(out / "results", out)
-    for submission in handed_in:  # all of them before any code runs that could change others
-        read_submission(submission)
     grader = Grader(assignment, submissions, out, jobs or os.cpu_count() or 1, limits, sandbox)
     with tqdm(total=len(handed_in) + 1, unit="notebook", desc="the reference first") as bar:
         results = grader.run(handed_in, only, allow, bar)
-    for result in results:  # again: a submission may have overwritten those of others
-        grader.keep(out / "results" / f"{result['student']}.json", result)
+    shutil.rmtree(unpacked, ignore_errors=True)
+    for submission, result in zip(handed_in, results, strict=True):
+        grader.keep(grader.find_kept(submission), result)  # again: code may have overwritten it
+        result.pop("outcomes", None)
+    results = keep_best(results)
     solution = [cell.source for cell in assignment.cells if cell.is_answer]
     flag_copies(results, hash_code(assignment, solution))
     everything = {
         "assignment": reference.stem,
         "max_points": assignment.max_points,
+        "near_copies": find_near_copies(results, assignment),
         "students": results,
     }
-    write_reports(everything, out)
+    adjust(everything, adjustments, out / "adjustments.csv")
+    write_reports(everything, out, platform)
     return everything
 
 
@@ -159,14 +173,17 @@ def _read_results(folder: Path) -> dict:
 
 @functools.cache
 def hash_packages() -> str:
-    """Return the SHA-256 of all files that grading depends on: those of both packages."""
-    content = hashlib.sha256()
-    for package in PACKAGES:
-        for path in sorted(package.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                name = path.relative_to(package.parent).as_posix()
-                digest = hashlib.sha256(path.read_bytes()).hexdigest()
-                content.update(f"{name} {digest}\n".encode())
+    """Return the SHA-256 of what an outcome depends on besides notebooks: sources and versions."""
+    content = hashlib.sha256(sys.version.encode())
+    content.update(
+        repr(sorted(f"{d.name} {d.version}" for d in importlib.metadata.distributions())).encode()
+    )
+    libraries = [PACKAGE.parent / name for name in ("lab_utils", "text_recognizer")]
+    for path in [*RUNNERS, *sorted(path for library in libraries for path in library.rglob("*"))]:
+        if path.is_file() and "__pycache__" not in path.parts:
+            name = path.relative_to(PACKAGE.parent).as_posix()
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            content.update(f"{name} {digest}\n".encode())
     return content.hexdigest()
 
 
@@ -212,23 +229,28 @@ class Grader:
         with ThreadPoolExecutor(self.jobs) as pool:
             reference = pool.submit(self.try_reference)
             futures = {}
-            for submission in handed_in:
-                kept = self.out / "results" / f"{submission.student}.json"
+            for i, submission in enumerate(handed_in):
+                kept = self.find_kept(submission)
                 if only == submission.student:
                     kept.unlink(missing_ok=True)
                 files = self.find_allowed_files(submission, allow)
-                futures[pool.submit(self.grade, submission, files, kept)] = submission
+                futures[pool.submit(self.grade, submission, files, kept)] = i
             try:
                 reference.result()
                 bar.update()
                 bar.set_description("")
                 for future in as_completed(futures):
-                    results[futures[future].student] = self.collect(future, futures[future])
+                    results[futures[future]] = self.collect(future, handed_in[futures[future]])
                     bar.update()
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        return [results[submission.student] for submission in handed_in]
+        return [results[i] for i in range(len(handed_in))]
+
+    def find_kept(self, submission: Submission) -> Path:
+        """Return where the result of a submission is kept."""
+        others = str(submission.number) if submission.number > 1 else ""
+        return self.out / "results" / others / f"{submission.student}.json"
 
     def collect(self, future: Future, submission: Submission) -> dict:
         """Return a result, even if grading failed: nothing of one student's stops the others."""
@@ -236,12 +258,12 @@ class Grader:
             return future.result()
         except Exception as error:  # noqa: BLE001 - whatever it is
             submission.problem = f"grading it failed ({type(error).__name__}: {error})"
-            return score(self.assignment, self.submissions, submission, [], [])
+            return score(self.assignment, submission, [], [])
 
     def find_allowed_files(self, submission: Submission, allow: tuple[str, ...]) -> dict[str, Path]:
         """Return the files that a notebook may read, by their names next to it."""
-        folder = submission.path.parent if submission.path else self.submissions
-        if folder.resolve() == self.submissions.resolve():  # everybody's
+        folder = submission.folder
+        if folder is None:
             return {}
         found = sorted({path for pattern in allow for path in folder.glob(pattern)})
         return {
@@ -253,29 +275,34 @@ class Grader:
     def grade(self, submission: Submission, files: dict[str, Path], kept: Path) -> dict:
         """Return one submission's result: the kept one, where nothing has changed since."""
         to_run = [] if submission.problem else plan_steps(self.assignment, submission)
-        content = [self.version, str(self.limits), self.sandbox, is_fast(), str(vars(submission))]
-        content += [[step.number, step.source, bool(step.check)] for step in to_run]
+        content = [self.version, vars(self.limits), self.sandbox, is_fast()]
+        content += [self.assignment.collect_prelude()]
+        content += [  # what checks are worth changes nothing in what they find
+            [normalize_check(step.source), self.describe_step(step)["unsolved"], bool(step.check)]
+            for step in to_run
+        ]
         content += [
             [name, hashlib.sha256(path.read_bytes()).hexdigest()] for name, path in files.items()
         ]
-        content += [[check.title, check.source] for check in self.assignment.checks]
-        content += [[cell.source, cell.released] for cell in self.assignment.cells]
         fingerprint = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        outcomes = None
         try:
             found = json.loads(kept.read_text(encoding="utf-8"))
-            if found["fingerprint"] == fingerprint:
-                return found
+            if found["fingerprint"] == fingerprint and len(found["outcomes"]) <= len(to_run):
+                outcomes = found["outcomes"]
         except (OSError, ValueError, KeyError, TypeError):
             pass
-        outcomes = self.run_steps(to_run, files) if to_run else []
-        result = score(self.assignment, self.submissions, submission, to_run, outcomes)
-        result["fingerprint"] = fingerprint
+        if outcomes is None:
+            outcomes = self.run_steps(to_run, files) if to_run else []
+        result = score(self.assignment, submission, to_run, outcomes)
+        result |= {"fingerprint": fingerprint, "outcomes": outcomes}
         self.keep(kept, result)
         return result
 
     def keep(self, path: Path, result: dict) -> None:
         """Write a result for the next time, unless it stands there."""
         text = json.dumps(result, indent=1, ensure_ascii=False)
+        path.parent.mkdir(exist_ok=True)
         if not path.exists() or path.read_bytes() != text.encode(errors="replace"):
             write_whole(path, text)
 

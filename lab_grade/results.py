@@ -4,10 +4,10 @@ import ast
 import json
 import math
 import re
-from pathlib import Path
+from typing import Any
 
-from lab_grade.notebook import Assignment, Check
-from lab_grade.placement import Step, find_definitions, find_own_cells, hash_code
+from lab_grade.notebook import Assignment, Check, Manual, find_definitions
+from lab_grade.placement import Step, find_own_cells, hash_code
 from lab_grade.submissions import Submission
 
 MAX_COLUMNS, MAX_NAME = 8, 30  # of the leaderboard; characters of a column's name
@@ -40,6 +40,7 @@ SUSPICIOUS = {
 }
 UNDEFINED = re.compile(r"NameError: name '(\w+)' is not defined")
 COPY_OF = "the code is the same as that of "
+BY_HAND, ADJUSTED = HAND = "by hand", "adjusted"  # outcomes of what no check has graded
 TROUBLE = {
     "timeout": "ran for too long",
     "died": "ended the kernel",
@@ -79,11 +80,7 @@ def list_questions(students: list[dict]) -> dict[str, float]:
 
 
 def score(
-    assignment: Assignment,
-    submissions: Path,
-    submission: Submission,
-    to_run: list[Step],
-    outcomes: list[dict],
+    assignment: Assignment, submission: Submission, to_run: list[Step], outcomes: list[dict]
 ) -> dict:
     """Return a submission's result: points, what went wrong, and what to look at."""
     secrets = _find_secrets(assignment)
@@ -96,14 +93,17 @@ def score(
         submission.flag("running", "its process came to an end, or was ended")
     outcomes = outcomes + [nothing] * (len(to_run) - len(outcomes))
     by_check: dict[Check, dict] = {}
-    cells = []
+    cells: list[dict] = []
     for step, outcome in zip(to_run, outcomes, strict=True):
+        if step.number == 0:  # a given cell that was put back is not the student's
+            continue
         message = outcome["message"]
         is_hidden = step.check is not None and step.check.hidden
         if not is_hidden and (undefined := UNDEFINED.search(message)):
             _flag_order(submission, step, undefined[1])
         if step.check is None:
-            if outcome["outcome"] not in ("ok", "not run"):
+            is_new = all(cell["number"] != step.number for cell in cells)
+            if is_new and outcome["outcome"] not in ("ok", "not run"):
                 cells.append(
                     {
                         "number": step.number,
@@ -124,26 +124,50 @@ def score(
             submission.flag("tampering", f"{name} was replaced; it was put back")
         for name in outcome.get("looked", []):
             submission.flag("tampering", f"it tried to read the grader's memory ({name})")
+    parts = [part for cell in assignment.cells if (part := cell.check or cell.manual)]
     checks = [
-        _score_check(check, by_check.get(check, nothing), secrets)
-        | {"topic": assignment.find_topic(check.question)}
-        for check in assignment.checks
+        (
+            _score_check(part, by_check.get(part, nothing), secrets)
+            if isinstance(part, Check)
+            else _await_grading(part, submission)
+        )
+        | {"topic": assignment.find_topic(part.question)}
+        for part in parts
     ]
-    path = submission.path
+    owner = submission.owner
     return {
         "student": submission.student,
-        "file": path.relative_to(submissions).as_posix()
-        if path and path.is_relative_to(submissions)
-        else "",
+        "platform": owner.platform,
+        "id": owner.id,
+        "upload": owner.prefix,
+        "file": submission.file,
         "points": sum(check["earned"] for check in checks),
         "max_points": assignment.max_points,
         "problem": submission.problem,
         "flags": submission.flags,
         "checks": checks,
+        "adjustments": [],
         "cells": cells,
         "seconds": round(sum(outcome["seconds"] for outcome in outcomes), 1),
         "figures": _read_figures(outcomes),
+        "code": "\n".join(source for _, source in find_own_cells(assignment, submission.code)),
         "code_hash": hash_code(assignment, submission.code),
+    }
+
+
+def _await_grading(manual: Manual, submission: Submission) -> dict[str, Any]:
+    """Return the part of a result that the instructor grades: what the student wrote and drew."""
+    answer = submission.by_hand.get(manual.question, {"text": "", "figures": []})
+    return {
+        "question": manual.question,
+        "hidden": False,
+        "points": manual.points,
+        "earned": 0.0,
+        "outcome": BY_HAND,
+        "message": "",
+        "title": manual.title,
+        "answer": clean(answer["text"]),
+        "pictures": answer["figures"],
     }
 
 
@@ -177,7 +201,7 @@ def _find_secrets(assignment: Assignment) -> list[str]:
     found = set()
     for check in assignment.checks:
         if check.hidden:
-            lines = [line.strip() for line in check.source.splitlines()]
+            lines = [line.strip() for line in check.source.split("\n")]
             nodes = ast.walk(ast.parse(check.source))
             texts = [n.value for n in nodes if isinstance(n, ast.Constant) and type(n.value) is str]
             found.update([line for line in lines if len(line) >= 20])
@@ -189,7 +213,7 @@ def _score_check(check: Check, outcome: dict, secrets: list[str]) -> dict:
     """Return one check's part of a result."""
     message = outcome["message"]
     if outcome.get("line") and message.endswith(": "):  # an assert without a message
-        message += check.source.splitlines()[outcome["line"] - 1].strip()
+        message += check.source.split("\n")[outcome["line"] - 1].strip()
     return {
         "question": check.question,
         "hidden": check.hidden,
@@ -219,3 +243,18 @@ def flag_copies(results: list[dict], solution: str = "") -> None:
         ]
         if others:
             result["flags"].append({"kind": "copy", "text": COPY_OF + ", ".join(others)})
+
+
+def keep_best(results: list[dict]) -> list[dict]:
+    """Return one result for each student: of several notebooks, the one with most points."""
+    by_student: dict[str, list[dict]] = {}
+    for result in results:
+        by_student.setdefault(result["student"], []).append(result)
+    best = []
+    for own in by_student.values():
+        best.append(max(own, key=lambda result: result["points"]))
+        if len(own) > 1:
+            points = ", ".join(f"{result['file']} {result['points']:g}" for result in own)
+            text = f"several notebooks are equally likely; the best one counts: {points} points"
+            best[-1]["flags"].append({"kind": "file", "text": text})
+    return best

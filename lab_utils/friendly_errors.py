@@ -103,7 +103,7 @@ def find_cell(name: str) -> str | None:
         except (SyntaxError, ValueError):
             continue
         if any(s.get_name() == name and (s.is_assigned() or s.is_imported()) for s in names):
-            line = source.strip().splitlines()[0]
+            line = re.split("[\r\n]", source.strip(), maxsplit=1)[0]
             return line if len(line) <= MAX_FIRST_LINE else line[:MAX_FIRST_LINE].rstrip() + " ..."
     return None
 
