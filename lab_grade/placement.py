@@ -20,16 +20,16 @@ from lab_grade.notebook import (
     normalize_check,
     strip_spaces,
 )
-from lab_grade.submissions import Submission
+from lab_grade.reading import Submission
 
 # Commands that install packages: in a shell's cell, after ! or % or as a line of their own.
 INSTALLER = (
-    r"(?:pip[\d.]*|pipx|conda|mamba|micromamba|uv|poetry|apt|apt-get|easy_install)\b"
-    r"[^#\n]*\b(?:\w*install|add|sync|update|upgrade)\b"
+    r"(?:pip[\d.]*|pipx|conda|mamba|micromamba|uv|poetry|apt|apt-get|easy_install)\s+"
+    r"(?:-\S+\s+|pip\s+)*(?:\w*install|add|sync|update|upgrade)\b"
 )
 INSTALLS = re.compile(
     rf"\s*(?:{INSTALLER}|(?:[\w.,\[\]\"' ]+=)?\s*[!%].*?\b{INSTALLER}"
-    rf"|.*get_ipython\(\)\.\w+\(.*\b{INSTALLER})"
+    rf"|.*get_ipython\(\)\.\w+\(.*?\b{INSTALLER})"
 )
 SHELL = re.compile(r"\s*%%\s*(?:bash|sh|zsh|script|cmd|system|sx|!)\b|\s*!!")
 # What waits for somebody or needs a screen: it fails here, and the rest of its cell runs.
@@ -78,7 +78,8 @@ def plan_steps(assignment: Assignment, submission: Submission) -> list[Step]:
     done = [Step(0, source) for source in given.get(-1, [])]
     for i, source in enumerate(code):
         if not (_find_mark(source) and normalize_check(source) in originals):
-            is_given = strip_spaces(source) in released
+            bare = strip_spaces(source)
+            is_given = bare in released or SETUP.fullmatch(bare)
             parts = [source] if is_given else _split_setup(source, answers)
             done += [Step(i + 1, part) for part in parts]
         done += [Step(0, source) for source in given.get(i, [])]
@@ -175,8 +176,9 @@ def _split_setup(source: str, answers: set[str]) -> list[str]:
     is_setup = not answers & find_definitions(source) and any(
         isinstance(node, ast.Import | ast.ImportFrom) for node in body
     )
-    lines, cuts, was_alone = python.split("\n"), [0], False
-    last = 0
+    is_same = source.rstrip("\n").count("\n") == python.rstrip("\n").count("\n")
+    lines, cuts = (source if is_same else python).split("\n"), [0]
+    was_alone, last = False, 0
     for node in body:
         text = "\n".join(lines[node.lineno - 1 : node.end_lineno])
         is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)

@@ -18,8 +18,7 @@ NAMES = {
     "gradescope": r"(?P<name>submission_(?P<id>\d+))$",
 }
 PATTERNS = {platform: re.compile(pattern) for platform, pattern in NAMES.items()}
-# Sakai names folders like "Kim, Jane(kimjane)"; a browser's "circle (1)" has a blank.
-SAKAI = re.compile(r"(?P<name>[^()]*[^()\s])\((?P<id>[^()\s]*[^\W\d][^()\s]*|\d{4,})\)$")
+SAKAI = re.compile(r"(?P<name>[^()]+,[^()]*)\((?P<id>[^()]+)\)$")  # folders: Kim, Jane(kimjane)
 # Files that a platform, a system or an instructor adds; nobody hands them in for a notebook.
 ADDED = re.compile(
     r"(?:\.|__|~\$|readme\b).*|.*\.(?:csv|tsv|xlsx?|ods|ya?ml|xml|log|ini|db|lnk|url|lock)|"

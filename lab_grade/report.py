@@ -61,10 +61,9 @@ def write_reports(results: dict, out: Path, platform: str = "") -> None:
         page = render_feedback(results["assignment"], student)
         write_whole(out / "feedback" / pages[student["student"]], page)
         rendered[student["student"]] = page
-        for check in student["checks"]:  # from here on, pictures are files
-            check |= {
-                "pictures": [_store(uri, out / "pictures") for uri in check.get("pictures", [])]
-            }
+        for check in student["checks"]:
+            if "pictures" in check:  # from here on, they are files
+                check["pictures"] = [_store(uri, out / "pictures") for uri in check["pictures"]]
     if platform:
         write_whole(out / f"{platform}.csv", format_grades(results, platform))
         pack_feedback(results, rendered, platform, out / f"{platform}-feedback.zip")
@@ -131,6 +130,7 @@ def render_report(results: dict, pages: dict[str, str]) -> str:
         for student in results["students"]
     ]
     totals = [student["points"] for student in students]
+    extra = ["adjusted"] if any(student.get("adjustments") for student in students) else []
     return _render(
         "report.html",
         assignment=results["assignment"],
@@ -148,11 +148,12 @@ def render_report(results: dict, pages: dict[str, str]) -> str:
         },
         histogram=_count_totals(totals, most),
         questions=_rank_questions(students, questions),
-        columns=["student", "points", *questions, "adjusted", "seconds", "to look at"],
+        columns=["student", "points", *questions, *extra, "seconds", "to look at"],
         flagged=_list_flags(students),
         identical=_group_copies(students),
-        near_copies=_compare_copies(students, results.get("near_copies", [])),
-        by_hand=_list_answers(students),
+        near_copies=results.get("near_copies", []),
+        known={student["student"]: student for student in students},
+        by_hand=[c for s in students[:1] for c in s["checks"] if c["outcome"] == BY_HAND],
         students=students,
         messages=_group_messages(students),
     )
@@ -186,10 +187,12 @@ def _load_templates() -> jinja2.Environment:
     )
     environment.filters |= {
         "clean": clean,
+        "compare": compare_lines,
         "g": lambda number: f"{number:g}",
         "percent": lambda value, most: f"{min(100, 100 * value / (most or 1)):.0f}",
         "sentence": _make_sentence,
         "shorten": shorten,
+        "waits": _waits,
     }
     return environment
 
@@ -216,42 +219,6 @@ def _describe_question(student: dict, question: str) -> dict[str, Any]:
         "waits": _waits(student, question),
         "adjusted": [check for check in own if check["outcome"] == ADJUSTED],
     }
-
-
-def _list_answers(students: list[dict]) -> list[tuple[dict, list[tuple[dict, dict, bool]]]]:
-    """Return each question that is graded by hand, with the answers of all: unread ones first."""
-    found: dict[str, list[tuple[dict, dict, bool]]] = defaultdict(list)
-    titles = {}
-    for student in students:
-        for check in student["checks"]:
-            if check["outcome"] == BY_HAND and not student["problem"]:
-                titles[check["question"]] = check
-                waits = _waits(student, check["question"])
-                found[check["question"]].append((student, check, waits))
-    return [
-        (titles[question], sorted(answers, key=lambda answer: not answer[2]))
-        for question, answers in found.items()
-    ]
-
-
-def _compare_copies(students: list[dict], groups: list[dict]) -> list[tuple[list[dict], list]]:
-    """Return groups of near copies, with pairs of them side by side."""
-    known = {student["student"]: student for student in students}
-    return [
-        (
-            [known[name] for name in group["students"]],
-            [
-                (
-                    known[one],
-                    known[other],
-                    share,
-                    compare_lines(known[one]["code"], known[other]["code"]),
-                )
-                for one, other, share in group["pairs"]
-            ],
-        )
-        for group in groups
-    ]
 
 
 def _count_totals(totals: list[float], most: float) -> dict[str, Any]:

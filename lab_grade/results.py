@@ -8,7 +8,7 @@ from typing import Any
 
 from lab_grade.notebook import Assignment, Check, Manual, find_definitions
 from lab_grade.placement import Step, find_own_cells, hash_code
-from lab_grade.submissions import Submission
+from lab_grade.reading import Submission
 
 MAX_COLUMNS, MAX_NAME = 8, 30  # of the leaderboard; characters of a column's name
 MAX_MESSAGE = 1000  # characters of a message that anybody is shown
