@@ -68,7 +68,7 @@ def adjust(results: dict, path: Path | None, kept: Path) -> None:
         if not text:
             writer.writeheader()
         writer.writerows(waiting)
-        text = f"{text.rstrip()}\n" if text else ""
+        text = text.rstrip("\r\n") + "\n" if text else ""
         write_whole(kept, f"\ufeff{text}{file.getvalue()}")
 
 

@@ -17,7 +17,8 @@ from lab_grade.notebook import Assignment
 
 RUN, WINDOW = 6, 3  # tokens of a fingerprint; fingerprints of which one is kept
 MIN_FINGERPRINTS = 15  # about fifty tokens: less than that, many write alike
-MIN_SHARE = 0.8  # of two solutions that are shown as near copies
+MAX_LINES = 500  # of a solution that is shown beside another
+MIN_SHARE = 0.7  # of two solutions that are shown as near copies; others have less than half
 TOKEN = re.compile(
     r"#.*|\w{,2}(?:'''[\s\S]*?'''|\"\"\"[\s\S]*?\"\"\"|'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\")"
     r"|\.?\w+|\S"
@@ -42,7 +43,8 @@ def find_near_copies(students: list[dict], assignment: Assignment) -> list[dict]
             owners[one].append(i)
     shared = np.zeros((len(students), len(students)), np.int32)
     for have in owners.values():
-        shared[np.ix_(have, have)] += 1
+        if len(have) > 1:
+            shared[np.ix_(have, have)] += 1
     sizes = np.array([len(own) for own in prints])
     shares = 2 * shared / np.maximum(1, sizes[:, None] + sizes)
     np.fill_diagonal(shares, 0)
@@ -72,7 +74,7 @@ def find_near_copies(students: list[dict], assignment: Assignment) -> list[dict]
 
 def compare_lines(one: str, other: str) -> list[tuple[bool, str, str]]:
     """Return two pieces of code side by side: whether lines are the same, and both."""
-    left, right = one.split("\n"), other.split("\n")
+    left, right = one.split("\n")[:MAX_LINES], other.split("\n")[:MAX_LINES]
     matcher = difflib.SequenceMatcher(None, left, right, autojunk=False)
     return [
         (tag == "equal", "\n".join(left[a:b]), "\n".join(right[c:d]))
@@ -85,11 +87,9 @@ def _take_fingerprints(code: str) -> set[int]:
     tokens = []
     for token in TOKEN.findall(code):
         if token[-1] in "'\"":
-            tokens.append("text")
+            tokens.append(0)
         elif token[0] != "#":
-            is_name = re.match(r"[^\W\d]", token) is not None
-            tokens.append("name" if is_name and token not in KEPT else token)
-    runs = [
-        zlib.crc32(" ".join(tokens[i : i + RUN]).encode()) for i in range(len(tokens) - RUN + 1)
-    ]
-    return {min(runs[i : i + WINDOW]) for i in range(len(runs) - WINDOW + 1)}
+            is_own = (token[0].isalpha() or token[0] == "_") and token not in KEPT
+            tokens.append(1 if is_own else zlib.crc32(token.encode()))
+    runs = [hash(run) for run in zip(*(tokens[i:] for i in range(RUN)), strict=False)]
+    return {min(window) for window in zip(*(runs[i:] for i in range(WINDOW)), strict=False)}

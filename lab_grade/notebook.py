@@ -27,6 +27,8 @@ ANY_MANUAL = re.compile(r"#+\s*MANUAL\s+(q\d+)\b", re.IGNORECASE)
 BEFORE_CHECK = re.compile(r"\s*(?:(?:%%(?:time|capture)\b|#\s*@title\b|#\s*%%).*\n\s*)*")
 DEFINES = re.compile(r"^\f*(?:(?:async )?def|class)\s+(\w+)|^\f*(\w+)\s*=(?!=)", re.MULTILINE)
 BEGIN, STUDENT, END = "### BEGIN SOLUTION", "### STUDENT", "### END SOLUTION"
+# What is taken for these marks: a solution that is released by a slip of the pen is lost.
+MARK = re.compile(r"(?:<!-- *)?#+ *(BEGIN|END) +SOLUTION *(?:-->)?", re.IGNORECASE)
 ANSWER_HERE = "*Your answer here.*"  # what students get of a solution in text
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 # The answer to a question to think about, which unfolds under it.
@@ -181,7 +183,8 @@ class Assignment:
                 node.outputs, node.execution_count = [], None
             kept.append(node)
         notebook.cells = kept
-        made_from = f"{self.path.resolve().parent.name}/{self.path.name}"
+        folder = self.path.resolve().parent.name  # another one may be somebody's name
+        made_from = f"{'instructor/' if folder == 'instructor' else ''}{self.path.name}"
         notebook.metadata["released_from"] = made_from
         kept[0].metadata["released_from"] = f"{made_from}: edit that one, then release it again"
         return notebook
@@ -287,7 +290,8 @@ def _strip_solutions(source: str, where: str, is_code: bool) -> str:
     kept: list[str] = []
     block: list[str] | None = None
     for line in lines:
-        mark = line.strip()
+        marked = MARK.fullmatch(line.strip())
+        mark = f"### {marked[1].upper()} SOLUTION" if marked else ""
         if mark == BEGIN and block is None:
             block, indent = [], line[: len(line) - len(line.lstrip())]
         elif mark == END and block is not None:

@@ -164,6 +164,8 @@ def _make_environment(base: Path, token: str, threads: int) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": 1,
         "PYTHONHASHSEED": 0,
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": 1,
+        "PIP_DRY_RUN": 1,  # whoever calls pip past what `placement` leaves out installs nothing
+        "PIP_NO_INDEX": 1,
         "OMP_NUM_THREADS": threads,
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # large pages: concurrent trainings wait less
     }
