@@ -242,6 +242,14 @@ def normalize_check(source: str) -> str:
     return first + newline + code
 
 
+def parse_cell(source: str) -> ast.Module | None:
+    """Return a cell's code as a tree, without its magics; None if it is not Python."""
+    try:
+        return ast.parse(drop_magics(source))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
 @functools.lru_cache(maxsize=4096)
 def find_definitions(source: str, imports: bool = False) -> frozenset[str]:
     """Return the names that a cell defines or assigns at its top level, or imports as well."""

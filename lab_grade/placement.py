@@ -14,10 +14,10 @@ from lab_grade.notebook import (
     Assignment,
     Cell,
     Check,
-    drop_magics,
     find_definitions,
     find_first_line,
     normalize_check,
+    parse_cell,
     strip_spaces,
 )
 from lab_grade.reading import Submission
@@ -106,6 +106,7 @@ def _place_given(
     checked = _find_needed([*checks, assignment.collect_prelude()])
     needed = checked | _find_needed(code)
     present = set(map(strip_spaces, code))
+    located = [_locate(cell, code) for cell in assignment.cells]
     places: dict[int, list[str]] = {}
     for k, cell in enumerate(assignment.cells):
         if not cell.is_given or strip_spaces(cell.source) in present:
@@ -115,46 +116,42 @@ def _place_given(
         if is_missing or any(name in checked for name, _ in _list_data(cell.source) - data):
             first, what = find_first_line(cell.source), "missing" if is_missing else "changed"
             submission.flag("file", f"the given cell {first[:60]!r} was {what}; it was put back")
-            copies = [i for i, s in enumerate(code) if names & find_definitions(s, imports=True)]
-            place = copies[0] if copies else _find_place(assignment.cells[:k], code)
+            place = next((i for i in reversed(located[:k]) if i is not None), -1)
+            end = next((i for i in located[k + 1 :] if i is not None), len(code))
+            for i in range(place + 1, end):  # after what the student has made of it
+                if names & find_definitions(code[i], imports=True):
+                    place = i
             places.setdefault(place, []).append(cell.source)
     return places
 
 
-def _find_place(before: list[Cell], code: list[str]) -> int:
-    """Return where the last of these cells is that a student has, or -1."""
-    for cell in reversed(before):
-        names = find_definitions(cell.source) if cell.is_answer else frozenset()
-        for i, source in enumerate(code):
-            is_same = normalize_check(source) == normalize_check(cell.released)
-            if cell.kind == "code" and (is_same or names & find_definitions(source)):
-                return i
-    return -1
+def _locate(cell: Cell, code: list[str]) -> int | None:
+    """Return where a student has a cell: the first that is the same, or that answers it."""
+    names = find_definitions(cell.source) if cell.is_answer else frozenset()
+    same = normalize_check(cell.released)
+    for i, source in enumerate(code if cell.kind == "code" else []):
+        if normalize_check(source) == same or names & find_definitions(source):
+            return i
+    return None
 
 
 def _list_data(source: str) -> set[tuple[str, str]]:
     """Return the variables that a cell assigns at its top level, each with its statement."""
-    try:
-        body = ast.parse(drop_magics(source)).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
-    found = set()
-    for node in body:
-        if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names = [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)]
-            found |= {(name, ast.dump(node)) for name in names}
-    return found
+    tree = parse_cell(source)
+    return {
+        (name.id, ast.dump(node))
+        for node in (tree.body if tree else [])
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign)
+        for name in ast.walk(node)
+        if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
+    }
 
 
 def _find_needed(sources: list[str]) -> set[str]:
     """Return the names that code takes from elsewhere."""
     names = set()
     for source in sources:
-        try:
-            nodes = list(ast.walk(ast.parse(drop_magics(source))))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
+        nodes = list(ast.walk(parse_cell(source) or ast.Module([], [])))
         names |= {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
         if _find_mark(source):
             names -= find_definitions(source, imports=True)
@@ -212,10 +209,8 @@ def hash_code(assignment: Assignment, sources: list[str]) -> str:
     """
     written = []
     for _, source in find_own_cells(assignment, sources):
-        try:
-            written.append(ast.unparse(ast.parse(source)))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            written.append(strip_spaces(source))
+        tree = parse_cell(source)
+        written.append(ast.unparse(tree) if tree else strip_spaces(source))
     text = "\n".join(written)
     return hashlib.sha256(text.encode()).hexdigest() if len(text) >= MIN_COMPARED else ""
 

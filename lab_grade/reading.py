@@ -1,6 +1,5 @@
 """One notebook as it was handed in: read with care, and understood by what was handed out."""
 
-import ast
 import base64
 import json
 import re
@@ -13,11 +12,11 @@ from lab_grade.notebook import (
     ANY_CHECK,
     ANY_MANUAL,
     Assignment,
-    drop_magics,
     end_lines,
     find_definitions,
     find_first_line,
     normalize_check,
+    parse_cell,
     strip_spaces,
 )
 from lab_grade.platforms import Owner, decode_text
@@ -178,21 +177,13 @@ def _recover_code(cells: list[Cell], assignment: Assignment, submission: Submiss
         if not is_code and strip_spaces(source) not in released:
             first = find_first_line(source)
             check = ANY_CHECK.match(first)
-            names = find_definitions(source, imports=True) if _is_python(source) else frozenset()
+            names = find_definitions(source, imports=True) if parse_cell(source) else frozenset()
             if (check and check[1] not in checked) or any(names & one for one in wanted):
                 is_code = True
                 text = f"the cell {first[:60]!r} had become {kind} text; it was run as code"
                 submission.flag("file", text)
         found.append(("code" if is_code else kind, source, cell))
     return found
-
-
-def _is_python(source: str) -> bool:
-    try:
-        ast.parse(drop_magics(source))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
 
 
 def _strip_stub(source: str) -> str:
@@ -208,7 +199,6 @@ def _measure(submission: Submission, assignment: Assignment) -> tuple[float, flo
     answers = [s for s in submission.code if _strip_stub(s) not in released]
     defined = set().union(*map(find_definitions, answers))
     fixed, done = [], [bool(part["text"]) for part in submission.by_hand.values()]
-    done += [False] * (len(assignment.manual) - len(done))
     for cell in assignment.cells:
         if cell.is_answer:
             names = find_definitions(cell.source)
@@ -221,22 +211,22 @@ def _measure(submission: Submission, assignment: Assignment) -> tuple[float, flo
 
 def _collect_by_hand(cells: list[Cell], assignment: Assignment) -> dict[str, dict[str, Any]]:
     """Return text and figures of what is graded by hand: from its mark to the next given cell."""
-    lines = {line.strip() for cell in assignment.cells for line in cell.released.split("\n")}
+    lines = {line.strip() for cell in assignment.cells for line in cell.released.split("\n")} - {""}
     released = {strip_spaces(cell.released) for cell in assignment.cells}
-    found: dict[str, dict[str, Any]] = {}
-    part = None
+    found: dict[str, dict[str, Any]] = {
+        m.question: {"text": "", "figures": []} for m in assignment.manual
+    }
+    question = ""
     for _, source, cell in cells:
-        if marked := ANY_MANUAL.match(find_first_line(source)):
-            questions = [m.question for m in assignment.manual if m.question == marked[1].lower()]
-            part = (
-                found.setdefault(questions[0], {"text": "", "figures": []}) if questions else None
-            )
-        elif strip_spaces(source) in released or ANY_CHECK.match(find_first_line(source)):
-            part = None
-        if part is not None:
-            own = [line for line in source.split("\n") if line.strip() not in lines - {""}]
-            part["text"] = f"{part['text']}\n\n{chr(10).join(own)}".strip()[:MAX_TEXT]
-            part["figures"] = (part["figures"] + list(_list_pictures(cell)))[:MAX_FIGURES]
+        first = find_first_line(source)
+        if marked := ANY_MANUAL.match(first):
+            question = marked[1].lower()
+        elif strip_spaces(source) in released or ANY_CHECK.match(first):
+            question = ""
+        if part := found.get(question):
+            own = "\n".join(line for line in source.split("\n") if line.strip() not in lines)
+            part["text"] = f"{part['text']}\n\n{own}".strip()[:MAX_TEXT]
+            part["figures"] = [*part["figures"], *_list_pictures(cell)][:MAX_FIGURES]
     return found
 
 

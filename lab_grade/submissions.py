@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import stat
 import tempfile
 import zipfile
 import zlib
@@ -25,7 +24,7 @@ from lab_grade.platforms import (
     read_owner,
     tidy_name,
 )
-from lab_grade.reading import MAX_NOTEBOOK, Submission, read_submission
+from lab_grade.reading import Submission, read_submission
 from text_recognizer.errors import LabError
 
 MAX_UNPACKED, MAX_MEMBERS = 8 * 2**30, 50_000  # bytes and files of one archive
@@ -167,44 +166,21 @@ def _name_students(entries: list[_Entry], assignment: str) -> Iterator[_Entry]:
 
 
 def _unpack(archive: Path, unpacked: Path) -> Path:
-    """Unpack a zip into a new folder, and return it: no file outside it, no link, no bomb."""
-    unpacked.mkdir(parents=True, exist_ok=True)
-    target, left = Path(tempfile.mkdtemp(dir=unpacked)), MAX_UNPACKED
+    """Unpack a zip into a new folder, and return it; `zipfile` keeps to that and to the sizes."""
     try:
         with zipfile.ZipFile(archive) as opened:
             members = opened.infolist()
-            if len(members) > MAX_MEMBERS or any(member.flag_bits & 1 for member in members):
-                raise ValueError("is encrypted, or holds too many files")
+            if len(members) > MAX_MEMBERS or sum(m.file_size for m in members) > MAX_UNPACKED:
+                raise ValueError("cannot be unpacked (it is too large)")
+            unpacked.mkdir(parents=True, exist_ok=True)
+            target = Path(tempfile.mkdtemp(dir=unpacked))
             for member in members:
-                parts = re.split(r"[/\\]", decode_name(member.filename))
-                path = target.joinpath(*(_make_safe(p) for p in parts if p not in ("", ".", "..")))
-                if member.is_dir():
-                    path.mkdir(parents=True, exist_ok=True)
-                elif path != target and not stat.S_ISLNK(member.external_attr >> 16):
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    if path.exists():
-                        path = path.with_stem(f"{path.stem} ({member.header_offset})")
-                    left -= _unpack_member(opened, member, path, min(left, MAX_NOTEBOOK + 1))
-    except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
+                member.filename = decode_name(member.filename).replace("\\", "/")
+                with contextlib.suppress(zipfile.BadZipFile, zlib.error, EOFError):
+                    opened.extract(member, target)  # what is damaged is cut there
+            return target
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
         raise ValueError(f"cannot be unpacked ({str(error).rstrip('.')})") from None
-    return target
-
-
-def _unpack_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, most: int) -> int:
-    """Unpack a file as far as it is whole, and return its size."""
-    if most <= 0:
-        raise ValueError(f"unpacks to more than {MAX_UNPACKED / 2**30:g} GB")
-    broken = (zipfile.BadZipFile, zlib.error, EOFError)
-    with path.open("wb") as file, contextlib.suppress(*broken), opened.open(member) as source:
-        while file.tell() < most and (block := source.read(2**16)):
-            file.write(block)
-    return path.stat().st_size
-
-
-def _make_safe(name: str) -> str:
-    """Return a file's name that every system takes."""
-    name = re.sub(r'[\x00-\x1f:*?"<>|]', "_", name)
-    return name if len(name.encode()) <= 200 else name[:40] + name[-24:]
 
 
 def _is_notebook(name: str) -> bool:
