@@ -102,10 +102,10 @@ def grade_main(arguments: list[str] | None = None) -> int:
                 options.jobs,
                 options.only,
                 tuple(options.allow),
-                limits,
-                is_sandbox_available() if options.sandbox is None else options.sandbox,
                 options.adjust,
                 options.platform,
+                limits,
+                is_sandbox_available() if options.sandbox is None else options.sandbox,
             )
     except LabError as error:
         print(f"lab-grade: {error}", file=sys.stderr)
@@ -116,6 +116,9 @@ def grade_main(arguments: list[str] | None = None) -> int:
     flagged = sum(bool(r["flags"] or r["problem"]) for r in everything["students"])
     print(f"{len(everything['students'])} submissions, {flagged} to look at")
     print(f"{options.out / 'gradebook.csv'}\n{options.out / 'report.html'}")
+    if name := options.platform:
+        known = sum(r["platform"] == name and r["id"].isdigit() for r in everything["students"])
+        print(f"{options.out / name}.csv: {known} of them, whose files have a number of {name}'s")
     return 0
 
 

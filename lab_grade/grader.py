@@ -2,12 +2,12 @@
 
 import functools
 import hashlib
-import importlib.metadata
 import json
 import os
 import shutil
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from importlib.metadata import distributions
 from pathlib import Path
 
 from tqdm import tqdm
@@ -24,10 +24,7 @@ from text_recognizer.errors import LabError
 from text_recognizer.paths import is_fast, write_whole
 
 PACKAGE = Path(__file__).resolve().parent
-# What runs next to a student's code, and so decides what becomes of it.
-RUNNERS = [
-    PACKAGE / f"{name}.py" for name in ("checker", "kernel", "messages", "plugin", "process")
-]
+PACKAGES = tuple(PACKAGE.parent / name for name in ("lab_grade", "lab_utils", "text_recognizer"))
 
 
 def grade(
@@ -37,10 +34,10 @@ def grade(
     jobs: int = 0,
     only: str | None = None,
     allow: tuple[str, ...] = (),
-    limits: Limits = Limits(),  # noqa: B008 - it is frozen
-    sandbox: bool = False,
     adjustments: Path | None = None,
     platform: str = "",
+    limits: Limits = Limits(),  # noqa: B008 - it is frozen
+    sandbox: bool = False,
 ) -> dict:
     """Grade a folder of submissions and write all reports.
 
@@ -58,14 +55,14 @@ def grade(
         The one student to grade again.
     allow : tuple of str
         Patterns of files next to it, in the student's folder, that a notebook may read.
+    adjustments : Path, optional
+        A table of points that are added by hand; `adjustments.csv` in `out`, if none is named.
+    platform : str
+        "canvas" or "moodle": write what it imports, too.
     limits : Limits
         For each submission.
     sandbox : bool
         Run each in bubblewrap: no network, nothing writable but a folder of its own.
-    adjustments : Path, optional
-        A table of points that are added by hand, `adjustments.csv` in `out` if there is none.
-    platform : str
-        "canvas" or "moodle": write what it imports, too.
 
     Returns
     -------
@@ -81,17 +78,19 @@ def grade(
     unpacked = out / "unpacked"
     shutil.rmtree(unpacked, ignore_errors=True)
     _make_folder(out / "results", out)
-    handed_in = find_submissions(submissions, assignment, unpacked, [reference, out])
-    if only and only not in [submission.student for submission in handed_in]:
-        names = ", ".join(submission.student for submission in handed_in)
-        raise LabError(f"--only {only}: no such student; there are {names}.")
-    grader = Grader(assignment, submissions, out, jobs or os.cpu_count() or 1, limits, sandbox)
-    with tqdm(total=len(handed_in) + 1, unit="notebook", desc="the reference first") as bar:
-        results = grader.run(handed_in, only, allow, bar)
-    shutil.rmtree(unpacked, ignore_errors=True)
+    try:
+        handed_in = find_submissions(submissions, assignment, unpacked, [reference, out])
+        if only and only not in [submission.student for submission in handed_in]:
+            names = ", ".join(submission.student for submission in handed_in)
+            raise LabError(f"--only {only}: no such student; there are {names}.")
+        grader = Grader(assignment, submissions, out, jobs or os.cpu_count() or 1, limits, sandbox)
+        with tqdm(total=len(handed_in) + 1, unit="notebook", desc="the reference first") as bar:
+            results = grader.run(handed_in, only, allow, bar)
+    finally:
+        shutil.rmtree(unpacked, ignore_errors=True)
     for submission, result in zip(handed_in, results, strict=True):
         grader.keep(grader.find_kept(submission), result)  # again: code may have overwritten it
-        result.pop("outcomes", None)
+        del result["outcomes"]
     results = keep_best(results)
     solution = [cell.source for cell in assignment.cells if cell.is_answer]
     flag_copies(results, hash_code(assignment, solution))
@@ -173,17 +172,15 @@ def _read_results(folder: Path) -> dict:
 
 @functools.cache
 def hash_packages() -> str:
-    """Return the SHA-256 of what an outcome depends on besides notebooks: sources and versions."""
-    content = hashlib.sha256(sys.version.encode())
-    content.update(
-        repr(sorted(f"{d.name} {d.version}" for d in importlib.metadata.distributions())).encode()
-    )
-    libraries = [PACKAGE.parent / name for name in ("lab_utils", "text_recognizer")]
-    for path in [*RUNNERS, *sorted(path for library in libraries for path in library.rglob("*"))]:
-        if path.is_file() and "__pycache__" not in path.parts:
-            name = path.relative_to(PACKAGE.parent).as_posix()
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            content.update(f"{name} {digest}\n".encode())
+    """Return the SHA-256 of all that grading depends on: our packages' files, others' versions."""
+    versions = sorted(f"{found.name} {found.version}" for found in distributions())
+    content = hashlib.sha256("\n".join([sys.version, *versions]).encode())
+    for package in PACKAGES:
+        for path in sorted(package.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                name = path.relative_to(package.parent).as_posix()
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                content.update(f"{name} {digest}\n".encode())
     return content.hexdigest()
 
 
@@ -258,7 +255,7 @@ class Grader:
             return future.result()
         except Exception as error:  # noqa: BLE001 - whatever it is
             submission.problem = f"grading it failed ({type(error).__name__}: {error})"
-            return score(self.assignment, submission, [], [])
+            return score(self.assignment, submission, [], []) | {"outcomes": []}
 
     def find_allowed_files(self, submission: Submission, allow: tuple[str, ...]) -> dict[str, Path]:
         """Return the files that a notebook may read, by their names next to it."""
@@ -285,13 +282,11 @@ class Grader:
             [name, hashlib.sha256(path.read_bytes()).hexdigest()] for name, path in files.items()
         ]
         fingerprint = hashlib.sha256(json.dumps(content).encode()).hexdigest()
-        outcomes = None
         try:
             found = json.loads(kept.read_text(encoding="utf-8"))
-            if found["fingerprint"] == fingerprint and len(found["outcomes"]) <= len(to_run):
-                outcomes = found["outcomes"]
+            outcomes = found["outcomes"] if found["fingerprint"] == fingerprint else None
         except (OSError, ValueError, KeyError, TypeError):
-            pass
+            outcomes = None
         if outcomes is None:
             outcomes = self.run_steps(to_run, files) if to_run else []
         result = score(self.assignment, submission, to_run, outcomes)
