@@ -118,7 +118,7 @@ def grade_main(arguments: list[str] | None = None) -> int:
     print(f"{options.out / 'gradebook.csv'}\n{options.out / 'report.html'}")
     if name := options.platform:
         known = sum(r["platform"] == name and r["id"].isdigit() for r in everything["students"])
-        print(f"{options.out / name}.csv: {known} of them, whose files have a number of {name}'s")
+        print(f"{options.out / name}.csv: {known} students, whose files have a number of {name}")
     return 0
 
 

@@ -146,8 +146,8 @@ class Assignment:
         for cell in self.cells:
             if (part := cell.check or cell.manual) and part.question == question:
                 break
-            if cell.kind == "markdown":
-                topic = [topic, *HEADING.findall(cell.source)][-1]
+            if cell.kind == "markdown" and not cell.manual:
+                topic = [topic, *HEADING.findall(cell.released)][-1]
         return topic
 
     def list_unsolved(self, check: Check) -> list[str]:

@@ -336,8 +336,8 @@ def test_points_are_added_from_whatever_a_spreadsheet_writes(tmp_path, encoding,
     ]
     assert {row["id"] for row in gradebook} == {"", "77"}
     report = read_text(tmp_path / "report.html")
-    assert "To grade by hand: q2" in report and "3 submissions" not in report
-    assert "김민수: graded, of 3 points" in report and "lee: to grade, of 3 points" in report
+    assert "By hand: q2" in report and "to grade by hand2" in report
+    assert "김민수: 3 points, graded" in report and "lee: 3 points, to grade" in report
     (page,) = (tmp_path / "feedback").glob("김민수*")
     assert "+2.5 points from your instructor: 좋아요" in read_text(page)
     assert "not graded yet" in read_text(next((tmp_path / "feedback").glob("lee*")))
