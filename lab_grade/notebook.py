@@ -29,6 +29,9 @@ DEFINES = re.compile(r"^\f*(?:(?:async )?def|class)\s+(\w+)|^\f*(\w+)\s*=(?!=)",
 BEGIN, STUDENT, END = "### BEGIN SOLUTION", "### STUDENT", "### END SOLUTION"
 # What is taken for these marks: a solution that is released by a slip of the pen is lost.
 MARK = re.compile(r"(?:<!-- *)?#+ *(BEGIN|END) +SOLUTION *(?:-->)?", re.IGNORECASE)
+MAGIC = re.compile(
+    r"^\s*[%!?]|=\s*[%!]|\?\s*$", re.MULTILINE
+)  # may be one, which takes time to tell
 ANSWER_HERE = "*Your answer here.*"  # what students get of a solution in text
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 # The answer to a question to think about, which unfolds under it.
@@ -242,6 +245,7 @@ def normalize_check(source: str) -> str:
     return first + newline + code
 
 
+@functools.lru_cache(maxsize=4096)
 def parse_cell(source: str) -> ast.Module | None:
     """Return a cell's code as a tree, without its magics; None if it is not Python."""
     try:
@@ -273,7 +277,7 @@ def _read(path: Path) -> nbformat.NotebookNode:
 
 def drop_magics(source: str) -> str:
     """Return IPython's code with its magics and shell commands left out, so that it is Python."""
-    if not re.search("[%!?]", source):
+    if not MAGIC.search(source):
         return source
     source = re.sub(r"^\s*%%(?:time|timeit|capture|prun)\b.*\n", "\n", source)
     python = TransformerManager().transform_cell(source)

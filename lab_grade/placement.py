@@ -100,17 +100,22 @@ def _place_given(
     Those are cells without which a check or the student's code lacks a name, and those whose
     data a check needs as they were.
     """
+    present = set(map(strip_spaces, code))
+    lost = [
+        (k, cell)
+        for k, cell in enumerate(assignment.cells)
+        if cell.is_given and strip_spaces(cell.source) not in present
+    ]
+    if not lost:
+        return {}
     defined = {name for source in code for name in find_definitions(source, imports=True)}
     data = {fact for source in code for fact in _list_data(source)}
     checks = [cell.source for cell in assignment.cells if cell.check]
     checked = _find_needed([*checks, assignment.collect_prelude()])
     needed = checked | _find_needed(code)
-    present = set(map(strip_spaces, code))
     located = [_locate(cell, code) for cell in assignment.cells]
     places: dict[int, list[str]] = {}
-    for k, cell in enumerate(assignment.cells):
-        if not cell.is_given or strip_spaces(cell.source) in present:
-            continue
+    for k, cell in lost:
         names = find_definitions(cell.source, imports=True)
         is_missing = bool((names - defined) & needed)
         if is_missing or any(name in checked for name, _ in _list_data(cell.source) - data):
@@ -164,6 +169,8 @@ def _split_setup(source: str, answers: set[str]) -> list[str]:
     Cells with imports, other than answers, run statement by statement; elsewhere, only what waits
     for somebody stands alone.
     """
+    if not re.search(r"\bimport\b", source) and not NEEDS_SOMEBODY.search(source):
+        return [source]
     python = re.sub(r"^\s*%%(?:time|capture)\b.*\n", "\n", source)
     python = TransformerManager().transform_cell(python)
     try:

@@ -5,13 +5,13 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-# What each platform makes of a student's file or folder. `id` is the platform's own; what stands
-# before the file's own name is what the platform wants to see on a feedback file.
+# What each platform makes of a student's file or folder; `id` is the platform's own. Canvas writes
+# no number into names, so that a date is none of its numbers.
 NAMES = {
     "moodle": r"(?P<name>[^_]+)_(?P<id>\d+)_assignsubmission_[a-z]+(?:_.*|$)",
     "canvas, anonymous": r"(?P<late>LATE_)?(?P<name>(?P<id>anon_[A-Za-z0-9]+))_(?:\d+_.|link|text)",
-    "canvas": r"(?!.*_(?:19|20)\d\d_[01]?\d_[0-3]?\d\b)(?P<name>.*?[^\W\d_].*?)_(?P<late>LATE_)?"
-    r"(?P<id>\d+)_(?:\d+_.|(?:link|text)\.html)",
+    "canvas": r"(?P<name>(?:(?!_\d+_).)*?[^\W\d_](?:(?!_\d+_).)*?)_(?P<late>LATE_)?"
+    r"(?P<id>(?!(?:19|20)\d\d_[01]?\d_[0-3]?\d(?!\d))\d+)_(?:\d+_.|(?:link|text)\.html)",
     "blackboard": r"(?P<id>(?:.*_)?(?P<name>[^_]+))_attempt_(?P<date>\d[\d-]+)(?:_.|\.txt$|$)",
     "brightspace": r"(?P<id>\d+)-\d+ - (?P<name>.+?) - (?P<date>(?:(?! - ).)*\d{4}(?:(?! - ).)*)"
     r"(?: - .|$)",
@@ -88,7 +88,8 @@ def read_owner(name: str, is_folder: bool) -> Owner:
 def read_date(text: str) -> tuple[int, ...]:
     """Return the parts of a date, largest first, so that later ones are larger."""
     numbers = re.findall(r"\d+", text)
-    if found := re.search("|".join(re.findall("...", MONTHS)), text.lower()):
+    found = re.search("|".join(re.findall("...", MONTHS)), text.lower())
+    if found and len(numbers) > 1:
         day, year, *rest = numbers
         numbers = [year, str(MONTHS.find(found[0]) // 3 + 1), day, *rest]
     if half := re.search(r"([AP])M\b|(오전|오후)", text):
@@ -106,7 +107,7 @@ def strip_suffix(name: str) -> str:
 def tidy_name(name: str) -> str:
     """Return a name that a file can have, without what cannot be seen."""
     seen = "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
-    return re.sub(r'[\\/:*?"<>|]', "_", seen).strip(" .")[:80]
+    return re.sub(r'[\\/:*?"<>|]', "_", seen).strip(" .")
 
 
 def decode_name(name: str) -> str:

@@ -1,6 +1,7 @@
 """The result of one submission: points, what went wrong, and what to look at."""
 
 import ast
+import functools
 import json
 import math
 import re
@@ -195,6 +196,7 @@ def _flag_order(submission: Submission, step: Step, name: str) -> None:
             return
 
 
+@functools.cache
 def _find_secrets(assignment: Assignment) -> list[str]:
     """Return the lines and texts of hidden checks that are in no visible one, longest first."""
     visible = "\n".join(check.source for check in assignment.checks if not check.hidden)

@@ -128,7 +128,7 @@ def _count_students(path: Path) -> int:
     names = [child.name for child in path.iterdir()] if path.is_dir() else []
     with contextlib.suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as opened:
         names = opened.namelist()
-    parts = {decode_name(part) for name in names for part in name.split("/")[:2]}
+    parts = {decode_name(part[:255]) for name in names for part in name.split("/")[:2]}
     return len({owner.id for p in parts if (owner := read_owner(p, is_folder="." not in p)).id})
 
 
@@ -137,7 +137,9 @@ def _read_gradescope(path: Path) -> dict[str, str]:
     try:
         known = yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         return {
-            folder: tidy_name(", ".join(str(one[":name"]) for one in submission[":submitters"]))
+            folder: tidy_name(
+                ", ".join(str(one[":name"]) for one in submission[":submitters"])[:80]
+            )
             for folder, submission in known.items()
         }
     except (OSError, yaml.YAMLError, LookupError, TypeError, AttributeError):

@@ -774,7 +774,10 @@ def test_feedback_goes_back_under_the_name_it_came_with():
         "parkso_12347_link.html": "",
         "Kim_12345_assignsubmission_file_a_1_2_b.ipynb": "Kim_12345_assignsubmission_file_",
         "Jane Kim_12345_assignsubmission_file": "Jane Kim_12345_assignsubmission_file_",
-        "kim_2026_03_01.ipynb": "",  # a date is no number of Canvas
+        "kimjane_123_456_2026_03_01_x.ipynb": "kimjane_123_456_",
+        "lee_min_LATE_123_456_x.ipynb": "lee_min_LATE_123_456_",
+        "kim_2026_03_01_x.ipynb": "",  # a date is no number of Canvas
+        "9-9 - Bo - Mar 2026 - x.ipynb": "",
         "kim.ipynb": "",
     }
     assert {name: read_owner(name, False).prefix for name in prefixes} == prefixes
