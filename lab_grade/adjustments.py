@@ -9,7 +9,7 @@ from pathlib import Path
 from lab_grade.exports import format_cell
 from lab_grade.platforms import decode_text, fold
 from lab_grade.results import ADJUSTED, BY_HAND, list_questions
-from text_recognizer.errors import LabError, nearest
+from text_recognizer.errors import LabError, nearest, shorten
 from text_recognizer.paths import write_whole
 
 COLUMNS = ["student", "question", "points", "comment"]
@@ -40,18 +40,19 @@ def adjust(results: dict, path: Path | None, kept: Path) -> None:
     if path is not None:
         try:
             text = decode_text(path.read_bytes()).lstrip("\ufeff")
-        except OSError as error:
-            raise LabError(f"{path} cannot be read ({error.strerror or error}).") from None
-        head = text.partition("\n")[0]
-        delimiter = max(",;\t", key=head.count)
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-        columns = [(name or "").strip().lower() for name in reader.fieldnames or []]
-        reader.fieldnames = columns
+            head = text.partition("\n")[0]
+            delimiter = max(",;\t", key=head.count)
+            header, *lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        except (OSError, ValueError, csv.Error) as error:
+            raise LabError(f"{path} cannot be read ({shorten(error)}).") from None
+        columns = [name.strip().lower() for name in header]
         if missing := [name for name in COLUMNS[:3] if name not in columns]:
             raise LabError(f"{path} has no column {missing[0]!r}: it needs {', '.join(COLUMNS)}.")
-        for row in reader:
-            rows.append({name: (row.get(name) or "").strip() for name in COLUMNS})
-            _add(results, rows[-1], f"{path}, line {reader.line_num}")
+        for number, line in enumerate(lines, start=2):
+            found = dict(zip(columns, map(str.strip, line), strict=False))
+            rows.append({name: found.get(name, "") for name in COLUMNS})
+            rows[-1]["question"] = rows[-1]["question"].lower()
+            _add(results, rows[-1], f"{path}, row {number}")
     for student in results["students"]:
         student["points"] = max(0.0, student["points"])
     known = {(fold(row["student"].removeprefix("'")), row["question"]) for row in rows}
@@ -82,7 +83,7 @@ def _add(results: dict, row: dict[str, str], where: str) -> None:
         points = math.nan
     if not math.isfinite(points):
         raise LabError(f"{where}: points must be a number, not {row['points']!r}.")
-    name, question = fold(row["student"].removeprefix("'")), row["question"].lower()
+    name, question = fold(row["student"].removeprefix("'")), row["question"]
     found = [s for s in results["students"] if name and name in (fold(s["student"]), fold(s["id"]))]
     if len(found) != 1:
         names = [student["student"] for student in results["students"]]

@@ -307,7 +307,8 @@ class Grader:
             "prelude": self.assignment.collect_prelude(),
             "steps": [self.describe_step(step) for step in to_run],
         }
-        hidden = [self.submissions, self.out, self.assignment.path.parent] if self.sandbox else None
+        folders = [self.submissions, self.out, self.assignment.path.parent]
+        hidden = [f if f.is_dir() else f.parent for f in folders] if self.sandbox else None
         return run_submission(job, files, self.limits, self.threads, hidden)
 
     def describe_step(self, step: Step) -> dict:

@@ -252,11 +252,11 @@ def keep_best(results: list[dict]) -> list[dict]:
     by_student: dict[str, list[dict]] = {}
     for result in results:
         by_student.setdefault(result["student"], []).append(result)
-    best = []
-    for own in by_student.values():
-        best.append(max(own, key=lambda result: result["points"]))
+    best = [max(own, key=lambda result: result["points"]) for own in by_student.values()]
+    for result in best:
+        own = by_student[result["student"]]
         if len(own) > 1:
-            points = ", ".join(f"{result['file']} {result['points']:g}" for result in own)
-            text = f"several notebooks are equally likely; the best one counts: {points} points"
-            best[-1]["flags"].append({"kind": "file", "text": text})
+            points = ", ".join(f"{other['file']} {other['points']:g}" for other in own)
+            text = f"{len(own)} notebooks are as good; the one with most points counts: {points}"
+            result["flags"].append({"kind": "file", "text": text})
     return best

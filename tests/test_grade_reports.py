@@ -311,7 +311,7 @@ def results_of(*students):
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_points_are_added_from_whatever_a_spreadsheet_writes(tmp_path, encoding, delimiter):
     rows = [
-        ["Question", "student", "points", "comment", "checked by"],
+        ["Question", '"student"', "points", "comment", "checked by"],
         ["q2", "김민수", "2,5" if delimiter == ";" else "2.5", "좋아요", "me"],
         ["q1", "'=kim", "-1", "", ""],
         ["late", "77", "-9", "a week", ""],
@@ -324,7 +324,7 @@ def test_points_are_added_from_whatever_a_spreadsheet_writes(tmp_path, encoding,
     assert [s["points"] for s in results["students"]] == [3.5, 0, 0]  # never below 0
     assert results["students"][2]["adjustments"][0]["comment"] == "a week"
     again = list(csv.reader(io.StringIO(kept.read_text("utf-8-sig")), delimiter=delimiter))
-    assert again[:5] == rows and again[5:] == [["q2", "'=kim", "", "", ""]]
+    assert again[1:5] == rows[1:] and again[5:] == [["q2", "'=kim", "", "", ""]]
     write_reports(results, tmp_path)
     gradebook = list(
         csv.DictReader(io.StringIO((tmp_path / "gradebook.csv").read_text("utf-8-sig")))
@@ -350,11 +350,13 @@ def test_points_are_added_from_whatever_a_spreadsheet_writes(tmp_path, encoding,
     ("text", "message"),
     [
         ("student,points\nkim,1", "no column 'question'"),
-        ("student,question,points\nkin,q1,1", "line 2: no student 'kin': did you mean kim?"),
-        ("student,question,points\nkim,q9,1", "line 2: no question q9"),
-        ("student,question,points\nkim,q1,one", "line 2: points must be a number, not 'one'"),
+        ("student,question,points\nkin,q1,1", "row 2: no student 'kin': did you mean kim?"),
+        ("student,question,points\nkim,q9,1", "row 2: no question q9"),
+        ("student,question,points\nkim,q1,one", "row 2: points must be a number, not 'one'"),
         ("student,question,points\nkim,q1,nan", "must be a number"),
         ("student,question,points\n,q1,1", "no student ''"),
+        ("", "cannot be read"),
+        ("student,question,points\nkim,q1,\x001", "points must be a number"),
     ],
 )
 def test_a_table_with_a_mistake_is_one_sentence_and_not_touched(tmp_path, text, message):
