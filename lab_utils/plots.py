@@ -68,7 +68,8 @@ def show_images(images, titles=None, columns: int = 9, cmap: str = "gray", size:
         if titles is not None:
             axis.set_title(titles[index], fontsize=10)
     figure.tight_layout(pad=0.2)
-    plt.show()
+    named = f": {', '.join(map(str, titles[: len(images)]))}" if titles is not None else ""
+    show_figure(figure, f"{len(images)} image{'s' * (len(images) > 1)}{named}")
 
 
 def plot_history(history: list[dict]):
@@ -105,18 +106,21 @@ def plot_history(history: list[dict]):
     epochs = [entry["epoch"] + 1 for entry in history]
     figure, axes = plt.subplots(1, 2, figsize=(9, 3))
     second = ("cer", "Character error rate") if "val_cer" in history[-1] else ("acc", "Accuracy")
+    said = [f"Learning curves, epochs {epochs[0]} to {epochs[-1]}"]
     for axis, (metric, title) in zip(axes, (("loss", "Loss"), second), strict=True):
         for part in ("train", "val"):
             if not any(f"{part}_{metric}" in entry for entry in history):
                 continue
             values = [entry.get(f"{part}_{metric}") for entry in history]
             axis.plot(epochs, values, marker="o", label=part)
+            known = [value for value in values if value is not None]
+            said.append(f"{title}, {part}: from {known[0]:.3g} to {known[-1]:.3g}")
         axis.set(title=title, xlabel="epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
         axis.legend()
     figure.tight_layout()
-    plt.show()
+    show_figure(figure, ". ".join(said))
 
 
 def show_blocks():
@@ -129,7 +133,7 @@ def show_blocks():
     >>> from lab_utils import show_blocks
     >>> show_blocks()
     """
-    axes = plt.subplots(1, 2, figsize=(10, 5.6))[1]
+    figure, axes = plt.subplots(1, 2, figsize=(10, 5.6))
     twice = ("BatchNorm", "ReLU", "3 × 3 convolution", "BatchNorm", "+", "ReLU")
     chains = {
         "the course's block": ("x", "3 × 3 convolution", "ReLU", "output"),
@@ -148,7 +152,21 @@ def show_blocks():
     axis.plot((0.06, 0.95, 0.95), (1, 1, plus), color=ORANGE, linewidth=2)
     _draw_arrow(axis, (0.95, plus), (0.05, plus), ORANGE, shrink=0)
     _draw_box(axis, 0.95, 0.62, "the skip:\nx itself, or a\n1 × 1 convolution", "#fbe5d6")
-    plt.show()
+    said = [f"{title}: {', '.join(chain)}" for title, chain in chains.items()]
+    show_figure(
+        figure, ". ".join([*said, "A skip leads x, or a 1 × 1 convolution of it, to the +"])
+    )
+
+
+def show_figure(figure, description: str):
+    """Show a figure as `plt.show()` does; in a notebook, with a description as its `alt` text."""
+    if "inline" not in plt.get_backend():
+        plt.show()
+        return
+    from IPython.display import display
+
+    display(figure, metadata={"image/png": {"alt": description}})
+    plt.close(figure)
 
 
 def _draw_box(axis, x: float, y: float, text: str, color: str):

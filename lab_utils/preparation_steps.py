@@ -4,7 +4,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from lab_utils.plots import show_images
+from lab_utils.plots import show_figure, show_images
 from text_recognizer.errors import check_choice
 from text_recognizer.paths import bundled
 from text_recognizer.reading.character import prepare_in_steps
@@ -58,4 +58,4 @@ def show_preparation(image, mode: str = "character") -> None:
         axis.set_title(title, fontsize=10)
         axis.axis("off")
     figure.tight_layout(pad=0.2)
-    plt.show()
+    show_figure(figure, f"{len(steps)} images, one below the other: {', '.join(titles)}")

@@ -59,7 +59,7 @@ def checkout(tmp_path, monkeypatch):
     monkeypatch.setattr(translate, "LINES", [])
     (tmp_path / "labs").mkdir()
     (tmp_path / "docs").mkdir()
-    (tmp_path / "pyproject.toml").write_text('[tool.lab]\nrepository = ""\n', encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text("[project.urls]\n", encoding="utf-8")
     for name in ("both.md", "both.ko.md", "english.md"):
         (tmp_path / "docs" / name).write_text("# A page\n", encoding="utf-8")
     output = {"name": "stdout", "output_type": "stream", "text": ["1\n"]}

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BRANCH = "main"
 MARK = "<!-- links -->"  # at the end of the line: at its beginning, it would be no Markdown
 ADDRESS = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+?(\.git)?/?")
-KEPT = re.compile(r'(^\[tool\.lab\]\n(?:[^\[\n].*\n|\n)*?repository = )"[^"\n]*"', re.MULTILINE)
+KEPT = re.compile(r'(^\[project\.urls\]\n)(?:Repository = "[^"\n]*"\n)?', re.MULTILINE)
 # The cell that installs the lab on Colab, where its address is known and where it is not.
 FROM_ADDRESS = """\
 if "google.colab" in str(get_ipython()):  # Colab installs the lab; elsewhere this does nothing
@@ -59,15 +59,16 @@ def check_address(repository: str) -> str:
 def read_address(root: Path) -> str:
     """Return the address that pyproject.toml keeps; empty where it is not known."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    return project["tool"]["lab"]["repository"]
+    return project["project"]["urls"].get("Repository", "")
 
 
 def keep_address(root: Path, repository: str) -> None:
     """Write the address into pyproject.toml, the one place where it is kept."""
     path = root / "pyproject.toml"
-    text, count = KEPT.subn(rf'\g<1>"{repository}"', path.read_text(encoding="utf-8"))
+    line = f'Repository = "{repository}"\n' if repository else ""
+    text, count = KEPT.subn(rf"\g<1>{line}", path.read_text(encoding="utf-8"))
     if count != 1:
-        sys.exit(f'{path} must have one line repository = "" in its section [tool.lab].')
+        sys.exit(f"{path} must have one section [project.urls].")
     write_changed(path, text)
 
 
