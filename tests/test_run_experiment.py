@@ -16,7 +16,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from lab_utils import HandwritingCanvas, LineRecognizer, run_experiment, sample_strokes
+from lab_utils import HandwritingCanvas, LineRecognizer, sample_strokes
 from text_recognizer.data.emnist_lines import FreshLines
 from text_recognizer.errors import LabError
 from text_recognizer.lit_models import base
@@ -25,6 +25,7 @@ from text_recognizer.lit_models.lines import LineLitModel
 from text_recognizer.mapping import MAPPING
 from text_recognizer.models.registry import NETWORKS, reads_lines
 from text_recognizer.models.weights import load_network
+from text_recognizer.training import run_experiment
 from text_recognizer.training.run_experiment import DATA_MODULES, TRAINER_ARGUMENTS, main, parse
 
 pytestmark = pytest.mark.slow
