@@ -42,7 +42,7 @@ from text_recognizer.models import weights as weights_module
 from text_recognizer.models.weights import load_network, load_shipped
 from text_recognizer.paths import bundled
 from text_recognizer.reading.recognizer import CHARACTER_WEIGHTS, LINE_WEIGHTS
-from text_recognizer.training.run_experiment import _check_can_go_on
+from text_recognizer.training.run_experiment import _check_resumable
 
 CHARACTER_IMAGES = {"train": 300, "test": 120}
 LARGE = bytes(60_000_000)
@@ -285,7 +285,8 @@ def read_checkpoint_by(random, path: Path, whole: dict) -> dict:
         case "canvas":
             return HandwritingCanvas(path).recognizer.model.state_dict()
     lit_model = BaseLitModel(MLP(MNIST("sample").config(), fc1_dim=4, fc2_dim=4))
-    _check_can_go_on(path, lit_model, whole["hyper_parameters"])
+    lit_model.save_hyperparameters(whole["hyper_parameters"])
+    _check_resumable(path, lit_model)
     return lit_model.model.state_dict()
 
 
