@@ -38,6 +38,9 @@ KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": 
 ANSWER = re.compile(r"\n*<details>\s*<summary>(?:Answer|답)</summary>.*?</details>", re.DOTALL)
 
 
+KEPT_METADATA = ("tags", "jupyter")  # of cells: the latter says whether their code is folded
+
+
 @dataclass(frozen=True)
 class Check:
     """One check of a reference: a whole cell, worth its points if it runs and passes."""
@@ -162,9 +165,9 @@ class Assignment:
         """Return the student's notebook: no solutions, no hidden checks, no outputs.
 
         Without `answers`, those that unfold under questions to think about are left out as well.
-        Of its metadata, nothing is left but the cells' tags. Instead, it and that of the first
-        cell, which stands at the top of the file and of a `git diff`, say which reference it was
-        released from.
+        Of its metadata, nothing is left but the cells' tags and whether they are folded. Instead,
+        it and that of the first cell, which stands at the top of the file and of a `git diff`, say
+        which reference it was released from.
         """
         notebook = nbformat.from_dict(self.notebook)
         notebook.metadata = nbformat.from_dict(
@@ -175,8 +178,10 @@ class Assignment:
             if cell.check and cell.check.hidden:
                 continue
             node.source = cell.released
-            tags = node.metadata.get("tags")
-            node.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+            kept_metadata = {
+                key: node.metadata[key] for key in KEPT_METADATA if node.metadata.get(key)
+            }
+            node.metadata = nbformat.from_dict(kept_metadata)
             shown = {k: v for k, v in node.pop("attachments", {}).items() if k in node.source}
             if shown:  # not the images of a solution
                 node.attachments = shown

@@ -20,6 +20,7 @@ from text_recognizer.paths import data_dir as data_dir
 from lab_utils.plots import plot_history as plot_history
 
 # 3. Overfit on purpose
+from text_recognizer.data.augment import augment as augment
 from text_recognizer.lit_models.base import TrainingBar as TrainingBar
 
 # 4. Build lines
@@ -40,7 +41,6 @@ from text_recognizer.strokes import sample_strokes as sample_strokes
 # 6. Draw your own
 from text_recognizer.canvas.widget import HandwritingCanvas as HandwritingCanvas
 from text_recognizer.data.my_handwriting import MyHandwriting as MyHandwriting
-from text_recognizer.data.augment import augment as augment
 from text_recognizer.reading.character import prepare as prepare
 from text_recognizer.reading.recognizer import Recognizer as Recognizer
 from text_recognizer.errors import LabError as LabError

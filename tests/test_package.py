@@ -171,7 +171,8 @@ def test_the_versions_of_python_are_the_same_everywhere():
 def test_what_the_grader_imports_is_declared():
     extras = PROJECT["optional-dependencies"]
     declared = {Requirement(each).name for each in PROJECT["dependencies"] + extras["grade"]}
-    names = {"IPython": "ipykernel", "zmq": "pyzmq", "jupyter_client": "jupyter-client"}
+    names = {"IPython": "ipykernel", "zmq": "pyzmq", "yaml": "pyyaml"}
+    names["jupyter_client"] = "jupyter-client"
     own = {"lab_grade", "lab_utils", "text_recognizer"}
     for path in (ROOT / "lab_grade").glob("*.py"):
         imports = re.findall(
