@@ -3,10 +3,10 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -14,8 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from tqdm.auto import trange
 
 from text_recognizer.counter_rng import SEED
-from text_recognizer.data.augment import augment as augment_images
-from text_recognizer.data.base_data_module import BaseDataModule, BatchedDataset, seed_by
+from text_recognizer.data.base_data_module import BaseDataModule, BatchedDataset
 from text_recognizer.data.emnist import EMNIST
 from text_recognizer.data.sentence_generator import TEXT_SOURCES, SentenceGenerator
 from text_recognizer.errors import LabError, check_bool, check_choice, check_int, check_number
@@ -43,43 +42,9 @@ MAX_GLYPHS = 4000  # of a class, in train: more would take memory and add little
 
 
 class LineDataset(BatchedDataset):
-    """Lines in memory, fetched by the batch: float32 (B, 1, 28, W) and int64 (B, max_length).
+    """Lines in memory, which augmentation only shifts."""
 
-    Parameters
-    ----------
-    images : torch.Tensor
-        uint8, (N, 28, W).
-    labels : torch.Tensor
-        int64, (N, max_length), padded.
-    augment : bool
-        Whether each line is shifted at random, as `CharacterDataset` changes images.
-    """
-
-    def __init__(self, images: torch.Tensor, labels: torch.Tensor, augment: bool = False):
-        self.images = images
-        self.labels = labels
-        self.augment = augment
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        images, labels = self.__getitems__([index])
-        return images[0], labels[0]
-
-    def __getitems__(self, numbers: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        chosen = torch.as_tensor(numbers)
-        images, labels = self._lines(chosen)
-        if self.augment:
-            images = augment_images(images, share=0, generator=self._seed_by(chosen))
-        return images.unsqueeze(1).float().div_(255), labels
-
-    def _lines(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        chosen = chosen % len(self)
-        return self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
-
-    def _seed_by(self, numbers: torch.Tensor) -> torch.Generator | None:
-        return seed_by(numbers, len(self))
+    amounts: ClassVar[dict] = {"share": 0}
 
     def widths(self, numbers: torch.Tensor) -> torch.Tensor:
         """Return how many columns lines have, or about so many: int64 (B,)."""
@@ -96,8 +61,10 @@ class FreshLines(LineDataset):
     count : int
         Lines per epoch.
     augment : bool
-        As for `LineDataset`.
+        As for `BatchedDataset`.
     """
+
+    num_recurring = 0  # each epoch has new ones
 
     def __init__(self, maker: LineMaker | JoinedLineMaker, count: int, augment: bool = False):
         self.maker = maker
@@ -107,11 +74,8 @@ class FreshLines(LineDataset):
     def __len__(self) -> int:
         return self.count
 
-    def _lines(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.maker.draw(chosen.numpy())
-
-    def _seed_by(self, numbers: torch.Tensor) -> torch.Generator | None:
-        return seed_by(numbers, 0)  # none comes again
+    def fetch(self, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.maker.draw(numbers.numpy())
 
     def widths(self, numbers: torch.Tensor) -> torch.Tensor:
         return self.maker.widths(numbers.numpy())
