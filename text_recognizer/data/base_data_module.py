@@ -268,12 +268,9 @@ class CharacterDataModule(BaseDataModule):
         self.augment = check_bool("augment", augment)
 
     def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return which images of a part are used, int64 (N,), and their classes, int64 (N,).
+        """Return which images of a part are used, and their classes, both int64 (N,).
 
-        Parameters
-        ----------
-        labels : numpy.ndarray
-            uint8, the labels of the whole part, indices into the 83-entry mapping.
+        The labels, uint8, are those of the whole part: indices into the 83-entry mapping.
         """
         raise NotImplementedError
 

@@ -11,7 +11,7 @@ from typing import ClassVar, cast
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
-from tqdm.auto import trange
+from tqdm.auto import tqdm
 
 from text_recognizer.counter_rng import SEED
 from text_recognizer.data.base_data_module import BaseDataModule, BatchedDataset
@@ -25,7 +25,6 @@ from text_recognizer.lines.glyphs import GLYPH_SIZE, GlyphPool
 from text_recognizer.lines.joined import JoinedLineMaker
 from text_recognizer.lines.render import find_used_columns
 from text_recognizer.mapping import (
-    CHARACTER_LABELS,
     CHARACTERS,
     FIRST_CHARACTER,
     MAPPING,
@@ -197,8 +196,7 @@ class EMNISTLines(BaseDataModule):
     ):
         super().__init__(**loading)
         counts = {"num_train": num_train, "num_val": num_val, "num_test": num_test}
-        check_bool("with_start_end_tokens", with_start_end_tokens)
-        least = 3 if with_start_end_tokens else 1
+        least = 3 if check_bool("with_start_end_tokens", with_start_end_tokens) else 1
         check_int("max_length", max_length, least, MAX_LENGTH)
         for name, value in counts.items():
             check_int(name, value, 1, MAX_LINES)
@@ -257,10 +255,9 @@ class EMNISTLines(BaseDataModule):
         with prepared.open_prepared(cast(Path, self.file)) as file:
             self.source_name = file.source
             for part in PARTS[1:] if self.on_the_fly else PARTS:
-                labels = file.read_labels(part)
-                images = file.read_images(part, np.arange(len(labels)))
+                labels = torch.from_numpy(file.read_labels(part)).long()
                 is_augmented = self.augment and part == "train"
-                found[part] = LineDataset(images, torch.from_numpy(labels).long(), is_augmented)
+                found[part] = LineDataset(file.read_images(part), labels, is_augmented)
         if self.on_the_fly:
             found["train"] = FreshLines(self.maker("train"), self.sizes["train"], self.augment)
         self.data_train, self.data_val, self.data_test = (found[part] for part in PARTS)
@@ -280,15 +277,10 @@ class EMNISTLines(BaseDataModule):
 
     def _draw_parts(self) -> Iterator[Part]:
         for part in PARTS[1:] if self.on_the_fly else PARTS:
-            maker, count = self.maker(part), self.sizes[part]
-            starts = trange(
-                0, count, BLOCK_LINES, desc=f"Writing {part} lines", unit=" blocks", delay=2
-            )
-            labels = maker.labels(np.arange(count))
-            blocks = (
-                maker.draw(np.arange(s, min(s + BLOCK_LINES, count)))[0].numpy() for s in starts
-            )
-            yield Part(part, labels, blocks)
+            maker, numbers = self.maker(part), np.arange(self.sizes[part])
+            blocks = np.split(numbers, range(BLOCK_LINES, len(numbers), BLOCK_LINES))
+            bar = tqdm(blocks, desc=f"Writing {part} lines", unit=" blocks", delay=2)
+            yield Part(part, maker.labels(numbers), (maker.draw(b)[0].numpy() for b in bar))
 
     def __str__(self) -> str:
         lines = [
@@ -305,46 +297,23 @@ class EMNISTLines(BaseDataModule):
 
 
 def read_joined_lines(part: str) -> tuple[torch.Tensor, np.ndarray]:
-    """Return the bundled joined-up lines of a part.
-
-    Returns
-    -------
-    tuple of torch.Tensor and numpy.ndarray
-        Images, uint8 (N, 28, W), and labels, uint8 (N, 32), padded.
-
-    Raises
-    ------
-    LabError
-        If their file is missing or damaged.
-    """
+    """Return the bundled joined-up lines: images, uint8 (N, 28, W), and labels, uint8 (N, 32)."""
     with prepared.open_prepared(bundled(prepared.JOINED_FILE)) as file:
-        labels = file.read_labels(part)
-        return file.read_images(part, np.arange(len(labels))), labels
+        return file.read_images(part), file.read_labels(part)
 
 
 def read_glyphs(characters: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the glyphs of a part; those of val are set aside from the train part of the file.
+    """Return the glyphs of a part: images, uint8 (N, 28, 28), and labels, int64 (N,).
 
-    Parameters
-    ----------
-    characters : Path
-        The prepared file of EMNIST, or of the bundled sample, which adds its punctuation.
-    part : {"train", "val", "test"}
-        Which glyphs.
-
-    Returns
-    -------
-    tuple of torch.Tensor
-        Images, uint8 (N, 28, 28), and labels, int64 (N,); at most 4,000 of a class.
+    They are of a prepared file, of EMNIST or of the bundled sample, which adds its punctuation to
+    EMNIST; those of val are set aside from its train part. A class has 4,000 glyphs at most.
     """
     sample = bundled(prepared.SAMPLE_FILE)
     all_labels = FIRST_CHARACTER + np.arange(len(CHARACTERS) + len(PUNCTUATION))
     labels_of = {characters: all_labels}
     if characters != sample:  # EMNIST has no punctuation
-        labels_of = {
-            characters: np.asarray(CHARACTER_LABELS),
-            sample: all_labels[len(CHARACTERS) :],
-        }
+        letters, marks = np.split(all_labels, [len(CHARACTERS)])
+        labels_of = {characters: letters, sample: marks}
     name = "test" if part == "test" else "train"
     images, labels = [], []
     for path, wanted in labels_of.items():

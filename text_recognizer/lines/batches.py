@@ -44,19 +44,9 @@ class LineSettings:
 
 
 def finish_labels(text: np.ndarray, settings: LineSettings) -> np.ndarray:
-    """Return the labels of lines, padded, and between `<S>` and `<E>` if the settings say so.
+    """Return the labels of lines, uint8 (B, max_length), padded and with tokens as settings say.
 
-    Parameters
-    ----------
-    text : numpy.ndarray
-        uint8, (B, settings.text_length), indices into the mapping, 0 after the end.
-    settings : LineSettings
-        How long labels are.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8, (B, settings.max_length).
+    The text is uint8, (B, settings.text_length): indices into the mapping, 0 after the end.
     """
     if not settings.with_start_end_tokens:
         return np.where(text, text, PADDING).astype(np.uint8)
@@ -102,17 +92,9 @@ class LineMaker:
         return finish_labels(text, self.settings)
 
     def draw(self, numbers: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the lines of the given numbers.
+        """Return the lines of the given numbers, (B,): the same number is always the same line.
 
-        Parameters
-        ----------
-        numbers : numpy.ndarray
-            Integers, (B,). The same number is always the same line.
-
-        Returns
-        -------
-        tuple of torch.Tensor
-            Images, uint8 (B, 28, 28 * max_length), and labels, int64 (B, max_length).
+        They are images, uint8 (B, 28, 28 * max_length), and labels, int64 (B, max_length).
         """
         labels = torch.from_numpy(self.labels(numbers)).long()
         text = labels[:, 1:] if self.settings.with_start_end_tokens else labels

@@ -99,17 +99,7 @@ def _vary_widths(
 
 
 def _vary(images: np.ndarray, variation: np.ndarray, columns: int) -> np.ndarray:
-    """Return variations of lines: uint8 (B, 28, columns).
-
-    Parameters
-    ----------
-    images : numpy.ndarray
-        uint8, (B, 28, W).
-    variation : numpy.ndarray
-        float64, (4, B), by `VARIATION`.
-    columns : int
-        Columns of the result.
-    """
+    """Return variations, float64 (4, B) as of VARIATION, of lines: uint8 (B, 28, columns)."""
     stretch, slant, thickness, brightness = variation[..., None, None]
     # In whole numbers of 1/256, so that no last bit depends on the machine.
     padded = np.pad(images, ((0, 0), (1, 1), (2, 3))).astype(np.int32)
