@@ -45,7 +45,7 @@ class LineDataset(BatchedDataset):
 
     amounts: ClassVar[dict] = {"share": 0}
 
-    def widths(self, numbers: torch.Tensor) -> torch.Tensor:
+    def measure_widths(self, numbers: torch.Tensor) -> torch.Tensor:
         """Return how many columns lines have, or about so many: int64 (B,)."""
         return find_used_columns(self.images[numbers % len(self)].unsqueeze(1))
 
@@ -76,8 +76,8 @@ class FreshLines(LineDataset):
     def fetch(self, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self.maker.draw(numbers.numpy())
 
-    def widths(self, numbers: torch.Tensor) -> torch.Tensor:
-        return self.maker.widths(numbers.numpy())
+    def measure_widths(self, numbers: torch.Tensor) -> torch.Tensor:
+        return self.maker.measure_widths(numbers.numpy())
 
 
 class ByWidth(Sampler):
@@ -115,7 +115,7 @@ class ByWidth(Sampler):
         self.epoch += 1
         batches = []
         for group in numbers.split(self.batch_size * ALIKE_BATCHES):
-            sorted_group = group[torch.argsort(self.dataset.widths(group), stable=True)]
+            sorted_group = group[torch.argsort(self.dataset.measure_widths(group), stable=True)]
             batches += sorted_group.split(self.batch_size)
         # A batch that is not full stays at the end, where a loader expects it.
         full = sum(len(batch) == self.batch_size for batch in batches)
@@ -259,7 +259,9 @@ class EMNISTLines(BaseDataModule):
                 is_augmented = self.augment and part == "train"
                 found[part] = LineDataset(file.read_images(part), labels, is_augmented)
         if self.on_the_fly:
-            found["train"] = FreshLines(self.maker("train"), self.sizes["train"], self.augment)
+            found["train"] = FreshLines(
+                self.build_maker("train"), self.sizes["train"], self.augment
+            )
         self.data_train, self.data_val, self.data_test = (found[part] for part in PARTS)
 
     def train_dataloader(self) -> DataLoader:
@@ -267,7 +269,7 @@ class EMNISTLines(BaseDataModule):
             return self._loader(self.data_train)
         return self._loader(self.data_train, sampler=ByWidth(self.data_train, self.batch_size))
 
-    def maker(self, part: str) -> LineMaker | JoinedLineMaker:
+    def build_maker(self, part: str) -> LineMaker | JoinedLineMaker:
         """Return what draws the lines of a part."""
         if self.settings.style == "joined":
             return JoinedLineMaker(self.settings, part, *read_joined_lines(part))
@@ -277,10 +279,10 @@ class EMNISTLines(BaseDataModule):
 
     def _draw_parts(self) -> Iterator[Part]:
         for part in PARTS[1:] if self.on_the_fly else PARTS:
-            maker, numbers = self.maker(part), np.arange(self.sizes[part])
+            maker, numbers = self.build_maker(part), np.arange(self.sizes[part])
             blocks = np.split(numbers, range(BLOCK_LINES, len(numbers), BLOCK_LINES))
             bar = tqdm(blocks, desc=f"Writing {part} lines", unit=" blocks", delay=2)
-            yield Part(part, maker.labels(numbers), (maker.draw(b)[0].numpy() for b in bar))
+            yield Part(part, maker.write_labels(numbers), (maker.draw(b)[0].numpy() for b in bar))
 
     def __str__(self) -> str:
         lines = [
