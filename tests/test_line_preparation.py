@@ -102,7 +102,7 @@ def test_a_line_may_be_a_file(as_text):
 
 
 def test_lines_of_the_data_pass_unchanged():
-    images, _ = EMNISTLines(source="sample", text="own").maker("test").draw(np.arange(4))
+    images, _ = EMNISTLines(source="sample", text="own").build_maker("test").draw(np.arange(4))
     for image in images:
         assert torch.equal(prepare_line(image), image)
         assert torch.equal(prepare_line(image[None].float() / 255), image)

@@ -199,7 +199,7 @@ def test_with_a_language_model_each_character_has_a_confidence_too(reader, text)
 
 def test_the_shipped_network_reads_lines_of_both_styles(reader):
     for style in ("plain", "realistic"):
-        maker = EMNISTLines(style=style, source="sample", text="own").maker("test")
+        maker = EMNISTLines(style=style, source="sample", text="own").build_maker("test")
         images, labels = maker.draw(np.arange(10))
         written = [text_of(label) for label in labels.tolist()]
         read = [reader.predict_line(image).text for image in images]

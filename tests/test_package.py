@@ -231,7 +231,7 @@ def test_the_wheel_works_outside_the_checkout(tmp_path):
         "import numpy as np, lab_utils; data = lab_utils.EMNIST(source='sample'); data.setup(); "
         "canvas = lab_utils.HandwritingCanvas(strokes=lab_utils.sample_strokes('R')); "
         "assert canvas.result['text'] == 'R'; "
-        "lines = lab_utils.EMNISTLines(style='joined').maker('val').draw(np.arange(2))[0]; "
+        "lines = lab_utils.EMNISTLines(style='joined').build_maker('val').draw(np.arange(2))[0]; "
         "assert lines.any(); "
         "assert 'render' in canvas._esm and '.hw-' in canvas._css; "
         "assert len(lab_utils.__all__) > 30, 'the wheel has no stub'; "

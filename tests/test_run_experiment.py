@@ -537,13 +537,13 @@ def test_any_network_that_offers_what_the_protocol_says_is_trained_kept_and_read
 
 @going_on
 def test_each_epoch_trains_on_fresh_lines_also_when_training_goes_on(monkeypatch):
-    drawn, draw = [], FreshLines._lines
+    drawn, draw = [], FreshLines.fetch
 
     def recorded(self, chosen):
         drawn.append(set(chosen.tolist()))
         return draw(self, chosen)
 
-    monkeypatch.setattr(FreshLines, "_lines", recorded)
+    monkeypatch.setattr(FreshLines, "fetch", recorded)
     argv = ["--on_the_fly=true", "--one_cycle_max_lr=null"]  # a schedule would fix the epochs
     folder = run_lines("LineCNN", *argv, "--max_epochs=2")
     run_lines("LineCNN", *argv, "--max_epochs=3", f"--load_checkpoint={folder}/last.ckpt")

@@ -4,7 +4,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import ClassVar, TypeVar, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -21,33 +21,23 @@ MAX_WORKERS = max(16, os.cpu_count() or 1)  # more would only take memory, and a
 
 
 class BatchedDataset(Dataset):
-    """A data set that a loader asks for whole batches, which cost it one indexing."""
-
-    def __len__(self) -> int:
-        raise NotImplementedError
-
-    def __getitems__(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the images and labels of a batch."""
-        raise NotImplementedError
-
-
-class CharacterDataset(BatchedDataset):
     """Images and labels in memory, fetched by the batch.
 
-    An item is a float32 tensor (1, 28, 28) in [0, 1] and an int. A `DataLoader` asks for all
-    items of a batch at once (`__getitems__`): one indexing of a uint8 tensor and one conversion,
-    where the usual data set converts and stacks image by image.
+    A `DataLoader` asks for all items of a batch at once (`__getitems__`): one indexing of a uint8
+    tensor and one conversion, where the usual data set converts and stacks image by image.
 
     Parameters
     ----------
     images : torch.Tensor
-        uint8, (N, 28, 28).
+        uint8, (N, 28, W).
     labels : torch.Tensor
-        int64, (N,).
+        int64, (N,) or (N, max_length).
     augment : bool
-        Whether each image is changed at random whenever it is fetched (`augment`). Under
-        a number of `Reshuffle` it is changed in the same way in any process.
+        Whether each image is changed at random whenever it is fetched (`augment`). One that has
+        a number of `Reshuffle` is changed in the same way in any process.
     """
+
+    amounts: ClassVar[dict] = {}  # of `augment`
 
     def __init__(self, images: torch.Tensor, labels: torch.Tensor, augment: bool = False):
         self.images = images
@@ -57,29 +47,43 @@ class CharacterDataset(BatchedDataset):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, index: int) -> tuple:
+        """Return an image, float32 (1, 28, W) from 0 to 1, and its label."""
         images, labels = self.__getitems__([index])
-        return images[0], int(labels)
+        return images[0], labels[0]
 
     def __getitems__(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return a whole batch: float32 (B, 1, 28, 28) and int64 (B,)."""
-        chosen = torch.as_tensor(indices)
-        numbers, chosen = chosen, chosen % len(self)
-        images = self.images.index_select(0, chosen)  # ten times as fast as images[chosen]
+        """Return a whole batch: float32 (B, 1, 28, W) from 0 to 1, and its labels, int64."""
+        numbers = torch.as_tensor(indices)
+        images, labels = self.fetch(numbers)
         if self.augment:
-            images = augment(images, generator=seed_by(numbers, len(self)))
-        return images.unsqueeze(1).float().div_(255), self.labels.index_select(0, chosen)
+            images = augment(images, generator=self._seed_by(numbers), **self.amounts)
+        return images.unsqueeze(1).float().div_(255), labels
+
+    def fetch(self, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the images, uint8 (B, 28, W), and labels of some numbers."""
+        chosen = numbers % len(self)
+        # index_select is ten times as fast as images[chosen].
+        return self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
+
+    @property
+    def num_recurring(self) -> int:
+        """How many numbers, from 0 on, stand for the same images in each epoch."""
+        return len(self)
+
+    def _seed_by(self, numbers: torch.Tensor) -> torch.Generator | None:
+        """Return a generator of the numbers of a batch alone; torch's (None) if they recur."""
+        if not len(numbers) or numbers.min() < self.num_recurring:
+            return None
+        return torch.Generator().manual_seed(zlib.crc32(numbers.to(torch.int64).numpy().tobytes()))
 
 
-def seed_by(numbers: torch.Tensor, count: int) -> torch.Generator | None:
-    """Return a generator that depends on the numbers of a batch alone, for such of `Reshuffle`.
+class CharacterDataset(BatchedDataset):
+    """Images of single characters, whose labels are plain numbers."""
 
-    Numbers of a data set itself, below `count`, come again and again: for them it is None, which
-    stands for torch's global generator.
-    """
-    if not len(numbers) or numbers.min() < count:
-        return None
-    return torch.Generator().manual_seed(zlib.crc32(numbers.to(torch.int64).numpy().tobytes()))
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        image, label = super().__getitem__(index)
+        return image, int(label)
 
 
 class Reshuffle(Sampler[int]):
@@ -264,12 +268,9 @@ class CharacterDataModule(BaseDataModule):
         self.augment = check_bool("augment", augment)
 
     def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return which images of a part are used, int64 (N,), and their classes, int64 (N,).
+        """Return which images of a part are used, and their classes, both int64 (N,).
 
-        Parameters
-        ----------
-        labels : numpy.ndarray
-            uint8, the labels of the whole part, indices into the 83-entry mapping.
+        The labels, uint8, are those of the whole part: indices into the 83-entry mapping.
         """
         raise NotImplementedError
 

@@ -199,8 +199,8 @@ class PreparedFile:
             raise ValueError(f"labels of {part} that are none")
         return labels
 
-    def read_images(self, part: str, indices: np.ndarray) -> torch.Tensor:
-        """Return the chosen images of a part: uint8, (len(indices), 28, W), in that order.
+    def read_images(self, part: str, indices: np.ndarray | None = None) -> torch.Tensor:
+        """Return the chosen images of a part, or all: uint8, (len(indices), 28, W), in that order.
 
         The file is read block by block, so no more than the chosen images are ever in memory.
         """
@@ -208,6 +208,7 @@ class PreparedFile:
         is_image = stored.dtype == np.uint8 and stored.ndim == 3 and stored.shape[1] == 28
         if not is_image or len(stored) != len(self._file[f"y_{part}"]):
             raise ValueError(f"images of {part} in the shape {stored.shape}")
+        indices = np.arange(len(stored)) if indices is None else indices
         order = np.argsort(indices, kind="stable")
         ascending = np.asarray(indices)[order]
         images = torch.empty((len(indices), *stored.shape[1:]), dtype=torch.uint8)
