@@ -226,28 +226,27 @@ class Grader:
         with ThreadPoolExecutor(self.jobs) as pool:
             reference = pool.submit(self.try_reference)
             futures = {}
-            for i, submission in enumerate(handed_in):
+            for submission in handed_in:
                 kept = self.find_kept(submission)
                 if only == submission.student:
                     kept.unlink(missing_ok=True)
                 files = self.find_allowed_files(submission, allow)
-                futures[pool.submit(self.grade, submission, files, kept)] = i
+                futures[pool.submit(self.grade, submission, files, kept)] = submission
             try:
                 reference.result()
                 bar.update()
                 bar.set_description("")
                 for future in as_completed(futures):
-                    results[futures[future]] = self.collect(future, handed_in[futures[future]])
+                    results[futures[future].key] = self.collect(future, futures[future])
                     bar.update()
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        return [results[i] for i in range(len(handed_in))]
+        return [results[submission.key] for submission in handed_in]
 
     def find_kept(self, submission: Submission) -> Path:
         """Return where the result of a submission is kept."""
-        others = str(submission.number) if submission.number > 1 else ""
-        return self.out / "results" / others / f"{submission.student}.json"
+        return self.out / "results" / f"{submission.key}.json"
 
     def collect(self, future: Future, submission: Submission) -> dict:
         """Return a result, even if grading failed: nothing of one student's stops the others."""

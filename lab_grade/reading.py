@@ -79,6 +79,11 @@ class Submission:
     quality: tuple = (False, (), -1.0)
     number: int = 1
 
+    @property
+    def key(self) -> str:
+        """What no other notebook has: the student, with a number before it from the second on."""
+        return f"{self.number}/{self.student}" if self.number > 1 else self.student
+
     def flag(self, kind: str, text: str) -> None:
         """Note something, once."""
         if {"kind": kind, "text": text} not in self.flags:
