@@ -69,6 +69,7 @@ GRADER = {
 LINK = re.compile(r"(!?)\[((?:!\[[^\]]*\]\([^)]*\)|[^\[\]])*)\]\(([^)\s]+)\)")
 PICTURE = re.compile(r'(<img\b[^>]*\bsrc=")([^"]+)')
 PREVIEW = re.compile(r'<a href="([^"]+)"><img src="([^"]+)"[^>]*></a>')
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 BADGE = re.compile(r"\[!\[([^\]]*)\]\(https?://[^)]*\)\]")
 OTHER_LANGUAGE = re.compile(r"^\[(?:한국어|English)\]\([^)]*\)\n\n", re.MULTILINE)
 
@@ -179,9 +180,14 @@ class Stage:
             if page.endswith(".ipynb"):
                 notebook = json.loads(text)
                 notebook["cells"] = [c for c in notebook["cells"] if c["id"] != "setup"]
+                heading = ""
                 for cell in notebook["cells"]:
                     if cell["cell_type"] == "markdown":
-                        cell["source"] = self.set_links("".join(cell["source"]), page)
+                        source = "".join(cell["source"])
+                        heading = (HEADING.findall(source) or [heading])[-1]
+                        cell["source"] = self.set_links(source, page)
+                    elif described := describe_pictures(cell, heading):
+                        cell["metadata"]["mystnb"] = {"image": {"alt": described}}
                 # Jupyter adds this itself; Sphinx colours `!` and `%` lines by it.
                 notebook["metadata"]["language_info"]["pygments_lexer"] = "ipython3"
                 text = json.dumps(notebook, ensure_ascii=False)
@@ -212,6 +218,17 @@ class Stage:
                 lines = "\n".join(names)
                 text += f"\n```{{toctree}}\n:hidden:\n:caption: {title}\n\n{lines}\n```\n"
         return text
+
+
+def describe_pictures(cell: dict, heading: str) -> str:
+    """Return what the pictures of a cell show: what it says itself, else the heading above it."""
+    outputs = [each for each in cell["outputs"] if "image/png" in each.get("data", {})]
+    found = []
+    for output in outputs:
+        said = output["metadata"].get("image/png", {}).get("alt")
+        plain = "".join(output["data"].get("text/plain", "<"))  # of a canvas, what is on it
+        found.append(said or (heading if plain.startswith("<") else plain))
+    return "; ".join(dict.fromkeys(found))
 
 
 def make_api() -> str:
