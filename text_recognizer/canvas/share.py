@@ -23,6 +23,7 @@ from text_recognizer.mapping import MAPPING, SPECIAL_TOKENS
 from text_recognizer.models.line_cnn import LineCNN
 from text_recognizer.paths import write_whole
 from text_recognizer.reading.recognizer import LineRecognizer, Recognizer
+from text_recognizer.strokes import LETTER_GAP, SAMPLE_MARGIN, WORD_GAP, read_samples
 
 MAX_BYTES = 6_000_000  # of a page: mail and messengers take that
 
@@ -122,6 +123,12 @@ def _make_page(recognizer: Recognizer | LineRecognizer, language: str | None) ->
         "steps": steps,
         "language": language,
         "width": WIDTHS[reads],
+        "samples": {
+            "characters": {name: ways[0] for name, ways in read_samples().items()},
+            "margin": SAMPLE_MARGIN,
+            "gap": LETTER_GAP,
+            "word_gap": WORD_GAP,
+        },
         "canvas": describe_canvas(False, LANGUAGES if language is None else (language,)),
     }
     return Template(read_static("page.html")).substitute(

@@ -68,7 +68,7 @@ GRADER = {
 }
 LINK = re.compile(r"(!?)\[((?:!\[[^\]]*\]\([^)]*\)|[^\[\]])*)\]\(([^)\s]+)\)")
 PICTURE = re.compile(r'(<img\b[^>]*\bsrc=")([^"]+)')
-PREVIEW = re.compile(r'<a href="([^"]+)"><img src="([^"]+)"[^>]*></a>')
+PREVIEW = re.compile(r'<a href="([^"]+)"><img src="([^"]+)"[^>]* alt="([^"]*)"></a>')
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 BADGE = re.compile(r"\[!\[([^\]]*)\]\(https?://[^)]*\)\]")
 OTHER_LANGUAGE = re.compile(r"^\[(?:한국어|English)\]\([^)]*\)\n\n", re.MULTILINE)
@@ -160,7 +160,7 @@ class Stage:
 
         text = OTHER_LANGUAGE.sub("", text)
         text = BADGE.sub(r"[\1]", text)  # words: no picture is loaded from elsewhere
-        text = PREVIEW.sub(r"[![](\2)](\1)", text)
+        text = PREVIEW.sub(r"[![\3](\2)](\1)", text)
         text = re.sub(rf"^(?=[^\n]*{re.escape(links.MARK)}$)", "{.launch}\n", text, flags=re.M)
         parts = re.split(r"(^````?.*?^````?$)", text, flags=re.MULTILINE | re.DOTALL)
         return "".join(
