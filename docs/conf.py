@@ -23,6 +23,7 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 templates_path = ["templates"]
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_favicon = "static/icon.svg"
 html_context = {"default_mode": "auto"}
 html_theme = "sphinx_book_theme"

@@ -46,7 +46,7 @@ CLAIMS = [
     ),
     (
         "03",
-        "within the first third of the 50 epochs",
+        "Each cure works on something else",
         r"nothing +last: training ([\d.]+), validation ([\d.]+)",
         lambda training, validation: training - validation > 0.4,
     ),

@@ -74,7 +74,7 @@ def test_what_ships_and_is_damaged_is_named(monkeypatch, tmp_path):
     (tmp_path / "sample_strokes.json").write_text("{", encoding="utf-8")
     (tmp_path / "lab_text.txt").write_bytes(b"caf\xe9")
     for module, cached in (
-        (strokes, strokes._read_samples),
+        (strokes, strokes.read_samples),
         (sentence_generator, sentence_generator._read),
     ):
         monkeypatch.setattr(module, "bundled", lambda name: tmp_path / name)
@@ -85,7 +85,7 @@ def test_what_ships_and_is_damaged_is_named(monkeypatch, tmp_path):
         with pytest.raises(LabError, match=r"lab_text\.txt is missing or damaged"):
             SentenceGenerator(source="own")
     finally:
-        strokes._read_samples.cache_clear()
+        strokes.read_samples.cache_clear()
         sentence_generator._read.cache_clear()
 
 

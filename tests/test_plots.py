@@ -94,8 +94,8 @@ def test_both_blocks_are_drawn_with_their_parts(shown):
         (lambda: show_images(np.eye(28)[None]), "1 image"),
         (lambda: show_images(np.zeros((2, 28, 28)), titles=["a", 7]), "2 images: a, 7"),
         (
-            lambda: plot_history([{"epoch": 0, "val_loss": 2}, {"epoch": 1, "val_loss": 1.25}]),
-            "Learning curves, epochs 1 to 2. Loss, val: from 2 to 1.25",
+            lambda: plot_history([{"epoch": i, "val_loss": 2 - i, "val_acc": i} for i in (0, 1)]),
+            "Learning curves, epochs 1 to 2. Loss, val: from 2 to 1. Accuracy, val: from 0 to 1",
         ),
         (show_blocks, "the course's block: x, 3 × 3 convolution, ReLU, output. a residual block"),
         (lambda: show_preparation(sample_photo()), " images: "),
@@ -103,18 +103,16 @@ def test_both_blocks_are_drawn_with_their_parts(shown):
     ],
 )
 @pytest.mark.parametrize("backend", ["inline", "module://matplotlib_inline.backend_inline"])
-def test_in_a_notebook_a_figure_has_a_description(
-    show, said, backend, monkeypatch, capture_display
-):
+def test_in_a_notebook_a_figure_has_a_description(show, said, backend, monkeypatch, displayed):
     monkeypatch.setattr(plt, "get_backend", lambda: backend)
     show()
-    ((figure, metadata),) = capture_display
+    ((figure, metadata),) = displayed
     assert said in metadata["image/png"]["alt"]
     assert not plt.fignum_exists(figure.number)  # or the notebook would show it again
 
 
 @pytest.fixture
-def capture_display(monkeypatch):
+def displayed(monkeypatch):
     """Return what `display` was given."""
     shown = []
     monkeypatch.setattr(

@@ -81,7 +81,24 @@ def test_the_first_page_has_the_reader_and_a_picture_of_each_notebook(site):
         assert text.count(f'src="{build_site.READER}"') == 1
         assert "canvas.webp" not in text
         for path in ROOT.glob("labs/0[1-7]_*.ipynb"):
-            assert f"[![](labs/pictures/{path.stem}.webp)](labs/{path.name})" in text
+            picture = rf"\[!\[[^]]+\]\(labs/pictures/{path.stem}.webp\)\]\(labs/{path.name}\)"
+            assert re.search(picture, text)
+
+
+def test_the_pictures_of_a_cell_are_described():
+    def show(plain, **metadata):
+        data = {"image/png": "", "text/plain": [plain]}
+        return {"output_type": "display_data", "data": data, "metadata": metadata}
+
+    own = show("<Figure size 9x9>", **{"image/png": {"alt": "2 images: a, b"}})
+    canvas, plot = show("HandwritingCanvas('line')"), show("<Figure size 9x9>")
+    text = {"output_type": "stream", "name": "stdout", "text": [""]}
+    describe = build_site.describe_pictures
+    assert describe({"outputs": [text]}, "Averages") == ""
+    assert describe({"outputs": [plot, text, plot]}, "Averages") == "Averages"
+    assert describe({"outputs": [own, canvas]}, "Averages") == (
+        "2 images: a, b; HandwritingCanvas('line')"
+    )
 
 
 def test_the_package_page_has_every_public_name(site):

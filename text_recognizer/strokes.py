@@ -155,7 +155,8 @@ def _move(stroke: Stroke, start, scale: float = 1.0, origin=(0.0, 0.0)) -> Strok
 
 
 @functools.cache
-def _read_samples() -> dict[str, list[list[str]]]:
+def read_samples() -> dict[str, list[list[str]]]:
+    """Return the sample strokes: character -> ways to write it -> encoded strokes."""
     try:
         return json.loads(bundled(SAMPLES_FILE).read_text(encoding="utf-8"))["characters"]
     except (OSError, ValueError, LookupError) as error:
@@ -197,9 +198,9 @@ def sample_strokes(text: str, variant: int = 0) -> list[Stroke]:
         if character == " ":
             x += WORD_GAP
             continue
-        if character not in _read_samples():
+        if character not in read_samples():
             raise LabError(f"There is no sample of {character!r}: only letters, digits and spaces.")
-        variants = _read_samples()[character]
+        variants = read_samples()[character]
         strokes = [decode(stroke) for stroke in variants[variant % len(variants)]]
         left, right = (
             side(point[0] for stroke in strokes for point in stroke) for side in (min, max)

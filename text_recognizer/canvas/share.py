@@ -17,6 +17,7 @@ from text_recognizer.mapping import MAPPING, SPECIAL_TOKENS
 from text_recognizer.models.line_cnn import LineCNN
 from text_recognizer.paths import write_whole
 from text_recognizer.reading.recognizer import LineRecognizer, Recognizer
+from text_recognizer.strokes import LETTER_GAP, SAMPLE_MARGIN, WORD_GAP, read_samples
 
 MAX_BYTES = 6_000_000  # of a page: mail and messengers take that
 
@@ -114,6 +115,12 @@ def _make_page(recognizer: Recognizer | LineRecognizer, language: str | None) ->
         "language": language,
         "width": script.WIDTHS[reads],
         "preparation": script.list_constants(),
+        "samples": {
+            "characters": {name: ways[0] for name, ways in read_samples().items()},
+            "margin": SAMPLE_MARGIN,
+            "gap": LETTER_GAP,
+            "word_gap": WORD_GAP,
+        },
         "canvas": script.describe_canvas(
             False, script.LANGUAGES if language is None else (language,)
         ),

@@ -70,7 +70,8 @@ GRADER = {
 }
 LINK = re.compile(r"(!?)\[((?:!\[[^\]]*\]\([^)]*\)|[^\[\]])*)\]\(([^)\s]+)\)")
 PICTURE = re.compile(r'(<img\b[^>]*\bsrc=")([^"]+)')
-PREVIEW = re.compile(r'<a href="([^"]+)"><img src="([^"]+)"[^>]*></a>')
+PREVIEW = re.compile(r'<a href="([^"]+)"><img src="([^"]+)"[^>]* alt="([^"]*)"></a>')
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 BADGE = re.compile(r"\[!\[([^\]]*)\]\(https?://[^)]*\)\]")
 OTHER_LANGUAGE = re.compile(r"^\[(?:한국어|English)\]\([^)]*\)\n\n", re.MULTILINE)
 
@@ -161,7 +162,7 @@ class Stage:
 
         text = OTHER_LANGUAGE.sub("", text)
         text = BADGE.sub(r"[\1]", text)  # words: no picture is loaded from elsewhere
-        text = PREVIEW.sub(r"[![](\2)](\1)", text)
+        text = PREVIEW.sub(r"[![\3](\2)](\1)", text)
         text = re.sub(rf"^(?=[^\n]*{re.escape(links.MARK)}$)", "{.launch}\n", text, flags=re.M)
         parts = re.split(r"(^````?.*?^````?$)", text, flags=re.MULTILINE | re.DOTALL)
         return "".join(
@@ -181,9 +182,14 @@ class Stage:
             if page.endswith(".ipynb"):
                 notebook = json.loads(text)
                 notebook["cells"] = [c for c in notebook["cells"] if c["id"] != "setup"]
+                heading = ""
                 for cell in notebook["cells"]:
                     if cell["cell_type"] == "markdown":
-                        cell["source"] = self.set_links("".join(cell["source"]), page)
+                        source = "".join(cell["source"])
+                        heading = (HEADING.findall(source) or [heading])[-1]
+                        cell["source"] = self.set_links(source, page)
+                    elif described := describe_pictures(cell, heading):
+                        cell["metadata"]["mystnb"] = {"image": {"alt": described}}
                 # Jupyter adds this itself; Sphinx colours `!` and `%` lines by it.
                 notebook["metadata"]["language_info"]["pygments_lexer"] = "ipython3"
                 text = json.dumps(notebook, ensure_ascii=False)
@@ -214,6 +220,17 @@ class Stage:
                 lines = "\n".join(names)
                 text += f"\n```{{toctree}}\n:hidden:\n:caption: {title}\n\n{lines}\n```\n"
         return text
+
+
+def describe_pictures(cell: dict, heading: str) -> str:
+    """Return what the pictures of a cell show: what it says itself, else the heading above it."""
+    outputs = [each for each in cell["outputs"] if "image/png" in each.get("data", {})]
+    found = []
+    for output in outputs:
+        said = output["metadata"].get("image/png", {}).get("alt")
+        plain = "".join(output["data"].get("text/plain", "<"))  # of a canvas, what is on it
+        found.append(said or (heading if plain.startswith("<") else plain))
+    return "; ".join(dict.fromkeys(found))
 
 
 def make_api() -> str:

@@ -28,7 +28,7 @@ class CharacterReading {
       "button",
       { type: "button", onclick: () => this.does.commit(bar.dataset.character) },
       make("span", { class: "hw-character" }),
-      make("span", { class: "hw-track" }, make("span", { class: "hw-share" })),
+      make("span", { class: "hw-track", "aria-hidden": "true" }, make("span", { class: "hw-share" })),
       make("span", { class: "hw-percent" }),
     );
     return bar;
@@ -72,8 +72,9 @@ class CharacterReading {
     bar.title = character
       ? this.labels.word(this.keeps ? "Save the drawing as {}" : "Take {}", character)
       : "";
-    const said = `${character}, ${formatPercent(probability)}. ${bar.title}`;
-    bar.setAttribute("aria-label", character ? said : this.labels.word("no answer"));
+    // Else the name is what is seen, and the title its description.
+    if (character) bar.removeAttribute("aria-label");
+    else bar.setAttribute("aria-label", this.labels.word("no answer"));
   }
 }
 

@@ -18,7 +18,7 @@ class Options {
     this.boxes = {};
     const { keeps } = model.get("_constants"); // whether this is a notebook, not a shared page
     const rows = [
-      keeps && this.makeSample(),
+      this.makeSample(),
       make("label", {}, labels.word("Go on "), this.pause),
       this.makeBox("live", "Read while the pen moves"),
       this.isLine && this.makeBox("guides", "Guide lines"),

@@ -5,6 +5,7 @@ import { render } from "./canvas.js";
 import { Labels, make } from "./elements.js";
 import { runNetwork } from "./network.js";
 import { Reader } from "./reader.js";
+import { writeSample } from "./samples.js";
 import { decode } from "./strokes.js";
 
 const PHONE = 560; // pixels: in narrower windows, lines are half as long
@@ -93,10 +94,27 @@ class Model {
       this.set("strokes", []);
       this.set("number", number + 1);
       this.save_changes();
+    } else if (content.do === "sample") {
+      this.insert(content.text);
     } else if (content.do === "choose") {
       const { index, character } = content;
       this.choices[index] = [result.alternatives[index][0][0], character];
       this.set("result", { number, ...this.read(strokes) });
+    }
+  }
+
+  insert(text) {
+    const { strokes, number, width, _constants: constants } = this.values;
+    if (!text.trim()) return;
+    this.set("status", ""); // so that the same sentence is said twice
+    try {
+      const paper = { width, line: constants.guides[1] };
+      const written = writeSample(text, this.reader.shared.samples, paper);
+      this.set("strokes", [...strokes, ...written]);
+      this.set("number", number + 1);
+      this.save_changes();
+    } catch (error) {
+      this.set("status", error.message);
     }
   }
 }
