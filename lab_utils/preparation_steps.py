@@ -16,6 +16,8 @@ MODES = ("character", "line")
 def sample_photo(mode: str = "character") -> Path:
     """Return the path of a photograph of handwriting, to try things without taking one.
 
+    Taught in notebook 6.
+
     Parameters
     ----------
     mode : {"character", "line"}
@@ -24,12 +26,20 @@ def sample_photo(mode: str = "character") -> Path:
     References
     ----------
     `tools/assets/make_sample_photos.py` makes them from our own sample strokes.
+
+    Examples
+    --------
+    >>> from lab_utils import sample_photo
+    >>> sample_photo("line").name
+    'sample_line.jpg'
     """
     return bundled(f"sample_{check_choice('mode', mode, MODES)}.jpg")
 
 
 def show_preparation(image, mode: str = "character") -> None:
     """Show each step of the preparation as a picture, up to what the network sees.
+
+    Taught in notebook 6.
 
     Parameters
     ----------
@@ -43,6 +53,11 @@ def show_preparation(image, mode: str = "character") -> None:
     ------
     LabError
         If the image cannot be read, or there is no ink in it.
+
+    Examples
+    --------
+    >>> from lab_utils import sample_photo, show_preparation
+    >>> show_preparation(sample_photo())
     """
     is_line = check_choice("mode", mode, MODES) == "line"
     steps = list(prepare_line_in_steps(image) if is_line else prepare_in_steps(image))

@@ -30,6 +30,8 @@ MIN_SOFT = 0.1  # of its ink: so much is neither black nor white
 def prepare(image) -> torch.Tensor:
     """Prepare a picture or a drawing of one character as EMNIST's images were.
 
+    Taught in notebook 6.
+
     Parameters
     ----------
     image : path, PIL.Image.Image, array, tensor, or list of strokes
@@ -53,6 +55,12 @@ def prepare(image) -> torch.Tensor:
     References
     ----------
     Cohen et al., "EMNIST: an extension of MNIST to handwritten letters", 2017.
+
+    Examples
+    --------
+    >>> from lab_utils import prepare, sample_photo
+    >>> prepare(sample_photo()).shape
+    torch.Size([28, 28])
     """
     if getattr(image, "is_prepared", False):
         return image
@@ -61,22 +69,13 @@ def prepare(image) -> torch.Tensor:
 
 
 def mark_prepared(image: torch.Tensor) -> torch.Tensor:
-    """Mark an image, uint8 (28, 28), as one that `prepare` takes as it is, and return it.
-
-    A tensor that is computed from it has no mark.
-    """
+    """Mark an image as one that `prepare` takes as it is; what is computed from it has no mark."""
     image.is_prepared = True  # type: ignore[attr-defined]
     return image
 
 
 def prepare_in_steps(image) -> Iterator[Step]:
-    """Prepare a picture or a drawing of one character, step by step.
-
-    Yields
-    ------
-    Step
-        The last one is what `prepare` returns: uint8, (28, 28), white ink on black.
-    """
+    """Prepare a picture or a drawing of one character: the last step is what `prepare` returns."""
     if isinstance(image, list | tuple):
         scan = _draw_scan(list(image))
         yield Step("drawn with a pen", scan)
@@ -93,10 +92,7 @@ def prepare_in_steps(image) -> Iterator[Step]:
 
 
 def _looks_prepared(grey: np.ndarray) -> bool:
-    """Tell whether a picture, uint8 (H, W), is one of EMNIST's, or might be.
-
-    Images of a data set have no mark, and are given to `prepare` as those of a camera are.
-    """
+    """Tell whether a picture may be one of EMNIST's: images of a data set have no mark."""
     if grey.shape != (28, 28) or grey.dtype != np.uint8 or not has_black_edges(grey):
         return False
     ink = grey > 127

@@ -30,10 +30,9 @@ def remove_clutter(ink: Ink, is_line: bool = False) -> Ink:
     """Remove what is dark and not writing from a line of writing or from one character."""
     # Without its darkest clutter a picture has another threshold, by which more may show.
     for _ in range(MAX_ROUNDS):
-        cleaner = _remove_visible(ink, is_line)
-        if cleaner is ink:
+        before, ink = ink, _remove_visible(ink, is_line)
+        if ink is before:
             break
-        ink = cleaner
     return ink
 
 
@@ -48,10 +47,7 @@ def _remove_visible(ink: Ink, is_line: bool) -> Ink:
 
 
 def _remove_at_edges(ink: Ink, is_line: bool) -> Components:
-    """Return the components of ink without a neighbour's, margins and borders at the edges.
-
-    Letters of a line may touch the edges, so that only strips along them are dropped there.
-    """
+    """Return the components of ink without a neighbour's, margins and borders at the edges."""
     parts, mask = ink.parts, ink.mask
     at_edge = parts.touch_edge()
     touched = [side.mean() for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1])]
@@ -62,7 +58,7 @@ def _remove_at_edges(ink: Ink, is_line: bool) -> Components:
     rest = parts.longer[~at_edge].max()
     if rest <= MIN_BESIDE_STRIPS * side:
         return parts
-    if is_line or rest <= MIN_CHARACTER * side:
+    if is_line or rest <= MIN_CHARACTER * side:  # what touches the edges may be writing
         is_strip = parts.measure_depth() < MAX_STRIP_WIDTH * side
         at_edge &= is_strip & (parts.longer > (0.5 * max(mask.shape) if is_line else 0.5 * side))
     return parts.keep(~at_edge) if at_edge.any() else parts
@@ -89,10 +85,7 @@ def _remove_specks(parts: Components) -> Components:
 
 
 def remove_rules(mask: np.ndarray) -> np.ndarray | None:
-    """Remove the rules of ruled or squared paper, but for where strokes cross them.
-
-    Returns bool (H, W), or None where there are no rules or nothing is written beside them.
-    """
+    """Return a mask without the rules of ruled or squared paper, or None if there are none."""
     across, count_across = _trace_rules(mask)
     down, count_down = _trace_rules(mask.T)
     if count_across + count_down == 0:

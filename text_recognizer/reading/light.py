@@ -17,12 +17,9 @@ MAX_DESK = 0.45  # of a sheet's brightness: what is lighter round it may be a pa
 
 
 def remove_background(grey: np.ndarray) -> np.ndarray:
-    """Return the ink of a picture, as if its background were black and evenly lit.
-
-    The background is what stays when all that is narrower than a wide stroke is filled; ink is
-    what is darker, as a share of the background's own brightness there. A picture of light ink is
-    inverted first. Takes and returns uint8 (H, W); the ink is light on black.
-    """
+    """Return the ink of a picture, uint8 (H, W), light on an evenly lit black background."""
+    # The background is what stays when all that is narrower than a wide stroke is filled; ink is
+    # what is darker, as a share of the background's own brightness there.
     desk, brightness = find_desk(grey)
     if desk is None and not has_dark_ink(grey):
         grey = 255 - grey
@@ -66,15 +63,23 @@ def _fill_ink(grey: np.ndarray, stroke: int, white: int) -> np.ndarray:
         background[is_dark & ~desk] = white
     # A square does not fill the corners of a shadow: let the shadow grow into them, but not along
     # what is as narrow as a stroke.
-    lit = np.where(desk, white, background).astype(np.uint8)
-    fine = close(grey, max(2, stroke // 8), white)
     step = max(1, stroke // 16)
+    framed = np.pad(np.where(desk, white, background).astype(np.uint8), step, constant_values=255)
+    lit = framed[step:-step, step:-step]
+    fine = close(grey, max(2, stroke // 8), white)
+    top, left, (bottom, right) = 0, 0, lit.shape
     while True:
-        grown = erode(np.pad(lit, step, constant_values=255), 2 * step + 1)
-        grown = np.maximum(np.minimum(grown, lit), fine)
-        if np.array_equal(grown, lit):
+        inside = slice(top, bottom), slice(left, right)
+        around = framed[top : bottom + 2 * step, left : right + 2 * step]
+        grown = np.maximum(np.minimum(erode(around, 2 * step + 1), lit[inside]), fine[inside])
+        changed = grown != lit[inside]
+        if not changed.any():
             return np.where(desk, background, lit)
-        lit = grown
+        lit[inside] = grown
+        # Only what is near to a change can change next.
+        first, last, leftmost, rightmost = find_extent(changed)
+        top, bottom = max(top + first - step, 0), top + last + step
+        left, right = max(left + leftmost - step, 0), left + rightmost + step
 
 
 def _list_edges(grey: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -91,11 +96,9 @@ def _is_shaded(side: np.ndarray, grey: np.ndarray) -> bool:
 
 
 def has_dark_ink(grey: np.ndarray) -> bool:
-    """Tell whether a picture is dark on light: uint8 (H, W).
-
-    The right guess leaves a more even background when its ink is filled. Where both do, what is
-    along the edges is background; or, if much ink touches them, what there is more of.
-    """
+    """Tell whether a picture, uint8 (H, W), is dark on light."""
+    # The right guess leaves a more even background when its ink is filled. Where both do, what is
+    # along the edges is background; or, if much ink touches them, what there is more of.
     small = _shrink(grey)
     stroke = max(3, round(MAX_STROKE * max(small.shape)))
     as_dark, as_light = (_measure_unevenness(close(way, stroke)) for way in (small, 255 - small))
@@ -119,22 +122,19 @@ def _shrink(grey: np.ndarray) -> np.ndarray:
 
 
 def find_desk(grey: np.ndarray) -> tuple[np.ndarray | None, float]:
-    """Find what lies beyond the straight sides of a light sheet with something dark on it.
+    """Find a desk round a straight, light sheet with something dark on it.
 
-    Returns bool, of a small copy of the picture, and the desk's brightness as a share of the
-    sheet's; or None and 1 where there is no such sheet.
+    Returns bool, of a small copy of the picture, or None, and its brightness as a share of the
+    sheet's.
     """
     small = _shrink(grey)
     parts = Ink.measure(small).parts
     if not len(parts):
         return None, 1.0
-    largest = parts.keep(np.arange(len(parts)) == parts.area.argmax())
-    sheet = largest.draw()
+    sheet = parts.keep(np.arange(len(parts)) == parts.area.argmax()).draw()
+    top, bottom, left, right = find_extent(sheet)
     beyond = Components(~sheet)
     desk = beyond.keep(beyond.touch_edge()).draw()
-    ((top, bottom, left, right),) = zip(
-        largest.top, largest.bottom, largest.left, largest.right, strict=True
-    )
     least = min(bottom - top, right - left)
     marks = ~sheet & ~desk
     if desk.mean() < 0.02 or least < 24 or sheet.mean() < 0.2 or not marks.any():

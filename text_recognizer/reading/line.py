@@ -26,28 +26,28 @@ BASELINE = 20.0  # the row of a line where small letters stand
 X_HEIGHT = 10.0  # rows, where ascenders and descenders leave room for it
 MIN_X_HEIGHT = 9.0  # rows, where they do not
 MAX_INK_HEIGHT = 25.0  # rows of all ink, unless the x-height would be too low then
-FLAT_HEIGHT = 15.0  # rows of ink that is all small letters, all capitals or all digits
 MIN_FLAT = 0.75  # of the ink's height: a dense zone as high as this is all there is
+FLAT_HEIGHT = 15.0  # rows of such ink, which is all small letters, all capitals or all digits
 MIN_SHORTENED = 0.6  # of their length: what is left of ascenders and descenders
 UPRIGHT = 0.7  # how much of their slant letters lose
 MARGIN = 4  # columns left and right of the ink
-MAX_COLUMNS = 28 * 120
+MAX_COLUMNS = 28 * 120  # of ink
 MAX_LINE_SIDE = 4096  # pixels: pictures with a longer side are scaled down first
 MIN_EXTENT = 1e-6  # instead of 0: a single dot has none
 
-CROSSED_ROWS = 300  # about so many are laid across strokes, and the points counted where they meet
-MIN_CROSSED = 30  # points: flat strokes cross fewer, and their own points count, too
-MAX_POINTS = 4000  # that are looked at, to place a line
+CROSSED_ROWS = 300  # laid across strokes: the points where they meet tell where ink is
+MIN_CROSSED = 30  # such points: flat strokes have fewer, and their own points are added
+MAX_POINTS = 4000  # that are looked at to place a line
 LEVELS = 80  # at which ink is counted, to find the x-height
 MIN_DENSITY = 0.5  # of the most ink at a level: so much is at all levels of small letters
-SLOPES = 31  # that are tried
 MAX_SLOPE = 0.15  # rows a column: how much a line rises or falls
-SLOPE_LEVELS = 40  # of the ink's height
+SLOPES = 31  # that are tried
+SLOPE_LEVELS = 40  # of the ink's height, at which ink is counted to find the slope
 SLOPE_PENALTY = 0.02  # of the score, for the steepest slope
 MIN_GAIN = 1.03  # times the score of a level line, or it is level
 SLANTS = np.linspace(-0.6, 1.2, 37)  # columns a row: how far letters may lean, to the right mostly
 USUAL_SLANT = 0.15
-SLANT_COLUMNS = 8  # in an x-height
+SLANT_COLUMNS = 8  # of an x-height, in which ink is counted to find the slant
 SLANT_PENALTY = 0.05  # of the score, for each column a row from the usual slant
 MAX_REACH = 1.5  # x-heights above and below small letters: other ink was not written on the guides
 MIN_FITTING = 0.8  # of the ink: so much is where guides allow
@@ -63,15 +63,9 @@ MIN_LENGTH = 1.5  # times as wide as high are both lines together
 class Scale:
     """How large a line becomes; the defaults are what networks are made for.
 
-    Attributes
-    ----------
-    x_height, min_x_height : float
-        Rows: as `X_HEIGHT` and `MIN_X_HEIGHT`.
-    pen : float
-        Pixels of a scan: how wide strokes are at least.
-    upright : float
-        How much of their slant letters lose. More is read better in photographs of joined-up
-        writing, and worse in single words: 0.7 is the best of both.
+    The x-heights are in rows. The pen, in pixels of a scan, is how wide strokes are at least.
+    `upright` is how much of their slant letters lose: more is read better in photographs of
+    joined-up writing, and worse in single words, and 0.7 is the best of both.
     """
 
     x_height: float = X_HEIGHT
@@ -81,36 +75,24 @@ class Scale:
 
 
 SCALE = Scale()
+Guides = tuple[float, float] | None  # y of the top of small letters and of the baseline
 
 
 class Layout(NamedTuple):
     """Where a line stands in a picture or a drawing, and how it is scaled.
 
     A point (x, y) has the height y - slope * x, and goes to the column of x + slant * height.
-
-    Attributes
-    ----------
-    slope, slant : float
-        How much the line falls, and letters lean.
-    x_top, baseline : float
-        Heights: the top of small letters, and where they stand.
-    scale : float
-        Rows a unit.
-    left, right : float
-        The extent of the ink along the line, upright, in units.
-    above, below : float
-        What is left of the length of ascenders and descenders.
     """
 
-    slope: float
-    slant: float
-    x_top: float
-    baseline: float
-    scale: float
-    left: float
+    slope: float  # how much the line falls
+    slant: float  # how much letters lean
+    x_top: float  # the height of the top of small letters
+    baseline: float  # the height at which they stand
+    scale: float  # rows a unit
+    left: float  # the extent of the ink along the line, upright, in units
     right: float
-    above: float
-    below: float
+    above: float  # what is left of the length of ascenders
+    below: float  # ... and of descenders
 
     @property
     def x_height(self) -> float:
@@ -133,8 +115,10 @@ class Layout(NamedTuple):
         return np.stack([columns, rows + BASELINE], 1)
 
 
-def prepare_line(image, guides: tuple[float, float] | None = None) -> torch.Tensor:
+def prepare_line(image, guides: Guides = None) -> torch.Tensor:
     """Prepare a picture or a drawing of one line.
+
+    Taught in notebook 5.
 
     Parameters
     ----------
@@ -155,19 +139,19 @@ def prepare_line(image, guides: tuple[float, float] | None = None) -> torch.Tens
     LabError
         If the image cannot be read, there is no ink in it, it shows several lines below each
         other, or the guides are not two heights.
+
+    Examples
+    --------
+    >>> from lab_utils import prepare_line, sample_photo
+    >>> prepare_line(sample_photo("line")).shape
+    torch.Size([28, 165])
     """
     *_, step = prepare_line_in_steps(image, guides)
     return torch.tensor(step.picture)
 
 
-def prepare_line_in_steps(image, guides: tuple[float, float] | None = None) -> Iterator[Step]:
-    """Prepare a picture or a drawing of one line, step by step.
-
-    Yields
-    ------
-    Step
-        The last one is what `prepare_line` returns: uint8, (28, W), white ink on black.
-    """
+def prepare_line_in_steps(image, guides: Guides = None) -> Iterator[Step]:
+    """Prepare a picture or a drawing of one line: the last step is what `prepare_line` returns."""
     if guides is not None:
         guides = _check_guides(guides)
     if isinstance(image, list | tuple):
@@ -194,9 +178,7 @@ def _check_guides(guides) -> tuple[float, float]:
     raise LabError(f"guides={show(guides)} must be the top of small letters and the baseline.")
 
 
-def prepare_strokes(
-    curves: list[np.ndarray], guides: tuple[float, float] | None = None, scale: Scale = SCALE
-) -> torch.Tensor:
+def prepare_strokes(curves: list, guides: Guides = None, scale: Scale = SCALE) -> torch.Tensor:
     """Prepare the strokes of a line, float64 (N, 2) each: uint8 (28, W)."""
     ends = np.concatenate(curves)
     layout = place_line(_cross_strokes(curves), ends, guides, scale)
@@ -204,20 +186,17 @@ def prepare_strokes(
     return _scale_down(draw(moved, (layout.columns * LINE_SCAN, HEIGHT * LINE_SCAN)))
 
 
-def prepare_ink(
-    ink: Ink, guides: tuple[float, float] | None = None, scale: Scale = SCALE
-) -> torch.Tensor:
+def prepare_ink(ink: Ink, guides: Guides = None, scale: Scale = SCALE) -> torch.Tensor:
     """Prepare the ink of a line: uint8 (28, W)."""
     points = _cross_mask(ink.mask)
-    layout = place_line(points, points, guides, scale)
+    # A single row of pixels has no height, by which it would become as large as the memory.
+    ends = points if np.ptp(points[:, 1]) else np.concatenate([points - 0.5, points + 0.5])
+    layout = place_line(points, ends, guides, scale)
     # Points are at the left of strokes.
     layout = layout._replace(right=layout.right + measure_pen_width(ink.mask))
     small, units = _shrink(ink, layout.scale * LINE_SCAN)
     scan = _warp(small.grey, units, layout) > small.threshold
     return _scale_down(thicken(scan, scale.pen, grow=False).astype(np.float32))
-
-
-# Where a line stands.
 
 
 def _cross_mask(mask: np.ndarray) -> np.ndarray:
@@ -244,29 +223,9 @@ def _cross_strokes(curves: list[np.ndarray]) -> np.ndarray:
 
 
 def place_line(
-    points: np.ndarray,
-    ends: np.ndarray,
-    guides: tuple[float, float] | None = None,
-    scale: Scale = SCALE,
+    points: np.ndarray, ends: np.ndarray, guides: Guides = None, scale: Scale = SCALE
 ) -> Layout:
-    """Find where a line stands.
-
-    Parameters
-    ----------
-    points : numpy.ndarray
-        float64, (N, 2): x and y where ink crosses rows.
-    ends : numpy.ndarray
-        float64, (M, 2): points that reach as far as the ink does.
-    guides : tuple of float, optional
-        As for `prepare_line`.
-    scale : Scale
-        How large it becomes.
-
-    Raises
-    ------
-    LabError
-        If there are several lines below each other.
-    """
+    """Find where a line stands, from points where ink crosses rows, and its farthest points."""
     points = points[:: max(1, len(points) // MAX_POINTS)]
     if guides is not None and not _fit_guides(points[:, 1], *guides):
         guides = None
@@ -316,15 +275,7 @@ def _find_slope(points: np.ndarray) -> float:
 
 
 def _find_guides(heights: np.ndarray, top: float, bottom: float) -> tuple[float, float]:
-    """Return the top of small letters and the baseline, from the heights at which ink is.
-
-    Parameters
-    ----------
-    heights : numpy.ndarray
-        float64, (N,).
-    top, bottom : float
-        The extent of all ink.
-    """
+    """Return the top of small letters and the baseline, from the heights at which ink is."""
     step = max(bottom - top, MIN_EXTENT) / LEVELS
     counts = np.histogram(heights, top + step * np.arange(LEVELS + 1))[0]
     counts = np.convolve(np.pad(counts, 2, "edge"), np.ones(5) / 5, "valid")
@@ -358,13 +309,7 @@ def _find_slant(points: np.ndarray, x_height: float) -> float:
 
 
 def _check_one_line(points: np.ndarray) -> None:
-    """Raise an error if a level with hardly any ink parts two lines of text.
-
-    Parameters
-    ----------
-    points : numpy.ndarray
-        float64, (N, 2): where level ink crosses rows.
-    """
+    """Raise an error if a level with hardly any ink parts two lines of text."""
     x, y = points.T
     width, height = np.ptp(points, axis=0)
     if width < MIN_LENGTH * height or height < MIN_EXTENT:
@@ -388,14 +333,10 @@ def _check_one_line(points: np.ndarray) -> None:
             )
 
 
-# What it looks like.
-
-
 def _shrink(ink: Ink, scale: float) -> tuple[Ink, tuple[float, float]]:
-    """Return ink about as large as a scan that is `scale` times as large, as a warp needs it.
+    """Return ink about as large as its scan, and its pixels for each one before, across and down.
 
-    A warp looks at few pixels, and would lose what lies between. Returns the ink, and its pixels
-    for each pixel it had before, across and down.
+    A warp to a scan `scale` times as large looks at few pixels, and would lose what lies between.
     """
     height, width = ink.grey.shape
     if scale >= 1:
@@ -413,10 +354,7 @@ def _shrink(ink: Ink, scale: float) -> tuple[Ink, tuple[float, float]]:
 
 
 def _warp(grey: np.ndarray, units: tuple[float, float], layout: Layout) -> np.ndarray:
-    """Return ink deskewed, upright and scaled: uint8 (3 * 28, 3 * W).
-
-    `units` are its pixels for each unit of the layout, across and down.
-    """
+    """Deskew and scale ink that has so many pixels a unit, to a scan: uint8 (3 * 28, 3 * W)."""
     middle = round(layout.x_height * LINE_SCAN)
     rest = round(BASELINE * LINE_SCAN) - middle, round((HEIGHT - BASELINE) * LINE_SCAN)
     # Ascenders and descenders are drawn in full length and then shortened.

@@ -14,17 +14,10 @@ class Ink:
 
     The grey levels of a picture are counted once. What a stage erases or crops is subtracted from
     the counts, so that it leads to a new threshold without another look at all pixels.
-
-    Attributes
-    ----------
-    grey : numpy.ndarray
-        uint8, (H, W).
-    levels : numpy.ndarray
-        int64, (256,): how many pixels have each grey level.
     """
 
-    grey: np.ndarray
-    levels: np.ndarray
+    grey: np.ndarray  # uint8, (H, W)
+    levels: np.ndarray  # int64, (256,): how many pixels have each grey level
 
     @classmethod
     def measure(cls, grey: np.ndarray) -> "Ink":
@@ -34,17 +27,14 @@ class Ink:
 
     @cached_property
     def threshold(self) -> int:
-        """Otsu's threshold (1979), which splits the levels into two groups as far apart as can be.
-
-        Where several levels split them equally well, such as all those between the two of a black
-        and white picture, it is the middle one.
-        """
+        """Otsu's threshold (1979): it splits the levels into two groups as far apart as can be."""
         counts = self.levels.astype(float)
         below, sums = counts.cumsum(), (counts * np.arange(256)).cumsum()
         above = below[-1] - below
         with np.errstate(divide="ignore", invalid="ignore"):
             gap = (sums[-1] * below / below[-1] - sums) ** 2 / (below * above)
         gap = np.where(np.isfinite(gap), gap, 0)
+        # All levels between the two of a black and white picture split them equally well.
         best = np.flatnonzero(gap >= gap.max() * (1 - 1e-9))
         return int(best[0] + best[-1]) // 2
 
@@ -59,10 +49,7 @@ class Ink:
         return Components(self.mask)
 
     def keep(self, kept: np.ndarray, parts: "Components | None" = None) -> "Ink":
-        """Return the ink without all else of its mask, soft edges included.
-
-        `kept` is a part of the mask, bool (H, W), and `parts` are its components where known.
-        """
+        """Erase all of the mask but a part, whose components are `parts` where they are known."""
         erased = widen(self.mask & ~kept, 2) & ~kept
         dropped = np.bincount(self.grey[erased], minlength=256)
         dropped[0] -= dropped.sum()  # erased pixels become black
@@ -121,12 +108,8 @@ def widen(mask: np.ndarray, by: int) -> np.ndarray:
 
 
 def close(grey: np.ndarray, size: int, outside: int | None = None) -> np.ndarray:
-    """Fill what is dark and holds no square of `size` pixels: a morphological closing.
-
-    `outside` is the level beyond the edges. Without it the squares may reach out of the picture,
-    and only what lies inside counts. Returns uint8 (H, W), nowhere darker than `grey`.
-    """
-    if outside is None:
+    """Fill what is dark and holds no square of `size` pixels, uint8 (H, W): a closing."""
+    if outside is None:  # the squares may reach out of the picture, and what lies inside counts
         size |= 1
         dilated = dilate(np.pad(grey, size // 2), size)
         return erode(np.pad(dilated, size // 2, constant_values=255), size)
@@ -163,10 +146,8 @@ def has_run(mask: np.ndarray, length: float) -> bool:
 class Components:
     """The connected parts of a mask, bool (H, W), diagonal neighbours included.
 
-    Attributes
-    ----------
-    area, top, bottom, left, right, longer : numpy.ndarray
-        int, (number of components,): pixels, the extent with its ends exclusive, its longer side.
+    `area`, `top`, `bottom`, `left`, `right` (ends exclusive) and `longer`, which is the longer
+    side, are int, (number of components,).
     """
 
     def __init__(self, mask: np.ndarray):
@@ -211,9 +192,8 @@ class Components:
 
     def touch_edge(self) -> np.ndarray:
         """Return which components touch an edge of the picture: bool (number of components,)."""
-        height, width = self.shape
-        first = (self.top == 0) | (self.left == 0)
-        return first | (self.bottom == height) | (self.right == width)
+        is_first = (self.top == 0) | (self.left == 0)
+        return is_first | (self.bottom == self.shape[0]) | (self.right == self.shape[1])
 
     def measure_depth(self) -> np.ndarray:
         """Return how far from the nearest edge each one reaches: int (number of components,)."""

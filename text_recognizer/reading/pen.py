@@ -11,13 +11,7 @@ OVERSAMPLING = 4  # strokes are drawn so many times as large and scaled down, fo
 
 
 def read_curves(strokes: list) -> list[np.ndarray]:
-    """Return strokes as arrays, float64 (N, 2); without those that have no points.
-
-    Raises
-    ------
-    LabError
-        If there are none, or they are no lists of points.
-    """
+    """Return strokes as arrays, float64 (N, 2); without those that have no points."""
     try:
         curves = [np.asarray(stroke, float)[:, :2] for stroke in strokes if len(stroke)]
         points = np.concatenate(curves) if curves else None
@@ -31,15 +25,7 @@ def read_curves(strokes: list) -> list[np.ndarray]:
 
 
 def draw(curves: list[np.ndarray], size) -> np.ndarray:
-    """Draw curves with a pen of `PEN_WIDTH` pixels: float32 (H, W) from 0 to 1.
-
-    Parameters
-    ----------
-    curves : list of numpy.ndarray
-        float64, (N, 2), x and y in pixels.
-    size : sequence of int
-        Width and height of the sheet.
-    """
+    """Draw curves, float64 (N, 2), on a sheet of a width and height: float32 (H, W) from 0 to 1."""
     width, height = (int(side) * OVERSAMPLING for side in size)
     sheet = Image.new("L", (width, height))
     pen, radius = ImageDraw.Draw(sheet), PEN_WIDTH * OVERSAMPLING / 2
@@ -52,10 +38,6 @@ def draw(curves: list[np.ndarray], size) -> np.ndarray:
 
 
 def thicken(bitmap: np.ndarray, pen: float = PEN_WIDTH, grow: bool = True) -> np.ndarray:
-    """Return a bitmap, bool (H, W), with strokes at least as wide as a pen.
-
-    A pencil's are thinner, and those of large letters that were scaled down. The bitmap grows on
-    all sides by as much as strokes do, unless `grow` is false.
-    """
+    """Widen strokes, bool (H, W), that are thinner than a pen; the bitmap may grow with them."""
     missing = max(0, round((pen - measure_pen_width(bitmap)) / 2))
     return widen(np.pad(bitmap, missing) if grow else bitmap, missing) if missing else bitmap

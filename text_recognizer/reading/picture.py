@@ -25,45 +25,15 @@ MIN_COLOUR_SPREAD = 2  # times as far apart are colours as their brightness, if 
 
 
 class Step(NamedTuple):
-    """What a step of the preparation made of a picture.
-
-    Attributes
-    ----------
-    name : str
-        What was done.
-    picture : numpy.ndarray
-        uint8 or bool, (H, W).
-    ink : Ink or None
-        What the step hands on, where it has found the ink.
-    """
+    """What a step of the preparation made of a picture, and what it did."""
 
     name: str
-    picture: np.ndarray
-    ink: Ink | None = None
+    picture: np.ndarray  # uint8 or bool, (H, W)
+    ink: Ink | None = None  # what the step hands on, where it has found the ink
 
 
 def find_ink(image, max_side: int = MAX_SIDE, is_line: bool = False) -> Iterator[Step]:
-    """Find the ink in a picture, step by step.
-
-    Parameters
-    ----------
-    image
-        As for `prepare`, but no strokes.
-    max_side : int
-        Pixels: a picture with a longer side is scaled down first.
-    is_line : bool
-        Whether it shows a line of writing, or one character.
-
-    Yields
-    ------
-    Step
-        The last one is of the ink without shadows, rules, specks and borders.
-
-    Raises
-    ------
-    LabError
-        If the image cannot be read, or there is no ink in it.
-    """
+    """Find the ink of a line or of one character; the last step has it without any clutter."""
     grey = read_grey(image, max_side)
     yield Step("picture", grey)
     grey = remove_background(grey)
@@ -78,8 +48,7 @@ def find_ink(image, max_side: int = MAX_SIDE, is_line: bool = False) -> Iterator
 
 def _check_contrast(grey: np.ndarray, image) -> None:
     if grey.max() < MIN_CONTRAST:
-        name = _describe(image)
-        raise LabError(f"{name} shows no ink on its paper: write something, and darker.")
+        raise LabError(f"{_quote(image)} shows no ink on its paper: write something, and darker.")
 
 
 def has_black_edges(grey: np.ndarray) -> bool:
@@ -88,27 +57,20 @@ def has_black_edges(grey: np.ndarray) -> bool:
     return bool(np.median(edges) == 0)
 
 
-def _describe(image) -> str:
+def _quote(image) -> str:
     """Return what an error message calls an image: its path, or its kind."""
     return str(image) if isinstance(image, str | os.PathLike) else f"image ({type(image).__name__})"
 
 
 def read_grey(image, max_side: int = MAX_SIDE) -> np.ndarray:
-    """Return any image in grey: uint8 (H, W), the longer side at most `max_side`.
-
-    Raises
-    ------
-    LabError
-        If the image cannot be read.
-    """
-    name = _describe(image)
+    """Return any image in grey: uint8 (H, W), the longer side at most `max_side` pixels."""
     try:
         picture = _open(image, max_side)
         if min(picture.size, default=0) >= 2:
             return _convert_to_grey(picture, max_side)
     except Exception as error:  # noqa: BLE001 - decoders raise whatever they stumble on
-        raise LabError(f"{name} cannot be read as a picture: {shorten(error)}.") from None
-    raise LabError(f"{name} has {picture.size[0]} x {picture.size[1]} pixels: too few.")
+        raise LabError(f"{_quote(image)} cannot be read as a picture: {shorten(error)}.") from None
+    raise LabError(f"{_quote(image)} has {picture.size[0]} x {picture.size[1]} pixels: too few.")
 
 
 def _open(image, max_side: int) -> Image.Image:
@@ -160,10 +122,7 @@ def _is_dithered(grey: Image.Image) -> bool:
 
 
 def _find_colours(picture: Image.Image) -> np.ndarray | None:
-    """Return how much red, green and blue count, float32 (3,): the direction between the colours.
-
-    None where brightness tells ink from background well enough.
-    """
+    """Return how much red, green and blue count, float32 (3,); None where brightness tells all."""
     sample = picture.resize((SAMPLE_SIDE, SAMPLE_SIDE), Image.Resampling.NEAREST).convert("RGB")
     spread = np.cov(np.asarray(sample).reshape(-1, 3), rowvar=False)
     variances, directions = np.linalg.eigh(spread)
@@ -190,12 +149,7 @@ def _read_array(image) -> np.ndarray:
 
 
 def _convert_to_8_bits(pixels: np.ndarray) -> np.ndarray:
-    """Return pixels of any depth as uint8.
-
-    Values from 0 to 1 are shares of white, and those up to 255 grey levels. Else white is the
-    highest value of as many bits as the brightest pixel has; where there are negative values, it
-    is the brightest pixel, and black the darkest.
-    """
+    """Return pixels of any depth as uint8: up to 1 they are shares of white, up to 255 levels."""
     if pixels.dtype == np.uint8:
         return np.ascontiguousarray(pixels)
     if pixels.dtype.kind not in "buif":
@@ -207,13 +161,14 @@ def _convert_to_8_bits(pixels: np.ndarray) -> np.ndarray:
     if not (np.isfinite(darkest) and np.isfinite(brightest)):
         raise ValueError("some of its values are not finite")
     if darkest < 0:
-        # Halved, because the difference of the largest numbers is infinite.
+        # From the darkest to the brightest; halved, as the difference may be infinite.
         values, white = values / 2 - darkest / 2, brightest / 2 - darkest / 2
     elif brightest <= 1:
         white = 1.0
     elif brightest <= 255:
         white = 255.0
     else:
+        # The highest value of as many bits as the brightest pixel has.
         white = 2.0 ** min(math.ceil(math.log2(brightest + 1)), 1023) - 1
     values /= white or 1  # in place, as a large picture takes 8 bytes a pixel here
     values *= 255

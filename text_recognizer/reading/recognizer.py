@@ -28,6 +28,8 @@ MAX_BATCH = 500  # images that a network reads at a time
 class Recognizer:
     """Tells which character a picture shows, and how sure it is.
 
+    Taught in notebook 5.
+
     Parameters
     ----------
     model : torch.nn.Module or path
@@ -43,6 +45,12 @@ class Recognizer:
     References
     ----------
     Guo et al., "On calibration of modern neural networks", 2017, for the temperature.
+
+    Examples
+    --------
+    >>> from lab_utils import Recognizer, sample_photo
+    >>> Recognizer.pretrained().predict(sample_photo(), top_k=1)
+    [('R', 0.9...)]
     """
 
     def __init__(
@@ -57,35 +65,22 @@ class Recognizer:
             mapping = mapping or own_mapping
         if not isinstance(model, nn.Module):
             raise LabError(f"model={show(model)} must be a network or the path of a checkpoint.")
-        is_list = isinstance(mapping, list | tuple)
-        if mapping is None or (is_list and not mapping):
-            raise LabError("mapping is missing: give the one of the data, such as data.mapping.")
-        if not is_list or not all(isinstance(name, str) for name in mapping):
-            raise LabError(
-                f"mapping={show(mapping)} must be a list of characters, such as data.mapping."
-            )
-        temperature = _check_temperature(temperature)
+        has_names = isinstance(mapping, list | tuple) and all(isinstance(n, str) for n in mapping)
+        if not mapping or not has_names:
+            raise LabError(f"mapping={show(mapping)} must be a list of names: give data.mapping.")
         if expected is not None:
-            if not isinstance(expected, list | tuple):
+            if not isinstance(expected, list | tuple) or len(expected) != len(mapping):
                 raise LabError(
-                    f"expected={show(expected)} must be a list with a number for each class."
-                )
-            if len(expected) != len(mapping):
-                raise LabError(
-                    f"expected has {len(expected)} entries, but mapping has {len(mapping)}."
+                    f"expected={show(expected)} must be a list of {len(mapping)} numbers."
                 )
             for i, value in enumerate(expected):
                 check_number(f"expected[{i}]", value)
         self.model = model
         self.mapping = list(mapping)
-        self.temperature = temperature
+        self.temperature = _check_temperature(temperature)
         is_character = torch.tensor([float(name not in SPECIAL_TOKENS) for name in self.mapping])
-        self._expected = is_character * torch.tensor(expected or [1.0] * len(self.mapping))
-
-    @property
-    def expected(self) -> torch.Tensor:
-        """How frequent each class is, (number of classes,), float32: 0 for what is no answer."""
-        return self._expected
+        # How frequent each class is, float32 (number of classes,): 0 for what is no answer.
+        self.expected = is_character * torch.tensor(expected or [1.0] * len(self.mapping))
 
     @classmethod
     def pretrained(cls, equal_classes: bool = False):
@@ -133,16 +128,15 @@ class Recognizer:
             If the image cannot be read or shows no ink, the mapping does not fit the network, or
             `among` has what is not in the mapping.
         """
-        check_int("top_k", top_k, 1, max(int(self._expected.count_nonzero()), N_ANSWERS))
+        check_int("top_k", top_k, 1, max(int(self.expected.count_nonzero()), N_ANSWERS))
         prepared = prepare(image)
         if not prepared.any():
             raise LabError("The prepared image shows no ink: is there any in the drawing?")
         expected = self._weigh_classes(among)
         found = self.probabilities(prepared.unsqueeze(0), among)[0]
-        best = found.topk(min(top_k, int(expected.count_nonzero())))
-        return [
-            (self.mapping[i], p) for p, i in zip(*(part.tolist() for part in best), strict=True)
-        ]
+        likely, best = found.topk(min(top_k, int(expected.count_nonzero())))
+        names = [self.mapping[i] for i in best.tolist()]
+        return list(zip(names, likely.tolist(), strict=True))
 
     @torch.inference_mode()
     def probabilities(
@@ -183,20 +177,14 @@ class Recognizer:
     def _weigh_classes(self, among: Iterable[str] | None) -> torch.Tensor:
         """Return how frequent each class is, but 0 for what is not among some characters."""
         if among is None:
-            return self._expected
+            return self.expected
         chosen = self.check_among(among)
-        return self._expected * torch.tensor([float(name in chosen) for name in self.mapping])
+        return self.expected * torch.tensor([float(name in chosen) for name in self.mapping])
 
     def check_among(self, among: Iterable[str]) -> list[str]:
-        """Return the only characters to consider, as a list.
-
-        Raises
-        ------
-        LabError
-            If there are none, or some that are never an answer.
-        """
+        """Return the only characters to consider; raise if there are none, or unknown ones."""
         chosen = list(among) if isinstance(among, str | list | tuple | set | frozenset) else []
-        known = [self.mapping[i] for i in self._expected.nonzero().flatten().tolist()]
+        known = [self.mapping[i] for i in self.expected.nonzero().flatten().tolist()]
         unknown = [show(name) for name in chosen if not isinstance(name, str) or name not in known]
         if chosen and not unknown:
             return chosen
@@ -209,14 +197,8 @@ class Recognizer:
 class LineReading(NamedTuple):
     """What a line says.
 
-    Attributes
-    ----------
-    text : str
-        Its characters.
-    confidences : list of float
-        How likely each character is.
-    alternatives : list of list of tuple[str, float]
-        For each character, the likeliest ones with their probabilities, itself first.
+    `confidences` tells how likely each character is, and `alternatives` has, for each, the
+    likeliest ones with their probabilities, itself first.
     """
 
     text: str
@@ -227,6 +209,8 @@ class LineReading(NamedTuple):
 class LineRecognizer:
     """Reads a line of handwriting.
 
+    Taught in notebook 5.
+
     Parameters
     ----------
     model : torch.nn.Module or path
@@ -234,6 +218,12 @@ class LineRecognizer:
         does; or a checkpoint of `run_experiment`.
     temperature : float
         As for `Recognizer`.
+
+    Examples
+    --------
+    >>> from lab_utils import LineRecognizer, sample_photo
+    >>> LineRecognizer.pretrained().predict_line(sample_photo("line")).text
+    'read my hand'
     """
 
     def __init__(self, model: nn.Module | str | os.PathLike, temperature: float = 1.0):
@@ -251,8 +241,7 @@ class LineRecognizer:
     def pretrained(cls):
         """Return a recogniser with the network that ships with the lab.
 
-        It reads lines of EMNIST's 62 characters and punctuation; `data/MODEL_CARD.md` says how
-        well.
+        It reads EMNIST's characters and punctuation; `data/MODEL_CARD.md` says how well.
         """
         model, described = load_shipped(LINE_WEIGHTS)
         return cls(model, described["temperature"])
@@ -285,32 +274,17 @@ class LineRecognizer:
             )
         self.model.eval()
         device = next(self.model.parameters()).device
-        line = prepare_line(image, guides).to(device).float().div_(255)
-        logits = self.model(line[None, None])[0].float().cpu() / self.temperature
+        x = prepare_line(image, guides).to(device).float().div_(255)[None, None]
+        logits = self.model(x)[0].float().cpu() / self.temperature
         if language_model:
             text = beam_search(logits, _load_language_model(), WEIGHT, BONUS, BEAMS)
             labels = [MAPPING.index(character) for character in text]
             steps = align(logits, labels)
         else:
-            labels, steps = cast(LineNetwork, self.model).find_characters(
-                logits[None], line[None, None]
-            )[0]
+            labels, steps = cast(LineNetwork, self.model).find_characters(logits[None], x)[0]
         # Blank and the other special tokens are no alternatives to a character.
-        characters = logits[len(SPECIAL_TOKENS) :, steps].softmax(0)
-        likely, best = characters.topk(N_ANSWERS, dim=0)
-        names = [[MAPPING[i + len(SPECIAL_TOKENS)] for i in column] for column in best.T.tolist()]
-        alternatives = [
-            list(zip(column, p, strict=True))
-            for column, p in zip(names, likely.T.tolist(), strict=True)
-        ]
-        if language_model:
-            # The language model may prefer another character than the network.
-            for place, label in enumerate(labels):
-                alternatives[place] = _put_first(
-                    MAPPING[label],
-                    characters[label - len(SPECIAL_TOKENS), place].item(),
-                    alternatives[place],
-                )
+        probabilities = logits[len(SPECIAL_TOKENS) :, steps].softmax(0).T
+        alternatives = list(map(_list_alternatives, labels, probabilities))
         confidences = [found[0][1] for found in alternatives]
         return LineReading(text_of(labels), confidences, alternatives)
 
@@ -319,11 +293,13 @@ def _check_temperature(value: float) -> float:
     return check_number("temperature", value, MIN_TEMPERATURE, wanted="more than 0")
 
 
-def _put_first(
-    name: str, probability: float, alternatives: list[tuple[str, float]]
-) -> list[tuple[str, float]]:
-    others = [pair for pair in alternatives if pair[0] != name]
-    return [(name, probability), *others][:N_ANSWERS]
+def _list_alternatives(label: int, probabilities: torch.Tensor) -> list[tuple[str, float]]:
+    """Return a character and the likeliest others: a language model may prefer one of these."""
+    place = label - len(SPECIAL_TOKENS)
+    likely, best = (part.tolist() for part in probabilities.topk(N_ANSWERS))
+    names = [MAPPING[i + len(SPECIAL_TOKENS)] for i in best]
+    others = [pair for pair in zip(names, likely, strict=True) if pair[0] != MAPPING[label]]
+    return [(MAPPING[label], probabilities[place].item()), *others][:N_ANSWERS]
 
 
 @functools.cache
