@@ -32,8 +32,10 @@ INSTALLS = re.compile(
     rf"|.*get_ipython\(\)\.\w+\(.*?\b{INSTALLER})"
 )
 SHELL = re.compile(r"\s*%%\s*(?:bash|sh|zsh|script|cmd|system|sx|!)\b|\s*!!")
-# What waits for somebody or needs a screen: it fails here, and the rest of its cell runs.
-NEEDS_SOMEBODY = re.compile(r"\b(?:input|getpass|login|switch_backend|upload|mount)\s*\(")
+# What waits for somebody or needs a screen, which fails here, and what a check may find.
+MAY_FAIL = re.compile(
+    r"\b(?:input|getpass|login|switch_backend|upload|mount)\s*\(|^\s*assert\b", re.MULTILINE
+)
 COLAB = re.compile(r"(?:from\s+google\.colab\b.*?\bimport|import\s+google\.colab\b)(.*)")
 # The cell that installs the lab on Colab, whatever address it has there: nothing in it runs here.
 SETUP = re.compile(r'if "google\.colab" in str\(get_ipython\(\)\):(?:  #.*)?(?:\n(?:[ \t].*)?)*')
@@ -76,7 +78,7 @@ def plan_steps(assignment: Assignment, submission: Submission) -> list[Step]:
         if not (_find_mark(source) and normalize_check(source) in originals):
             bare = strip_spaces(source)
             is_given = bare in released or SETUP.fullmatch(bare)
-            parts = [source] if is_given else _split_setup(source, answers)
+            parts = [source] if is_given else _split_cell(source, answers)
             done += [Step(i + 1, part) for part in parts]
         done += [Step(0, source) for source in given.get(i, [])]
         done += [Step(i + 1, check.source, check) for check in places.get(i, [])]
@@ -159,13 +161,13 @@ def _find_needed(sources: list[str]) -> set[str]:
     return names - set(vars(builtins))
 
 
-def _split_setup(source: str, answers: set[str]) -> list[str]:
-    """Return a cell in parts, where a line that fails here must not take others with it.
+def _split_cell(source: str, answers: set[str]) -> list[str]:
+    """Return a cell in parts, each of which may fail without taking what follows with it.
 
-    Cells with imports, other than answers, run statement by statement; elsewhere, only what waits
-    for somebody stands alone.
+    Those end with an assert, such as that of a check that was merged with answers, and with what
+    waits for somebody; in a cell of imports, other than an answer, with each statement.
     """
-    if not re.search(r"\bimport\b", source) and not NEEDS_SOMEBODY.search(source):
+    if not MAY_FAIL.search(source) and "import" not in source:
         return [source]
     python = re.sub(r"^\s*%%(?:time|capture)\b.*\n", "\n", source)
     python = TransformerManager().transform_cell(python)
@@ -177,15 +179,13 @@ def _split_setup(source: str, answers: set[str]) -> list[str]:
         isinstance(node, ast.Import | ast.ImportFrom) for node in body
     )
     is_same = source.rstrip("\n").count("\n") == python.rstrip("\n").count("\n")
-    lines, cuts = (source if is_same else python).split("\n"), [0]
-    was_alone, last = False, 0
-    for node in body:
+    lines, cuts, may_fail = (source if is_same else python).split("\n"), [0], False
+    for last, node in zip([None, *body], body, strict=False):
+        if may_fail and last and last.end_lineno and node.lineno > last.end_lineno:
+            cuts.append(last.end_lineno)
         text = "\n".join(lines[node.lineno - 1 : node.end_lineno])
         is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        is_alone = not is_function and bool(is_setup or NEEDS_SOMEBODY.search(text))
-        if (is_alone or was_alone) and node.lineno > last > 0:
-            cuts.append(last)
-        was_alone, last = is_alone, node.end_lineno or node.lineno
+        may_fail = not is_function and bool(is_setup or MAY_FAIL.search(text))
     parts = ["\n".join(lines[i:j]) for i, j in zip(cuts, [*cuts[1:], len(lines)], strict=True)]
     return parts if len(parts) > 1 else [source]
 

@@ -150,7 +150,11 @@ def test_nothing_is_installed(assignment, code, left):
         ),
         (
             "x = 1\nk = getpass.getpass()\ny = 2\nz = 3",
-            ["x = 1", "k = getpass.getpass()", "y = 2\nz = 3"],
+            ["x = 1\nk = getpass.getpass()", "y = 2\nz = 3"],
+        ),
+        (
+            "x = 7\n# CHECK q1 (1 point)\nassert x == 1\ndef f2():\n    return 2",
+            ["x = 7\n# CHECK q1 (1 point)\nassert x == 1", "def f2():\n    return 2"],
         ),
         ("def ask():\n    return input()\nx = 1", None),
         ("import no_such\ndef f1():\n    return 1", None),  # an answer needs what it imports
