@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from pytorch_lightning.callbacks import TQDMProgressBar
 from torch import nn
+from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from text_recognizer.errors import LabError, check_number, nearest, show
@@ -109,6 +110,11 @@ class BaseLitModel(pl.LightningModule):
             batches = trainer.overfit_batches or FAST_BATCHES  # type: ignore[attr-defined]
             trainer.limit_train_batches = trainer.limit_val_batches = batches
             trainer.limit_test_batches = FAST_BATCHES
+
+    def on_fit_start(self):
+        for metric in self.modules():
+            if isinstance(metric, Metric):
+                metric.reset()  # of an epoch that was interrupted
 
     def configure_optimizers(self):
         optimizer = getattr(torch.optim, self.optimizer)(self.parameters(), lr=self.lr)

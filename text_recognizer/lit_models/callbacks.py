@@ -55,15 +55,13 @@ class TrainingInterrupted(LabError):  # noqa: N818 - students read its name
 
 
 class InterruptHandler:
-    """Lets an interrupt raise an exception, but once where several follow each other closely.
+    """Lets an interrupt raise an exception, but once where several follow each other closely."""
 
-    Parameters
-    ----------
-    make_error : callable
-        Returns the exception.
-    """
+    def __init__(self):
+        self.reset()
 
-    def __init__(self, make_error: Callable[[], BaseException]):
+    def reset(self, make_error: Callable[[], BaseException] = KeyboardInterrupt) -> None:
+        """Choose what the next interrupt raises."""
         self.make_error = make_error
         self.process = os.getpid()
         self.last = -math.inf  # when it was called, in seconds
@@ -81,16 +79,17 @@ class InterruptHandler:
             raise self.make_error()
 
 
+_HANDLER = InterruptHandler()
+
+
 class EndOnInterrupt(pl.Callback):
-    """Ends training with `TrainingInterrupted` where Lightning would end a notebook's cell by exit.
+    """Ends training with `TrainingInterrupted` where Lightning would end the whole process.
 
     A program that handles interrupts itself goes on doing so.
     """
 
     def arm(self, lit_model) -> None:
         """Take care of interrupts from now on, until Lightning is done."""
-        is_main = threading.current_thread() is threading.main_thread()
-        self.is_armed = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
         def make_error() -> TrainingInterrupted:
             epochs = len(lit_model.history)
@@ -100,8 +99,12 @@ class EndOnInterrupt(pl.Callback):
                 "first to start afresh."
             )
 
+        is_main = threading.current_thread() is threading.main_thread()
+        present = signal.getsignal(signal.SIGINT)
+        self.is_armed = is_main and present in (signal.default_int_handler, _HANDLER)
         if self.is_armed:
-            signal.signal(signal.SIGINT, InterruptHandler(make_error))
+            _HANDLER.reset(make_error)
+            signal.signal(signal.SIGINT, _HANDLER)
 
     def on_train_batch_start(self, *_):
         handler = signal.getsignal(signal.SIGINT)
@@ -112,6 +115,7 @@ class EndOnInterrupt(pl.Callback):
 
     def teardown(self, trainer, pl_module, stage):
         if self.is_armed:
+            _HANDLER.reset()  # where Lightning puts it back after an exception, it does no harm
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def on_exception(self, trainer, pl_module, exception):
