@@ -24,6 +24,8 @@ SCAN = 3  # times as large is a line scanned, so that a pen of 6 pixels there is
 BASELINE = 20.0  # the row of a line where small letters stand
 FLAT = 0.75  # of the ink's height: a zone of small letters as high as this is all there is
 FLAT_HEIGHT = 15.0  # rows for such a line, which is all small letters, all capitals or all digits
+FLAT_SPREAD, MIN_FLAT = 0.2, 0.8  # of their height; of all characters, which are then all as high
+MIN_SHARED = 0.3  # of the narrower one's width: such strokes are of one character
 MOST_HEIGHT = 25.0  # rows for all ink, where small letters are high enough then
 SHORTENED = 0.6  # of their length: loops above and below are at least as long
 MARGIN = 4  # columns left and right of the ink
@@ -171,10 +173,17 @@ def prepare_strokes(
     curves: list[np.ndarray], guides: tuple[float, float] | None = None, scale: Scale = SCALE
 ) -> torch.Tensor:
     """Prepare the strokes of a line, float64 (N, 2) each: uint8 (28, W)."""
-    ends = np.concatenate(curves)
-    layout = place_line(_cross_strokes(curves), ends, guides, scale)
+    layout = place_strokes(curves, guides, scale)
     moved = [layout.move(curve) * SCAN for curve in curves]
-    return _scale_down(draw(moved, (layout.columns * SCAN, HEIGHT * SCAN)))
+    return _scale_down(draw(moved, (layout.columns * SCAN, HEIGHT * SCAN), scale.pen))
+
+
+def place_strokes(
+    curves: list[np.ndarray], guides: tuple[float, float] | None = None, scale: Scale = SCALE
+) -> Layout:
+    """Find where the strokes of a line stand, float64 (N, 2) each, as `place_line` does."""
+    guides = guides or _find_flat_guides(curves)
+    return place_line(_cross_strokes(curves), np.concatenate(curves), guides, scale)
 
 
 def prepare_ink(
@@ -201,6 +210,26 @@ def _cross_mask(mask: np.ndarray) -> np.ndarray:
     enters[:, 1:] &= ~mask[:, :-1]
     y, x = np.nonzero(enters)
     return np.stack([x, y], 1) + 0.5
+
+
+def _find_flat_guides(curves: list[np.ndarray]) -> tuple[float, float] | None:
+    """Return the guides of strokes that are all about as high, as those of digits; or None."""
+    sides = np.array([[*curve.min(0), *curve.max(0)] for curve in curves])
+    sides = sides[sides[:, 0].argsort()]  # left, top, right and bottom
+    groups = [sides[0]]  # of strokes above each other
+    for left, top, right, bottom in sides[1:]:
+        first, high, last, low = groups[-1]
+        if min(right, last) - left > MIN_SHARED * min(right - left, last - first):
+            groups[-1] = np.array([first, min(top, high), max(right, last), max(bottom, low)])
+        else:
+            groups.append(np.array([left, top, right, bottom]))
+    tops, bottoms = np.array(groups)[:, 1], np.array(groups)[:, 3]
+    top, bottom = np.median(tops), np.median(bottoms)
+    spread = FLAT_SPREAD * (bottom - top)
+    is_flat = (abs(tops - top) <= spread) & (abs(bottoms - bottom) <= spread)
+    if len(groups) < 2 or is_flat.mean() < MIN_FLAT:
+        return None
+    return bottom - (bottom - top) * SCALE.x_height / FLAT_HEIGHT, bottom
 
 
 def _cross_strokes(curves: list[np.ndarray], rows: int = 300) -> np.ndarray:

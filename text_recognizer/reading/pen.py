@@ -29,8 +29,8 @@ def curves_of(strokes: list) -> list[np.ndarray]:
     return curves
 
 
-def draw(curves: list[np.ndarray], size) -> np.ndarray:
-    """Draw curves, in pixels, with a round pen of `PEN` pixels: float32 (H, W) from 0 to 1.
+def draw(curves: list[np.ndarray], size, pen_width: float = PEN) -> np.ndarray:
+    """Draw curves, in pixels, with a round pen: float32 (H, W) from 0 to 1.
 
     Parameters
     ----------
@@ -38,13 +38,15 @@ def draw(curves: list[np.ndarray], size) -> np.ndarray:
         float64, (N, 2), x and y.
     size : sequence of int
         Width and height of the sheet.
+    pen_width : float
+        Pixels of the sheet.
     """
     width, height = (int(side) * FINE for side in size)
     sheet = Image.new("L", (width, height))
-    pen, radius = ImageDraw.Draw(sheet), PEN * FINE / 2
+    pen, radius = ImageDraw.Draw(sheet), pen_width * FINE / 2
     for curve in curves:
         path = curve * FINE
-        pen.line([tuple(point) for point in path], fill=255, width=PEN * FINE)
+        pen.line([tuple(point) for point in path], fill=255, width=round(pen_width * FINE))
         for x, y in path:  # the pen is round at ends and corners
             pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
     return np.asarray(sheet.reduce(FINE), np.float32) / 255

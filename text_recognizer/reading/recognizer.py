@@ -25,7 +25,9 @@ from text_recognizer.models.registry import LineNetwork, build_network, reads_li
 from text_recognizer.models.weights import UNREADABLE, compute_checksum, load_network
 from text_recognizer.paths import bundled
 from text_recognizer.reading.character import prepare
-from text_recognizer.reading.line import prepare_line
+from text_recognizer.reading.lattice import read_strokes
+from text_recognizer.reading.line import place_strokes, prepare_line
+from text_recognizer.reading.pen import curves_of
 
 WEIGHTS = {"character": "character_weights.safetensors", "line": "line_weights.safetensors"}
 LANGUAGE = "language_model.npz"
@@ -123,7 +125,8 @@ class Recognizer:
         check_bool("equal_classes", equal_classes)
         model, described = _shipped(WEIGHTS[kind])
         if kind == "line":
-            return LineRecognizer(model, described["temperature"])
+            characters = cls.pretrained(equal_classes=True)
+            return LineRecognizer(model, described["temperature"], characters)
         shares = described["frequencies"]
         expected = [1 / share if share else 0.0 for share in shares] if equal_classes else None
         return cls(model, described["mapping"], described["temperature"], expected)
@@ -280,9 +283,16 @@ class LineRecognizer:
         does; or a checkpoint of `run_experiment`.
     temperature : float
         As for `Recognizer`.
+    characters : Recognizer, optional
+        What reads groups of strokes, too, where a line is drawn: see `reading/lattice.py`.
     """
 
-    def __init__(self, model: nn.Module | str | os.PathLike, temperature: float = 1.0):
+    def __init__(
+        self,
+        model: nn.Module | str | os.PathLike,
+        temperature: float = 1.0,
+        characters: Recognizer | None = None,
+    ):
         if isinstance(model, str | os.PathLike):
             model, _ = load_network(model)
         if not isinstance(model, nn.Module) or not reads_lines(model):
@@ -292,6 +302,7 @@ class LineRecognizer:
             )
         self.model = model
         self.temperature = check_number("temperature", temperature, SMALLEST, wanted="more than 0")
+        self.characters = characters
 
     @torch.inference_mode()
     def predict_line(
@@ -333,6 +344,13 @@ class LineRecognizer:
             )[0]
         # Blank and the other special tokens are no alternatives to a character.
         characters = logits[len(SPECIAL_TOKENS) :, steps].softmax(0)
+        if self.characters and isinstance(image, list | tuple):
+            curves = curves_of(list(image))
+            labels, steps, chances = read_strokes(
+                *(curves, place_strokes(curves, guides), logits, (labels, steps)),
+                *(self.characters, _shipped_language() if language else None),
+            )
+            characters = chances[len(SPECIAL_TOKENS) :]
         likely, best = characters.topk(ALTERNATIVES, dim=0)
         names = [[MAPPING[i + len(SPECIAL_TOKENS)] for i in column] for column in best.T.tolist()]
         alternatives = [
