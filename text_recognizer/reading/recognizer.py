@@ -19,7 +19,7 @@ from text_recognizer.errors import (
     missing_or_damaged,
     show,
 )
-from text_recognizer.mapping import MAPPING, SPECIAL_TOKENS, text_of
+from text_recognizer.mapping import BLANK, MAPPING, SPECIAL_TOKENS, text_of
 from text_recognizer.models.ctc import CharacterLanguageModel, align, beam_search
 from text_recognizer.models.registry import LineNetwork, build_network, reads_lines
 from text_recognizer.models.weights import UNREADABLE, compute_checksum, load_network
@@ -92,6 +92,7 @@ class Recognizer:
         self.mapping = list(mapping)
         self.temperature = temperature
         is_character = torch.tensor([float(name not in SPECIAL_TOKENS) for name in self.mapping])
+        self.refuses = False  # the shipped network does: it has learned what is no character
         self._expected = is_character * torch.tensor(expected or [1.0] * len(self.mapping))
 
     @property
@@ -129,7 +130,9 @@ class Recognizer:
             return LineRecognizer(model, described["temperature"], characters)
         shares = described["frequencies"]
         expected = [1 / share if share else 0.0 for share in shares] if equal_classes else None
-        return cls(model, described["mapping"], described["temperature"], expected)
+        recognizer = cls(model, described["mapping"], described["temperature"], expected)
+        recognizer.refuses = described.get("refuses", False)
+        return recognizer
 
     def predict(
         self, image, top_k: int = 5, among: Iterable[str] | None = None
@@ -192,6 +195,21 @@ class Recognizer:
         return [
             (self.mapping[i], p) for p, i in zip(*(part.tolist() for part in best), strict=True)
         ]
+
+    @torch.inference_mode()
+    def is_known(self, prepared: torch.Tensor) -> bool:
+        """Tell whether an image shows one character, and no drawing, scribble or pair of letters.
+
+        The shipped network has learned to say so: its answer for `<B>`, which no image has, is
+        above 0 for doodles (`tools/assets/fit_unknown.py`). Any other network knows everything.
+
+        Parameters
+        ----------
+        prepared : torch.Tensor
+            uint8, (28, 28), as `prepare` returns it.
+        """
+        image = prepared[None, None].float().div_(255)
+        return not self.refuses or bool(self.model.eval()(image)[0, BLANK] <= 0)
 
     @torch.inference_mode()
     def probabilities(
