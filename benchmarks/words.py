@@ -8,8 +8,7 @@ several widths and gaps, with guide lines and without. By default only of the tw
 source whom the line network has never learned from: data/MODEL_CARD.md says what the network for
 characters, on which `lattice.py` relies, has learned from.
 
-`--doubtful` measures what the reader takes for no character, `--names` whether names and numbers
-keep what is written where English has a say.
+`--names` measures whether names and numbers keep what is written where English has a say.
 """
 
 import argparse
@@ -37,13 +36,12 @@ WIDTHS, GAPS = (0.6, 0.8, 1.0, 1.4), (0.15, 0.35)  # times as wide as written, a
 X_HEIGHT = BASE_LINE - X_LINE
 WORD_GAP = 0.9  # x-heights
 CAPITALS = 100 / X_HEIGHT  # x-heights: how high digits are
-FLAT_LETTERS = "aeonux"  # which are as high as an x
-WORDS = (
-    "look hello ill the and letter happy jump quick brown fox lazy dog river window garden school "
-    "little yellow summer winter question number people water before between through another "
-    "kitchen wolf zebra mix body fly give have love minute note open very black white "
-    "university handwriting"
-).split()
+FLAT_LETTERS = "aeonux"  # as high as an x
+WORDS = """
+look hello ill the and letter happy jump quick brown fox lazy dog river window garden school
+little yellow summer winter question number people water before between through another kitchen
+wolf zebra mix body fly give have love minute note open very black white university handwriting
+""".split()  # noqa: SIM905 - easier to read
 PHRASES = (
     "the quick brown fox",
     "look at this",
@@ -54,17 +52,15 @@ PHRASES = (
     "we will see",
     "once upon a time",
 )
-NAMES = (
-    "Anna Bruno Carla Dmitri Elif Fatima Goran Hiroshi Ivana Jorge Kwame Liam Mei Nadia Olga Paulo "
-    "Quentin Rosa Stefan Tomas Umberto Vera Wanda Xavier Yuki Zoltan Ayse Bjorn Chiara Dilnoza "
-    "Emeka Freja Giulia Hakan Ingrid Jana Kofi Lucia Marek Nils"
-).split() + (
-    "Lopez Novak Schmidt Kim Nguyen Okafor Silva Rossi Dubois Haddad Ivanov Larsen Murphy Tanaka "
-    "Varga Weber Yilmaz Zhang Bauer Costa Fischer Gruber Horvat Jensen Kaya Lehmann Moreau Nagy "
-    "Petrov Quinn Rao Santos Toth Ueda Vogel Wagner Xu Yamada Zeman Aoki Brandt Cohen Demir Eriksen "
-    "Farkas Gomez Hoffmann Ito Jovanovic Klein Lund Meyer Nowak Olsen Popov Ruiz Suzuki Tran Urban "
-    "Vidal"
-).split()
+NAMES = """
+Anna Bruno Carla Dmitri Elif Fatima Goran Hiroshi Ivana Jorge Kwame Liam Mei Nadia Olga Paulo
+Quentin Rosa Stefan Tomas Umberto Vera Wanda Xavier Yuki Zoltan Ayse Bjorn Chiara Dilnoza Emeka
+Freja Giulia Hakan Ingrid Jana Kofi Lucia Marek Nils Lopez Novak Schmidt Kim Nguyen Okafor Silva
+Rossi Dubois Haddad Ivanov Larsen Murphy Tanaka Varga Weber Yilmaz Zhang Bauer Costa Fischer
+Gruber Horvat Jensen Kaya Lehmann Moreau Nagy Petrov Quinn Rao Santos Toth Ueda Vogel Wagner Xu
+Yamada Zeman Aoki Brandt Cohen Demir Eriksen Farkas Gomez Hoffmann Ito Jovanovic Klein Lund
+Meyer Nowak Olsen Popov Ruiz Suzuki Tran Urban Vidal
+""".split()  # noqa: SIM905 - easier to read
 GUIDES = (X_LINE, BASE_LINE)
 
 
@@ -97,9 +93,7 @@ class Hand:
         self.base, self.unit = base, height * X_HEIGHT / (base - top)
         self.drawings = drawings
 
-    def compose(
-        self, text: str, width: float, gap: float, rng: random.Random
-    ) -> list[np.ndarray]:
+    def compose(self, text: str, width: float, gap: float, rng: random.Random) -> list[np.ndarray]:
         """Return a text as strokes that stand on the canvas's guide lines."""
         x, written = 40.0, []
         for character in text:
@@ -167,7 +161,11 @@ def draw_numbers(seed: str, count: int) -> list[str]:
 def make_names(people: Path, writers) -> list[Sample]:
     """Return 100 names and 100 numbers, each by one of the writers, of usual width."""
     letters, digits = (
-        [(w, h) for w, h in read_hands(people / f"{name}.zip").items() if not writers or w in writers]
+        [
+            (w, h)
+            for w, h in read_hands(people / f"{name}.zip").items()
+            if not writers or w in writers
+        ]
         for name in ("ujipenchars1", "pendigits")
     )
     samples = []

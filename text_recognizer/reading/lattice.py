@@ -26,22 +26,25 @@ if TYPE_CHECKING:
     from text_recognizer.reading.recognizer import Recognizer
 
 MAX_GROUP = 4  # strokes of a character
-MAX_WIDTH, MAX_GAP = 3.2, 0.9  # x-heights: of a group of several strokes, and between these
+MAX_WIDTH, MAX_GAP = 3.2, 0.4  # x-heights: of a group of several strokes, and between these
 MIN_HEIGHT = 0.6  # x-heights: a stroke as high as this is more than a dot
 COLUMNS_A_STEP = 2  # of the line network's answers
 MIN_PROBABILITY = 1e-2  # of a character, whatever the network says
-BEAMS, CHOICES = 12, 4  # texts kept after each stroke, and characters tried for each group
+BEAMS, CHOICES = 12, 6  # texts kept after each stroke, and characters tried for each group
 
 # How the evidence counts; chosen on writers on whom nothing is measured.
 CTC_SHARE = 0.4  # of the line network's say; the rest is the character network's
 MISSED = -12.0  # the least that the line network says of a character: it may have overlooked it
-WORD, LOST = -3.0, -6.0  # for each character of a word that CTC reads by itself, each stroke it has lost
-GAP, OVERLAP = 5.0, 2.0  # for each x-height between strokes of a group; for ink shared with others
-HEIGHT_SPREAD = 0.7  # x-heights: how careless heights are
+WORD, LOST = (
+    -3.0,
+    -3.0,
+)  # for each character of a word that CTC reads by itself, each stroke it has lost
+GAP, OVERLAP = 8.0, 2.0  # for each x-height between strokes of a group; for ink shared with others
+HEIGHT_SPREAD, MAX_OFF = 0.7, 4.0  # x-heights: how careless heights are; the most it costs
 SWITCH = 1.0  # for a digit beside a letter
 BONUS, ENGLISH_BONUS, ENGLISH = 1.5, 1.8, 0.25  # for each character; what English says of it
-DIGIT = -3.0  # what English says of any digit
-SPACE_GAP, SPACE_SPREAD = 0.6, 0.12  # x-heights: a gap that is as likely a space as none
+DIGIT = -2.0  # what English says of any digit
+SPACE_GAP, SPACE_SPREAD = 0.7, 0.08  # x-heights: a gap that is as likely a space as none
 
 # What looks the same but for its size, and what looks similar, with its share.
 TWINS = {"cC": 0.9, "oO0": 0.9, "pP": 0.9, "sS": 0.9, "uU": 0.9, "vV": 0.9, "wW": 0.9, "xX": 0.9}
@@ -58,14 +61,16 @@ class Edge(NamedTuple):
         Numbers of strokes.
     texts : list of tuple[float, tuple of int]
         Texts with their scores, as labels; they may begin with a space.
+    steps : list of int
+        Where the characters of a text stand, but for a space before it.
     chances : torch.Tensor
-        float32, (number of classes, length): how likely each character is at each place of a text,
-        but for a space before it.
+        float32, (number of classes, length): how likely each character is there.
     """
 
     first: int
     last: int
     texts: list[tuple[float, tuple[int, ...]]]
+    steps: list[int]
     chances: torch.Tensor
 
 
@@ -105,7 +110,9 @@ def sort_strokes(curves: list[np.ndarray], layout: "Layout", steps: int) -> Stro
     # What lies between two strokes belongs to the right one, so that a space comes before it.
     reach = np.maximum.accumulate(right)[:-1]
     next_left = np.minimum.accumulate(left[::-1])[::-1][1:]
-    parted = np.where(next_left > reach, reach + 0.25 * (next_left - reach), (reach + next_left) / 2)
+    parted = np.where(
+        next_left > reach, reach + 0.25 * (next_left - reach), (reach + next_left) / 2
+    )
     columns = parted * layout.x_height + 4
     inner = np.rint(columns / COLUMNS_A_STEP).clip(0, steps).astype(int)
     cuts = np.concatenate([[0], np.maximum.accumulate(inner), [steps]])
@@ -192,15 +199,14 @@ def read_groups(
     scores[:, FIRST_CHARACTER : PUNCTUATION.start] = shapes
     scores[:, PUNCTUATION] = np.log(MARKS)
     scores[:, SPACE] = -np.inf
-    for row, (first, last) in zip(scores, groups, strict=True):
-        inside = slice(first, last)
-        top, bottom = strokes.top[inside].max(), strokes.bottom[inside].min()
-        left, right = strokes.left[inside], strokes.right[inside]
-        row *= (last - first) ** 0.5  # a group stands for as many edges
+    for i, (first, last) in enumerate(groups):
+        top, bottom = strokes.top[first:last].max(), strokes.bottom[first:last].min()
         off = ((top - TOPS) ** 2 + (bottom - BOTTOMS) ** 2) / (2 * HEIGHT_SPREAD**2)
-        row -= np.minimum(off, 4.0)
-        row -= GAP * measure_gaps(left, right)
-        row -= OVERLAP * _measure_overlap(strokes, first, last)
+        gaps = measure_gaps(strokes.left[first:last], strokes.right[first:last])
+        shared = _measure_overlap(strokes, first, last)
+        # A group stands for as many edges as it has strokes.
+        scores[i] *= (last - first) ** 0.5
+        scores[i] -= np.minimum(off, MAX_OFF) + GAP * gaps + OVERLAP * shared
     return scores
 
 
@@ -279,7 +285,8 @@ def find_words(
         )
         lost = _count_lost(strokes, first, last, places)
         score = CTC_SHARE * likely.item() + (1 - CTC_SHARE) * (WORD * len(text) + LOST * lost)
-        edges.append(Edge(first, last, [(score, text)], _to_chances(logits[:, places])))
+        chances = _to_chances(logits[:, places])
+        edges.append(Edge(first, last, [(score, text)], places, chances))
     return edges
 
 
@@ -326,7 +333,8 @@ def find_edges(
             likely = np.argpartition(score, -CHOICES)[-CHOICES:].tolist()
             texts += [(float(score[i]), (*before, i)) for i in likely]
         chances = _to_chances(torch.from_numpy(np.logaddexp(*ways))[:, None])
-        edges.append(Edge(first, last, texts, chances))
+        middle = int(strokes.cuts[first] + strokes.cuts[last]) // 2
+        edges.append(Edge(first, last, texts, [min(middle, logits.shape[1] - 1)], chances))
     return edges
 
 
@@ -400,13 +408,11 @@ def read_strokes(
     edges = find_edges(strokes, logits, characters) + find_words(logits, *read, strokes)
     labels, steps, chances = [], [], []
     for edge, text in find_way(edges, len(curves), language_model):
-        start, end = int(strokes.cuts[edge.first]), int(strokes.cuts[edge.last])
-        count = edge.chances.shape[1]
-        if len(text) > count:  # a space before it
-            step = max(start - 1, 0) + int(logits[SPACE, max(start - 1, 0) : start + 2].argmax())
-            steps.append(step)
-            chances.append(_to_chances(logits[:, [step]]))
-        steps += np.linspace(start, max(end - 1, start), 2 * count + 1)[1::2].astype(int).tolist()
-        chances.append(edge.chances)
+        if len(text) > len(edge.steps):  # a space before it
+            start = max(int(strokes.cuts[edge.first]) - 1, 0)
+            steps.append(start + int(logits[SPACE, start : start + 3].argmax()))
+            chances.append(_to_chances(logits[:, steps[-1:]]))
         labels += text
+        steps += edge.steps
+        chances.append(edge.chances)
     return labels, steps, torch.cat(chances, 1)

@@ -28,6 +28,7 @@ from text_recognizer.reading.character import prepare
 from text_recognizer.reading.lattice import read_strokes
 from text_recognizer.reading.line import place_strokes, prepare_line
 from text_recognizer.reading.pen import curves_of
+from text_recognizer.reading.unread import UNREAD, find_unread
 
 WEIGHTS = {"character": "character_weights.safetensors", "line": "line_weights.safetensors"}
 LANGUAGE = "language_model.npz"
@@ -279,7 +280,7 @@ class LineReading(NamedTuple):
     Attributes
     ----------
     text : str
-        Its characters.
+        Its characters; `□` (`UNREAD`) stands for ink that was not read.
     confidences : list of float
         How likely each character is.
     alternatives : list of list of tuple[str, float]
@@ -375,16 +376,20 @@ class LineRecognizer:
             list(zip(column, p, strict=True))
             for column, p in zip(names, likely.T.tolist(), strict=True)
         ]
-        if language:
-            # The language model may prefer another character than the network.
-            for place, label in enumerate(labels):
-                alternatives[place] = _put_first(
-                    MAPPING[label],
-                    characters[label - len(SPECIAL_TOKENS), place].item(),
-                    alternatives[place],
-                )
+        # The language model, or the other network, may prefer another character.
+        for place, label in enumerate(labels):
+            alternatives[place] = _put_first(
+                MAPPING[label],
+                characters[label - len(SPECIAL_TOKENS), place].item(),
+                alternatives[place],
+            )
+        text = list(text_of(labels))
+        if getattr(self.model, "uses_ctc", False):
+            for place, likely in find_unread(line, logits, labels, steps, ALTERNATIVES):
+                text.insert(place, UNREAD)
+                alternatives.insert(place, likely)
         confidences = [found[0][1] for found in alternatives]
-        return LineReading(text_of(labels), confidences, alternatives)
+        return LineReading("".join(text), confidences, alternatives)
 
 
 def _put_first(

@@ -16,6 +16,7 @@ The writers of `LEFT_OUT` are never drawn, so that `benchmarks/words.py` can mea
 import argparse
 import collections
 import functools
+import itertools
 import math
 import os
 import string
@@ -135,7 +136,10 @@ class Hand:
         # The hand's own proportions, the same each time.
         moves = rng.normal(0, 3.0, (64, 2))
         return "template", [
-            [[p[0] + m[0], p[1] + m[1], *p[2:]] for p, m in zip(stroke, moves[8 * i :], strict=False)]
+            [
+                [p[0] + m[0], p[1] + m[1], *p[2:]]
+                for p, m in zip(stroke, moves[8 * i :], strict=False)
+            ]
             for i, stroke in enumerate(template)
         ]
 
@@ -238,7 +242,7 @@ def draw_file(number: int, texts: Texts, writers: list, path: Path, lines: int =
         text = draw_text(texts, rng)
         line = draw_print_line(text, writers, rng) if set(text) <= LABELS.keys() else None
         # CTC needs room: a column pair for each character, and one between two that are the same.
-        needed = 2 * (len(text) + sum(a == b for a, b in zip(text, text[1:], strict=False)))
+        needed = 2 * (len(text) + sum(a == b for a, b in itertools.pairwise(text)))
         if line is None or not needed + 2 <= line.shape[1] <= WIDEST:
             continue
         labels[len(drawn), : len(text)] = [LABELS[character] for character in text]

@@ -10,6 +10,7 @@ characters of UJI's writers is refused; those of `LEFT_OUT` are not among them.
 """
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -52,7 +53,7 @@ def join(*points) -> np.ndarray:
     """Return straight lines through points: float (N, 2)."""
     ends = np.asarray(points, float)
     shares = np.linspace(0, 1, 8)[:, None]
-    return np.concatenate([a + (b - a) * shares for a, b in zip(ends, ends[1:], strict=False)])
+    return np.concatenate([a + (b - a) * shares for a, b in itertools.pairwise(ends)])
 
 
 def draw_doodle(kind: str, rng: np.random.Generator) -> Curves:
@@ -85,7 +86,7 @@ def draw_doodle(kind: str, rng: np.random.Generator) -> Curves:
         first, second = (write_random(rng) for _ in range(2))
         start = max(curve[:, 0].max() for curve in first) + rng.uniform(2, 40)
         start -= min(curve[:, 0].min() for curve in second)
-        return [*first, *(curve + (start, 0) for curve in second)]
+        return [*first, *(curve + np.array([start, 0.0]) for curve in second)]
     if kind == "scribble":
         steps = rng.normal(0, 22, (rng.integers(25, 80), 2))
         return [np.clip(50 + steps.cumsum(0), 0, 100)]

@@ -1,6 +1,6 @@
 """Train the network for lines that ships with the lab, and write it with its temperature.
 
-    EMNIST_ARCHIVE=gzip.zip python tools/assets/train_line_weights.py --start line_weights.safetensors
+    EMNIST_ARCHIVE=gzip.zip python tools/assets/train_line_weights.py --start old.safetensors
 
 It learns from lines without end: of both styles, written with characters of EMNIST's train part and
 of the bundled sample; of joined-up writing and of print hand, which `draw_joined_lines.py` and
