@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MAX_GROUP = 4  # strokes of a character
 MAX_WIDTH, MAX_GAP = 3.2, 0.4  # x-heights: of a group of several strokes, and between these
 MIN_HEIGHT = 0.6  # x-heights: a stroke as high as this is more than a dot
-COLUMNS_A_STEP = 2  # of the line network's answers
+MARGIN, COLUMNS_A_STEP = 4, 2  # of a line: left of its ink, and of each answer
 MIN_PROBABILITY = 1e-2  # of a character, whatever the network says
 BEAMS, CHOICES = 12, 6  # texts kept after each stroke, and characters tried for each group
 
@@ -113,7 +113,7 @@ def sort_strokes(curves: list[np.ndarray], layout: "Layout", steps: int) -> Stro
     parted = np.where(
         next_left > reach, reach + 0.25 * (next_left - reach), (reach + next_left) / 2
     )
-    columns = parted * layout.x_height + 4
+    columns = parted * layout.x_height * layout.stretch + MARGIN
     inner = np.rint(columns / COLUMNS_A_STEP).clip(0, steps).astype(int)
     cuts = np.concatenate([[0], np.maximum.accumulate(inner), [steps]])
     return Strokes([curves[i] for i in order], left, right, top, bottom, cuts)

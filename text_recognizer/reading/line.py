@@ -6,7 +6,7 @@ are shortened, and what sticks out even then is cut off.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ SCAN = 3  # times as large is a line scanned, so that a pen of 6 pixels there is
 BASELINE = 20.0  # the row of a line where small letters stand
 FLAT = 0.75  # of the ink's height: a zone of small letters as high as this is all there is
 FLAT_HEIGHT = 15.0  # rows for such a line, which is all small letters, all capitals or all digits
-FLAT_SPREAD, MIN_FLAT = 0.2, 0.8  # of their height; of all characters, which are then all as high
+FLAT_SPREAD = 0.3  # of their height: so much do tops and bottoms of digits differ at most
 MIN_SHARED = 0.3  # of the narrower one's width: such strokes are of one character
 MOST_HEIGHT = 25.0  # rows for all ink, where small letters are high enough then
 SHORTENED = 0.6  # of their length: loops above and below are at least as long
@@ -40,6 +40,9 @@ LEVELLER = 1.03  # times as dense is its ink along its slope, or it is level
 SLANTS = np.linspace(-0.6, 1.2, 37)  # columns a row: how far letters may lean, to the right mostly
 USUAL_SLANT = 0.15
 MAX_POINTS = 4000  # that are looked at, to place a line
+SLANT_LENGTH = 6  # x-heights: a longer line shows how far its letters lean
+USUAL_WIDTH = 0.8  # x-heights, from one place to the next where strokes cross half of an x-height
+MAX_STRETCH = 1.6  # times as wide do narrow letters become at most
 REACH = 1.5  # x-heights above and below small letters: ink elsewhere is not written on guides
 MIN_FITTING = 0.8  # of the ink: so much is where guides allow
 
@@ -93,6 +96,8 @@ class Layout(NamedTuple):
         The extent of the ink along the line, upright, in units.
     above, below : float
         What is left of the length of loops above and below small letters.
+    stretch : float
+        How many times as wide letters become.
     """
 
     slope: float
@@ -104,6 +109,7 @@ class Layout(NamedTuple):
     right: float
     above: float
     below: float
+    stretch: float = 1.0
 
     @property
     def x_height(self) -> float:
@@ -112,13 +118,14 @@ class Layout(NamedTuple):
 
     @property
     def columns(self) -> int:
-        return math.ceil((self.right - self.left) * self.scale) + 2 * MARGIN
+        return math.ceil((self.right - self.left) * self.scale * self.stretch) + 2 * MARGIN
 
     def move(self, points: np.ndarray) -> np.ndarray:
         """Return where points, float64 (N, 2), are in the line: columns and rows."""
         x, y = points.T
         height = y - self.slope * x
-        columns = (x + self.slant * height - self.left) * self.scale + MARGIN
+        along = x + self.slant * height - self.left
+        columns = along * self.scale * self.stretch + MARGIN
         rows = (height - self.baseline) * self.scale
         tall = rows < -self.x_height
         rows = np.where(tall, (rows + self.x_height) * self.above - self.x_height, rows)
@@ -181,9 +188,26 @@ def prepare_strokes(
 def place_strokes(
     curves: list[np.ndarray], guides: tuple[float, float] | None = None, scale: Scale = SCALE
 ) -> Layout:
-    """Find where the strokes of a line stand, float64 (N, 2) each, as `place_line` does."""
+    """Find where the strokes of a line stand, float64 (N, 2) each, as `place_line` does.
+
+    A slant counts fully only where a line is long enough to show it, and narrow letters are made
+    wider: measured by `benchmarks/words.py`.
+    """
     guides = guides or _find_flat_guides(curves)
-    return place_line(_cross_strokes(curves), np.concatenate(curves), guides, scale)
+    points, ends = _cross_strokes(curves), np.concatenate(curves)
+    layout = place_line(points, ends, guides, scale)
+    height = layout.baseline - layout.x_top
+    length = (layout.right - layout.left) / height
+    if length < SLANT_LENGTH + 1:
+        upright = scale.upright * max(length - 1, 0) / SLANT_LENGTH
+        layout = place_line(points, ends, guides, replace(scale, upright=upright))
+    crossings = 0
+    for curve in curves:
+        is_above = curve[:, 1] - layout.slope * curve[:, 0] < layout.baseline - height / 2
+        crossings += np.count_nonzero(np.diff(is_above))
+    narrow = USUAL_WIDTH * crossings * height / max(layout.right - layout.left, LEAST)
+    stretch = min(narrow, MAX_STRETCH, MOST_COLUMNS / layout.columns)
+    return layout._replace(stretch=max(stretch, 1.0))
 
 
 def prepare_ink(
@@ -226,8 +250,7 @@ def _find_flat_guides(curves: list[np.ndarray]) -> tuple[float, float] | None:
     tops, bottoms = np.array(groups)[:, 1], np.array(groups)[:, 3]
     top, bottom = np.median(tops), np.median(bottoms)
     spread = FLAT_SPREAD * (bottom - top)
-    is_flat = (abs(tops - top) <= spread) & (abs(bottoms - bottom) <= spread)
-    if len(groups) < 2 or is_flat.mean() < MIN_FLAT:
+    if len(groups) < 2 or max(np.ptp(tops), np.ptp(bottoms)) > spread:
         return None
     return bottom - (bottom - top) * SCALE.x_height / FLAT_HEIGHT, bottom
 
