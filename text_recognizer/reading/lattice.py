@@ -33,18 +33,18 @@ MIN_PROBABILITY = 1e-2  # of a character, whatever the network says
 BEAMS, CHOICES = 12, 6  # texts kept after each stroke, and characters tried for each group
 
 # How the evidence counts; chosen on writers on whom nothing is measured.
-CTC_SHARE = 0.4  # of the line network's say; the rest is the character network's
-MISSED = -12.0  # the least that the line network says of a character: it may have overlooked it
+CTC_SHARE = 0.5  # of the line network's say; the rest is the character network's
+MISSED = -9.0  # the least that the line network says of a character: it may have overlooked it
 WORD, LOST = (
     -3.0,
     -3.0,
 )  # for each character of a word that CTC reads by itself, each stroke it has lost
 GAP, OVERLAP = 8.0, 2.0  # for each x-height between strokes of a group; for ink shared with others
-HEIGHT_SPREAD, MAX_OFF = 0.7, 4.0  # x-heights: how careless heights are; the most it costs
+HEIGHT_SPREAD, MAX_OFF = 0.9, 4.0  # x-heights: how careless heights are; the most it costs
 SWITCH = 1.0  # for a digit beside a letter
 BONUS, ENGLISH_BONUS, ENGLISH = 1.5, 1.8, 0.25  # for each character; what English says of it
 DIGIT = -2.0  # what English says of any digit
-SPACE_GAP, SPACE_SPREAD = 0.7, 0.08  # x-heights: a gap that is as likely a space as none
+SPACE_GAP, SPACE_SPREAD = 0.75, 0.08  # x-heights: a gap that is as likely a space as none
 
 # What looks the same but for its size, and what looks similar, with its share.
 TWINS = {"cC": 0.9, "oO0": 0.9, "pP": 0.9, "sS": 0.9, "uU": 0.9, "vV": 0.9, "wW": 0.9, "xX": 0.9}
