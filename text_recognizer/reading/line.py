@@ -7,7 +7,7 @@ shortened, and what sticks out even then is cut off.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple, cast
 
@@ -28,6 +28,8 @@ MIN_X_HEIGHT = 9.0  # rows, where they do not
 MAX_INK_HEIGHT = 25.0  # rows of all ink, unless the x-height would be too low then
 MIN_FLAT = 0.75  # of the ink's height: a dense zone as high as this is all there is
 FLAT_HEIGHT = 15.0  # rows of such ink, which is all small letters, all capitals or all digits
+FLAT_SPREAD = 0.3  # of the height of digits: so much do their tops and bottoms differ at most
+MIN_SHARED = 0.3  # of the narrower stroke's width: such strokes are of one character
 MIN_SHORTENED = 0.6  # of their length: what is left of ascenders and descenders
 UPRIGHT = 0.7  # how much of their slant letters lose
 MARGIN = 4  # columns left and right of the ink
@@ -49,6 +51,9 @@ SLANTS = np.linspace(-0.6, 1.2, 37)  # columns a row: how far letters may lean, 
 USUAL_SLANT = 0.15
 SLANT_COLUMNS = 8  # of an x-height, in which ink is counted to find the slant
 SLANT_PENALTY = 0.05  # of the score, for each column a row from the usual slant
+SLANT_LENGTH = 6  # x-heights: a longer line shows how far its letters lean
+USUAL_WIDTH = 0.8  # x-heights, between places where strokes cross half of an x-height
+MAX_STRETCH = 1.6  # times: how much wider narrow letters become
 MAX_REACH = 1.5  # x-heights above and below small letters: other ink was not written on the guides
 MIN_FITTING = 0.8  # of the ink: so much is where guides allow
 
@@ -93,6 +98,7 @@ class Layout(NamedTuple):
     right: float
     above: float  # what is left of the length of ascenders
     below: float  # ... and of descenders
+    stretch: float = 1.0  # how many times as wide letters become
 
     @property
     def x_height(self) -> float:
@@ -101,13 +107,14 @@ class Layout(NamedTuple):
 
     @property
     def columns(self) -> int:
-        return math.ceil((self.right - self.left) * self.scale) + 2 * MARGIN
+        return math.ceil((self.right - self.left) * self.scale * self.stretch) + 2 * MARGIN
 
     def move(self, points: np.ndarray) -> np.ndarray:
         """Return where points, float64 (N, 2), are in the line: columns and rows."""
         x, y = points.T
         height = y - self.slope * x
-        columns = (x + self.slant * height - self.left) * self.scale + MARGIN
+        along = x + self.slant * height - self.left
+        columns = along * self.scale * self.stretch + MARGIN
         rows = (height - self.baseline) * self.scale
         tall = rows < -self.x_height
         rows = np.where(tall, (rows + self.x_height) * self.above - self.x_height, rows)
@@ -180,10 +187,34 @@ def _check_guides(guides) -> tuple[float, float]:
 
 def prepare_strokes(curves: list, guides: Guides = None, scale: Scale = SCALE) -> torch.Tensor:
     """Prepare the strokes of a line, float64 (N, 2) each: uint8 (28, W)."""
-    ends = np.concatenate(curves)
-    layout = place_line(_cross_strokes(curves), ends, guides, scale)
+    layout = place_strokes(curves, guides, scale)
     moved = [layout.move(curve) * LINE_SCAN for curve in curves]
-    return _scale_down(draw(moved, (layout.columns * LINE_SCAN, HEIGHT * LINE_SCAN)))
+    return _scale_down(draw(moved, (layout.columns * LINE_SCAN, HEIGHT * LINE_SCAN), scale.pen))
+
+
+def place_strokes(
+    curves: list[np.ndarray], guides: tuple[float, float] | None = None, scale: Scale = SCALE
+) -> Layout:
+    """Find where the strokes of a line stand, float64 (N, 2) each, as `place_line` does.
+
+    A slant counts fully only where a line is long enough to show it, and narrow letters are made
+    wider: measured by `benchmarks/words.py`.
+    """
+    guides = guides or _find_flat_guides(curves)
+    points, ends = _cross_strokes(curves), np.concatenate(curves)
+    layout = place_line(points, ends, guides, scale)
+    height = layout.baseline - layout.x_top
+    length = (layout.right - layout.left) / height
+    if length < SLANT_LENGTH + 1:
+        upright = scale.upright * max(length - 1, 0) / SLANT_LENGTH
+        layout = place_line(points, ends, guides, replace(scale, upright=upright))
+    crossings = 0
+    for curve in curves:
+        is_above = curve[:, 1] - layout.slope * curve[:, 0] < layout.baseline - height / 2
+        crossings += int(np.count_nonzero(np.diff(is_above)))
+    narrow = USUAL_WIDTH * crossings * height / max(layout.right - layout.left, MIN_EXTENT)
+    stretch = min(narrow, MAX_STRETCH, MAX_COLUMNS / layout.columns)
+    return layout._replace(stretch=max(stretch, 1.0))
 
 
 def prepare_ink(ink: Ink, guides: Guides = None, scale: Scale = SCALE) -> torch.Tensor:
@@ -205,6 +236,25 @@ def _cross_mask(mask: np.ndarray) -> np.ndarray:
     enters[:, 1:] &= ~mask[:, :-1]
     y, x = np.nonzero(enters)
     return np.stack([x, y], 1) + 0.5
+
+
+def _find_flat_guides(curves: list[np.ndarray]) -> tuple[float, float] | None:
+    """Return the guides of strokes that are all about as high, as those of digits; or None."""
+    sides = np.array([[*curve.min(0), *curve.max(0)] for curve in curves])
+    sides = sides[sides[:, 0].argsort()]  # left, top, right and bottom
+    groups = [sides[0]]  # of strokes above each other
+    for left, top, right, bottom in sides[1:]:
+        first, high, last, low = groups[-1]
+        if min(right, last) - left > MIN_SHARED * min(right - left, last - first):
+            groups[-1] = np.array([first, min(top, high), max(right, last), max(bottom, low)])
+        else:
+            groups.append(np.array([left, top, right, bottom]))
+    tops, bottoms = np.array(groups)[:, 1], np.array(groups)[:, 3]
+    top, bottom = np.median(tops), np.median(bottoms)
+    spread = FLAT_SPREAD * (bottom - top)
+    if len(groups) < 2 or max(np.ptp(tops), np.ptp(bottoms)) > spread:
+        return None
+    return bottom - (bottom - top) * SCALE.x_height / FLAT_HEIGHT, bottom
 
 
 def _cross_strokes(curves: list[np.ndarray]) -> np.ndarray:
