@@ -28,7 +28,7 @@ import torch
 from torchmetrics.functional.text import char_error_rate
 from tqdm import tqdm
 
-from lab_utils import LineRecognizer, Recognizer
+from lab_utils import LineRecognizer
 from text_recognizer.strokes import BASE_LINE, X_LINE
 
 LEFT_OUT = ("w04", "w05", "test-6", "test-7")  # writers
@@ -224,7 +224,7 @@ def main() -> None:
     if options.people is None:
         parser.error("--people or PEOPLE must name the folder")
     torch.set_num_threads(1)
-    reader: LineRecognizer = Recognizer.pretrained("line")
+    reader: LineRecognizer = LineRecognizer.pretrained()
     if options.names:
         samples = make_names(options.people, options.writers)
     else:
@@ -233,8 +233,8 @@ def main() -> None:
     for name, language in (("greedy", False), ("English", True)):
         start = time.perf_counter()
         read[name] = read_all(
-            lambda s, language=language: (
-                reader.predict_line(s.strokes, guides=s.guides, language=language).text
+            lambda s, language_model=language: (
+                reader.predict_line(s.strokes, guides=s.guides, language_model=language).text
             ),
             samples,
             name,

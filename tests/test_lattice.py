@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lab_utils import LineCNN, LineRecognizer, Recognizer, sample_strokes
+from lab_utils import LineCNN, LineRecognizer, sample_strokes
 from text_recognizer.mapping import BLANK, MAPPING, SPACE, text_of
 from text_recognizer.models.ctc import CharacterLanguageModel, greedy_path
 from text_recognizer.reading.lattice import (
@@ -25,7 +25,7 @@ GUIDES = (X_LINE, BASE_LINE)
 
 @pytest.fixture(scope="module")
 def reader():
-    return Recognizer.pretrained("line")
+    return LineRecognizer.pretrained()
 
 
 def sort(text, steps=100):
@@ -105,13 +105,13 @@ def test_the_way_is_the_best_one_and_english_may_change_it():
 @pytest.mark.parametrize("guides", [GUIDES, None])
 def test_no_letter_that_is_a_bar_is_dropped(reader, text, guides):
     strokes = write(text)
-    assert reader.predict_line(strokes, guides, language=True).text == text
+    assert reader.predict_line(strokes, guides, language_model=True).text == text
     assert len(reader.predict_line(strokes, guides).text) == len(text)
 
 
 @pytest.mark.parametrize("text", ["Hello World", "look at 42 apples", "1984", "minute kitchen"])
 def test_words_capitals_digits_and_spaces_are_read(reader, text):
-    read = reader.predict_line(sample_strokes(text), GUIDES, language=True)
+    read = reader.predict_line(sample_strokes(text), GUIDES, language_model=True)
     assert read.text.lower() == text.lower()
     assert len(read.confidences) == len(read.alternatives) == len(text)
     for character, confidence, likely in zip(*read, strict=True):

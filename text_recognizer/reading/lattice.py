@@ -278,8 +278,8 @@ def find_words(
         places = [step for _, step in word]
         text = ((SPACE,) if first else ()) + tuple(label for label, _ in word)
         inside = said[strokes.cuts[first] : strokes.cuts[last], None]
-        targets, lengths = torch.tensor([text]), ([len(inside)], [len(text)])
-        likely = -F.ctc_loss(inside, targets, *lengths, blank=BLANK, reduction="sum")
+        lengths = torch.tensor([len(inside)]), torch.tensor([len(text)])
+        likely = -F.ctc_loss(inside, torch.tensor([text]), *lengths, BLANK, "sum")
         lost = _count_lost(strokes, first, last, places)
         score = CTC_SHARE * likely.item() + (1 - CTC_SHARE) * (WORD * len(text) + LOST * lost)
         chances = _to_chances(logits[:, places])
