@@ -24,12 +24,27 @@ def data_dir() -> Path:
     """
     folder = named_path("LAB_DATA_DIR")
     if folder is None:
-        if _IN_CHECKOUT and os.access(_CHECKOUT_DATA, os.W_OK):
-            folder = _CHECKOUT_DATA
-        else:
-            import pooch  # here, since it takes longer to import than all of this module's users
+        can_write = _IN_CHECKOUT and os.access(_CHECKOUT_DATA, os.W_OK)
+        folder = _CHECKOUT_DATA if can_write else _find_cache()
+    return _make(folder)
 
-            folder = Path(pooch.os_cache("handwriting-lab"))
+
+def own_dir() -> Path:
+    """Return the folder for one's own files: `data_dir()`, or the user's cache if that is shared.
+
+    A class shares a folder that it can only read.
+    """
+    folder = data_dir()
+    return folder if os.access(folder, os.W_OK) else _make(_find_cache())
+
+
+def _find_cache() -> Path:
+    import pooch  # here, since it takes longer to import than all of this module's users
+
+    return Path(pooch.os_cache("handwriting-lab"))
+
+
+def _make(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -59,21 +59,11 @@ class EMNIST(CharacterDataModule):
 
 
 def choose_balanced(labels: np.ndarray) -> np.ndarray:
-    """Choose the indices of the subset that Full Stack Deep Learning calls balanced.
+    """Return the subset of labels, (N,), that Full Stack Deep Learning calls balanced: indices.
 
     For each class in ascending order, as many indices as the mean class has are drawn with
     replacement and each is kept once; the mean counts the four empty special tokens. So the
     classes come out less unequal, not equal: kept as it is for the published sizes.
-
-    Parameters
-    ----------
-    labels : numpy.ndarray
-        Integers, shape (N,), indices into the mapping.
-
-    Returns
-    -------
-    numpy.ndarray
-        int64, indices into `labels`, grouped by class.
     """
     random = np.random.RandomState(SEED)
     mean_count = int(np.bincount(labels).mean())

@@ -31,7 +31,7 @@ from text_recognizer.mapping import (
     PARTS,
     PUNCTUATION,
 )
-from text_recognizer.paths import bundled, data_dir
+from text_recognizer.paths import bundled
 
 ALIKE_BATCHES = 20  # lines are sorted by width within so many batches
 BLOCK_LINES = 500  # lines drawn at a time
@@ -51,17 +51,7 @@ class LineDataset(BatchedDataset):
 
 
 class FreshLines(LineDataset):
-    """Lines without end, drawn when they are fetched; number n is always the same line.
-
-    Parameters
-    ----------
-    maker : LineMaker or JoinedLineMaker
-        What draws them.
-    count : int
-        Lines per epoch.
-    augment : bool
-        As for `BatchedDataset`.
-    """
+    """New lines in each epoch, drawn when they are fetched; number n is always the same line."""
 
     num_recurring = 0  # each epoch has new ones
 
@@ -83,13 +73,8 @@ class FreshLines(LineDataset):
 class ByWidth(Sampler):
     """Shuffles lines so that those of a batch are about equally wide: fewer columns to compute.
 
-    Parameters
-    ----------
-    dataset : LineDataset
-        The lines; of `FreshLines`, each epoch takes the next ones. Lines that are changed at random
-        get other numbers in each epoch, as of `Reshuffle`.
-    batch_size : int
-        Lines per batch.
+    Each epoch takes the next ones of `FreshLines`. Lines that are changed at random get other
+    numbers in each epoch, as from `Reshuffle`.
     """
 
     def __init__(self, dataset: LineDataset, batch_size: int):
@@ -245,7 +230,8 @@ class EMNISTLines(BaseDataModule):
             | {"characters": prepared.fingerprint(origin)}
         )
         digest = hashlib.sha256(made_from.encode()).hexdigest()[:8]
-        target = data_dir() / f"lines_{self.settings.max_length}_{self.settings.style}_{digest}.h5"
+        name = f"lines_{self.settings.max_length}_{self.settings.style}_{digest}.h5"
+        target = prepared.find_place(name)
         write = partial(prepared.write, target, self._draw_parts(), source, made_from)
         prepared.prepare_once(target, made_from, write)
         return target

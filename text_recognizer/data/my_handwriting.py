@@ -30,7 +30,7 @@ from text_recognizer.errors import LabError, cannot_write, check_bool, check_int
 from text_recognizer.files import whole_file
 from text_recognizer.files.prepared import say_once
 from text_recognizer.mapping import CHARACTERS, MAPPING
-from text_recognizer.paths import data_dir, write_whole
+from text_recognizer.paths import own_dir, write_whole
 from text_recognizer.strokes import Stroke
 
 FILE = "my_handwriting.jsonl"
@@ -86,15 +86,9 @@ def _read_line(line: bytes) -> Drawing | None:
 
 
 def handwriting_file(path: str | os.PathLike | None = None) -> Path:
-    """Return the file that drawings are kept in: the given one, else `my_handwriting.jsonl`.
-
-    Raises
-    ------
-    LabError
-        If it is not the path of a file.
-    """
+    """Return the file that drawings are kept in: the given one, else `my_handwriting.jsonl`."""
     if path is None:
-        return data_dir() / FILE
+        return own_dir() / FILE
     if not isinstance(path, str | os.PathLike):
         raise LabError(f"{show(path)} is not the path of a file.")
     path = Path(path)
@@ -104,7 +98,7 @@ def handwriting_file(path: str | os.PathLike | None = None) -> Path:
         raise LabError(f"{path} is not the path of a file ({error.strerror}).") from None
     if is_folder or is_other:
         kind = "a folder" if is_folder else "a pipe or a device"
-        raise LabError(f"{path} is {kind}: give the path of a file, such as {data_dir() / FILE}.")
+        raise LabError(f"{path} is {kind}: give the path of a file, such as {own_dir() / FILE}.")
     return path
 
 
@@ -220,7 +214,7 @@ class MyHandwriting(BaseDataModule):
     Parameters
     ----------
     path : path, optional
-        The file, `my_handwriting.jsonl` in `data_dir()` where none is given.
+        The file, `my_handwriting.jsonl` in `own_dir()`.
     augment : bool
         Whether training images are changed at random (`augment`).
     **loading
@@ -283,17 +277,8 @@ class MyHandwriting(BaseDataModule):
     def find_missing(self, characters: str, each: int) -> str:
         """Return what is still to be drawn until the file holds `each` drawings of each character.
 
-        Parameters
-        ----------
-        characters : str
-            The characters wanted.
-        each : int
-            How many drawings of each.
-
-        Returns
-        -------
-        str
-            As for `HandwritingCanvas(ask=...)`: each round has the characters that are short of it.
+        That is what `HandwritingCanvas(ask=...)` takes: each round has the characters that are
+        short of it.
         """
         check_int("each", each, 1)
         drawn = Counter(drawing.character for drawing in _read(self.path))

@@ -19,7 +19,7 @@ from text_recognizer.errors import (
 )
 from text_recognizer.files.download import DownloadError, download_brown
 from text_recognizer.mapping import CHARACTERS, MAPPING, PARTS, PUNCTUATION, SPACE
-from text_recognizer.paths import bundled, data_dir, named_path, open_regular
+from text_recognizer.paths import bundled, named_path, open_regular, own_dir
 
 TEXT_SOURCES = ("auto", "brown", "own")
 OWN_TEXT = "lab_text.txt"
@@ -100,19 +100,10 @@ class SentenceGenerator:
         return "".join(MAPPING[label] for label in labels if label)
 
     def write_labels(self, numbers: np.ndarray, max_length: int) -> np.ndarray:
-        """Return the phrases of the given numbers, all at once.
+        """Return the phrases of the given numbers, (B,), all at once: uint8, (B, max_length).
 
-        Parameters
-        ----------
-        numbers : numpy.ndarray
-            Integers, (B,): which phrases. The same number is always the same phrase.
-        max_length : int
-            Characters a phrase has at most.
-
-        Returns
-        -------
-        numpy.ndarray
-            uint8, (B, max_length), indices into the mapping, 0 after the end of a phrase.
+        They are indices into the mapping, 0 after the end of a phrase. The same number is always
+        the same phrase.
         """
         if max_length not in self._fitting:
             self._fitting[max_length] = self._fit(max_length)
@@ -155,7 +146,7 @@ def _find_brown() -> Path:
         for path in (folder / "corpora" / "brown.zip", folder / "corpora" / "brown"):
             if path.exists():
                 return path
-    return download_brown(data_dir() / "downloads")
+    return download_brown(own_dir() / "downloads")
 
 
 @cache
@@ -171,13 +162,7 @@ def _read(source: str) -> list[str]:
 
 
 def _read_brown(path: Path) -> list[str]:
-    """Return the lines of the corpus, of a zip archive or a folder.
-
-    Raises
-    ------
-    WrongFileError
-        If it is damaged, or another one.
-    """
+    """Return the lines of the corpus, from a zip archive or a folder; refuse anything else."""
     try:
         tagged = [line.strip() for text in _read_texts(path) for line in text.splitlines()]
     except UNREADABLE as error:
@@ -219,11 +204,7 @@ def _read_texts(path: Path) -> list[str]:
 def restore_spacing(text: str) -> str:
     """Join the words and marks of a corpus as people write them, in characters of the mapping.
 
-    Parameters
-    ----------
-    text : str
-        Sentences line by line, with spaces between words and marks and with quotation marks as
-        `` and ''.
+    It has spaces between words and marks, and quotation marks as `` and ''.
     """
     text = re.sub(r"`` *| *''", '"', text).replace("--", "-")
     text = _UNKNOWN.sub("", text)

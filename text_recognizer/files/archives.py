@@ -33,21 +33,11 @@ EMNIST_ARCHIVES = r"(gzip|matlab|emnist-byclass)\.zip|emnist-byclass\.mat"
 
 
 class Part(NamedTuple):
-    """One part of a data set, to be read once and in order.
+    """One part of a data set, to be read once and in order."""
 
-    Attributes
-    ----------
-    name : str
-        `"train"` or `"test"`.
-    labels : numpy.ndarray
-        uint8, shape (N,), indices into the 83-entry mapping: the archive's own class plus 4.
-    images : Iterator[numpy.ndarray]
-        Blocks of uint8, shape (up to 8192, 28, 28), upright, white ink on black.
-    """
-
-    name: str
-    labels: np.ndarray
-    images: Iterator[np.ndarray]
+    name: str  # "train" or "test"
+    labels: np.ndarray  # uint8, (N,), indices into the mapping: the archive's own class plus 4
+    images: Iterator[np.ndarray]  # blocks of uint8, (up to 8192, 28, 28), white ink on black
 
 
 class Form(NamedTuple):
@@ -67,17 +57,9 @@ MNIST = Form("one of MNIST's four files", "", ("train", "t10k"), 10, False)
 def read_emnist(path: Path) -> Iterator[Part]:
     """Stream the ByClass parts of NIST's `gzip.zip` or `matlab.zip`, whole or cut.
 
-    Nothing is extracted, so no name inside the archive can lead outside a folder.
-
-    Parameters
-    ----------
-    path : Path
-        The archive, its `emnist-byclass.mat`, or a folder in which either was unpacked or lies.
-
-    Raises
-    ------
-    WrongFileError
-        If the file is missing, unreadable, truncated, damaged or another archive.
+    The path is that of the archive, of its `emnist-byclass.mat`, or of a folder in which either was
+    unpacked or lies. Nothing is extracted, so no name inside the archive can lead outside a folder.
+    A file that is missing, unreadable, truncated, damaged or another one raises WrongFileError.
     """
     with _name_errors(path, EMNIST):
         if path.is_dir():
@@ -99,13 +81,7 @@ def read_emnist(path: Path) -> Iterator[Part]:
 
 
 def read_mnist(folder: Path) -> Iterator[Part]:
-    """Stream MNIST's four official files, gzip-compressed or not, from `folder` or one in it.
-
-    Raises
-    ------
-    WrongFileError
-        If a file is missing, unreadable, truncated, damaged or another file.
-    """
+    """Stream MNIST's four official files, gzip-compressed or not, from `folder` or one in it."""
     with _name_errors(folder, MNIST):
         if folder.is_file():
             raise WrongFileError(f"{folder} is a file: name the folder of MNIST's four files.")

@@ -46,19 +46,10 @@ class DownloadError(LabError):
 def download_emnist(folder: Path) -> Path:
     """Fetch EMNIST ByClass and return a zip archive that holds it.
 
-    Each mirror is first asked for the ByClass members alone (HTTP range requests: a third of the
-    archive), then for the whole archive. What comes back is checked by SHA-256 before it gets
-    its name, so a file of that name is always whole.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the archive is kept, `emnist-byclass.zip` or the mirror's own name.
-
-    Raises
-    ------
-    DownloadError
-        If no mirror gave a file with the expected hash, or `LAB_OFFLINE=1`.
+    It is kept in the folder, as `emnist-byclass.zip` or under the mirror's own name. Each mirror is
+    first asked for the ByClass members alone (HTTP range requests: a third of the archive), then
+    for the whole archive. What comes back is checked by SHA-256 before it gets its name. If no
+    mirror gives the expected file, or `LAB_OFFLINE=1`, that is a DownloadError.
     """
     kept = folder / MEMBERS_ONLY
     if _is_whole(kept):  # fetched before, and not prepared to the end
@@ -68,13 +59,7 @@ def download_emnist(folder: Path) -> Path:
 
 
 def download_mnist(folder: Path) -> Path:
-    """Fetch MNIST's four files into `folder`/mnist and return that folder.
-
-    Raises
-    ------
-    DownloadError
-        If a file came from no mirror with the expected hash, or `LAB_OFFLINE=1`.
-    """
+    """Fetch MNIST's four files into `folder`/mnist and return that folder."""
     mirrors, files = ADDRESSES["mnist"]["mirrors"], ADDRESSES["mnist"]["files"]
     target = folder / "mnist"
     wanted = [
@@ -85,13 +70,7 @@ def download_mnist(folder: Path) -> Path:
 
 
 def download_brown(folder: Path) -> Path:
-    """Fetch the Brown corpus as NLTK stores it, and return the zip archive.
-
-    Raises
-    ------
-    DownloadError
-        If it did not come with the expected hash, or `LAB_OFFLINE=1`.
-    """
+    """Fetch the Brown corpus as NLTK stores it, and return the zip archive."""
     corpus = ADDRESSES["brown"]
     target = folder / "brown.zip"
     if not target.exists() and not is_offline():

@@ -24,7 +24,7 @@ from text_recognizer.files import whole_file
 from text_recognizer.files.archives import BLOCK_IMAGES, Part, walk
 from text_recognizer.files.download import DownloadError
 from text_recognizer.mapping import MAPPING
-from text_recognizer.paths import bundled, check_space, data_dir, named_path
+from text_recognizer.paths import bundled, check_space, data_dir, named_path, own_dir
 
 IMAGE_SOURCES = ("auto", "full", "sample")
 SAMPLE_FILE = "emnist_sample.h5"
@@ -61,12 +61,12 @@ def locate(
     """
     if source == "sample":
         return bundled(SAMPLE_FILE)
-    target = data_dir() / f"{name.lower()}.h5"
+    target = find_place(f"{name.lower()}.h5")
     local = named_path(variable)
     made_from = fingerprint(local) if local else None
 
     def prepare():
-        files = local or download(data_dir() / "downloads")
+        files = local or download(own_dir() / "downloads")
         kind = "real" if local else "official"
         write(target, read(files), f"{kind} {name} from {files.name}", made_from or "download")
 
@@ -81,6 +81,12 @@ def locate(
         )
         return bundled(SAMPLE_FILE)
     return target
+
+
+def find_place(name: str) -> Path:
+    """Return where a prepared file is, or is to be made: a class may share those it has made."""
+    shared = data_dir() / name
+    return shared if shared.exists() else own_dir() / name
 
 
 @functools.cache

@@ -66,19 +66,7 @@ class Sentences(Protocol):
 
 
 class LineMaker:
-    """Draws the lines of one part, any numbers of them at once.
-
-    Parameters
-    ----------
-    settings : LineSettings
-        How the lines look.
-    part : {"train", "val", "test"}
-        Which glyphs and which text.
-    pool : GlyphPool
-        The images of characters of that part.
-    sentences : Sentences
-        The text of that part.
-    """
+    """Draws the lines of one part from its glyphs and its text, any numbers of them at once."""
 
     def __init__(self, settings: LineSettings, part: str, pool: GlyphPool, sentences: Sentences):
         self.settings = settings

@@ -23,21 +23,8 @@ MAX_STRETCH, MAX_SLANT = VARIATION[0][1], VARIATION[1][1]
 class JoinedLineMaker:
     """Draws the joined-up lines of one part, any numbers of them at once.
 
-    Parameters
-    ----------
-    settings : LineSettings
-        How long the lines may be, and whether they have tokens.
-    part : {"train", "val", "test"}
-        Which part the lines are.
-    images : torch.Tensor
-        uint8, (N, 28, W), blank after their end.
-    labels : numpy.ndarray
-        uint8, (N, length), padded.
-
-    Raises
-    ------
-    LabError
-        If none of the lines is as short as `settings.max_length` asks for.
+    The images are uint8, (N, 28, W), and the labels uint8, (N, length), padded. LabError if none of
+    the lines is as short as `settings.max_length` asks for.
     """
 
     def __init__(self, settings: LineSettings, part: str, images: torch.Tensor, labels: np.ndarray):
