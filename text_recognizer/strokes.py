@@ -43,7 +43,7 @@ class Stroke(tuple):
     """
 
     pointer: str
-    _text: str | None = None  # what `encode` made of it, as a canvas asks for it at each new stroke
+    _text: str | None = None  # what `encode` made of it: a canvas asks at each new stroke
 
     def __new__(cls, points, pointer: str = "mouse"):
         missing = (0.0, 0.5)

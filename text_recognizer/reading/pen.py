@@ -25,7 +25,7 @@ def read_curves(strokes: list) -> list[np.ndarray]:
 
 
 def draw(curves: list[np.ndarray], size) -> np.ndarray:
-    """Draw curves, float64 (N, 2), on a sheet of a width and height: float32 (H, W) from 0 to 1."""
+    """Draw curves, float64 (N, 2), with a pen on a sheet of a size: float32 (H, W) from 0 to 1."""
     width, height = (int(side) * OVERSAMPLING for side in size)
     sheet = Image.new("L", (width, height))
     pen, radius = ImageDraw.Draw(sheet), PEN_WIDTH * OVERSAMPLING / 2
