@@ -43,7 +43,7 @@ class Stroke(tuple):
     """
 
     pointer: str
-    _text: str | None = None  # what `encode` made of it, as a canvas asks for it at each new stroke
+    _text: str | None = None  # what `encode` made of it: a canvas asks at each new stroke
 
     def __new__(cls, points, pointer: str = "mouse"):
         missing = (0.0, 0.5)
@@ -83,8 +83,12 @@ def encode(stroke: Stroke) -> str:
     Each number of a point is its difference from the point before, in steps of `RESOLUTION`, as
     the Base64 VLQ of JavaScript's source maps. The canvas's script reads and writes the same.
     """
-    if stroke._text is not None:
-        return stroke._text
+    if stroke._text is None:
+        stroke._text = _write(stroke)
+    return stroke._text
+
+
+def _write(stroke: Stroke) -> str:
     text, before = [stroke.pointer[0]], (0, 0, 0, 0)
     for point in stroke:
         now = tuple(round(value * steps) for value, steps in zip(point, RESOLUTION, strict=True))
@@ -95,8 +99,7 @@ def encode(stroke: Stroke) -> str:
                 rest >>= 5
             text.append(BASE64[rest])
         before = now
-    stroke._text = "".join(text)
-    return stroke._text
+    return "".join(text)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -132,10 +135,8 @@ def fit_strokes(strokes: list[Stroke], width: float) -> list[Stroke]:
 
 
 def _move(stroke: Stroke, start, scale: float = 1.0, origin=(0.0, 0.0)) -> Stroke:
-    points = [
-        ((x - origin[0]) * scale + start[0], (y - origin[1]) * scale + start[1], *rest)
-        for x, y, *rest in stroke
-    ]
+    (a, b), (u, v) = origin, start
+    points = [((x - a) * scale + u, (y - b) * scale + v, *rest) for x, y, *rest in stroke]
     return Stroke(points, stroke.pointer)
 
 

@@ -24,7 +24,7 @@ CHARACTER_WEIGHTS, LINE_WEIGHTS = "character_weights.safetensors", "line_weights
 LANGUAGE_MODEL = "language_model.npz"
 WEIGHT, BONUS, BEAMS = 0.5, 1.5, 16  # of the language model: see `beam_search`
 MIN_TEMPERATURE = 1e-6
-N_ANSWERS = 5  # to a character, alone or in a line
+N_ANSWERS = 5  # answers to each character, alone or in a line
 MAX_BATCH = 500  # images that a network reads at a time
 
 
