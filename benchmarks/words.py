@@ -233,8 +233,8 @@ def main() -> None:
     for name, language in (("greedy", False), ("English", True)):
         start = time.perf_counter()
         read[name] = read_all(
-            lambda s, language_model=language: (
-                reader.predict_line(s.strokes, guides=s.guides, language_model=language).text
+            lambda s, english=language: (
+                reader.predict_line(s.strokes, guides=s.guides, language_model=english).text
             ),
             samples,
             name,

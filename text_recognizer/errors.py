@@ -14,8 +14,19 @@ MAX_REASON, MAX_QUOTED = 200, 60  # letters
 class LabError(Exception):
     """A mistake or a missing file that a student can mend: one sentence, no traceback.
 
+    Taught in notebook 6.
+
     Raised for bad arguments, unreadable files and failed downloads. The message names the file
     or the argument and says what to do.
+
+    Examples
+    --------
+    >>> from lab_utils import EMNIST, LabError
+    >>> try:
+    ...     EMNIST(source="smaple")
+    ... except LabError as error:
+    ...     print(error)
+    source='smaple' must be one of auto, full, sample.
     """
 
     def __str__(self) -> str:

@@ -20,7 +20,15 @@ _IN_CHECKOUT = (_CHECKOUT_DATA / "sources.json").exists()
 def data_dir() -> Path:
     """Return the folder of downloads and prepared files, made if it does not exist.
 
+    Taught in notebook 2.
+
     `LAB_DATA_DIR` where it is set, else `data/` of the checkout, else the user's cache folder.
+
+    Examples
+    --------
+    >>> from lab_utils import data_dir
+    >>> data_dir().is_dir()
+    True
     """
     folder = named_path("LAB_DATA_DIR")
     if folder is None:

@@ -29,6 +29,8 @@ def share(
 ) -> Path:
     """Write one HTML file that reads handwriting in any browser: send it to your phone.
 
+    Taught in notebook 6.
+
     It has the canvas and the network with its weights, and needs neither Python nor the internet;
     nothing that is written on it leaves it.
 
@@ -52,6 +54,13 @@ def share(
     LabError
         If the network computes what a page cannot (`static/network.js` is all that runs it), is too
         large, or the file cannot be written.
+
+    Examples
+    --------
+    >>> from lab_utils import data_dir, share
+    >>> page = share(path=data_dir() / "my_reader.html")
+    >>> page.name
+    'my_reader.html'
     """
     if language is not None:
         check_choice("language", language, script.LANGUAGES)

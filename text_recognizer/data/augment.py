@@ -23,6 +23,8 @@ def augment(
 ) -> torch.Tensor:
     """Change each image of a batch at random, all images at once.
 
+    Taught in notebook 3.
+
     Every image is shifted, by whole pixels, which leaves it as sharp as it was. Some are turned,
     stretched, slanted and thickened too. Each amount is drawn for each image, evenly from
     minus to plus the given limit unless it says otherwise.
@@ -59,6 +61,13 @@ def augment(
     ------
     LabError
         If it is no batch of images, or a limit is none.
+
+    Examples
+    --------
+    >>> from lab_utils import augment, prepare, sample_strokes
+    >>> images = prepare(sample_strokes("R")).repeat(5, 1, 1)
+    >>> augment(images).shape
+    torch.Size([5, 28, 28])
     """
     _check(images, shift, share, rotation, scale, slant, thickness, elastic)
     images = _shift(images, shift, generator)

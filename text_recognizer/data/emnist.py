@@ -14,6 +14,8 @@ from text_recognizer.mapping import CHARACTER_LABELS, MAPPING
 class EMNIST(CharacterDataModule):
     """EMNIST ByClass: 62 classes of handwritten characters, in the 83 classes of the course.
 
+    Taught in notebook 1.
+
     Parameters
     ----------
     source : {"auto", "full", "sample"}
@@ -30,6 +32,16 @@ class EMNIST(CharacterDataModule):
     References
     ----------
     Cohen et al., "EMNIST: an extension of MNIST to handwritten letters", 2017.
+
+    Examples
+    --------
+    >>> from lab_utils import EMNIST
+    >>> data = EMNIST(source="sample")
+    >>> data.prepare_data()
+    >>> data.setup()
+    >>> x, y = next(iter(data.test_dataloader()))
+    >>> x.shape, data.mapping[y[0]]
+    (torch.Size([128, 1, 28, 28]), '0')
     """
 
     mapping = MAPPING

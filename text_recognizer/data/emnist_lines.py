@@ -112,6 +112,8 @@ class ByWidth(Sampler):
 class EMNISTLines(BaseDataModule):
     """Lines of synthetic handwriting: phrases, written with characters of EMNIST.
 
+    Taught in notebook 4.
+
     Line number n of a part is the same line on every machine. Glyphs and phrases of train, val and
     test are disjoint. Punctuation, which EMNIST lacks, is of the bundled sample.
 
@@ -158,6 +160,16 @@ class EMNISTLines(BaseDataModule):
     References
     ----------
     Full Stack Deep Learning 2021, lab 2.
+
+    Examples
+    --------
+    >>> from lab_utils import EMNISTLines
+    >>> data = EMNISTLines(max_length=16, num_train=20, num_val=10, num_test=10, source="sample")
+    >>> data.prepare_data()
+    >>> data.setup()
+    >>> x, y = data.data_train[0]
+    >>> x.shape, len(y)
+    (torch.Size([1, 28, 448]), 16)
     """
 
     mapping = MAPPING

@@ -207,6 +207,8 @@ def _no_drawings(path: Path) -> LabError:
 class MyHandwriting(BaseDataModule):
     """Your own drawings, those of the canvas that you labelled.
 
+    Taught in notebook 6.
+
     Of each character the first, third, fifth... drawing are to train on; the second, sixth,
     tenth... are to test and the fourth, eighth... to validate. So a drawing stays on its side
     when others are added.
@@ -226,6 +228,20 @@ class MyHandwriting(BaseDataModule):
         Of each drawing, in the order in which they were drawn.
     images, labels : torch.Tensor
         uint8 (N, 28, 28) and int64 (N,), in the same order.
+
+    Examples
+    --------
+    >>> from lab_utils import HandwritingCanvas, MyHandwriting, data_dir, sample_strokes
+    >>> file = data_dir() / "example_drawings"
+    >>> file.unlink(missing_ok=True)
+    >>> canvas = HandwritingCanvas(keep_in=file)
+    >>> for variant in range(2):
+    ...     canvas.draw(sample_strokes("R", variant))
+    ...     canvas.commit("R")
+    >>> data = MyHandwriting(file)
+    >>> data.setup()
+    >>> data.images.shape
+    torch.Size([2, 28, 28])
     """
 
     mapping = MAPPING

@@ -42,6 +42,8 @@ FAST_BATCHES, FAST_EPOCHS = 4, 5  # under LAB_FAST=1: enough to run through, not
 class BaseLitModel(pl.LightningModule):
     """Trains any classifier: cross entropy, and the loss and accuracy of train, val and test.
 
+    Taught in notebook 2.
+
     Parameters
     ----------
     model : torch.nn.Module
@@ -61,6 +63,26 @@ class BaseLitModel(pl.LightningModule):
     history : list[dict]
         One entry per epoch: `epoch`, `train_loss`, `train_acc`, `val_loss`, `val_acc`; for lines
         `val_cer` instead of the accuracies.
+
+    Examples
+    --------
+    >>> import pytorch_lightning as pl
+    >>> from lab_utils import MLP, MNIST, BaseLitModel
+    >>> data = MNIST(source="sample")
+    >>> lit_model = BaseLitModel(MLP(data.config(), fc1_dim=32), lr=3e-3)
+    >>> trainer = pl.Trainer(
+    ...     accelerator="cpu",
+    ...     max_epochs=1,
+    ...     limit_train_batches=1,
+    ...     limit_val_batches=1,
+    ...     logger=False,
+    ...     enable_checkpointing=False,
+    ...     enable_model_summary=False,
+    ...     enable_progress_bar=False,
+    ... )
+    >>> trainer.fit(lit_model, datamodule=data)
+    >>> sorted(lit_model.history[0])
+    ['epoch', 'train_acc', 'train_loss', 'val_acc', 'val_loss']
     """
 
     def __init__(

@@ -52,10 +52,21 @@ def _check_logits(logits: torch.Tensor) -> None:
 def greedy(logits: torch.Tensor) -> str:
     """Return the text of one line: the likeliest answer at each step, repeats and blanks left out.
 
+    Taught in notebook 5.
+
     Parameters
     ----------
     logits : torch.Tensor
         float, (number of classes, S).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lab_utils import EMNIST, greedy
+    >>> path = ["h", "h", "<B>", "i", "i"]
+    >>> labels = torch.tensor([EMNIST.mapping.index(character) for character in path])
+    >>> greedy(torch.nn.functional.one_hot(labels, 83).T)
+    'hi'
     """
     _check_logits(logits)
     return text_of(torch.unique_consecutive(logits.argmax(0)).tolist())
@@ -63,6 +74,8 @@ def greedy(logits: torch.Tensor) -> str:
 
 class CharacterLanguageModel:
     """How likely each character is after the ones before it: n-grams with Witten-Bell smoothing.
+
+    Taught in notebook 5.
 
     Parameters
     ----------
@@ -74,6 +87,14 @@ class CharacterLanguageModel:
     References
     ----------
     Chen and Goodman, "An empirical study of smoothing techniques for language modeling", 1999.
+
+    Examples
+    --------
+    >>> from lab_utils import EMNIST, CharacterLanguageModel
+    >>> english = CharacterLanguageModel("the cat sat on the mat. " * 20)
+    >>> t, h, x = map(EMNIST.mapping.index, "thx")
+    >>> english.log_probability(h, (t,)) > english.log_probability(x, (t,))
+    True
     """
 
     def __init__(self, text: str, order: int = 6):
@@ -175,6 +196,8 @@ def beam_search(
 ) -> str:
     """Return the likeliest text of one line, over all paths that give it.
 
+    Taught in notebook 5.
+
     Parameters
     ----------
     logits : torch.Tensor
@@ -192,6 +215,16 @@ def beam_search(
     ----------
     Hannun et al., "First-pass large vocabulary continuous speech recognition using bi-directional
     recurrent DNNs", 2014: prefix beam search.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lab_utils import EMNIST, CharacterLanguageModel, beam_search
+    >>> path = ["c", "<B>", "a", "<B>", "t"]
+    >>> labels = torch.tensor([EMNIST.mapping.index(character) for character in path])
+    >>> logits = 9.0 * torch.nn.functional.one_hot(labels, 83).T
+    >>> beam_search(logits, CharacterLanguageModel("the cat sat on the mat. " * 20))
+    'cat'
     """
     _check_logits(logits)
     check_number("weight", weight, wanted="a number of 0 or more")

@@ -14,6 +14,8 @@ from text_recognizer.models.resnet import ResidualBlock, choose_layout
 class LineCNN(nn.Module):
     """Reads a line with convolutions alone, which give an answer every few columns.
 
+    Taught in notebook 5.
+
     A ResNet as for characters sees the line, a convolution as high as what is left makes it a
     sequence, and dilated convolutions along the sequence let each step see its neighbourhood of
     about four characters. For the CTC loss: a step may also answer blank, `<B>`.
@@ -30,6 +32,14 @@ class LineCNN(nn.Module):
     References
     ----------
     Graves et al., "Connectionist temporal classification", 2006.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lab_utils import EMNISTLines, LineCNN
+    >>> model = LineCNN(EMNISTLines(max_length=16).config())
+    >>> model(torch.ones(5, 1, 28, 448)).shape  # logits, two for every 4 columns
+    torch.Size([5, 83, 224])
     """
 
     STEP = 4  # columns of the line

@@ -31,7 +31,7 @@ MAX_BATCH = 500  # images that a network reads at a time
 class Recognizer:
     """Tells which character a picture shows, and how sure it is.
 
-    Taught in notebook 5.
+    Taught in notebook 6.
 
     Parameters
     ----------
