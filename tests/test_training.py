@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from jupyter_client.manager import start_new_kernel
+from mac import Mac
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -24,7 +25,9 @@ from lab_utils import (
     EMNISTLines,
     LabError,
     LineCNN,
+    LineCNNSimple,
     LineLitModel,
+    ResNet,
 )
 from text_recognizer.lit_models.base import OPTIMIZERS
 from text_recognizer.lit_models.callbacks import TrainingInterrupted
@@ -416,3 +419,48 @@ def test_gradients_of_lines_are_never_steeper_than_five(lines, monkeypatch):
     fit_lines(lines, max_epochs=1)
     assert len(steepness) == 5
     assert steepness == pytest.approx([5.0] * 5, rel=1e-3)
+
+
+# On a Mac.
+
+SMALL = {CNN: (4, 4), MLP: (4, 4), ResNet: (4,), LineCNN: (4, 8), LineCNNSimple: (28, 28, 4, 8)}
+
+
+@pytest.mark.parametrize("network", SMALL)
+def test_each_network_trains_and_is_tested_on_the_gpu_of_a_mac(network, lines, digits):
+    data, lit = (
+        (lines, LineLitModel) if network in (LineCNN, LineCNNSimple) else (digits, BaseLitModel)
+    )
+    lit_model = lit(network(data.config(), *SMALL[network]))
+    lit_model.log = lambda *given, **how: None
+    x, y = next(iter(data.val_dataloader()))
+    losses = [lit_model.eval().training_step((x, y), 0).item()]
+    with Mac():
+        lit_model.to("mps")
+        batch = x.to("mps"), y.to("mps")
+        loss = lit_model.training_step(batch, 0)
+        assert loss.device.type == "mps"
+        loss.backward()
+        losses.append(loss.item())
+        lit_model.validation_step(batch, 0)
+        lit_model.test_step(batch, 0)
+    assert losses[0] == pytest.approx(losses[1])
+    assert all(parameter.grad is not None for parameter in lit_model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("refused", "error"),
+    [
+        (
+            lambda x: F.ctc_loss(x, x[0].int(), x[:, 0, 0].int(), x[:, 0, 0].int()),
+            NotImplementedError,
+        ),
+        (lambda x: x.double(), TypeError),
+        (lambda x: x.numpy(), TypeError),
+        (lambda x: x + torch.ones(3, 3, 3), RuntimeError),
+    ],
+    ids=["CTC", "float64", "NumPy", "CPU"],
+)
+def test_the_stand_in_for_a_mac_refuses(refused, error):
+    with Mac(), pytest.raises(error):
+        refused(torch.ones(3, 3, 3).to("mps"))

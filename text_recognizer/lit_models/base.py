@@ -130,8 +130,9 @@ class BaseLitModel(pl.LightningModule):
                 FAST_EPOCHS if trainer.max_epochs is None else trainer.max_epochs, FAST_EPOCHS
             )
             batches = trainer.overfit_batches or FAST_BATCHES  # type: ignore[attr-defined]
-            trainer.limit_train_batches = trainer.limit_val_batches = batches
-            trainer.limit_test_batches = FAST_BATCHES
+            for part, count in (("train", batches), ("val", batches), ("test", FAST_BATCHES)):
+                if getattr(trainer, f"limit_{part}_batches"):  # where it is 0, there is none
+                    setattr(trainer, f"limit_{part}_batches", count)
 
     def on_fit_start(self):
         for metric in self.modules():

@@ -81,10 +81,14 @@ class LineCNN(nn.Module):
 
     def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the CTC loss of logits (B, classes, S) for labels, padding left out."""
-        log_probabilities = logits.float().permute(2, 0, 1).log_softmax(2)
+        # PyTorch has no CTC loss for the GPU of a Mac: there the CPU computes this, and only this.
+        device = "cpu" if logits.device.type == "mps" else logits.device
+        log_probabilities = logits.float().permute(2, 0, 1).log_softmax(2).to(device)
+        labels = labels.to(device)
         steps = torch.full((len(labels),), len(log_probabilities))
         lengths = (labels != PADDING).sum(1)
-        return F.ctc_loss(log_probabilities, labels, steps, lengths, BLANK, zero_infinity=True)
+        loss = F.ctc_loss(log_probabilities, labels, steps, lengths, BLANK, zero_infinity=True)
+        return loss.to(logits.device)
 
     def find_characters(
         self,
@@ -92,7 +96,7 @@ class LineCNN(nn.Module):
         x: torch.Tensor,  # noqa: ARG002 - a blank stands where there is no ink
     ) -> list[tuple[list[int], list[int]]]:
         """Return labels and steps of each line, decoded greedily."""
-        return [greedy_path(line) for line in logits]
+        return [greedy_path(line) for line in logits.cpu()]
 
     def read(self, logits: torch.Tensor, x: torch.Tensor) -> list[str]:
         """Return the text of each line."""
