@@ -590,3 +590,30 @@ def test_what_fails_in_the_middle_is_not_taken_for_prepared(tmp_path):
     parts, images = lines()
     prepared.prepare_once(target, "a", lambda: prepared.write(target, parts, "lines", "a"))
     np.testing.assert_array_equal(read_images(target, "train", np.arange(50)), images)
+
+
+@pytest.mark.parametrize("name", [prepared.SAMPLE_FILE, prepared.JOINED_FILE, "emnist.h5"])
+def test_checksums_cover_all_of_a_file(local, name):
+    with h5py.File(locate() if name == "emnist.h5" else bundled(name)) as file:
+        assert file.id.get_create_plist().get_version()[0] == 3  # whose metadata have checksums
+        assert all(dataset.fletcher32 for dataset in file.values())
+        for attribute in file.attrs:
+            assert file.attrs.get_id(attribute).dtype.kind != "O"  # texts of no fixed length
+
+
+def test_ctrl_c_while_a_file_is_written_leaves_nothing(local, data_folder):
+    def prepare(answer):
+        try:
+            locate(read=slowly(60))
+        except KeyboardInterrupt:
+            answer.send("stopped")
+
+    receive, send = FORK.Pipe(duplex=False)
+    process = in_child(prepare, send)
+    wait_for(lambda: list(data_folder.glob("emnist.h5.*.partial")), process)
+    time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    assert receive.poll(20) and receive.recv() == "stopped"
+    process.join()
+    assert process.exitcode == 0
+    assert {p.name for p in data_folder.iterdir()} <= {"emnist.h5.lock"}

@@ -132,7 +132,8 @@ def _switch(name: str) -> bool:
 @contextlib.contextmanager
 def replace_whole(target: Path) -> Iterator[Path]:
     """Give a name to write a file under, which then takes its place: whole, and on the disk."""
-    partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}.partial")
+    # The name may be as long as names can be, so only its beginning is taken.
+    partial = target.with_name(f"{target.name[:50]}.{secrets.token_hex(4)}.partial")
     try:
         yield partial
         with open(partial, "r+b") as file:

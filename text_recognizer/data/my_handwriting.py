@@ -35,6 +35,7 @@ from text_recognizer.strokes import Stroke
 
 FILE = "my_handwriting.jsonl"
 PNG_ADDRESS = "data:image/png;base64,"
+NO_DRAWINGS = "{} holds no drawings yet: draw on a canvas and label it first."
 
 
 class Drawing(NamedTuple):
@@ -157,7 +158,7 @@ def remove_drawing(
                 return len(found)
             number = same[-1]
         if not found:
-            raise _no_drawings(path)
+            raise LabError(NO_DRAWINGS.format(path))
         last = len(found) - 1
         del lines[found[last if number is None else check_int("number", number, 0, last)][0]]
         try:
@@ -175,7 +176,7 @@ def _read(path: Path) -> list[Drawing]:
     lines = _read_lines(path)
     damaged = [str(number) for number, (_, drawing) in enumerate(lines, 1) if drawing is None]
     if damaged:
-        say_once(f"{path}: left out, as cut off or damaged: line {', '.join(damaged)}.")
+        say_once(f"Left out of {path}, as cut off or damaged: line {', '.join(damaged)}.")
     return [drawing for _, drawing in lines if drawing]
 
 
@@ -192,16 +193,12 @@ def _read_lines(path: Path) -> list[tuple[bytes, Drawing | None]]:
 
 
 def _check_content(path: Path, content: bytes) -> None:
-    """Refuse a file of another kind, which would be lost among drawings, and they in it."""
+    """Refuse a file of another kind before a drawing is written into it."""
     if content.strip() and not re.search(rb'^\{.*"character"', content, re.MULTILINE):
         raise LabError(
             f"{path} is damaged (it holds something other than drawings): move it away or delete "
             "it, and draw again."
         )
-
-
-def _no_drawings(path: Path) -> LabError:
-    return LabError(f"{path} holds no drawings yet: draw on a canvas and label it first.")
 
 
 class MyHandwriting(BaseDataModule):
@@ -267,7 +264,7 @@ class MyHandwriting(BaseDataModule):
         """
         drawings = _read(self.path)
         if not drawings:
-            raise _no_drawings(self.path)
+            raise LabError(NO_DRAWINGS.format(self.path))
         self.strokes = [drawing.strokes for drawing in drawings]
         self.images = torch.from_numpy(np.stack([drawing.image for drawing in drawings]))
         self.labels = torch.tensor([MAPPING.index(drawing.character) for drawing in drawings])

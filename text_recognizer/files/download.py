@@ -23,8 +23,9 @@ from text_recognizer.paths import bundled, check_space, is_offline
 
 ADDRESSES = json.loads(bundled("sources.json").read_text(encoding="utf-8"))
 HEADERS = {"User-Agent": ADDRESSES["user_agent"]}  # NIST answers 403 to Python's own
-TIMEOUT = (5, 30)  # seconds until a connection, and in which a server says nothing
-BUSY, MAX_RETRIES, BACKOFF_SECONDS = (429, 503), 3, 1  # a busy one is asked again after 0, 2 and 4
+TIMEOUT = (5, 30)  # seconds in which a server must accept a connection, and send the next bytes
+BUSY = (429, 503)  # the answers of a server that is to be asked again
+MAX_RETRIES, BACKOFF_SECONDS = 3, 1  # which is after 0, 2 and 4 seconds
 CHUNK_BYTES = 1 << 16
 MEMBERS_ONLY = "emnist-byclass.zip"
 WRONG_FILE = (ValueError, LookupError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -141,7 +142,8 @@ def _fetch_archive(archive: dict, folder: Path) -> Path:
 def _retrieve(url: str, file: dict, folder: Path) -> Path:
     """Fetch a whole file."""
     name = url.rsplit("/", 1)[-1]
-    check_space(folder / name, file.get("size", 0))
+    if not (folder / name).exists():
+        check_space(folder / name, file.get("size", 0))
     fetch = partial(_download, file)
     return Path(pooch.retrieve(url, file["sha256"], name, folder, downloader=fetch))
 

@@ -30,7 +30,7 @@ IMAGE_SOURCES = ("auto", "full", "sample")
 SAMPLE_FILE = "emnist_sample.h5"
 JOINED_FILE = "joined_lines.h5"  # of lines, with a part for validation besides
 CHUNK_COLUMNS = 512 * 28  # columns of images that are compressed together
-SURE_SHARE = 0.8  # of the space that the first images make one expect, the rest takes at least this
+MIN_SHARE = 0.8  # of the space that the first images make one expect: the rest takes more
 
 _damaged: set[tuple | None] = set()  # files that could not be read, as `_identify` names them
 
@@ -74,10 +74,10 @@ def locate(
         prepare_once(target, made_from, prepare)
     except DownloadError as error:
         if source == "full":
-            raise DownloadError(f"{error} {_how_to_get(name, variable)}") from None
+            raise DownloadError(f"{error} {_explain_how_to_get(name, variable)}") from None
         say_once(
             f"The bundled sample stands in for {name}: synthetic handwriting, made from fonts and "
-            f"pen strokes.\nReason: {error}\n{_how_to_get(name, variable)}"
+            f"pen strokes.\nReason: {error}\n{_explain_how_to_get(name, variable)}"
         )
         return bundled(SAMPLE_FILE)
     return target
@@ -177,7 +177,7 @@ def _write_part(file: h5py.File, part: Part, target: Path, check: Callable[[], N
             if start == 0 and len(block) < count:
                 file.flush()
                 rest = images.id.get_storage_size() * (count / len(block) - 1)
-                check_space(target, rest * SURE_SHARE)
+                check_space(target, rest * MIN_SHARE)
             start += len(block)
             bar.update(len(block))
 
@@ -262,7 +262,7 @@ def fingerprint(local: Path) -> str:
     return " ".join([str(local.resolve())] + [f"{s.st_size}:{s.st_mtime_ns}" for s in stats])
 
 
-def _how_to_get(name: str, variable: str) -> str:
+def _explain_how_to_get(name: str, variable: str) -> str:
     files = {
         "EMNIST": "NIST's gzip.zip (www.nist.gov/itl/products-and-services/emnist-dataset)",
         "MNIST": "the folder with MNIST's four files",

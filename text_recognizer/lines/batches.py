@@ -18,7 +18,7 @@ from text_recognizer.mapping import END, FIRST_CHARACTER, MAPPING, PADDING, PART
 
 STYLES = ("plain", "realistic", "both", "joined")
 REALISTIC_STEP = 11  # columns that a character takes, about
-FEW = 64  # lines that are computed pixel by pixel, at a time: what fits into a cache
+CACHED_LINES = 64  # lines that are computed pixel by pixel at a time, so that they stay in cache
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class LineMaker:
         rest = torch.nonzero(~is_plain).squeeze(1)
         more = self._draw_random("more", numbers, text.shape[1] * GLYPH_DRAWS)
         more = more.view(*text.shape, GLYPH_DRAWS)
-        for some in rest.split(FEW):
+        for some in rest.split(CACHED_LINES):
             images[some] = draw_realistic_lines(
                 self.pool, text[some], glyphs[some], of_line[some], more[some], width
             )

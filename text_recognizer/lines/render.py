@@ -25,9 +25,9 @@ WRITER = (
 )
 LINE_DRAWS = len(WRITER)
 GLYPH_DRAWS = 3  # size, gap and height
-DRIFT = 1.0  # up or down, along the line
-JITTER = 0.06  # of the size of each glyph, and in pixels ten times that of its height
-BOX_MARGIN = 4  # columns left of a glyph in its box, for slant
+DRIFT = 1.0  # pixels by which the baseline moves up or down along the line
+JITTER = 0.06  # how far sizes of glyphs vary; gaps vary by 10 and heights by 6 times as many pixels
+BOX_MARGIN = 4  # columns left of a glyph in its box, into which it may slant
 NOISE_COLUMNS = 4096
 
 DESCENT = -0.33  # where g ends, in heights of capitals
@@ -77,7 +77,7 @@ class _Shape(NamedTuple):
     is_boxed: torch.Tensor  # stands in its image as it stands on the line: punctuation
 
 
-def _shapes() -> _Shape:
+def _describe_shapes() -> _Shape:
     top, bottom = torch.ones(len(MAPPING)), torch.zeros(len(MAPPING))
     is_small = torch.zeros(len(MAPPING), dtype=torch.bool)
     is_boxed = torch.ones(len(MAPPING), dtype=torch.bool)
@@ -90,7 +90,7 @@ def _shapes() -> _Shape:
     return _Shape(top, bottom, is_small, is_boxed)
 
 
-_SHAPES = _shapes()
+_SHAPES = _describe_shapes()
 _NOISE = torch.randn(GLYPH_SIZE, NOISE_COLUMNS, generator=torch.Generator().manual_seed(0))
 
 
