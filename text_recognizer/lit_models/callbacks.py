@@ -21,9 +21,17 @@ _IS_WIDGET = Tqdm.status_printer is not tqdm.status_printer  # in a notebook
 class TrainingBar(TQDMProgressBar):
     """Lightning's progress bar as a notebook needs it; `BaseLitModel` brings it.
 
+    Taught in notebook 3.
+
     Lightning sets a bar's total after the bar is shown, of which the widget of a notebook learns
     nothing: it would be full from the first batch. And a notebook would keep a bar for each
     validation, so there it has none.
+
+    Examples
+    --------
+    >>> import pytorch_lightning as pl
+    >>> from lab_utils import TrainingBar
+    >>> trainer = pl.Trainer(accelerator="cpu", logger=False, callbacks=[TrainingBar()])
     """
 
     def init_sanity_tqdm(self) -> Tqdm:
