@@ -1,8 +1,9 @@
-// Reads strokes with a network, in a shared page: prepares them (pen.js), runs the network
-// (network.js), and turns what comes out into characters.
+// Reads strokes with a network, in a shared page: prepares them (pen.js,
+// prepare_line.js), runs the network (network.js), and turns what comes out into characters.
 
 import { loadNetwork, runNetwork } from "./network.js";
-import { prepareCharacter, prepareLine } from "./pen.js";
+import { prepareCharacter } from "./pen.js";
+import { prepareLine } from "./prepare_line.js";
 
 /** Turn logits into probabilities; `expected` says how frequent each class is, 0 for never. */
 function softmax(logits, temperature = 1, expected = null) {
