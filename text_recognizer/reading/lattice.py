@@ -35,10 +35,9 @@ BEAMS, CHOICES = 12, 6  # texts kept after each stroke, and characters tried for
 # How the evidence counts; chosen on writers on whom nothing is measured.
 CTC_SHARE = 0.5  # of the line network's say; the rest is the character network's
 MISSED = -9.0  # the least that the line network says of a character: it may have overlooked it
-WORD, LOST = (
-    -3.0,
-    -3.0,
-)  # for each character of a word that CTC reads by itself, each stroke it has lost
+# For each character of a word that CTC reads by itself, for each stroke that it has lost, and for
+# each character where it reads more of them than there are strokes: they are joined up.
+WORD, LOST, JOINED = -1.0, -3.0, 1.5
 GAP, OVERLAP = 8.0, 2.0  # for each x-height between strokes of a group; for ink shared with others
 HEIGHT_SPREAD, MAX_OFF = 0.9, 4.0  # x-heights: how careless heights are; the most it costs
 SWITCH = 1.0  # for a digit beside a letter
@@ -284,7 +283,9 @@ def find_words(
             *(inside, torch.tensor([text]), [len(inside)], [len(text)]), BLANK, "sum"
         )
         lost = _count_lost(strokes, first, last, places)
-        score = CTC_SHARE * likely.item() + (1 - CTC_SHARE) * (WORD * len(text) + LOST * lost)
+        # More letters than strokes: they are joined up, and groups of strokes are no letters.
+        cost = JOINED if len(word) > last - first else WORD
+        score = CTC_SHARE * likely.item() + (1 - CTC_SHARE) * (cost * len(text) + LOST * lost)
         chances = _to_chances(logits[:, places])
         edges.append(Edge(first, last, [(score, text)], places, chances))
     return edges
