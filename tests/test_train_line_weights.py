@@ -117,3 +117,12 @@ def test_training_that_was_cut_off_goes_on_as_if_it_had_not_been(
     assert torch.load(tmp_path / "cut_off.pt", weights_only=True)["step"] == 4
     gone_on = learn(tmp_path / "cut_off.pt")
     assert all(torch.equal(whole[name], gone_on[name]) for name in whole)
+
+
+def test_the_mean_of_two_trainings_leaves_counts_as_they_are():
+    before = {"weight": torch.zeros(2), "batches": torch.tensor(3)}
+    after = {"weight": torch.ones(2), "batches": torch.tensor(9), "new": torch.ones(1)}
+    mixed = train_line_weights.mix(before, after)
+    assert mixed["weight"].tolist() == pytest.approx([1 - train_line_weights.KEPT] * 2)
+    assert mixed["batches"] == 9 and mixed["new"] == 1
+    assert train_line_weights.mix({}, after) == after

@@ -35,8 +35,9 @@ BEAMS, CHOICES = 12, 6  # texts kept after each stroke, and characters tried for
 # How the evidence counts; chosen on writers on whom nothing is measured.
 CTC_SHARE = 0.5  # of the line network's say; the rest is the character network's
 MISSED = -9.0  # the least that the line network says of a character: it may have overlooked it
-WORD = -3.0  # for each character of a word that CTC reads by itself
+WORD = -1.0  # for each character of a word that CTC reads by itself
 LOST = -3.0  # for each stroke of such a word that it has lost
+JOINED = 1.5  # for each character of a word with more of them than strokes: it is joined up
 GAP, OVERLAP = 8.0, 2.0  # for each x-height between strokes of a group; for ink shared with others
 HEIGHT_SPREAD, MAX_OFF = 0.9, 4.0  # x-heights: how careless heights are; the most it costs
 SWITCH = 1.0  # for a digit beside a letter
@@ -281,7 +282,8 @@ def find_words(
         lengths = torch.tensor([len(inside)]), torch.tensor([len(text)])
         likely = -F.ctc_loss(inside, torch.tensor([text]), *lengths, BLANK, "sum")
         lost = _count_lost(strokes, first, last, places)
-        score = CTC_SHARE * likely.item() + (1 - CTC_SHARE) * (WORD * len(text) + LOST * lost)
+        cost = JOINED if len(word) > last - first else WORD
+        score = CTC_SHARE * likely.item() + (1 - CTC_SHARE) * (cost * len(text) + LOST * lost)
         chances = _to_chances(logits[:, places])
         edges.append(Edge(first, last, [(score, text)], places, chances))
     return edges
