@@ -26,7 +26,8 @@ from text_recognizer.mapping import MAPPING
 from text_recognizer.models.registry import NETWORKS, reads_lines
 from text_recognizer.models.weights import load_network
 from text_recognizer.training import run_experiment
-from text_recognizer.training.run_experiment import DATA_MODULES, TRAINER_ARGUMENTS, main, parse
+from text_recognizer.training.arguments import DATA_MODULES, TRAINER_ARGUMENTS, parse
+from text_recognizer.training.run_experiment import experiment, main
 
 pytestmark = pytest.mark.slow
 
@@ -171,7 +172,7 @@ def test_help_explains_each_argument_once_under_its_class(model_class, data_clas
 def test_each_argument_reaches_the_class_it_belongs_to():
     argv = ["--model_class=MLP", "--data_class=EMNIST", "--gpus=2", "--fc1_dim=3"]
     argv += ["--balance=false", "--batch_size=7", "--lr=0.5", "--one_cycle_max_lr=1"]
-    arguments = parse([*argv, "--max_epochs=9", "--precision=16-mixed"])
+    arguments = parse([*argv, "--max_epochs=9", "--precision=16-mixed"], experiment)
     assert arguments["model_class"] == "MLP"
     assert arguments["gpus"] == 2
     assert arguments["load_checkpoint"] is None
@@ -189,7 +190,7 @@ def test_each_argument_reaches_the_class_it_belongs_to():
 
 
 def test_without_arguments_it_is_the_first_published_command():
-    arguments = parse([])
+    arguments = parse([], experiment)
     assert (arguments["model_class"], arguments["data_class"]) == ("CNN", "MNIST")
     assert arguments["Trainer"]["max_epochs"] == 5
 
@@ -403,7 +404,7 @@ def test_going_on_leaves_one_best_and_one_last_checkpoint(name, moved):
     [
         ("--model_class=CNN", "model_class=MLP, this is CNN"),
         ("--model_class=MLP --fc1_dim=8", r"model_arguments=.*16.* this is .*8"),
-        ("--model_class=MLP --fc1_dim=16 --data_class=EMNIST", "with 10 classes, this has 83"),
+        ("--model_class=MLP --fc1_dim=16 --data_class=EMNIST", "data_class=MNIST, this is EMNIST"),
         ("--model_class=MLP --fc1_dim=16 --optimizer=SGD", "optimizer=Adam, this is SGD"),
         ("--model_class=MLP --fc1_dim=16", "one_cycle_max_lr=0.1, this is None"),
         (
@@ -621,7 +622,7 @@ def test_two_processes_share_each_epoch_and_learn_as_much(monkeypatch):
 
 def test_devices_that_are_not_there_are_one_clear_error():
     with pytest.raises(LabError, match="Lightning's Trainer does not take these arguments"):
-        run_experiment.experiment(**parse([*QUICK, "--accelerator=gpu", "--devices=2"]))
+        experiment(**parse([*QUICK, "--accelerator=gpu", "--devices=2"], experiment))
 
 
 # Where nothing can be written.
