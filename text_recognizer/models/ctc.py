@@ -4,6 +4,7 @@ import math
 import os
 import zipfile
 import zlib
+from collections import defaultdict
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,16 +18,11 @@ LABEL_BITS = 7  # of a label: 83 fit
 MAX_BEAMS = 1000
 MAX_CANDIDATES = 10  # characters that the beam search considers at a step
 MIN_PROBABILITY = 1e-3  # what is less likely than this is left out
+UNREADABLE = (OSError, ValueError, LookupError, EOFError, zlib.error, zipfile.BadZipFile)
 
 
 def greedy_path(logits: torch.Tensor) -> tuple[list[int], list[int]]:
-    """Return the labels of the likeliest path, and the step at which each is surest.
-
-    Parameters
-    ----------
-    logits : torch.Tensor
-        float, (number of classes, S), of one line.
-    """
+    """Return the labels of the likeliest path of logits, (classes, S), and each one's step."""
     best, labels = logits.softmax(0).max(0)
     runs, lengths = torch.unique_consecutive(labels, return_counts=True)
     ends = lengths.cumsum(0)
@@ -114,14 +110,9 @@ class CharacterLanguageModel:
         self.probabilities = lru_cache(maxsize=100_000)(self._probabilities)
 
     def save(self, path: str | os.PathLike, min_count: int = 1) -> None:
-        """Write it to a file, without the n-grams of two characters or more that are rare.
+        """Write it to a file, whose name ends in `.npz`.
 
-        Parameters
-        ----------
-        path : path
-            The file, whose name ends in `.npz`.
-        min_count : int
-            How often an n-gram must occur to be kept.
+        N-grams of two characters or more are left out if they occur less than `min_count` times.
         """
         arrays = {}
         for length, (codes, counts) in enumerate(self._ngrams):
@@ -133,13 +124,7 @@ class CharacterLanguageModel:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "CharacterLanguageModel":
-        """Return the one that `save` wrote.
-
-        Raises
-        ------
-        LabError
-            If the file is missing or damaged.
-        """
+        """Return the one that `save` wrote; LabError if the file is missing or damaged."""
         model = cls.__new__(cls)
         try:
             with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -152,14 +137,7 @@ class CharacterLanguageModel:
                 raise ValueError("its arrays do not fit together")
             if not 1 <= model.order <= 63 // LABEL_BITS:
                 raise ValueError(f"it has n-grams of {model.order} characters")
-        except (
-            OSError,
-            ValueError,
-            LookupError,
-            EOFError,
-            zlib.error,
-            zipfile.BadZipFile,
-        ) as error:
+        except UNREADABLE as error:
             raise missing_or_damaged(Path(path), error) from None
         model.probabilities = lru_cache(maxsize=100_000)(model._probabilities)
         return model
@@ -240,20 +218,15 @@ def beam_search(
     kept: dict[tuple[int, ...], tuple[float, float]] = {(): (1.0, 0.0)}
     prior: dict[tuple[int, ...], float] = {(): 0.0}  # what the language model says of each text
     for blank, candidates in zip(probabilities[BLANK].tolist(), likely, strict=True):
-        following: dict[tuple[int, ...], tuple[float, float]] = {}
-
-        def add(text, ends_in_blank, other, following=following):
-            before = following.get(text, (0.0, 0.0))
-            following[text] = (before[0] + ends_in_blank, before[1] + other)
-
+        following: dict[tuple[int, ...], list[float]] = defaultdict(lambda: [0.0, 0.0])
         for text, (ends_in_blank, other) in kept.items():
-            add(text, (ends_in_blank + other) * blank, 0.0)
+            following[text][0] += (ends_in_blank + other) * blank
             for label, probability in candidates:
                 if label < len(SPECIAL_TOKENS):
                     continue
                 both = ends_in_blank + other
                 if text and text[-1] == label:
-                    add(text, 0.0, other * probability)
+                    following[text][1] += other * probability
                     both = ends_in_blank  # the same again needs a blank between
                 if both == 0.0:
                     continue
@@ -261,7 +234,7 @@ def beam_search(
                 if longer not in prior:
                     said = language_model.log_probability(label, text) if language_model else 0.0
                     prior[longer] = prior[text] + (weight * said + bonus if language_model else 0.0)
-                add(longer, 0.0, both * probability)
+                following[longer][1] += both * probability
 
         def score(text, following=following):
             return math.log(sum(following[text]) + 1e-300) + prior[text]
@@ -275,17 +248,7 @@ def beam_search(
 def align(logits: torch.Tensor, labels: list[int]) -> list[int]:
     """Return the step at which each character of a text is surest, on the likeliest path.
 
-    Parameters
-    ----------
-    logits : torch.Tensor
-        float, (number of classes, S), of one line.
-    labels : list of int
-        The text, no longer than S allows.
-
-    Returns
-    -------
-    list of int
-        As many as labels.
+    The logits are float, (number of classes, S), of one line; the text is no longer than S allows.
     """
     if not labels:
         return []

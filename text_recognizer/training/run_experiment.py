@@ -304,11 +304,7 @@ def parse(argv: list[str]) -> dict:
     """Return the arguments of `experiment` from the command line.
 
     Each argument is defined once: in the signature and the docstring of the class it belongs to.
-
-    Raises
-    ------
-    LabError
-        If a class or a flag is misspelt or a value has the wrong type.
+    LabError if a class or a flag is misspelt or a value has the wrong type.
     """
     model_class = _choose_class("model_class", NETWORKS, argv)
     data_class = _choose_class("data_class", DATA_MODULES, argv)
