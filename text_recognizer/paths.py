@@ -145,13 +145,7 @@ def replace_whole(target: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that it is whole or not there.
-
-    Raises
-    ------
-    LabError
-        If it cannot be written.
-    """
+    """Write a file so that it is whole or not there; LabError if it cannot be written."""
     if isinstance(content, str):
         content = content.encode(errors="replace")  # names of files may not be UTF-8
     try:

@@ -83,12 +83,8 @@ def encode(stroke: Stroke) -> str:
     Each number of a point is its difference from the point before, in steps of `RESOLUTION`, as
     the Base64 VLQ of JavaScript's source maps. The canvas's script reads and writes the same.
     """
-    if stroke._text is None:
-        stroke._text = _write(stroke)
-    return stroke._text
-
-
-def _write(stroke: Stroke) -> str:
+    if stroke._text is not None:
+        return stroke._text
     text, before = [stroke.pointer[0]], (0, 0, 0, 0)
     for point in stroke:
         now = tuple(round(value * steps) for value, steps in zip(point, RESOLUTION, strict=True))
@@ -99,7 +95,8 @@ def _write(stroke: Stroke) -> str:
                 rest >>= 5
             text.append(BASE64[rest])
         before = now
-    return "".join(text)
+    stroke._text = "".join(text)
+    return stroke._text
 
 
 @functools.lru_cache(maxsize=4096)

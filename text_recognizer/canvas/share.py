@@ -27,12 +27,12 @@ def share(
     path: str | os.PathLike = "my_reader.html",
     language: str | None = None,
 ) -> Path:
-    """Write one HTML file that reads handwriting in any browser: send it to your phone.
+    """Write one HTML file that reads handwriting in any browser, and return its path.
 
     Taught in notebook 6.
 
-    It has the canvas and the network with its weights, and needs neither Python nor the internet;
-    nothing that is written on it leaves it.
+    Send it to your phone: it has the canvas and the network with its weights, and needs neither
+    Python nor the internet; nothing that is written on it leaves it.
 
     Parameters
     ----------
@@ -43,11 +43,6 @@ def share(
         The file, whose name ends in .html; one that exists is replaced.
     language : {"en", "ko"}, optional
         Of the page's labels; the reader's browser chooses if it is not given.
-
-    Returns
-    -------
-    pathlib.Path
-        The file.
 
     Raises
     ------

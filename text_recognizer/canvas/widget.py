@@ -182,11 +182,8 @@ class HandwritingCanvas(anywidget.AnyWidget):
     def commit(self, label: str | None = None) -> None:
         """Append what was read to `text`, and make room for what comes next.
 
-        Parameters
-        ----------
-        label : str, optional
-            What the character really is. The drawing is then saved with it in `keep_in`; so it is
-            where the canvas asks for a character.
+        With a label, which is what the character really is, the drawing is saved in `keep_in`; so
+        it is where the canvas asks for a character.
         """
         if not self.strokes:
             raise LabError("Nothing is drawn yet.")

@@ -21,7 +21,7 @@ def augment(
     elastic: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """Change each image of a batch at random, all images at once.
+    """Return a batch with each image changed at random, all at once: uint8, (B, H, W).
 
     Taught in notebook 3.
 
@@ -51,11 +51,6 @@ def augment(
         grid of 5x5 points with smooth transitions between them.
     generator : torch.Generator, optional
         What draws; torch's global one where none is given.
-
-    Returns
-    -------
-    torch.Tensor
-        uint8, (B, H, W).
 
     Raises
     ------

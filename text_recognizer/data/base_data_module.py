@@ -252,10 +252,7 @@ class CharacterDataModule(BaseDataModule):
         self.augment = check_bool("augment", augment)
 
     def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return which images of a part are used, and their classes, both int64 (N,).
-
-        The labels, uint8, are those of the whole part: indices into the 83-entry mapping.
-        """
+        """Return which labels of a part, uint8, are used, and their classes: both int64 (N,)."""
         raise NotImplementedError
 
     def count_train(self, count: int) -> int:

@@ -52,11 +52,7 @@ class EMNIST(CharacterDataModule):
 
     def locate(self) -> Path:
         return prepared.locate(
-            "EMNIST",
-            self.source,
-            variable="EMNIST_ARCHIVE",
-            read=archives.read_emnist,
-            download=download.download_emnist,
+            "EMNIST", self.source, "EMNIST_ARCHIVE", archives.read_emnist, download.download_emnist
         )
 
     def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

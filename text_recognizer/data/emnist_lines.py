@@ -24,13 +24,7 @@ from text_recognizer.lines.batches import STYLES, LineMaker, LineSettings
 from text_recognizer.lines.glyphs import GLYPH_SIZE, GlyphPool
 from text_recognizer.lines.joined import JoinedLineMaker
 from text_recognizer.lines.render import find_used_columns
-from text_recognizer.mapping import (
-    CHARACTERS,
-    FIRST_CHARACTER,
-    MAPPING,
-    PARTS,
-    PUNCTUATION,
-)
+from text_recognizer.mapping import CHARACTERS, FIRST_CHARACTER, MAPPING, PARTS, PUNCTUATION
 from text_recognizer.paths import bundled
 
 ALIKE_BATCHES = 20  # lines are sorted by width within so many batches

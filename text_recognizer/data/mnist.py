@@ -37,11 +37,7 @@ class MNIST(CharacterDataModule):
 
     def locate(self) -> Path:
         return prepared.locate(
-            "MNIST",
-            self.source,
-            variable="MNIST_DIR",
-            read=archives.read_mnist,
-            download=download.download_mnist,
+            "MNIST", self.source, "MNIST_DIR", archives.read_mnist, download.download_mnist
         )
 
     def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -106,10 +106,7 @@ def handwriting_file(path: str | os.PathLike | None = None) -> Path:
 def save_drawing(path: Path, character: str, strokes: list[Stroke], image: torch.Tensor) -> int:
     """Append a drawing, with the image (uint8, 28x28) that was read; return the number of lines.
 
-    Raises
-    ------
-    LabError
-        If the character is none of the 62, or the file holds something else or cannot be written.
+    LabError if the character is none of the 62, or the file is another one or cannot be written.
     """
     if character not in CHARACTERS:
         raise LabError(
@@ -143,11 +140,7 @@ def remove_drawing(
     """Remove one drawing from the file, and the file with its last one; return how many are left.
 
     It is the one at that place, or the last with these strokes if there is any, or the last one.
-
-    Raises
-    ------
-    LabError
-        If there is no such drawing, or the file is missing, damaged or cannot be written.
+    LabError if there is none, or the file is missing, damaged or cannot be written.
     """
     with whole_file.lock(path):
         lines = _read_lines(path)
@@ -257,10 +250,7 @@ class MyHandwriting(BaseDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Read the drawings into `data_train`, `data_val` and `data_test`.
 
-        Raises
-        ------
-        LabError
-            If there are none, or the file is damaged.
+        LabError if there are none, or the file is damaged.
         """
         drawings = _read(self.path)
         if not drawings:

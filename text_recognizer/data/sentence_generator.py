@@ -4,6 +4,7 @@ import re
 import zipfile
 import zlib
 from functools import cache
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -73,9 +74,7 @@ class SentenceGenerator:
         lines = _read(self.source)
         block = np.arange(len(lines)) * TEXT_BLOCKS // len(lines) % 10
         wanted = {"train": block < 8, "val": block == 8, "test": block == 9}[part]
-        self._use(
-            " ".join(line for line, is_wanted in zip(lines, wanted, strict=True) if is_wanted)
-        )
+        self._use(" ".join(compress(lines, wanted)))
 
     @classmethod
     def from_text(cls, text: str, seed: int = SEED) -> "SentenceGenerator":
@@ -96,13 +95,7 @@ class SentenceGenerator:
         self._generated = 0
 
     def generate(self, max_length: int = 16) -> str:
-        """Return the next phrase: one word or more, `max_length` characters at most.
-
-        Raises
-        ------
-        LabError
-            If no word is so short.
-        """
+        """Return the next phrase, of `max_length` letters at most; LabError if no word fits."""
         check_int("max_length", max_length, 1, MAX_PHRASE)
         labels = self.write_labels(np.array([self._generated]), max_length)[0]
         self._generated += 1
@@ -111,8 +104,7 @@ class SentenceGenerator:
     def write_labels(self, numbers: np.ndarray, max_length: int) -> np.ndarray:
         """Return the phrases of the given numbers, (B,), all at once: uint8, (B, max_length).
 
-        They are indices into the mapping, 0 after the end of a phrase. The same number is always
-        the same phrase.
+        They are indices into the mapping, 0 after the end of a phrase.
         """
         if max_length not in self._fitting:
             self._fitting[max_length] = self._fit(max_length)

@@ -138,11 +138,8 @@ def _open_idx(path: Path) -> Iterator[Readable]:
     with open_regular(path) as file:
         is_packed = file.read(2) == GZIP_MAGIC
         file.seek(0)
-        if not is_packed:
-            yield file
-            return
-        with gzip.open(file) as unpacked:
-            yield unpacked
+        with gzip.open(file) if is_packed else contextlib.nullcontext(file) as stream:
+            yield stream
 
 
 def _read_zip(archive: zipfile.ZipFile) -> Iterator[Part]:

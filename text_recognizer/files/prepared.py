@@ -1,12 +1,7 @@
 """Converts a data set once, into one HDF5 file that is either whole or not there, and reads it.
 
-Layout of the file, the same for the official data and for the bundled sample
-(`data/README.md` has the table):
-
-    x_train, x_test   uint8, (N, 28, 28), upright, white ink on black
-    y_train, y_test   uint8, (N,), indices into the 83-entry mapping ("0" is 4)
-
-Attributes: `source` (what the images are, in words), `made_from` (which file they came from).
+It has the layout of the bundled sample, which `data/README.md` describes, and the attributes
+`source` (what the images are, in words) and `made_from` (which file they came from).
 """
 
 import contextlib
@@ -52,12 +47,8 @@ def locate(
     where it is set, a file that was prepared from something else is prepared again. `read` streams
     the parts of these files, or of what `download` fetches into a folder.
 
-    Raises
-    ------
-    LabError
-        If the named files are missing or damaged, or nothing can be written.
-    DownloadError
-        If `source="full"` and there is nothing but the download, and that failed.
+    LabError if the named files are missing or damaged, or nothing can be written; DownloadError if
+    `source="full"` and there is nothing but the download, and that failed.
     """
     if source == "sample":
         return bundled(SAMPLE_FILE)
@@ -96,10 +87,7 @@ def say_once(message: str) -> None:
 
 
 def prepare_once(target: Path, made_from: str | None, prepare: Callable[[], None]) -> None:
-    """Call `prepare` unless `target` is there and made from the same; one process at a time.
-
-    Without `made_from`, anything that it was made from will do.
-    """
+    """Call `prepare` unless `target` is there, made from that (None: from anything); one at once."""
     if is_current(target, made_from):
         return
     with whole_file.lock(target):
@@ -137,10 +125,7 @@ def _identify(path: Path) -> tuple | None:
 def write(target: Path, parts: Iterable[Part], source: str, made_from: str) -> None:
     """Stream the parts into `target`, which appears under its name only when it is whole.
 
-    Raises
-    ------
-    LabError
-        If the file cannot be written; also what the readers in `archives` raise.
+    LabError if the file cannot be written; also what the readers in `archives` raise.
     """
     with whole_file.create(target) as (file, check):
         set_texts(file, source=source, made_from=made_from)
@@ -233,12 +218,8 @@ class PreparedFile:
 def open_prepared(path: Path) -> Iterator[PreparedFile]:
     """Open a prepared file; whatever goes wrong while it is read names it.
 
-    Raises
-    ------
-    LabError
-        If the file ships with the lab, and is missing or damaged.
-    DamagedFileError
-        If the lab has made it. `prepare_once` then makes it again.
+    That is a LabError of a file that ships with the lab, and a DamagedFileError of one that the lab
+    has made: `prepare_once` then makes it again.
     """
     identity = _identify(path)
     try:

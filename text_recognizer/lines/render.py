@@ -1,7 +1,5 @@
 """Pastes glyphs into images of lines, many lines at once: as published, or as people write."""
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -68,29 +66,11 @@ def _add_ink(ink: np.ndarray, more: np.ndarray) -> np.ndarray:
     return ink + np.minimum(more, 255 - ink)
 
 
-class _Shape(NamedTuple):
-    """Where characters of a class stand: (83,) each, in heights of a capital."""
-
-    top: torch.Tensor
-    bottom: torch.Tensor
-    is_small: torch.Tensor  # its top, and not its bottom, depends on the x-height
-    is_boxed: torch.Tensor  # stands in its image as it stands on the line: punctuation
-
-
-def _describe_shapes() -> _Shape:
-    top, bottom = torch.ones(len(MAPPING)), torch.zeros(len(MAPPING))
-    is_small = torch.zeros(len(MAPPING), dtype=torch.bool)
-    is_boxed = torch.ones(len(MAPPING), dtype=torch.bool)
-    for name in CHARACTERS:
-        label = MAPPING.index(name)
-        is_boxed[label] = False
-        is_small[label] = name in "acegmnopqrsuvwxyz"
-        top[label] = TALL_SMALL.get(name, 1.0)
-        bottom[label] = DESCENT if name in "gjpqy" else 0.0
-    return _Shape(top, bottom, is_small, is_boxed)
-
-
-_SHAPES = _describe_shapes()
+# Where the characters of each class stand, in heights of a capital: (83,) each.
+_TOP = torch.tensor([TALL_SMALL.get(name, 1.0) for name in MAPPING])
+_BOTTOM = torch.tensor([DESCENT if name in "gjpqy" else 0.0 for name in MAPPING])
+_IS_SMALL = torch.tensor([name in "acegmnopqrsuvwxyz" for name in MAPPING])  # as high as an x
+_IS_BOXED = torch.tensor([name not in CHARACTERS for name in MAPPING])  # as in its image
 _NOISE = torch.randn(GLYPH_SIZE, NOISE_COLUMNS, generator=torch.Generator().manual_seed(0))
 
 
@@ -118,7 +98,9 @@ def draw_realistic_lines(
     line = torch.nonzero(has_ink)[:, 0]  # of each glyph with ink; its columns are below
     images = pool.columns.index_select(0, glyphs[has_ink]).transpose(1, 2)
     left, right, top_row, bottom_row = _find_extents(images)
-    top, bottom, is_small, is_boxed = (values[labels[has_ink]] for values in _SHAPES)
+    top, bottom, is_small, is_boxed = (
+        values[labels[has_ink]] for values in (_TOP, _BOTTOM, _IS_SMALL, _IS_BOXED)
+    )
     top = torch.where(is_small, x_height[line], top)
     scale = (top - bottom) * capital[line] / (bottom_row - top_row)
     scale = torch.minimum(scale, 22 / (right - left))  # flat ones stay narrow

@@ -25,13 +25,7 @@ Beams = dict[tuple[int, ...], tuple[float, float]]
 
 
 def greedy_path(logits: torch.Tensor) -> tuple[list[int], list[int]]:
-    """Return the labels of the likeliest path, and the step at which each is surest.
-
-    Parameters
-    ----------
-    logits : torch.Tensor
-        float, (number of classes, S), of one line.
-    """
+    """Return the labels of the likeliest path of logits, (classes, S), and each one's step."""
     best, labels = logits.softmax(0).max(0)
     runs, lengths = torch.unique_consecutive(labels, return_counts=True)
     found, steps, start = [], [], 0
@@ -117,14 +111,9 @@ class CharacterLanguageModel:
         self.probabilities = lru_cache(maxsize=MAX_CACHED)(self._compute_probabilities)
 
     def save(self, path: str | os.PathLike, min_count: int = 1) -> None:
-        """Write it to a file, without the n-grams of two characters or more that are rare.
+        """Write it to a file, whose name ends in `.npz`.
 
-        Parameters
-        ----------
-        path : path
-            The file, whose name ends in `.npz`.
-        min_count : int
-            How often an n-gram must occur to be kept.
+        N-grams of two characters or more are left out if they occur less than `min_count` times.
         """
         arrays = {}
         for length, (codes, counts) in enumerate(self._ngrams):
@@ -136,13 +125,7 @@ class CharacterLanguageModel:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "CharacterLanguageModel":
-        """Return the one that `save` wrote.
-
-        Raises
-        ------
-        LabError
-            If the file is missing or damaged.
-        """
+        """Return the one that `save` wrote; LabError if the file is missing or damaged."""
         model = cls.__new__(cls)
         try:
             with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -276,17 +259,7 @@ def _extend(kept: Beams, blank: float, candidates: list[tuple[int, float]]) -> B
 def align(logits: torch.Tensor, labels: list[int]) -> list[int]:
     """Return the step at which each character of a text is surest, on the likeliest path.
 
-    Parameters
-    ----------
-    logits : torch.Tensor
-        float, (number of classes, S), of one line.
-    labels : list of int
-        The text, no longer than S allows.
-
-    Returns
-    -------
-    list of int
-        As many as labels.
+    The logits are float, (number of classes, S), of one line; the text is no longer than S allows.
     """
     if not labels:
         return []

@@ -106,12 +106,7 @@ class LineCNN(nn.Module):
 class SequenceBlock(nn.Module):
     """Two convolutions along a sequence, with BatchNorm, and a shortcut around them.
 
-    Parameters
-    ----------
-    channels : int
-        Features of a step, which go in and come out.
-    dilation : int
-        Steps between the steps that a convolution sees.
+    `channels` features of a step go in and come out; a convolution sees every `dilation`-th step.
     """
 
     def __init__(self, channels: int, dilation: int):
@@ -122,11 +117,7 @@ class SequenceBlock(nn.Module):
             return nn.Conv1d(channels, channels, 5, 1, padding, dilation, bias=False)
 
         self.layers = nn.Sequential(
-            convolve(),
-            nn.BatchNorm1d(channels),
-            nn.ReLU(),
-            convolve(),
-            nn.BatchNorm1d(channels),
+            convolve(), nn.BatchNorm1d(channels), nn.ReLU(), convolve(), nn.BatchNorm1d(channels)
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

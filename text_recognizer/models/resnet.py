@@ -29,7 +29,6 @@ class ResidualBlock(nn.Module):
     >>> from lab_utils import ResidualBlock
     >>> ResidualBlock(16, 32, stride=2)(torch.zeros(5, 16, 28, 28)).shape
     torch.Size([5, 32, 14, 14])
-
     """
 
     def __init__(self, input_channels: int, output_channels: int, stride: int = 1):

@@ -112,7 +112,7 @@ class Recognizer:
     def predict(
         self, image, top_k: int = N_ANSWERS, among: Iterable[str] | None = None
     ) -> list[tuple[str, float]]:
-        """Read one character.
+        """Return the likeliest characters with their probabilities, the likeliest first.
 
         Parameters
         ----------
@@ -122,11 +122,6 @@ class Recognizer:
             How many of the likeliest characters to return, or all where there are fewer.
         among : str or list of str, optional
             The only characters to consider, such as "0123456789".
-
-        Returns
-        -------
-        list of tuple[str, float]
-            Characters with their probabilities, the likeliest first.
 
         Raises
         ------
@@ -148,13 +143,9 @@ class Recognizer:
     def is_known(self, prepared: torch.Tensor) -> bool:
         """Tell whether an image shows one character, and no drawing, scribble or pair of letters.
 
-        The shipped network has learned to say so: its answer for `<B>`, which no image has, is
-        above 0 for doodles (`tools/assets/fit_unknown.py`). Any other network knows everything.
-
-        Parameters
-        ----------
-        prepared : torch.Tensor
-            uint8, (28, 28), as `prepare` returns it.
+        The image is uint8, (28, 28), as `prepare` returns it. The shipped network has learned to
+        say so: its answer for `<B>`, which no image has, is above 0 for doodles
+        (`tools/assets/fit_unknown.py`). Any other network knows everything.
         """
         image = prepared[None, None].float().div_(255)
         return not self.refuses or bool(self.model.eval()(image)[0, BLANK] <= 0)
@@ -163,20 +154,10 @@ class Recognizer:
     def probabilities(
         self, images: torch.Tensor, among: Iterable[str] | None = None
     ) -> torch.Tensor:
-        """Return how likely each class is.
+        """Return how likely each class is: float32, (B, number of classes), each row with sum 1.
 
-        Parameters
-        ----------
-        images : torch.Tensor
-            uint8, (B, 28, 28), as `prepare` returns one.
-        among
-            As for `predict`.
-
-        Returns
-        -------
-        torch.Tensor
-            float32, (B, number of classes), each row with sum 1; special tokens, and what is not
-            in `among`, have 0.
+        The images are uint8, (B, 28, 28), as `prepare` returns one, and `among` is as for
+        `predict`. Special tokens, and what is not in `among`, have 0.
         """
         expected = self._weigh_classes(among)
         self.model.eval()
@@ -307,8 +288,9 @@ class LineRecognizer:
         device = next(self.model.parameters()).device
         x = prepare_line(image, guides).to(device).float().div_(255)[None, None]
         logits = self.model(x)[0].float().cpu() / self.temperature
-        if language_model:
-            said = beam_search(logits, _load_language_model(), WEIGHT, BONUS, BEAMS)
+        english = _load_language_model() if language_model else None
+        if english is not None:
+            said = beam_search(logits, english, WEIGHT, BONUS, BEAMS)
             labels = [MAPPING.index(character) for character in said]
             steps = align(logits, labels)
         else:
@@ -317,11 +299,9 @@ class LineRecognizer:
         probabilities = logits[len(SPECIAL_TOKENS) :, steps].softmax(0).T
         if self.characters and isinstance(image, list | tuple):
             curves = read_curves(list(image))
-            layout, english = place_strokes(curves, guides), None
-            if language_model:
-                english = _load_language_model()
+            layout, greedy = place_strokes(curves, guides), (labels, steps)
             labels, steps, found = read_strokes(
-                curves, layout, logits, (labels, steps), self.characters, english
+                curves, layout, logits, greedy, self.characters, english
             )
             probabilities = found[len(SPECIAL_TOKENS) :].T
         alternatives = list(map(_list_alternatives, labels, probabilities))
