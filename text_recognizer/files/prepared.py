@@ -87,7 +87,7 @@ def say_once(message: str) -> None:
 
 
 def prepare_once(target: Path, made_from: str | None, prepare: Callable[[], None]) -> None:
-    """Call `prepare` unless `target` is there, made from that (None: from anything); one at once."""
+    """Call `prepare` unless `target` is there, made from that (None: anything); one at once."""
     if is_current(target, made_from):
         return
     with whole_file.lock(target):
