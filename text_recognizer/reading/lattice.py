@@ -42,7 +42,7 @@ GAP, OVERLAP = 8.0, 2.0  # for each x-height between strokes of a group; for ink
 HEIGHT_SPREAD, MAX_OFF = 0.9, 4.0  # x-heights: how careless heights are; the most it costs
 SWITCH = 1.0  # for a digit beside a letter
 BONUS, ENGLISH_BONUS, ENGLISH = 1.5, 1.8, 0.25  # for each character; what English says of it
-DIGIT = -2.0  # what English says of any digit
+DIGIT, RARE = -2.0, -6.0  # what English says of any digit, and at least of any other character
 SPACE_GAP, SPACE_SPREAD = 0.75, 0.08  # x-heights: a gap that is as likely a space as none
 
 # What looks the same but for its size, and what looks similar, with its share.
@@ -358,7 +358,7 @@ def find_way(
                         if language_model:
                             is_digit = KINDS[label] < 0
                             known = language_model.log_probability(label, longer)
-                            total += ENGLISH * (DIGIT if is_digit else known)
+                            total += ENGLISH * (DIGIT if is_digit else max(known, RARE))
                         if longer and KINDS[longer[-1]] * KINDS[label] < 0:
                             total -= SWITCH
                         longer = (*longer, label)
