@@ -27,9 +27,8 @@ def greedy_path(logits: torch.Tensor) -> tuple[list[int], list[int]]:
     runs, lengths = torch.unique_consecutive(labels, return_counts=True)
     ends = lengths.cumsum(0)
     found, steps = [], []
-    for label, start, end in zip(
-        runs.tolist(), (ends - lengths).tolist(), ends.tolist(), strict=True
-    ):
+    spans = runs.tolist(), (ends - lengths).tolist(), ends.tolist()
+    for label, start, end in zip(*spans, strict=True):
         if label >= len(SPECIAL_TOKENS):
             found.append(label)
             steps.append(start + int(best[start:end].argmax()))
@@ -149,10 +148,8 @@ class CharacterLanguageModel:
         return math.log(self.probabilities(recent)[label])
 
     def _probabilities(self, context: tuple[int, ...]) -> np.ndarray:
-        if context:
-            shorter = self.probabilities(context[1:])
-        else:
-            shorter = np.full(len(MAPPING), 1 / len(MAPPING))
+        uniform = np.full(len(MAPPING), 1 / len(MAPPING))
+        shorter = self.probabilities(context[1:]) if context else uniform
         code = 0
         for label in context:
             code = code << LABEL_BITS | label
