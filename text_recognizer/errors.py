@@ -100,10 +100,7 @@ def check_int(name: str, value: Any, least: int, most: int | None = None) -> int
 def check_number(
     name: str, value: Any, least: float = 0, most: float = math.inf, wanted: str = "0 or more"
 ) -> float:
-    """Return an argument that must be a finite number from `least` to `most`; else LabError.
-
-    `wanted` is the limits in words.
-    """
+    """Return a finite number from `least` to `most` (in words: `wanted`); else LabError."""
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or not least <= value <= most:
         raise _wrong_value(name, value, wanted)

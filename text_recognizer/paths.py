@@ -38,10 +38,7 @@ def data_dir() -> Path:
 
 
 def own_dir() -> Path:
-    """Return the folder for one's own files: `data_dir()`, or the user's cache if that is shared.
-
-    A class shares a folder that it can only read.
-    """
+    """Return the folder for one's own files: `data_dir()`, or the cache if that is read-only."""
     folder = data_dir()
     return folder if os.access(folder, os.W_OK) else _make(_find_cache())
 

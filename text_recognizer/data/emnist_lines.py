@@ -251,9 +251,8 @@ class EMNISTLines(BaseDataModule):
                 is_augmented = self.augment and part == "train"
                 found[part] = LineDataset(file.read_images(part), labels, is_augmented)
         if self.on_the_fly:
-            found["train"] = FreshLines(
-                self.build_maker("train"), self.sizes["train"], self.augment
-            )
+            maker = self.build_maker("train")
+            found["train"] = FreshLines(maker, self.sizes["train"], self.augment)
         self.data_train, self.data_val, self.data_test = (found[part] for part in PARTS)
 
     def train_dataloader(self) -> DataLoader:

@@ -248,10 +248,7 @@ class MyHandwriting(BaseDataModule):
         """Do nothing: drawings need no preparation."""
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the drawings into `data_train`, `data_val` and `data_test`.
-
-        LabError if there are none, or the file is damaged.
-        """
+        """Read the drawings; LabError if there are none, or the file is damaged."""
         drawings = _read(self.path)
         if not drawings:
             raise LabError(NO_DRAWINGS.format(self.path))
@@ -280,8 +277,7 @@ class MyHandwriting(BaseDataModule):
     def find_missing(self, characters: str, each: int) -> str:
         """Return what is still to be drawn until the file holds `each` drawings of each character.
 
-        That is what `HandwritingCanvas(ask=...)` takes: each round has the characters that are
-        short of it.
+        `HandwritingCanvas(ask=...)` takes it: each round has the characters that are short of it.
         """
         check_int("each", each, 1)
         drawn = Counter(drawing.character for drawing in _read(self.path))

@@ -203,10 +203,7 @@ def _read_texts(path: Path) -> list[str]:
 
 
 def restore_spacing(text: str) -> str:
-    """Join the words and marks of a corpus as people write them, in characters of the mapping.
-
-    It has spaces between words and marks, and quotation marks as `` and ''.
-    """
+    """Join the words and marks of a corpus, with `` and '' for quotes, as people write them."""
     text = re.sub(r"`` *| *''", '"', text).replace("--", "-")
     text = _UNKNOWN.sub("", text)
     text = re.sub(r"([!?;:,.])(?: \1)+", r"\1", text)  # Brown doubles some marks

@@ -159,10 +159,8 @@ def _read_zip(archive: zipfile.ZipFile) -> Iterator[Part]:
     for name in EMNIST.parts:
         images, labels = (f"{EMNIST.prefix}{name}-{kind}-ubyte.gz" for kind in IDX_KINDS)
         with (
-            open_member(images) as packed_images,
-            open_member(labels) as packed_labels,
-            gzip.open(packed_images) as image_stream,
-            gzip.open(packed_labels) as label_stream,
+            gzip.open(open_member(images)) as image_stream,
+            gzip.open(open_member(labels)) as label_stream,
         ):
             (label_block,) = _read_idx(label_stream, ndim=1)
             yield Part(name, label_block, _read_idx(image_stream, ndim=3))

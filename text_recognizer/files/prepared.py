@@ -87,7 +87,7 @@ def say_once(message: str) -> None:
 
 
 def prepare_once(target: Path, made_from: str | None, prepare: Callable[[], None]) -> None:
-    """Call `prepare` unless `target` is there, made from that (None: anything); one at once."""
+    """Call `prepare`, one process at a time, unless `target` is made from that (None: anything)."""
     if is_current(target, made_from):
         return
     with whole_file.lock(target):
@@ -123,10 +123,7 @@ def _identify(path: Path) -> tuple | None:
 
 
 def write(target: Path, parts: Iterable[Part], source: str, made_from: str) -> None:
-    """Stream the parts into `target`, which appears under its name only when it is whole.
-
-    LabError if the file cannot be written; also what the readers in `archives` raise.
-    """
+    """Stream the parts into `target`, which is whole or not there; LabError if that fails."""
     with whole_file.create(target) as (file, check):
         set_texts(file, source=source, made_from=made_from)
         for part in parts:
@@ -191,10 +188,7 @@ class PreparedFile:
         return labels
 
     def read_images(self, part: str, indices: np.ndarray | None = None) -> torch.Tensor:
-        """Return the chosen images of a part, or all: uint8, (len(indices), 28, W), in that order.
-
-        The file is read block by block, so no more than the chosen images are ever in memory.
-        """
+        """Return the chosen images of a part, or all, read by the block: uint8, (N, 28, W)."""
         stored = self._file[f"x_{part}"]
         is_image = stored.dtype == np.uint8 and stored.ndim == 3 and stored.shape[1] == 28
         if not is_image or len(stored) != len(self._file[f"y_{part}"]):

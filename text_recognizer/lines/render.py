@@ -148,11 +148,7 @@ def _draw_boxes(
     slant: torch.Tensor,
     threshold: torch.Tensor,
 ) -> torch.Tensor:
-    """Draw each glyph into a box of its own, as high as the line, after a blank one.
-
-    The point `there` (x, y) of a glyph comes to `here` in its box. The boxes are uint8, (N + 1, 28
-    columns, 28 rows).
-    """
+    """Draw glyphs after a blank box, each point `there` at `here`: uint8 (N + 1, columns, rows)."""
     pixels = torch.arange(GLYPH_SIZE) + 0.5
     above = here[1][:, None] - pixels  # (N, 28 rows)
     y = there[1][:, None] - above / scale[:, None]
@@ -169,10 +165,7 @@ def _draw_boxes(
 
 
 def _find_extents(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Return the columns and rows of the ink, float (N,): left, right, top, bottom, ends exclusive.
-
-    A blank image counts as full.
-    """
+    """Return left, right, top, bottom of ink, ends exclusive; all of a blank image: float (N,)."""
     ends = []
     for axis in (1, 2):
         has_ink = images.amax(axis) > 64
@@ -186,11 +179,8 @@ def _find_extents(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
 def _paste(
     boxes: torch.Tensor, numbers: torch.Tensor, left: torch.Tensor, width: int
 ) -> torch.Tensor:
-    """Put boxes at any columns: each column of a line looks up the boxes that it cuts.
-
-    `numbers` and `left`, int64 (B, L), say which box, and its left column, ascending. The lines are
-    uint8, (B, 28, width).
-    """
+    """Put boxes by number at ascending left columns, both int64 (B, L): uint8 (B, 28, width)."""
+    # Each column of a line looks up the boxes that it cuts.
     count = len(numbers)
     columns = torch.arange(width).expand(count, -1).contiguous()
     newest = torch.searchsorted(left.contiguous(), columns, right=True) - 1

@@ -70,7 +70,8 @@ class BaseLitModel(pl.LightningModule):
     >>> from lab_utils import MLP, MNIST, BaseLitModel
     >>> data = MNIST(source="sample")
     >>> lit_model = BaseLitModel(MLP(data.config(), fc1_dim=32), lr=3e-3)
-    >>> trainer = pl.Trainer(accelerator="cpu", fast_dev_run=True, enable_progress_bar=False)
+    >>> quiet = {"logger": False, "enable_progress_bar": False}
+    >>> trainer = pl.Trainer(accelerator="cpu", fast_dev_run=True, **quiet)
     >>> trainer.fit(lit_model, datamodule=data)
     >>> sorted(lit_model.history[0])
     ['epoch', 'train_acc', 'train_loss', 'val_acc', 'val_loss']
@@ -117,9 +118,8 @@ class BaseLitModel(pl.LightningModule):
     def setup(self, stage: str) -> None:
         if is_fast():
             trainer = self.trainer
-            trainer.fit_loop.max_epochs = min(
-                FAST_EPOCHS if trainer.max_epochs is None else trainer.max_epochs, FAST_EPOCHS
-            )
+            epochs = FAST_EPOCHS if trainer.max_epochs is None else trainer.max_epochs
+            trainer.fit_loop.max_epochs = min(epochs, FAST_EPOCHS)
             batches = trainer.overfit_batches or FAST_BATCHES  # type: ignore[attr-defined]
             for part, count in (("train", batches), ("val", batches), ("test", FAST_BATCHES)):
                 if getattr(trainer, f"limit_{part}_batches"):  # where it is 0, there is none

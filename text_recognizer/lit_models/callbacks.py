@@ -91,10 +91,7 @@ _HANDLER = InterruptHandler()
 
 
 class EndOnInterrupt(pl.Callback):
-    """Ends training with `TrainingInterrupted` where Lightning would end the whole process.
-
-    A program that handles interrupts itself goes on doing so.
-    """
+    """Ends training, not the process as Lightning does, if nothing else handles interrupts."""
 
     def arm(self, lit_model) -> None:
         """Take care of interrupts from now on, until Lightning is done."""

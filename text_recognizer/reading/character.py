@@ -27,7 +27,7 @@ MIN_SOFT = 0.1  # of the ink of an image that is prepared: so much is neither bl
 
 
 def prepare(image) -> torch.Tensor:
-    """Prepare a picture or a drawing of one character as EMNIST's images were.
+    """Return a picture or a drawing of one character as EMNIST's: uint8, (28, 28), white on black.
 
     Taught in notebook 6.
 
@@ -40,11 +40,6 @@ def prepare(image) -> torch.Tensor:
         point (x, y) or longer, y downwards, in any unit. What `prepare` returned passes unchanged,
         and so does a picture of 28x28 with a character as EMNIST has them: light on black, in the
         middle, with soft edges.
-
-    Returns
-    -------
-    torch.Tensor
-        uint8, (28, 28), white ink on black.
 
     Raises
     ------

@@ -124,8 +124,7 @@ def _shrink(grey: np.ndarray) -> np.ndarray:
 def find_desk(grey: np.ndarray) -> tuple[np.ndarray | None, float]:
     """Find a desk round a straight, light sheet with something dark on it.
 
-    Returns bool, of a small copy of the picture, or None, and its brightness as a share of the
-    sheet's.
+    Returns bool, of a small copy of the picture, or None; and its share of the sheet's brightness.
     """
     small = _shrink(grey)
     parts = Ink.measure(small).parts

@@ -123,7 +123,7 @@ class Layout(NamedTuple):
 
 
 def prepare_line(image, guides: Guides = None) -> torch.Tensor:
-    """Prepare a picture or a drawing of one line.
+    """Return a picture or a drawing of one line as networks get it: uint8, (28, W), white on black.
 
     Taught in notebook 5.
 
@@ -135,11 +135,6 @@ def prepare_line(image, guides: Guides = None) -> torch.Tensor:
         The y of the top of small letters and of the baseline that was written on, in the units of
         the image. Without them, or where most ink is elsewhere, both are estimated from where most
         ink is, as is how much the line rises or falls.
-
-    Returns
-    -------
-    torch.Tensor
-        uint8, (28, W), white ink on black.
 
     Raises
     ------

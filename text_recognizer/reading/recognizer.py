@@ -180,20 +180,15 @@ class Recognizer:
         """Return how frequent each class is, but 0 for what is not among some characters."""
         if among is None:
             return self.expected
-        chosen = self.check_among(among)
-        return self.expected * torch.tensor([float(name in chosen) for name in self.mapping])
-
-    def check_among(self, among: Iterable[str]) -> list[str]:
-        """Return the only characters to consider; raise if there are none, or unknown ones."""
         chosen = list(among) if isinstance(among, str | list | tuple | set | frozenset) else []
         known = [self.mapping[i] for i in self.expected.nonzero().flatten().tolist()]
         unknown = [show(name) for name in chosen if not isinstance(name, str) or name not in known]
-        if chosen and not unknown:
-            return chosen
-        raise LabError(
-            f"among={show(among)} has {', '.join(unknown) or 'no characters'}: "
-            f"it takes those that are read, {''.join(known)}."
-        )
+        if unknown or not chosen:
+            raise LabError(
+                f"among={show(among)} has {', '.join(unknown) or 'no characters'}: "
+                f"it takes those that are read, {''.join(known)}."
+            )
+        return self.expected * torch.tensor([float(name in chosen) for name in self.mapping])
 
 
 class LineReading(NamedTuple):
