@@ -1,20 +1,24 @@
-"""The process of one submission: its folder, its environment, its limits and its end."""
+"""The processes of submissions: a recorder for each, a folder, an environment, and their end."""
 
+import atexit
+import contextlib
 import json
 import os
 import shutil
+import signal
 import site
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import nbformat
 import psutil
-
-from text_recognizer.errors import LabError
 
 PACKAGE = Path(__file__).resolve().parent
 # The rest of the instructor's environment, such as tokens, does not concern a submission.
@@ -29,6 +33,7 @@ PASSED_ON = (
     "LAB_FAST",
 )
 MAX_STARTUP = 180  # seconds in which a process and its kernels start and end
+FORKS = sys.platform == "linux"  # elsewhere, libraries don't survive it
 
 
 @dataclass(frozen=True)
@@ -46,143 +51,172 @@ class Limits:
 
 
 def run_submission(
-    job: dict, files: dict[str, Path], limits: Limits, threads: int, hidden: list[Path] | None
-) -> list[dict]:
-    """Run a submission in a process and a temporary folder of its own.
+    job: dict, files: dict[str, bytes], limits: Limits, sandbox: bool
+) -> tuple[list[dict], dict]:
+    """Run a submission in a process and a temporary folder of its own, with one thread.
 
     Parameters
     ----------
     job : dict
-        The `steps` and the `prelude`, as `lab_grade.plugin` takes them.
-    files : dict[str, Path]
-        What is copied next to the notebook.
+        `steps`, each with its `kind` ("cell", "check" or "hidden") and `source`; the `prelude` of
+        checks; what cached functions of the reference have returned, `kept`.
+    files : dict[str, bytes]
+        What lies next to the notebook.
     limits : Limits
         For cells and notebook.
-    threads : int
-        Of numerical libraries.
-    hidden : list[Path] or None
-        For a sandbox: the folders that can't be seen in it. None for no sandbox.
+    sandbox : bool
+        Whether its kernel runs in bubblewrap.
 
     Returns
     -------
-    list[dict]
-        What became of each step: shorter than the steps if the process came to an end.
+    outcomes : list[dict]
+        What became of each step.
+    kept : dict
+        What cached functions have returned, these ones included.
     """
     token = uuid.uuid4().hex
     base = Path(tempfile.mkdtemp(prefix="lab-grade-"))
+    nothing = {"outcome": "not run", "message": "", "seconds": 0.0}
+    outcomes = [dict(nothing) for _ in job["steps"]]
+    kept = job["kept"]
     try:
-        notebook = _fill_folder(base, len(job["steps"]), files)
-        kernel = [sys.executable, "-P", str(PACKAGE / "kernel.py"), str(limits.memory)]
-        job = {
-            **job,
-            "base": str(base),
-            "notebook": str(notebook),
-            "limits": vars(limits),
-            "kernel": [*kernel, "-f", "{connection_file}"],
-            "fonts": [str(path) for path in _find_font_lists()],
-            "secret": uuid.uuid4().hex,
-        }
-        command = [sys.executable, "-P", str(PACKAGE / "plugin.py")]
-        process = subprocess.Popen(
-            command if hidden is None else [*_sandbox_command(base, hidden), *command],
+        (base / "given").mkdir()
+        for name, content in files.items():
+            (base / "given" / name).parent.mkdir(parents=True, exist_ok=True)
+            (base / "given" / name).write_bytes(content)
+        with _borrow_server(job["prelude"]) as server:
+            told = job | server.describe(sandbox) | {"base": str(base), "limits": vars(limits)}
+            told["environment"] = _make_environment(LAB_GRADING=token)
+            for number, result in server.run(told, limits.notebook + MAX_STARTUP):
+                if number == "kept":
+                    kept = result
+                elif number >= 0:
+                    outcomes[number] = result
+                else:  # by then, all but hidden checks have run
+                    last = max(i for i, step in enumerate(job["steps"]) if step["kind"] != "hidden")
+                    outcomes[last] |= {"figures": result.get("figures", "")}
+    except ServerError as error:
+        outcomes = [nothing | {"message": str(error)} for _ in outcomes]
+    finally:
+        if not sandbox:
+            _end_processes(token)
+        _remove(base)
+    return outcomes, kept
+
+
+class ServerError(Exception):
+    """No submission can be run."""
+
+
+class Server:
+    """The process that imports what a reference does, once, and then runs submissions."""
+
+    def __init__(self, prelude: str):
+        self.folder = Path(tempfile.mkdtemp(prefix="lab-grade-"))
+        names = ("HOME", "LAB_DATA_DIR", "MPLCONFIGDIR", "TMPDIR")
+        folders = {name: str(self.folder / name) for name in names}
+        for folder in folders.values():
+            Path(folder).mkdir()
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", str(PACKAGE / "recorder.py"), str(self.folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=base,
-            env=_make_environment(base, token, threads),
+            stderr=open("/tmp/gk/err","ab"),
+            cwd=self.folder,
+            env=_make_environment(MPLBACKEND="agg", **folders),
             start_new_session=True,
         )
+        self.write(prelude)
+        line = self.process.stdout.readline()  # type: ignore[union-attr]
+        self.told: dict = json.loads(line) if line else {"trouble": "it could not be started"}
+        if self.told["trouble"]:
+            self.close()
+            raise ServerError(self.told["trouble"])
+
+    def write(self, what: Any) -> None:
+        stdin: Any = self.process.stdin
+        stdin.write(json.dumps(what).encode() + b"\n")
+        stdin.flush()
+
+    def describe(self, sandbox: bool) -> dict:
+        """Return what a job says of this machine."""
+        fonts = [str(path) for path in _find_font_lists()]
+        return {
+            "fonts": fonts,
+            "shown": self.told["shown"] if sandbox else [],
+            "covered": self.told["covered"],
+        }
+
+    def run(self, job: dict, limit: float) -> Iterator[tuple[Any, Any]]:
+        """Yield what becomes of each step of a submission, until it ends or time is up."""
+        with contextlib.ExitStack() as stack:
+            pid, lines = self.process.pid, self.process.stdout
+            if FORKS:
+                connection = stack.enter_context(socket.socket(socket.AF_UNIX))
+                connection.connect(str(self.folder / "server"))
+                connection.sendall(json.dumps(job).encode() + b"\n")
+                lines = stack.enter_context(connection.makefile("rb"))
+            else:
+                self.write(job)
+            timer = threading.Timer(limit, lambda: os.kill(pid, signal.SIGTERM))
+            stack.callback(timer.cancel)
+            for line in lines or ():
+                name, result = json.loads(line)
+                if name == "pid":
+                    pid = result
+                    timer.start()
+                else:
+                    yield name, result
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+        _remove(self.folder)
+
+
+_servers: dict[str, Server] = {}
+_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def _borrow_server(prelude: str) -> Iterator[Server]:
+    """Yield the server for these imports: where it forks, there is one for everybody."""
+    if not FORKS:
+        server = Server(prelude)
         try:
-            written, _ = process.communicate(
-                json.dumps(job).encode(), timeout=limits.notebook + MAX_STARTUP
-            )
-            answer = json.loads(written)
-            return answer["results"] if answer["secret"] == job["secret"] else []
-        except (subprocess.TimeoutExpired, ValueError, KeyError, TypeError):
-            return []
+            yield server
         finally:
-            process.kill()
-            process.wait()
-    finally:
-        _end_processes(token)
-        _remove(base)
+            server.close()
+        return
+    with _lock:
+        known = _servers.get(prelude)
+        if known is None or known.process.poll() is not None:
+            known = _servers[prelude] = Server(prelude)
+    yield known
 
 
-def is_sandbox_available() -> bool:
-    """Tell whether bubblewrap works on this machine."""
-    try:
-        require_sandbox()
-    except LabError:
-        return False
-    return True
+def close_servers() -> None:
+    """End the processes that wait for submissions."""
+    with _lock:
+        while _servers:
+            _servers.popitem()[1].close()
 
 
-def require_sandbox() -> None:
-    """Make sure that bubblewrap works on this machine.
-
-    Raises
-    ------
-    LabError
-        If it is not installed, or may not make namespaces.
-    """
-    if shutil.which("bwrap") is None:
-        raise LabError(
-            "--sandbox needs bubblewrap, which is not installed "
-            "(Debian and Ubuntu: apt install bubblewrap; not for macOS and Windows)."
-        )
-    base = Path(tempfile.mkdtemp(prefix="lab-grade-"))
-    tried = subprocess.run([*_sandbox_command(base, []), "true"], capture_output=True, text=True)
-    _remove(base)
-    if tried.returncode != 0:
-        raise LabError(f"--sandbox: bubblewrap does not work here ({tried.stderr.strip()}).")
+atexit.register(close_servers)
 
 
-def _fill_folder(base: Path, steps: int, files: dict[str, Path]) -> Path:
-    """Fill a submission's folder, and return the notebook in it: empty cells."""
-    for name in ("work", "data"):
-        (base / name).mkdir()
-    for name, path in files.items():
-        (base / "work" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, base / "work" / name)
-    cells = [nbformat.v4.new_code_cell(id=f"step-{i}") for i in range(steps)]
-    notebook = base / "work" / "graded.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), notebook)
-    (base / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-    return notebook
-
-
-def _make_environment(base: Path, token: str, threads: int) -> dict[str, str]:
+def _make_environment(**ours: str) -> dict[str, str]:
     passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    ours = {
-        "HOME": base,
-        "TMPDIR": base,
-        "LAB_DATA_DIR": base / "data",
-        "LAB_OFFLINE": 1,  # everybody is graded on the bundled sample
-        "LAB_GRADING": token,
-        "PYTHONPATH": PACKAGE.parent,
+    ours |= {
+        "LAB_OFFLINE": "1",  # everybody is graded on the bundled sample
+        "PYTHONPATH": str(PACKAGE.parent),
         "PYTHONUSERBASE": site.getuserbase(),
-        "PYTHONDONTWRITEBYTECODE": 1,
-        "PYTHONHASHSEED": 0,
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": 1,
-        "OMP_NUM_THREADS": threads,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+        "OMP_NUM_THREADS": "1",  # two that wait for one core take hundreds of times as long
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # large pages: concurrent trainings wait less
     }
-    return passed_on | {name: str(value) for name, value in ours.items()}
-
-
-def _sandbox_command(base: Path, hidden: list[Path]) -> list[str]:
-    """Return the command that runs another one in a sandbox: it sees, but writes only in `base`."""
-    command = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
-    for device in sorted(Path("/dev").glob("nvidia*")):
-        command += ["--dev-bind", str(device), str(device)]
-    prefixes = sys.prefix, sys.base_prefix, site.getuserbase()
-    needed = [PACKAGE, *(Path(prefix).resolve() for prefix in prefixes)]
-    # What others hand in is in the folder for temporary files while it is graded.
-    for folder in {path.resolve() for path in [*hidden, Path(tempfile.gettempdir())]}:
-        if folder.is_dir() and not any(path.is_relative_to(folder) for path in needed):
-            command += ["--tmpfs", str(folder)]
-    command += ["--bind", str(base), str(base), "--chdir", str(base)]
-    return [*command, "--unshare-net", "--unshare-pid", "--unshare-ipc", "--die-with-parent"]
+    return passed_on | ours
 
 
 def _find_font_lists() -> list[Path]:
@@ -210,8 +244,9 @@ def _remove(folder: Path) -> None:
 
     def make_writable(function, path, _):
         try:
-            Path(path).parent.chmod(0o700)
-            Path(path).chmod(0o700)
+            for locked in (Path(path).parent, Path(path)):
+                if not locked.is_symlink():  # which may lead anywhere
+                    locked.chmod(0o700)
             function(path)
         except OSError:
             pass  # what stays is in the system's folder for temporary files
