@@ -86,7 +86,7 @@ class Kept:
         self.function, self.kept = function, kept
 
     def __call__(self, *args):
-        key = f"{self.function.__name__}{args!r}"  # type: ignore[attr-defined]
+        key = f"{self.function.__name__}{args!r}"
         if key not in self.kept:
             self.kept[key] = self.function(*args)
         return self.kept[key]
@@ -101,6 +101,7 @@ def find_names(code: types.CodeType) -> Iterator[str]:
 
 
 def compile_check(source: str) -> types.CodeType:
+    """Return the code of a check, by whose name its lines are found in a traceback."""
     return compile(ast.parse(source), CHECK, "exec")
 
 

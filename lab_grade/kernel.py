@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 # Nobody debugs a submission, and the debugger takes a quarter of a kernel's start.
@@ -22,14 +23,13 @@ from ipykernel.kernelapp import IPKernelApp
 
 from lab_grade.bridge import Channel, KernelPeer
 
-PREFIX = "#lab-grade"  # of the code that asks the kernel to serve a check
 STREAMS = ("stdin", "stdout", "stderr", "displayhook", "excepthook")
 
 
 class QuietChannel(Channel):
     """A channel whose messages no interrupt cuts in two: it is for the student's code."""
 
-    def send(self, kind: int, content: bytes) -> None:
+    def send(self, kind: int, content: bytes = b"") -> None:
         with ignore_interrupts():
             super().send(kind, content)
 
@@ -48,8 +48,8 @@ def ignore_interrupts():
         signal.signal(signal.SIGINT, handler)
 
 
-def make_kernel_class(channel: Channel) -> type[IPythonKernel]:
-    """Return a kernel that runs cells, and serves checks over a channel."""
+def make_kernel_class(channel: Channel, call: str) -> type[IPythonKernel]:
+    """Return a kernel that runs cells; at the code `call`, it serves a check over a channel."""
     streams: dict[str, Any] = {}
     kept: dict[int, dict] = {}
 
@@ -57,13 +57,13 @@ def make_kernel_class(channel: Channel) -> type[IPythonKernel]:
         async def do_execute(self, code, silent, *args, **kwargs):
             if not streams:
                 streams.update({name: getattr(sys, name) for name in STREAMS})
-                streams["thread"] = sys.stdout.pub_thread
-                sys.path.append(os.getcwd())  # last, so that a numpy.py shadows nothing
+                streams["thread"] = getattr(sys.stdout, "pub_thread")  # noqa: B009
+                sys.path.append(str(Path.cwd()))  # last, so that a numpy.py shadows nothing
             try:
-                if not code.startswith(PREFIX):
+                if code != call:
                     return await super().do_execute(code, silent, *args, **kwargs)
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-                KernelPeer(channel, self.shell.user_ns, kept).serve()
+                KernelPeer(channel, self.shell.user_ns, kept).serve()  # type: ignore[union-attr]
             except Exception as error:  # noqa: BLE001 - a kernel that raises does not answer
                 message = {"ename": type(error).__name__, "evalue": str(error), "traceback": []}
                 return {"status": "error", "execution_count": 0, "payload": [], **message}
@@ -97,8 +97,11 @@ def connect(address: str) -> socket.socket:
 
 if __name__ == "__main__":
     limit_resources(int(sys.argv.pop(1)))
-    bridge = QuietChannel(connect(sys.argv.pop(1)))
+    address = sys.argv.pop(1)
+    bridge = QuietChannel(connect(address))
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)
     os.dup2(null, 2)
-    IPKernelApp.launch_instance(kernel_class=make_kernel_class(bridge), ignore_cwd=True)
+    IPKernelApp.launch_instance(
+        kernel_class=make_kernel_class(bridge, f"#{address}"), ignore_cwd=True
+    )

@@ -2,8 +2,11 @@
 
 import atexit
 import contextlib
+import functools
+import hashlib
 import json
 import os
+import platform
 import shutil
 import signal
 import site
@@ -15,12 +18,18 @@ import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from lab_grade import sandbox
+from text_recognizer.errors import LabError
+
 PACKAGE = Path(__file__).resolve().parent
+PACKAGES = tuple(PACKAGE.parent / name for name in ("lab_grade", "lab_utils", "text_recognizer"))
+LIBRARIES = ("ipykernel", "ipython", "numpy", "pytorch-lightning", "torch", "torchmetrics")
 # The rest of the instructor's environment, such as tokens, does not concern a submission.
 PASSED_ON = (
     "PATH",
@@ -51,7 +60,7 @@ class Limits:
 
 
 def run_submission(
-    job: dict, files: dict[str, bytes], limits: Limits, sandbox: bool
+    job: dict, files: dict[str, bytes], limits: Limits, is_sandboxed: bool
 ) -> tuple[list[dict], dict]:
     """Run a submission in a process and a temporary folder of its own, with one thread.
 
@@ -64,7 +73,7 @@ def run_submission(
         What lies next to the notebook.
     limits : Limits
         For cells and notebook.
-    sandbox : bool
+    is_sandboxed : bool
         Whether its kernel runs in bubblewrap.
 
     Returns
@@ -77,7 +86,7 @@ def run_submission(
     token = uuid.uuid4().hex
     base = Path(tempfile.mkdtemp(prefix="lab-grade-"))
     nothing = {"outcome": "not run", "message": "", "seconds": 0.0}
-    outcomes = [dict(nothing) for _ in job["steps"]]
+    outcomes: list[dict] = [nothing | {"outcome": "died"} for _ in job["steps"]]
     kept = job["kept"]
     try:
         (base / "given").mkdir()
@@ -85,7 +94,7 @@ def run_submission(
             (base / "given" / name).parent.mkdir(parents=True, exist_ok=True)
             (base / "given" / name).write_bytes(content)
         with _borrow_server(job["prelude"]) as server:
-            told = job | server.describe(sandbox) | {"base": str(base), "limits": vars(limits)}
+            told = job | server.describe(is_sandboxed) | {"base": str(base), "limits": vars(limits)}
             told["environment"] = _make_environment(LAB_GRADING=token)
             for number, result in server.run(told, limits.notebook + MAX_STARTUP):
                 if number == "kept":
@@ -98,10 +107,41 @@ def run_submission(
     except ServerError as error:
         outcomes = [nothing | {"message": str(error)} for _ in outcomes]
     finally:
-        if not sandbox:
+        if not is_sandboxed:
             _end_processes(token)
         _remove(base)
     return outcomes, kept
+
+
+@functools.cache
+def hash_packages() -> str:
+    """Return the SHA-256 of what grades depend on: files of the lab's packages, and libraries."""
+    content = hashlib.sha256(sys.version.encode())
+    for name in LIBRARIES:
+        with contextlib.suppress(PackageNotFoundError):
+            content.update(f"{name} {version(name)}\n".encode())
+    for package in PACKAGES:
+        for path in sorted(package.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                name = path.relative_to(package.parent).as_posix()
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                content.update(f"{name} {digest}\n".encode())
+    return content.hexdigest()
+
+
+def run_elsewhere(packages: str, *arguments: Any) -> tuple[list[dict], dict]:
+    """Run a submission on another machine, which must have the same lab as the one that asks.
+
+    Raises
+    ------
+    LabError
+        If it has another version, or no bubblewrap where one is asked for.
+    """
+    if hash_packages() != packages:
+        raise LabError(f"{platform.node()} has another version of the lab or of its libraries")
+    if arguments[-1]:
+        sandbox.require()
+    return run_submission(*arguments)
 
 
 class ServerError(Exception):
@@ -121,7 +161,7 @@ class Server:
             [sys.executable, "-P", str(PACKAGE / "recorder.py"), str(self.folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=open("/tmp/gk/err","ab"),
+            stderr=open("/tmp/gk/err", "ab"),
             cwd=self.folder,
             env=_make_environment(MPLBACKEND="agg", **folders),
             start_new_session=True,
@@ -138,12 +178,12 @@ class Server:
         stdin.write(json.dumps(what).encode() + b"\n")
         stdin.flush()
 
-    def describe(self, sandbox: bool) -> dict:
+    def describe(self, is_sandboxed: bool) -> dict:
         """Return what a job says of this machine."""
         fonts = [str(path) for path in _find_font_lists()]
         return {
             "fonts": fonts,
-            "shown": self.told["shown"] if sandbox else [],
+            "shown": self.told["shown"] if is_sandboxed else [],
             "covered": self.told["covered"],
         }
 

@@ -35,7 +35,6 @@ from lab_grade.bridge import END, Channel, Ended
 from lab_grade.examiner import Examiner, compile_check, run_check, take_plain
 from lab_grade.samples import split_sample
 
-PREFIX = "#lab-grade"
 MAX_GRACE = 5  # seconds for a cell to end after it was interrupted; at most a third of its limit
 MAX_RESTARTS = 5
 MAX_START = 120  # seconds until a kernel answers: imports of a cold machine take long
@@ -72,6 +71,7 @@ class Recorder:
         self.kernel: Any = None
         self.channel: Any = None
         self.process: psutil.Process
+        self.call = ""  # what asks the kernel to serve
         self.starts = 0
         self.done: list[str | int] = []  # cells, and hidden checks passed by: for a fresh kernel
         self.known: dict[int, dict] = {}  # plain values that hidden checks will use
@@ -89,7 +89,7 @@ class Recorder:
                 later.append(number)
                 if self.ensure_kernel():
                     self.done.append(number)
-                    self.serve(lambda n=number: self.keep(n))
+                    self.serve(functools.partial(self.keep, number))
             else:
                 self.run_step(number)
         if self.kernel is not None:
@@ -134,7 +134,7 @@ class Recorder:
 
     def serve(self, work: Callable[[], dict]) -> dict:
         """Let the kernel serve while something asks it; end it where that does not end well."""
-        self.begin(PREFIX)
+        self.begin(self.call)
         is_served = False
         with call_after(self.deadline - time.monotonic() + 3 * MAX_GRACE, self.give_up):
             try:
@@ -173,7 +173,7 @@ class Recorder:
             poller.register(channel.socket, zmq.POLLIN)
         try:
             while (reply := self.look()) is None:
-                poller.poll(1000 * LOOK_EVERY)
+                poller.poll(100)
         except Ended as ended:
             return {"outcome": ended.outcome, "message": SAY[ended.outcome].format(**self.limits)}
         if self.stopped and not (self.stopped == "output" and reply["status"] == "ok"):
@@ -249,8 +249,10 @@ class Recorder:
             except (RuntimeError, OSError):  # memory is short, or the machine is slow
                 continue
             for what in list(self.done):
-                is_cell = isinstance(what, str)
-                result = self.execute(what) if is_cell else self.serve(lambda n=what: self.keep(n))
+                if isinstance(what, str):
+                    result = self.execute(what)
+                else:
+                    result = self.serve(functools.partial(self.keep, what))
                 if result["outcome"] not in ("ok", "error"):
                     self.done.remove(what)
                     self.stop()
@@ -271,6 +273,7 @@ class Recorder:
             listener.listen(1)
             listener.settimeout(MAX_START)
             address = str(listener.getsockname()[1] if PORTS else folder / "bridge")
+            self.call = f"#{address}"
             memory = str(self.limits["memory"])
             script = str(sandbox.PACKAGE / "kernel.py")
             command = [sys.executable, "-P", script, memory, address, "-f", "{connection_file}"]
@@ -314,13 +317,17 @@ class Recorder:
     def stop(self) -> None:
         """End the kernel, if there is one."""
         if self.kernel is not None and hasattr(self.kernel, "km"):
-            open("/tmp/gk/cpu","a").write(f"{os.getpid()} own {time.process_time():.2f} kernel {[sum(p.cpu_times()[:2]) for p in self.list_processes()]}\n")
+            with contextlib.suppress(psutil.Error):
+                open("/tmp/gk/cpu", "a").write(
+                    f"{os.getpid()} own {time.process_time():.2f} kernel {[sum(p.cpu_times()[:2]) for p in self.list_processes()]}\n"
+                )  # DEBUG
             self.kernel.stop()
             self.channel.connection.close()
         self.kernel = None
 
 
 def measure_output(content: dict) -> int:
+    """Return the size of what a message shows."""
     data = content.get("data")
     shown = data.values() if isinstance(data, dict) else [content.get("text", "")]
     return sum(len(text) if isinstance(text, str) else 100 for text in shown)
@@ -356,19 +363,23 @@ def call_after(seconds: float, function: Callable[[], None]) -> Iterator[None]:
 class Handler(socketserver.StreamRequestHandler):
     """Runs one submission, in a process of its own."""
 
+    server: Any
+
     def handle(self):
         self.server.socket.close()
         run_job(self.rfile.readline(), self.server.prelude, self.wfile)
 
 
-class Server(getattr(socketserver, "ForkingMixIn", object), socketserver.TCPServer):
+Forking: Any = getattr(socketserver, "ForkingMixIn", object)
+
+
+class Server(Forking, socketserver.TCPServer):
     """Forks for each submission, as long as the process lives that has started it."""
 
     address_family = getattr(socket, "AF_UNIX", socket.AF_INET)
-    max_children = 1000
-    request_queue_size = 1000
+    max_children = request_queue_size = 1000
 
-    def __init__(self, address: str, prelude: CodeType):
+    def __init__(self, address: Any, prelude: CodeType):
         super().__init__(address, Handler)
         self.prelude, self.parent = prelude, os.getppid()
 
@@ -381,7 +392,7 @@ class Server(getattr(socketserver, "ForkingMixIn", object), socketserver.TCPServ
 def run_job(line: bytes, prelude: CodeType, out: Any) -> None:
     """Run a submission; write a line for each step, and one when all is done."""
     null = os.open(os.devnull, os.O_RDWR)
-    for number in range(3):
+    for number in range(2):
         os.dup2(null, number)
 
     def tell(*what: Any) -> None:

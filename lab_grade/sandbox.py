@@ -1,4 +1,4 @@
-"""What a student's kernel can see and reach, in bubblewrap: Python, its packages, its own folder."""
+"""What a student's kernel can see and reach: Python, its packages, and its own folder."""
 
 import os
 import shutil
@@ -14,10 +14,16 @@ from pathlib import Path
 from text_recognizer.errors import LabError
 
 PACKAGE = Path(__file__).resolve().parent
-OWN = ("__init__.py", "kernel.py", "bridge.py", "tensors.py", "wire.py")  # what a kernel runs of ours
+OWN = (
+    "__init__.py",
+    "kernel.py",
+    "bridge.py",
+    "tensors.py",
+    "wire.py",
+)  # what a kernel runs of ours
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-SETTINGS = ("alternatives", "fonts", "group", "ld.so.cache", "ld.so.conf", "ld.so.conf.d")
-SETTINGS += ("localtime", "nsswitch.conf", "passwd", "timezone")
+SETTINGS = "alternatives fonts group ld.so.cache ld.so.conf ld.so.conf.d localtime nsswitch.conf"
+SETTINGS += " passwd timezone"
 ISOLATION = ("user", "pid", "net", "ipc", "uts", "cgroup-try")
 
 
@@ -44,11 +50,11 @@ def list_shown(imported: Iterable[str]) -> list[Path]:
     imported : iterable of str
         Files of modules that the reference imports.
     """
-    prefixes = [Path(prefix) for prefix in {sys.prefix, sys.base_prefix, sys.exec_prefix}]
+    prefixes = [Path(prefix) for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix)]
     if site.ENABLE_USER_SITE:
         prefixes.append(Path(site.getusersitepackages()))
     libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
-    shown = [*map(Path, SYSTEM), *(Path("/etc", name) for name in SETTINGS), *prefixes]
+    shown = [*map(Path, SYSTEM), *(Path("/etc", name) for name in SETTINGS.split()), *prefixes]
     shown += [Path(folder) for folder in libraries if folder]
     shown += [*find_packages(), *(PACKAGE / name for name in OWN)]
     for file in imported:
@@ -64,6 +70,7 @@ def wrap(command: list[str], folder: Path, shown: list[Path], covered: dict[str,
     Parameters
     ----------
     command : list[str]
+        Runs in the folder it is called in.
     folder : Path
         The kernel's own.
     shown : list[Path]
@@ -74,13 +81,12 @@ def wrap(command: list[str], folder: Path, shown: list[Path], covered: dict[str,
     wrapped = ["bwrap", *(f"--unshare-{name}" for name in ISOLATION), "--die-with-parent"]
     wrapped += ["--cap-drop", "ALL", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
     for path in shown:
-        kind = ["--symlink", os.readlink(path)] if path.is_symlink() else ["--ro-bind", str(path)]
-        wrapped += [*kind, str(path)]
-        if path.is_symlink() and not str(path).startswith(SYSTEM):
-            wrapped += ["--ro-bind", str(path.resolve()), str(path.resolve())]
-    for path, other in covered.items():
-        wrapped += ["--ro-bind", other, path]
-    return [*wrapped, "--bind", str(folder), str(folder), "--chdir", str(folder), *command]
+        if path.is_symlink():  # such as /bin in /usr
+            wrapped += ["--symlink", str(path.readlink()), str(path)]
+        wrapped += ["--ro-bind", *[str(path.resolve() if path.is_symlink() else path)] * 2]
+    for name, other in covered.items():
+        wrapped += ["--ro-bind", other, name]
+    return [*wrapped, "--bind", str(folder), str(folder), *command]
 
 
 def is_available() -> bool:
@@ -107,6 +113,6 @@ def require() -> None:
         )
     with tempfile.TemporaryDirectory(prefix="lab-grade-") as folder:
         command = wrap([sys.executable, "-S", "-c", "1"], Path(folder), list_shown([]), {})
-        tried = subprocess.run(command, capture_output=True, text=True)
+        tried = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if tried.returncode != 0:
         raise LabError(f"--sandbox: bubblewrap does not work here ({tried.stderr.strip()}).")

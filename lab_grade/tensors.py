@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
+from torch.nn.parameter import UninitializedTensorMixin
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Operator:
     def __str__(self):
         return self.name
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *_, **__):
         return None
 
 
@@ -163,9 +164,10 @@ class Tensors:
         kept = [leaf.grad for leaf in leaves.values()]
         for leaf in [*inputs, *leaves.values()]:
             leaf.grad = None
-        pairs = [pair for pair in zip(outputs, grads, strict=True) if pair[1] is not None]
-        if pairs:
-            torch.autograd.backward(*map(list, zip(*pairs, strict=True)), retain_graph=True)
+        reached = [i for i, grad in enumerate(grads) if grad is not None]
+        ends, sent = [outputs[i] for i in reached], [grads[i] for i in reached]
+        if ends:
+            torch.autograd.backward(ends, sent, retain_graph=True)
         found = [leaf.grad for leaf in inputs]
         on_shared = {number: leaf.grad for number, leaf in leaves.items() if leaf.grad is not None}
         for leaf, grad in zip(leaves.values(), kept, strict=True):
@@ -244,7 +246,8 @@ class Tensors:
         for token in state["dropped"]:
             self.graphs.pop(token, None)
         self.watch = OperatorNames() if state.get("is_watched") else None
-        for mode in _get_current_dispatch_mode_stack():
+        watching: list = list(_get_current_dispatch_mode_stack())
+        for mode in watching:
             for name in state.get("operators", []):
                 mode.__torch_dispatch__(Operator(str(name)), ())
 
@@ -301,12 +304,13 @@ class Tensors:
             base = getattr(sys.modules[origin], name)
             if not is_library(base):
                 raise ValueError(f"{origin}.{name} is no layer of torch")
-            kind = type(str(own_name), (Mirror, base), {}) if is_own else base
+            kind: Any = type(str(own_name), (Mirror, base), {}) if is_own else base
             module = self.modules.get(number)
             if module is None:
                 module = kind.__new__(kind)
                 nn.Module.__init__(module)
-            vars(module).update(attributes, _lab_number=number, _lab_peer=self.peer)
+            vars(module).update({k: v for k, v in attributes.items() if is_plain(v)})
+            vars(module).update(_lab_number=number, _lab_peer=self.peer)
             module.__class__, module.training = kind, bool(training)
             self.modules[number] = self.peer.stand_ins[number] = module
             self.modes[number] = module.training
@@ -319,13 +323,15 @@ class Tensors:
 
 def is_unmade(tensor: torch.Tensor) -> bool:
     """Tell whether a lazy layer has not been called yet."""
-    return isinstance(tensor, nn.parameter.UninitializedTensorMixin)
+    return isinstance(tensor, UninitializedTensorMixin)
 
 
 def is_library(kind: Any) -> bool:
     """Tell whether a class is one of torch's own modules."""
-    own = getattr(sys.modules.get(getattr(kind, "__module__", "")), kind.__name__, None)
-    return own is kind and issubclass(kind, nn.Module) and kind.__module__.startswith(LIBRARY)
+    module = sys.modules.get(getattr(kind, "__module__", ""))
+    if getattr(module, kind.__name__, None) is not kind or not issubclass(kind, nn.Module):
+        return False
+    return kind.__module__.startswith(LIBRARY)
 
 
 def is_plain(value: Any) -> bool:

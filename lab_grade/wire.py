@@ -196,7 +196,7 @@ class Unpacker:
 
     def read_fields(self, held: list) -> tuple:
         name, fields, values = held
-        return collections.namedtuple(name, fields)(*self.read(values))  # type: ignore[misc]  # noqa: PYI024
+        return collections.namedtuple(name, fields)(*self.read(values))
 
     def read_value(self, held: list) -> Any:
         name, arguments = held
@@ -210,6 +210,7 @@ class Unpacker:
         if kind.kind not in "biufcSUMm":
             raise ValueError(f"no array is of {name}")
         flat = np.frombuffer(self.buffers[place], kind) if kind.itemsize else np.empty(0, kind)
+        flat = flat.view(np.uint8) != 0 if kind.kind == "b" else flat
         return flat[0] if shape is None else flat.reshape(shape).copy()
 
     def read_objects(self, held: list) -> Any:
@@ -230,6 +231,7 @@ class Unpacker:
             raise ValueError(f"{len(content)} bytes are no tensor of {shape}")
         tensor = torch.frombuffer(content, dtype=kind) if content else torch.empty(0, dtype=kind)
         tensor = tensor.reshape(shape)
+        tensor = tensor.view(torch.uint8) != 0 if kind is torch.bool else tensor
         if is_parameter and not self.is_linked:
             tensor = torch.nn.Parameter(tensor, bool(needs))
         elif needs and not self.is_linked:
@@ -244,7 +246,7 @@ class Unpacker:
         import torch
 
         kind = getattr(torch, held)
-        if not isinstance(kind, torch.dtype):
+        if not isinstance(kind, torch.dtype) or held.startswith(("q", "bits")):
             raise ValueError(f"{held} is no kind of number")
         return kind
 
