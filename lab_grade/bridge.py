@@ -18,14 +18,14 @@ import socket
 import struct
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from lab_grade.wire import Packer, Unpacker
 
 ASK, REPLY, LINKED, ERROR, END = range(5)
-MAX_MESSAGE = 2**28  # bytes
+MAX_MESSAGE, MAX_SMALL = 2**28, 2**14  # bytes of a message; of parts that are sent together
 MAX_TEXT = 2000  # characters of an error's message
 FIGURES, MAX_FIGURES = "leaderboard.json", 2000  # in the data folder; bytes of it
 NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # for the other end of a pipe
@@ -82,13 +82,21 @@ class Channel:
         self.is_waiting = False  # for a message, of which a part may be there
         connection.setblocking(True)
 
-    def send(self, kind: int, content: bytes = b"") -> None:
+    def send(self, kind: int, parts: Sequence = ()) -> None:
+        small = [struct.pack("<BQ", kind, sum(map(len, parts)))]
         try:
-            self.connection.sendall(struct.pack("<BQ", kind, len(content)) + content)
+            for part in parts:
+                if len(part) < MAX_SMALL:
+                    small.append(part)
+                    continue
+                self.connection.sendall(b"".join(small))
+                self.connection.sendall(part)
+                small = []
+            self.connection.sendall(b"".join(small))
         except OSError:
             raise Ended("died", "the other end is gone") from None
 
-    def receive(self) -> tuple[int, bytes]:
+    def receive(self) -> tuple[int, bytearray]:
         self.is_waiting = True
         kind, size = struct.unpack("<BQ", self._take(9))
         if size > MAX_MESSAGE:
@@ -97,7 +105,7 @@ class Channel:
         self.is_waiting = False
         return kind, content
 
-    def _take(self, size: int) -> bytes:
+    def _take(self, size: int) -> bytearray:
         taken = bytearray(size)
         place, view = 0, memoryview(taken)
         while place < size:
@@ -111,7 +119,7 @@ class Channel:
             if count == 0:
                 raise Ended("died", "the other end is gone")
             place += count
-        return bytes(taken)
+        return taken
 
 
 class StandIn:
@@ -369,16 +377,16 @@ class Peer:
 
     def fingerprint(self, value: Any) -> bytes:
         value = self.tensors.detach({0: value})[0] if self.tensors else value
-        return Packer(lambda _, other: id(other), self.share).pack(value)
+        return b"".join(Packer(lambda _, other: id(other), self.share).pack(value))
 
     # Messages
 
-    def pack(self, value: Any) -> tuple[Packer, bytes]:
+    def pack(self, value: Any) -> tuple[Packer, list]:
         state = [self.randomness.find_changes(), self.tensors and self.tensors.find_changes()]
         packer = Packer(self.refer, self.share)
         return packer, packer.pack([value, *state])
 
-    def read(self, kind: int, content: bytes) -> tuple[Any, list, bool]:
+    def read(self, kind: int, content: bytearray) -> tuple[Any, list, bool]:
         """Return what a message says, its tensors that need a gradient, and the mode of those."""
         unpacker = Unpacker(self.resolve, self.get_shared, kind == LINKED)
         value, randomness, tensors = unpacker.unpack(content)

@@ -44,7 +44,7 @@ class Examiner(Peer):
             self.tensors.build(reader.read(held["module"]))
         return super().resolve(reader, held)
 
-    def read(self, kind: int, content: bytes) -> tuple[Any, list, bool]:
+    def read(self, kind: int, content: bytearray) -> tuple[Any, list, bool]:
         try:
             return super().read(kind, content)
         except ValueError as error:

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,11 @@ STREAMS = ("stdin", "stdout", "stderr", "displayhook", "excepthook")
 class QuietChannel(Channel):
     """A channel whose messages no interrupt cuts in two: it is for the student's code."""
 
-    def send(self, kind: int, content: bytes = b"") -> None:
+    def send(self, kind: int, parts: Sequence = ()) -> None:
         with ignore_interrupts():
-            super().send(kind, content)
+            super().send(kind, parts)
 
-    def receive(self) -> tuple[int, bytes]:
+    def receive(self) -> tuple[int, bytearray]:
         with ignore_interrupts():
             return super().receive()
 

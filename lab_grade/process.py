@@ -40,6 +40,7 @@ PASSED_ON = (
     "LD_LIBRARY_PATH",
     "VIRTUAL_ENV",
     "LAB_FAST",
+    "GK_CPU",
 )
 MAX_STARTUP = 180  # seconds in which a process and its kernels start and end
 FORKS = sys.platform == "linux"  # elsewhere, libraries don't survive it
@@ -161,7 +162,7 @@ class Server:
             [sys.executable, "-P", str(PACKAGE / "recorder.py"), str(self.folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=open("/tmp/gk/err", "ab"),
+            stderr=subprocess.DEVNULL,
             cwd=self.folder,
             env=_make_environment(MPLBACKEND="agg", **folders),
             start_new_session=True,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 if TYPE_CHECKING:
@@ -211,8 +211,8 @@ class Tensors:
             known, needs = self.known[number]
             now = tensor.detach()
             if tensor.requires_grad != needs or now.dtype != known.dtype or not now.equal(known):
-                self.known[number] = now.clone(), tensor.requires_grad
-                changed[number] = now, tensor.requires_grad
+                now = now.clone()
+                self.known[number] = changed[number] = now, tensor.requires_grad
         for number, module in self.modules.items():
             if module.training != self.modes[number]:
                 modes[number] = self.modes[number] = module.training
@@ -236,9 +236,9 @@ class Tensors:
             if tensor.shape == new.shape and tensor.dtype == new.dtype:
                 tensor.data.copy_(new)
             else:
-                tensor.data = new
+                tensor.data = new.clone()
             tensor.requires_grad_(bool(needs))
-            self.known[number] = new.clone(), bool(needs)
+            self.known[number] = new, bool(needs)
         for number, mode in state["modes"].items():
             self.modes[number] = self.modules[number].training = bool(mode)
         for description in state.get("made", []):
@@ -247,8 +247,8 @@ class Tensors:
             self.graphs.pop(token, None)
         self.watch = OperatorNames() if state.get("is_watched") else None
         watching: list = list(_get_current_dispatch_mode_stack())
-        for mode in watching:
-            for name in state.get("operators", []):
+        for name in state.get("operators", []):
+            for mode in watching:
                 mode.__torch_dispatch__(Operator(str(name)), ())
 
     # Modules

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 SMALL = 2**63  # whole numbers up to here are JSON's
+ALIGNED = 8  # bytes, where parts of a message begin
 # What Python itself says how to make again: constructor and arguments.
 VALUES: dict[str, type] = {
     kind.__name__: kind
@@ -55,11 +56,14 @@ class Packer:
         self.buffers: list = []
         self.needing: list = []
 
-    def pack(self, value: Any) -> bytes:
-        """Return the bytes of a message."""
+    def pack(self, value: Any) -> list:
+        """Return the parts of a message, which are to be sent before anything is changed."""
         tree = self.write(value)
         head = json.dumps([tree, [len(part) for part in self.buffers]]).encode()
-        return b"".join([struct.pack("<Q", len(head)), head, *self.buffers])
+        parts = [struct.pack("<Q", len(head)), head, bytes(-len(head) % ALIGNED)]
+        for part in self.buffers:
+            parts += [part, bytes(-len(part) % ALIGNED)]
+        return parts
 
     def keep(self, content: Any) -> int:
         """Add bytes to the message, and return their place."""
@@ -102,7 +106,7 @@ class Packer:
             return {"objects": [list(array.shape), self.write_all(array.ravel().tolist())]}
         if array.dtype.kind not in "biufcSUMm":
             return {"other": self.refer(self, value)}
-        place = self.keep(numpy.ascontiguousarray(array).tobytes())
+        place = self.keep(numpy.ascontiguousarray(array).reshape(-1).view(numpy.uint8).data)
         shape = list(array.shape) if isinstance(value, numpy.ndarray) else None
         return {"array": [array.dtype.str, shape, place]}
 
@@ -115,7 +119,7 @@ class Packer:
             plain = torch.Tensor.as_subclass(tensor.detach(), torch.Tensor).resolve_conj()
             flat = plain.resolve_neg().cpu().contiguous().reshape(-1)
             flat = torch.view_as_real(flat).reshape(-1) if flat.is_complex() else flat
-        place = self.keep(flat.view(torch.uint8).numpy().tobytes())
+        place = self.keep(flat.view(torch.uint8).numpy().data)
         if tensor.requires_grad:
             self.needing.append(tensor)
         kept = tensor.grad if tensor.is_leaf and tensor.requires_grad else None
@@ -167,8 +171,8 @@ class Unpacker:
         self.buffers: list[memoryview] = []
         self.needing: list = []
 
-    def unpack(self, message: bytes) -> Any:
-        """Return the value of a message.
+    def unpack(self, message: bytearray) -> Any:
+        """Return the value of a message, whose memory its arrays and tensors use.
 
         Raises
         ------
@@ -178,10 +182,10 @@ class Unpacker:
         try:
             (size,) = struct.unpack_from("<Q", message)
             tree, sizes = json.loads(message[8 : 8 + size])
-            start = 8 + size
+            start = 8 + size + -size % ALIGNED
             for length in sizes:
                 self.buffers.append(memoryview(message)[start : start + length])
-                start += length
+                start += length + -length % ALIGNED
             return self.read(tree)
         except (LookupError, TypeError, AttributeError, struct.error, RecursionError) as error:
             raise ValueError(f"not a message ({type(error).__name__}: {error})") from None
@@ -211,7 +215,7 @@ class Unpacker:
             raise ValueError(f"no array is of {name}")
         flat = np.frombuffer(self.buffers[place], kind) if kind.itemsize else np.empty(0, kind)
         flat = flat.view(np.uint8) != 0 if kind.kind == "b" else flat
-        return flat[0] if shape is None else flat.reshape(shape).copy()
+        return flat[0] if shape is None else flat.reshape(shape)
 
     def read_objects(self, held: list) -> Any:
         import numpy as np
@@ -226,7 +230,7 @@ class Unpacker:
 
         name, shape, place, needs, is_parameter, grad = held
         kind = self.read_dtype(name)
-        content = bytearray(self.buffers[place])
+        content = self.buffers[place]
         if len(content) != math.prod(shape) * kind.itemsize:
             raise ValueError(f"{len(content)} bytes are no tensor of {shape}")
         tensor = torch.frombuffer(content, dtype=kind) if content else torch.empty(0, dtype=kind)
