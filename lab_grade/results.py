@@ -90,8 +90,6 @@ def score(
             if found := re.search(pattern, source):
                 submission.flag("tampering", f"cell {number} {what} ({found[0]})")
     nothing = {"outcome": "not run", "message": "", "seconds": 0}
-    if len(outcomes) < len(to_run):
-        submission.flag("running", "its process came to an end, or was ended")
     outcomes = outcomes + [nothing] * (len(to_run) - len(outcomes))
     by_check: dict[Check, dict] = {}
     cells: list[dict] = []
@@ -117,14 +115,8 @@ def score(
                 submission.flag("running", f"cell {step.number} {TROUBLE[outcome['outcome']]}")
             continue
         by_check[step.check] = outcome
-        if outcome["outcome"] == "forged":
-            submission.flag(
-                "tampering", f"{step.check.question}: what ran was not the check ({message})"
-            )
-        for name in outcome.get("replaced", []):
-            submission.flag("tampering", f"{name} was replaced; it was put back")
-        for name in outcome.get("looked", []):
-            submission.flag("tampering", f"it tried to read the grader's memory ({name})")
+        if outcome["outcome"] == "died":
+            submission.flag("running", f"the check of {step.check.question} ended the kernel")
     parts = [part for cell in assignment.cells if (part := cell.check or cell.manual)]
     checks = [
         (
