@@ -254,6 +254,7 @@ def _make_environment(**ours: str) -> dict[str, str]:
         "PYTHONUSERBASE": site.getuserbase(),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
+        "TQDM_DISABLE": "1",  # nobody sees the bars, and each of their steps is a message
         "OMP_NUM_THREADS": "1",  # two that wait for one core take hundreds of times as long
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # large pages: concurrent trainings wait less
     }
