@@ -38,7 +38,8 @@ from lab_grade.samples import split_sample
 MAX_GRACE = 5  # seconds for a cell to end after it was interrupted; at most a third of its limit
 MAX_RESTARTS = 5
 MAX_START = 120  # seconds until a kernel answers: imports of a cold machine take long
-LOOK_EVERY = 0.1  # seconds
+LOOK_EVERY = 0.1  # seconds, for time and output; and this often for memory and life:
+WEIGH_EVERY = 0.5
 FOLDERS = ("HOME", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "LAB_DATA_DIR", "MPLCONFIGDIR", "TMPDIR")
 SAY = {
     "timeout": "it ran for more than {cell:g} s",
@@ -78,7 +79,7 @@ class Recorder:
         self.kept = dict(job["kept"])
         # Of what runs now:
         self.message_id, self.reply = "", None
-        self.deadline = self.looked = 0.0
+        self.deadline = self.looked = self.weighed = 0.0
         self.size, self.stopped = 0, ""
 
     def run(self) -> None:
@@ -191,7 +192,8 @@ class Recorder:
         """Send code to the kernel, with the limits of one cell."""
         now = time.monotonic()
         self.message_id = self.kernel.execute_cell_input(code, allow_stdin=False)
-        self.deadline, self.looked = min(now + self.limits["cell"], self.ends), now
+        self.deadline = min(now + self.limits["cell"], self.ends)
+        self.looked = self.weighed = now
         self.size, self.stopped = 0, ""
 
     def look(self) -> dict | None:
@@ -211,9 +213,9 @@ class Recorder:
                 if message["msg_type"] == "execute_reply":
                     return message["content"]
                 self.size += measure_output(message["content"])
-        now = time.monotonic()
-        if now > self.looked + LOOK_EVERY:
-            self.looked = now
+        now = self.looked = time.monotonic()
+        if now > self.weighed + WEIGH_EVERY:
+            self.weighed = now
             if os.getppid() != self.server and FORKS:  # nobody waits for the result
                 os._exit(1)
             if not self.kernel.is_alive():

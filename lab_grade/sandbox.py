@@ -86,7 +86,7 @@ def wrap(command: list[str], folder: Path, shown: list[Path], covered: dict[str,
         wrapped += ["--ro-bind", *[str(path.resolve() if path.is_symlink() else path)] * 2]
     for name, other in covered.items():
         wrapped += ["--ro-bind", other, name]
-    return [*wrapped, "--bind", str(folder), str(folder), *command]
+    return [*wrapped, "--bind", str(folder), str(folder), "--remount-ro", "/", *command]
 
 
 def is_available() -> bool:
