@@ -40,7 +40,6 @@ SUSPICIOUS = {
     r"\.ipynb": "names a notebook",
 }
 UNDEFINED = re.compile(r"NameError: name '(\w+)' is not defined")
-COPY_OF = "the code is the same as that of "
 BY_HAND, ADJUSTED = HAND = "by hand", "adjusted"  # outcomes of what no check has graded
 TROUBLE = {
     "timeout": "ran for too long",
@@ -220,13 +219,8 @@ def _score_check(check: Check, outcome: dict, secrets: list[str]) -> dict:
 
 
 def flag_copies(results: list[dict], solution: str = "") -> None:
-    """Flag students whose own code is the same as somebody else's, or as the reference's.
-
-    `solution` is the hash of the reference's. Flags of others' copies are made again, so that
-    the results of several folders can be put together.
-    """
+    """Flag students whose own code is the same as somebody else's, or as `solution` by its hash."""
     for result in results:
-        result["flags"] = [f for f in result["flags"] if not f["text"].startswith(COPY_OF)]
         if result["code_hash"] == solution != "":
             text = "the code is the same as the reference's"
             result["flags"].append({"kind": "copy", "text": text})
@@ -236,7 +230,8 @@ def flag_copies(results: list[dict], solution: str = "") -> None:
             if other is not result and result["code_hash"] == other["code_hash"] != ""
         ]
         if others:
-            result["flags"].append({"kind": "copy", "text": COPY_OF + ", ".join(others)})
+            text = f"the code is the same as that of {', '.join(others)}"
+            result["flags"].append({"kind": "copy", "text": text})
 
 
 def keep_best(results: list[dict]) -> list[dict]:

@@ -16,7 +16,7 @@ from lab_grade.cli import grade_main
 from lab_grade.copies import find_near_copies
 from lab_grade.exports import format_grades
 from lab_grade.report import TEMPLATES, name_pages, write_reports
-from lab_grade.results import BY_HAND, COPY_OF, MAX_MESSAGE, _read_figures, clean, redact
+from lab_grade.results import BY_HAND, MAX_MESSAGE, _read_figures, clean, redact
 from text_recognizer.errors import LabError
 
 
