@@ -135,6 +135,7 @@ def render_report(results: dict, pages: dict[str, str]) -> str:
         "report.html",
         assignment=results["assignment"],
         max_points=most,
+        sandbox=results.get("sandbox", False),
         facts={
             "submissions": len(students),
             "median": f"{statistics.median(totals or [0]):g} of {most:g}",

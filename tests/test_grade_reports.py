@@ -110,6 +110,14 @@ def test_the_report_tells_the_instructor(out):
     assert not re.search(r"https?:|src=|url\(|@import", report)
 
 
+@pytest.mark.parametrize("sandbox", [True, False])
+def test_the_report_says_on_top_if_there_was_no_sandbox(tmp_path, sandbox):
+    results = {"assignment": "a", "max_points": 5.0, "sandbox": sandbox, "students": CLASS}
+    write_reports(results, tmp_path)
+    top, _ = read_text(tmp_path / "report.html").split("Questions, the hardest first", 1)
+    assert ("without a sandbox" in top) == (not sandbox)
+
+
 def test_the_report_shows_what_many_have_in_common(tmp_path):
     told = check("q1", 0, message="AssertionError: (2, 8) should be (2, 4)")
     alone = check("q1", 0, message="NameError: name 'x' is not defined", outcome="error")
