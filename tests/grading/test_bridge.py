@@ -19,6 +19,8 @@ from lab_grade.bridge import ASK, END, REPLY, Channel, Ended, KernelPeer, StandI
 from lab_grade.examiner import CHECK, Examiner, Names, run_check, take_plain
 from lab_grade.wire import Packer, Unpacker
 
+pytestmark = pytest.mark.usefixtures("warm_torch")
+
 Point = namedtuple("Point", "x y")
 NOTHING = compile("", "<given>", "exec")
 PLAIN = (
@@ -36,12 +38,6 @@ TENSORS = (
     *(torch.arange(6).view(2, 3), torch.tensor(2.5), torch.zeros(0, 4), torch.ones(2).bool()),
     *(torch.ones(3, dtype=torch.bfloat16), torch.tensor([1 + 2j]), torch.eye(3).T[1:]),
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def optimizer():
-    """Let torch import what it does with its first optimizer, which leaves a temporary folder."""
-    torch.optim.SGD([torch.zeros(1)]).step()
 
 
 def send(value):
