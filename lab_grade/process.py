@@ -25,9 +25,9 @@ from typing import Any
 import psutil
 
 from lab_grade import sandbox
+from lab_grade.sandbox import PACKAGE
 from text_recognizer.errors import LabError
 
-PACKAGE = Path(__file__).resolve().parent
 PACKAGES = tuple(PACKAGE.parent / name for name in ("lab_grade", "lab_utils", "text_recognizer"))
 LIBRARIES = ("ipykernel", "ipython", "numpy", "pytorch-lightning", "torch", "torchmetrics")
 # The rest of the instructor's environment, such as tokens, does not concern a submission.
