@@ -225,9 +225,7 @@ class Grader:
         while waiting or running:
             while waiting and len(running) < MAX_WAITING * self.pool.count_slots():
                 submission = waiting.pop()
-                steps = [] if submission.problem else plan_steps(self.assignment, submission)
-                files = self.read_allowed_files(submission) if steps else {}
-                digest = self.hash_work(steps, files)
+                steps, files, digest = self.plan(submission)
                 known = self.read_kept(submission.key, digest) if steps else ([], {})
                 if known is None:
                     job = {"prelude": self.prelude, "kept": self.kept}
@@ -245,10 +243,22 @@ class Grader:
                 except LabError:
                     raise
                 except Exception as error:  # noqa: BLE001 - one student's must not stop the others
-                    submission.problem = f"grading it failed ({type(error).__name__}: {error})"
+                    submission.problem = explain_failure(error)
                     result = self.score(submission, [], [], {}, "")
                 yield submission.key, result
                 bar.update()
+
+    def plan(self, submission: Submission) -> tuple[list[Step], dict[str, bytes], str]:
+        """Return the steps and files of a submission, and their hash; none if it has a problem."""
+        if submission.problem:
+            return [], {}, ""
+        try:
+            steps = plan_steps(self.assignment, submission)
+            files = self.read_allowed_files(submission)
+            return steps, files, self.hash_work(steps, files)
+        except Exception as error:  # noqa: BLE001 - one student's must not stop the others
+            submission.problem = explain_failure(error)
+            return [], {}, ""
 
     def score(
         self, submission: Submission, steps: list[Step], outcomes: list, kept: dict, digest: str
@@ -298,6 +308,11 @@ class Grader:
         path.parent.mkdir(exist_ok=True)
         if not path.exists() or path.read_bytes() != text.encode(errors="replace"):
             write_whole(path, text)
+
+
+def explain_failure(error: Exception) -> str:
+    """Return what a result says of an error in grading it."""
+    return f"grading it failed ({type(error).__name__}: {error})"
 
 
 def describe_step(step: Step) -> dict:
