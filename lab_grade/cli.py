@@ -13,25 +13,71 @@ REQUIRED = ("jinja2", "nbval", "psutil")
 
 def grade_main(arguments: list[str] | None = None) -> int:
     """Run `lab-grade`."""
+    options = _make_grade_parser().parse_args(arguments)
+    try:
+        if missing := [name for name in REQUIRED if find_spec(name) is None]:
+            raise LabError(f'{missing[0]} is not installed: pip install -e ".[grade]"')
+        leave_out_unused_formats()
+        from lab_grade import sandbox
+        from lab_grade.grader import grade
+        from lab_grade.process import Limits
+
+        limits = Limits(
+            options.cell_timeout,
+            options.notebook_timeout,
+            options.memory * 2**20,
+            options.output * 2**10,
+        )
+        if min(vars(limits).values()) <= 0 or options.jobs < 0:
+            raise LabError("limits must be above 0, and --jobs 0 or more.")
+        if options.sandbox:
+            sandbox.require()
+        everything = grade(
+            options.reference,
+            options.submissions,
+            options.out,
+            options.jobs,
+            options.only,
+            tuple(options.allow),
+            options.adjust,
+            options.platform,
+            limits,
+            sandbox.is_available() if options.sandbox is None else options.sandbox,
+            options.scheduler,
+        )
+    except LabError as error:
+        print(f"lab-grade: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("lab-grade: stopped. What is graded is kept: run it again.", file=sys.stderr)
+        return 130
+    flagged = sum(bool(r["flags"] or r["problem"]) for r in everything["students"])
+    print(f"{len(everything['students'])} submissions, {flagged} to look at")
+    print(f"{options.out / 'gradebook.csv'}\n{options.out / 'report.html'}")
+    if name := options.platform:
+        known = sum(r["platform"] == name and r["id"].isdigit() for r in everything["students"])
+        print(f"{options.out / name}.csv: {known} students, whose files have a number of {name}")
+    return 0
+
+
+def _make_grade_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "lab-grade",
         description="Grade a folder of notebooks by the checks of a reference.",
-        epilog="Checks share the kernel with the student's code: forging is made hard and is "
-        "flagged. The sandbox protects this machine, not the marks.",
+        epilog="Checks run outside of the student's kernel. Without the sandbox, that kernel runs "
+        "with your rights, and could reach them.",
     )
-    parser.add_argument("reference", type=Path, nargs="?", help="the instructor's notebook")
+    parser.add_argument("reference", type=Path, help="the instructor's notebook")
     parser.add_argument(
-        "submissions", type=Path, nargs="?", help="a folder of notebooks or of students, or a zip"
-    )
-    parser.add_argument(
-        "--merge",
-        type=Path,
-        nargs="+",
-        metavar="FOLDER",
-        help="instead of grading: one report from the --out folders of parts of a class",
+        "submissions", type=Path, help="a folder of notebooks or of students, or a zip"
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for all reports")
     parser.add_argument("--jobs", type=int, default=0, help="submissions at once (all cores)")
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="grade on the workers of a Dask cluster, such as tcp://10.0.0.1:8786",
+    )
     parser.add_argument("--only", metavar="NAME", help="grade this student again")
     parser.add_argument(
         "--allow",
@@ -70,56 +116,7 @@ def grade_main(arguments: list[str] | None = None) -> int:
         action=argparse.BooleanOptionalAction,
         help="in bubblewrap: no network, nothing else writable (default: where it works, on Linux)",
     )
-    options = parser.parse_args(arguments)
-    if not options.merge and options.submissions is None:
-        parser.error("name the instructor's notebook and the folder of submissions")
-    if options.merge and options.reference is not None:
-        parser.error("--merge takes no notebook and no submissions, only folders that are graded")
-    try:
-        if missing := [name for name in REQUIRED if find_spec(name) is None]:
-            raise LabError(f'{missing[0]} is not installed: pip install -e ".[grade]"')
-        leave_out_unused_formats()
-        from lab_grade.grader import grade, merge
-        from lab_grade.process import Limits, is_sandbox_available, require_sandbox
-
-        limits = Limits(
-            options.cell_timeout,
-            options.notebook_timeout,
-            options.memory * 2**20,
-            options.output * 2**10,
-        )
-        if min(vars(limits).values()) <= 0 or options.jobs < 0:
-            raise LabError("limits must be above 0, and --jobs 0 or more.")
-        if options.sandbox:
-            require_sandbox()
-        if options.merge:
-            everything = merge(options.merge, options.out)
-        else:
-            everything = grade(
-                options.reference,
-                options.submissions,
-                options.out,
-                options.jobs,
-                options.only,
-                tuple(options.allow),
-                options.adjust,
-                options.platform,
-                limits,
-                is_sandbox_available() if options.sandbox is None else options.sandbox,
-            )
-    except LabError as error:
-        print(f"lab-grade: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("lab-grade: stopped. What is graded is kept: run it again.", file=sys.stderr)
-        return 130
-    flagged = sum(bool(r["flags"] or r["problem"]) for r in everything["students"])
-    print(f"{len(everything['students'])} submissions, {flagged} to look at")
-    print(f"{options.out / 'gradebook.csv'}\n{options.out / 'report.html'}")
-    if name := options.platform:
-        known = sum(r["platform"] == name and r["id"].isdigit() for r in everything["students"])
-        print(f"{options.out / name}.csv: {known} students, whose files have a number of {name}")
-    return 0
+    return parser
 
 
 def release_main(arguments: list[str] | None = None) -> int:

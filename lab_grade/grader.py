@@ -1,30 +1,37 @@
-"""Grading a class: every submission in a process of its own, several at once."""
+"""Grading a class: every submission in a process of its own, several at once, here or elsewhere."""
 
-import functools
+import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
 import shutil
-import sys
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from importlib.metadata import distributions
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
 from tqdm import tqdm
 
 from lab_grade.adjustments import adjust
 from lab_grade.copies import find_near_copies
-from lab_grade.notebook import Assignment, drop_magics, normalize_check
+from lab_grade.notebook import Assignment, normalize_check
 from lab_grade.placement import Step, hash_code, plan_steps
-from lab_grade.process import Limits, run_submission
+from lab_grade.process import (
+    Limits,
+    close_servers,
+    hash_packages,
+    run_elsewhere,
+    run_submission,
+)
+from lab_grade.reading import Submission
 from lab_grade.report import write_reports
 from lab_grade.results import BY_HAND, flag_copies, keep_best, score
-from lab_grade.submissions import Submission, find_submissions
+from lab_grade.submissions import find_submissions
 from text_recognizer.errors import LabError
 from text_recognizer.paths import is_fast, write_whole
 
-PACKAGE = Path(__file__).resolve().parent
-PACKAGES = tuple(PACKAGE.parent / name for name in ("lab_grade", "lab_utils", "text_recognizer"))
+MAX_WAITING = 2  # submissions for each one that runs: the others need no memory yet
+REFERENCE, RELEASED = ".reference", ".released"
 
 
 def grade(
@@ -38,6 +45,7 @@ def grade(
     platform: str = "",
     limits: Limits = Limits(),  # noqa: B008 - it is frozen
     sandbox: bool = False,
+    scheduler: str | None = None,
 ) -> dict:
     """Grade a folder of submissions and write all reports.
 
@@ -62,7 +70,9 @@ def grade(
     limits : Limits
         For each submission.
     sandbox : bool
-        Run each in bubblewrap: no network, nothing writable but a folder of its own.
+        Run the kernel of each in bubblewrap: no network, nothing writable but its own folder.
+    scheduler : str, optional
+        The address of a Dask scheduler, whose workers run the submissions.
 
     Returns
     -------
@@ -72,31 +82,33 @@ def grade(
     Raises
     ------
     LabError
-        If the reference does not pass its own checks, or there is nothing to grade.
+        If the reference does not pass its own checks, there is nothing to grade, or the scheduler
+        is not there.
     """
     assignment = Assignment(reference)
     unpacked = out / "unpacked"
     shutil.rmtree(unpacked, ignore_errors=True)
-    _make_folder(out / "results", out)
+    try:
+        (out / "results").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabError(f"-o {out} cannot be written ({error.strerror or error}).") from None
     try:
         handed_in = find_submissions(submissions, assignment, unpacked, [reference, out])
         if only and only not in [submission.student for submission in handed_in]:
             names = ", ".join(submission.student for submission in handed_in)
             raise LabError(f"--only {only}: no such student; there are {names}.")
-        grader = Grader(assignment, submissions, out, jobs or os.cpu_count() or 1, limits, sandbox)
-        with tqdm(total=len(handed_in) + 1, unit="notebook", desc="the reference first") as bar:
-            results = grader.run(handed_in, only, allow, bar)
+        with contextlib.closing(Pool(scheduler, jobs or os.cpu_count() or 1)) as pool:
+            grader = Grader(assignment, out, limits, sandbox, allow, pool)
+            results = grader.run(handed_in, only)
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
-    for submission, result in zip(handed_in, results, strict=True):
-        grader.keep(grader.find_kept(submission), result)  # again: code may have overwritten it
-        del result["outcomes"]
     results = keep_best(results)
     solution = [cell.source for cell in assignment.cells if cell.is_answer]
     flag_copies(results, hash_code(assignment, solution))
     everything = {
         "assignment": reference.stem,
         "max_points": assignment.max_points,
+        "sandbox": sandbox,
         "near_copies": find_near_copies(results, assignment),
         "students": results,
     }
@@ -105,83 +117,51 @@ def grade(
     return everything
 
 
-def merge(folders: list[Path], out: Path) -> dict:
-    """Write the reports of a class that was graded in parts.
+class Pool:
+    """Where submissions run: in processes of this machine, or on a cluster's workers."""
 
-    Parameters
-    ----------
-    folders : list of Path
-        What `grade` wrote for each part. Copies are flagged across all of them.
-    out : Path
-        Where gradebook and reports go.
+    executor: Executor
 
-    Returns
-    -------
-    dict
-        What `results.json` holds.
+    def __init__(self, scheduler: str | None, jobs: int):
+        self.scheduler, self.client = scheduler, None
+        if scheduler is None:
+            self.executor = ThreadPoolExecutor(jobs)
+            self.count_slots: Callable[[], int] = lambda: jobs
+            return
+        try:
+            from distributed import Client
+        except ImportError:
+            raise LabError('--scheduler needs Dask: pip install -e ".[cluster]"') from None
+        try:
+            client = self.client = Client(scheduler, timeout=10, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise LabError(f"--scheduler {scheduler}: no answer ({error}).") from None
+        self.executor = client.get_executor(pure=False)
+        self.count_slots = lambda: max(1, sum(client.nthreads().values()))
 
-    Raises
-    ------
-    LabError
-        If a folder was not graded to its end, or for another assignment, or a student is in two.
-    """
-    parts = [_read_results(folder) for folder in folders]
-    results: dict[str, dict] = {}
-    where: dict[str, Path] = {}
-    first = None
-    for folder, part in zip(folders, parts, strict=True):
-        for result in part["students"]:
-            name = result["student"]
-            checks = [[check["title"], check["question"]] for check in result["checks"]]
-            first = first or (part["assignment"], part["max_points"], checks)
-            if (part["assignment"], part["max_points"], checks) != first:
-                raise LabError(f"{folder} was graded by another reference than {folders[0]}.")
-            if name in results:
-                raise LabError(
-                    f"{name} is in {where[name]} and in {folder}: put each student into one part."
-                )
-            results[name], where[name] = result, folder
-    _make_folder(out, out)
-    students = [results[name] for name in sorted(results)]
-    flag_copies(students)
-    everything = parts[0] | {"students": students}
-    write_reports(everything, out)
-    return everything
+    def submit(self, *arguments) -> Future:
+        """Run a submission, when there is room."""
+        if self.client is None:
+            return self.executor.submit(run_submission, *arguments)
+        return self.executor.submit(run_elsewhere, hash_packages(), *arguments)
 
+    def result(self, future: Future) -> tuple[list[dict], dict]:
+        """Return what a submission came to, once it is done."""
+        try:
+            return future.result()
+        except concurrent.futures.CancelledError:
+            raise LabError(
+                f"--scheduler {self.scheduler}: it is gone. What is graded is kept: start it, and "
+                "run this again."
+            ) from None
 
-def _make_folder(folder: Path, out: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LabError(f"-o {out} cannot be written ({error.strerror or error}).") from None
-
-
-def _read_results(folder: Path) -> dict:
-    path = folder / "results.json"
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(found["students"], list) and {"assignment", "max_points"} <= found.keys():
-            return found
-    except OSError as error:
-        why = error.strerror or error
-        raise LabError(f"{path} cannot be read ({why}): grade that part to its end.") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        pass
-    raise LabError(f"{path} is not what lab-grade writes: grade that part again.")
-
-
-@functools.cache
-def hash_packages() -> str:
-    """Return the SHA-256 of all that grading depends on: our packages' files, others' versions."""
-    versions = sorted(f"{found.name} {found.version}" for found in distributions())
-    content = hashlib.sha256("\n".join([sys.version, *versions]).encode())
-    for package in PACKAGES:
-        for path in sorted(package.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                name = path.relative_to(package.parent).as_posix()
-                digest = hashlib.sha256(path.read_bytes()).hexdigest()
-                content.update(f"{name} {digest}\n".encode())
-    return content.hexdigest()
+    def close(self) -> None:
+        if self.client is None:
+            self.executor.shutdown(cancel_futures=True)
+            close_servers()
+        else:
+            self.executor.shutdown(wait=False)
+            self.client.close(timeout=5)
 
 
 class Grader:
@@ -190,131 +170,152 @@ class Grader:
     def __init__(
         self,
         assignment: Assignment,
-        submissions: Path,
         out: Path,
-        jobs: int,
         limits: Limits,
         sandbox: bool,
+        allow: tuple[str, ...],
+        pool: Pool,
     ):
-        self.assignment, self.submissions, self.out = assignment, submissions, out
-        self.jobs, self.limits, self.sandbox = jobs, limits, sandbox
-        self.threads = max(1, (os.cpu_count() or 1) // jobs)
-        self.version = hash_packages()
+        self.assignment, self.out, self.pool = assignment, out, pool
+        self.limits, self.sandbox, self.allow = limits, sandbox, allow
+        self.prelude = assignment.collect_prelude()
+        self.kept: dict = {}  # what the reference's cached functions return
 
-    def try_reference(self) -> None:
-        """Make sure that the reference gets all points, and what students get none."""
-        code = [cell.source for cell in self.assignment.cells if cell.kind == "code"]
-        submission = Submission("the reference", self.assignment.path, code=code)
-        result = self.grade(submission, {}, self.out / "results" / ".reference.json")
-        for check in result["checks"]:
-            if check["message"].startswith("it passes without a solution"):
-                why = "passes on the released notebook, before anybody has solved anything"
-            elif check["outcome"] not in ("passed", BY_HAND):
-                why = f"does not pass on the reference itself ({check['message']})"
-            else:
-                continue
-            raise LabError(f"{self.assignment.path}: {check['title']!r} {why}.")
-
-    def run(
-        self, handed_in: list[Submission], only: str | None, allow: tuple, bar: tqdm
-    ) -> list[dict]:
-        """Return the results of all submissions, in the order of their names.
-
-        The reference is tried alongside them: if it fails, what has not begun does not begin.
-        """
-        results = {}
-        with ThreadPoolExecutor(self.jobs) as pool:
-            reference = pool.submit(self.try_reference)
-            futures = {}
-            for submission in handed_in:
-                kept = self.find_kept(submission)
-                if only == submission.student:
-                    kept.unlink(missing_ok=True)
-                files = self.find_allowed_files(submission, allow)
-                futures[pool.submit(self.grade, submission, files, kept)] = submission
-            try:
-                reference.result()
-                bar.update()
-                bar.set_description("")
-                for future in as_completed(futures):
-                    results[futures[future].key] = self.collect(future, futures[future])
-                    bar.update()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+    def run(self, handed_in: list[Submission], only: str | None) -> list[dict]:
+        """Return the results of all submissions, in the order of their names."""
+        for submission in handed_in:
+            if submission.student == only:
+                self.find_kept(submission.key).unlink(missing_ok=True)
+        own = [self.read_reference(name) for name in (REFERENCE, RELEASED)]
+        with tqdm(total=len(handed_in) + 2, unit="notebook", desc="the reference first") as bar:
+            done = dict(self.run_all(own, bar))
+            for submission in own:
+                self.check_reference(done[submission.key], submission.student == REFERENCE)
+            self.kept = done[REFERENCE]["kept"]
+            bar.set_description("")
+            results = dict(self.run_all(handed_in, bar))
+        # Again: without a sandbox, a submission may have overwritten those of others.
+        for key, result in results.items():
+            self.keep(key, result)
+            del result["outcomes"], result["kept"]
         return [results[submission.key] for submission in handed_in]
 
-    def find_kept(self, submission: Submission) -> Path:
-        """Return where the result of a submission is kept."""
-        return self.out / "results" / f"{submission.key}.json"
+    def read_reference(self, name: str) -> Submission:
+        """Return the reference as a submission: as it is, or as students get it."""
+        cells = [cell for cell in self.assignment.cells if cell.kind == "code"]
+        if name == RELEASED:
+            cells = [cell for cell in cells if not (cell.check and cell.check.hidden)]
+        code = [cell.source if name == REFERENCE else cell.released for cell in cells]
+        return Submission(name, self.assignment.path, code=code)
 
-    def collect(self, future: Future, submission: Submission) -> dict:
-        """Return a result, even if grading failed: nothing of one student's stops the others."""
+    def check_reference(self, result: dict, is_solved: bool) -> None:
+        """Make sure that the reference gets all points, and what students get none."""
+        for check in result["checks"]:
+            if check["outcome"] == BY_HAND or is_solved == (check["outcome"] == "passed"):
+                continue
+            why = "passes on the released notebook, before anybody has solved anything"
+            if is_solved:
+                why = f"does not pass on the reference itself ({check['message']})"
+            raise LabError(f"{self.assignment.path}: {check['title']!r} {why}.")
+
+    def run_all(self, handed_in: list[Submission], bar: tqdm) -> Iterator[tuple[str, dict]]:
+        """Yield keys and results as they come: the kept one, where nothing has changed since."""
+        running: dict[Future, tuple[Submission, list[Step], str]] = {}
+        waiting = list(reversed(handed_in))
+        while waiting or running:
+            while waiting and len(running) < MAX_WAITING * self.pool.count_slots():
+                submission = waiting.pop()
+                steps, files, digest = self.plan(submission)
+                known = self.read_kept(submission.key, digest) if steps else ([], {})
+                if known is None:
+                    job = {"prelude": self.prelude, "kept": self.kept}
+                    job["steps"] = [describe_step(step) for step in steps]
+                    future = self.pool.submit(job, files, self.limits, self.sandbox)
+                    running[future] = submission, steps, digest
+                else:
+                    yield submission.key, self.score(submission, steps, *known, digest)
+                    bar.update()
+            done, _ = concurrent.futures.wait(running, None, concurrent.futures.FIRST_COMPLETED)
+            for future in done:
+                submission, steps, digest = running.pop(future)
+                try:
+                    result = self.score(submission, steps, *self.pool.result(future), digest)
+                except LabError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - one student's must not stop the others
+                    submission.problem = explain_failure(error)
+                    result = self.score(submission, [], [], {}, "")
+                yield submission.key, result
+                bar.update()
+
+    def plan(self, submission: Submission) -> tuple[list[Step], dict[str, bytes], str]:
+        """Return the steps and files of a submission, and their hash; none if it has a problem."""
+        if submission.problem:
+            return [], {}, ""
         try:
-            return future.result()
-        except Exception as error:  # noqa: BLE001 - whatever it is
-            submission.problem = f"grading it failed ({type(error).__name__}: {error})"
-            return score(self.assignment, submission, [], []) | {"outcomes": []}
+            steps = plan_steps(self.assignment, submission)
+            files = self.read_allowed_files(submission)
+            return steps, files, self.hash_work(steps, files)
+        except Exception as error:  # noqa: BLE001 - one student's must not stop the others
+            submission.problem = explain_failure(error)
+            return [], {}, ""
 
-    def find_allowed_files(self, submission: Submission, allow: tuple[str, ...]) -> dict[str, Path]:
+    def score(
+        self, submission: Submission, steps: list[Step], outcomes: list, kept: dict, digest: str
+    ) -> dict:
+        """Return a result, and keep it for the next time."""
+        result = score(self.assignment, submission, steps, outcomes)
+        result |= {"fingerprint": digest, "outcomes": outcomes, "kept": kept}
+        self.keep(submission.key, result)
+        return result
+
+    def read_allowed_files(self, submission: Submission) -> dict[str, bytes]:
         """Return the files that a notebook may read, by their names next to it."""
         folder = submission.folder
         if folder is None:
             return {}
-        found = sorted({path for pattern in allow for path in folder.glob(pattern)})
+        found = sorted({path for pattern in self.allow for path in folder.glob(pattern)})
         return {
-            path.relative_to(folder).as_posix(): path
+            path.relative_to(folder).as_posix(): path.read_bytes()
             for path in found
             if path.is_file() and path.resolve().is_relative_to(folder.resolve())
         }
 
-    def grade(self, submission: Submission, files: dict[str, Path], kept: Path) -> dict:
-        """Return one submission's result: the kept one, where nothing has changed since."""
-        to_run = [] if submission.problem else plan_steps(self.assignment, submission)
-        content = [self.version, vars(self.limits), self.sandbox, is_fast()]
-        content += [self.assignment.collect_prelude()]
-        content += [  # what checks are worth changes nothing in what they find
-            [normalize_check(step.source), self.describe_step(step)["unsolved"], bool(step.check)]
-            for step in to_run
-        ]
-        content += [
-            [name, hashlib.sha256(path.read_bytes()).hexdigest()] for name, path in files.items()
-        ]
-        fingerprint = hashlib.sha256(json.dumps(content).encode()).hexdigest()
-        try:
-            found = json.loads(kept.read_text(encoding="utf-8"))
-            outcomes = found["outcomes"] if found["fingerprint"] == fingerprint else None
-        except (OSError, ValueError, KeyError, TypeError):
-            outcomes = None
-        if outcomes is None:
-            outcomes = self.run_steps(to_run, files) if to_run else []
-        result = score(self.assignment, submission, to_run, outcomes)
-        result |= {"fingerprint": fingerprint, "outcomes": outcomes}
-        self.keep(kept, result)
-        return result
+    def hash_work(self, steps: list[Step], files: dict[str, bytes]) -> str:
+        """Return the SHA-256 of what outcomes depend on, which titles and points are not."""
+        content: list = [hash_packages(), str(self.limits), self.sandbox, is_fast(), self.prelude]
+        content += [self.kept]
+        for step in map(describe_step, steps):
+            source = step["source"] if step["kind"] == "cell" else normalize_check(step["source"])
+            content += [[step["kind"], source]]
+        content += [[name, hashlib.sha256(held).hexdigest()] for name, held in files.items()]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
-    def keep(self, path: Path, result: dict) -> None:
+    def find_kept(self, key: str) -> Path:
+        return self.out / "results" / f"{key}.json"
+
+    def read_kept(self, key: str, digest: str) -> tuple[list, dict] | None:
+        """Return the outcomes of an earlier time, if they are of the same work."""
+        try:
+            found = json.loads(self.find_kept(key).read_text(encoding="utf-8"))
+            return (found["outcomes"], found["kept"]) if found["fingerprint"] == digest else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def keep(self, key: str, result: dict) -> None:
         """Write a result for the next time, unless it stands there."""
-        text = json.dumps(result, indent=1, ensure_ascii=False)
+        path, text = self.find_kept(key), json.dumps(result, indent=1, ensure_ascii=False)
         path.parent.mkdir(exist_ok=True)
         if not path.exists() or path.read_bytes() != text.encode(errors="replace"):
             write_whole(path, text)
 
-    def run_steps(self, to_run: list[Step], files: dict[str, Path]) -> list[dict]:
-        """Return what became of each step, as far as the submission got."""
-        job = {
-            "prelude": self.assignment.collect_prelude(),
-            "steps": [self.describe_step(step) for step in to_run],
-        }
-        folders = [self.submissions, self.out, self.assignment.path.parent]
-        hidden = [f if f.is_dir() else f.parent for f in folders] if self.sandbox else None
-        return run_submission(job, files, self.limits, self.threads, hidden)
 
-    def describe_step(self, step: Step) -> dict:
-        """Return a step as `lab_grade.plugin` takes it."""
-        unsolved = self.assignment.list_unsolved(step.check) if step.check else []
-        return {
-            "source": step.source,
-            "is_check": step.check is not None,
-            "unsolved": [drop_magics(source) for source in unsolved],
-        }
+def explain_failure(error: Exception) -> str:
+    """Return what a result says of an error in grading it."""
+    return f"grading it failed ({type(error).__name__}: {error})"
+
+
+def describe_step(step: Step) -> dict:
+    """Return a step as `process.run_submission` takes it."""
+    kind = "cell" if step.check is None else "hidden" if step.check.hidden else "check"
+    return {"kind": kind, "source": step.source}

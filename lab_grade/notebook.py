@@ -156,11 +156,6 @@ class Assignment:
                 topic = [topic, *HEADING.findall(cell.released)][-1]
         return topic
 
-    def list_unsolved(self, check: Check) -> list[str]:
-        """Return what the answer cells before a check are in the student's version."""
-        before = self.cells[: [cell.check for cell in self.cells].index(check)]
-        return [cell.released for cell in before if cell.is_answer]
-
     def release(self, answers: bool = True) -> nbformat.NotebookNode:
         """Return the student's notebook: no solutions, no hidden checks, no outputs.
 

@@ -1,22 +1,35 @@
-"""The process of one submission: its folder, its environment, its limits and its end."""
+"""The processes of submissions: a recorder for each, a folder, an environment, and their end."""
 
+import atexit
+import contextlib
+import functools
+import hashlib
 import json
 import os
+import platform
 import shutil
+import signal
 import site
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-import nbformat
 import psutil
 
+from lab_grade import sandbox
+from lab_grade.sandbox import PACKAGE
 from text_recognizer.errors import LabError
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGES = tuple(PACKAGE.parent / name for name in ("lab_grade", "lab_utils", "text_recognizer"))
+LIBRARIES = ("ipykernel", "ipython", "numpy", "pytorch-lightning", "torch", "torchmetrics")
 # The rest of the instructor's environment, such as tokens, does not concern a submission.
 PASSED_ON = (
     "PATH",
@@ -29,6 +42,7 @@ PASSED_ON = (
     "LAB_FAST",
 )
 MAX_STARTUP = 180  # seconds in which a process and its kernels start and end
+FORKS = sys.platform == "linux"  # elsewhere, libraries don't survive it
 
 
 @dataclass(frozen=True)
@@ -46,145 +60,206 @@ class Limits:
 
 
 def run_submission(
-    job: dict, files: dict[str, Path], limits: Limits, threads: int, hidden: list[Path] | None
-) -> list[dict]:
-    """Run a submission in a process and a temporary folder of its own.
+    job: dict, files: dict[str, bytes], limits: Limits, is_sandboxed: bool
+) -> tuple[list[dict], dict]:
+    """Run a submission in a process and a temporary folder of its own, with one thread.
 
     Parameters
     ----------
     job : dict
-        The `steps` and the `prelude`, as `lab_grade.plugin` takes them.
-    files : dict[str, Path]
-        What is copied next to the notebook.
+        `steps`, each with its `kind` ("cell", "check" or "hidden") and `source`; the `prelude` of
+        checks; what cached functions of the reference have returned, `kept`.
+    files : dict[str, bytes]
+        What lies next to the notebook.
     limits : Limits
         For cells and notebook.
-    threads : int
-        Of numerical libraries.
-    hidden : list[Path] or None
-        For a sandbox: the folders that can't be seen in it. None for no sandbox.
+    is_sandboxed : bool
+        Whether its kernel runs in bubblewrap.
 
     Returns
     -------
-    list[dict]
-        What became of each step: shorter than the steps if the process came to an end.
+    outcomes : list[dict]
+        What became of each step.
+    kept : dict
+        What cached functions have returned, these ones included.
     """
     token = uuid.uuid4().hex
     base = Path(tempfile.mkdtemp(prefix="lab-grade-"))
+    nothing = {"outcome": "not run", "message": "", "seconds": 0.0}
+    outcomes: list[dict] = [nothing | {"outcome": "died"} for _ in job["steps"]]
+    kept = job["kept"]
     try:
-        notebook = _fill_folder(base, len(job["steps"]), files)
-        kernel = [sys.executable, "-P", str(PACKAGE / "kernel.py"), str(limits.memory)]
-        job = {
-            **job,
-            "base": str(base),
-            "notebook": str(notebook),
-            "limits": vars(limits),
-            "kernel": [*kernel, "-f", "{connection_file}"],
-            "fonts": [str(path) for path in _find_font_lists()],
-            "secret": uuid.uuid4().hex,
-        }
-        command = [sys.executable, "-P", str(PACKAGE / "plugin.py")]
-        process = subprocess.Popen(
-            command if hidden is None else [*_sandbox_command(base, hidden), *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=base,
-            env=_make_environment(base, token, threads),
-            start_new_session=True,
-        )
-        try:
-            written, _ = process.communicate(
-                json.dumps(job).encode(), timeout=limits.notebook + MAX_STARTUP
-            )
-            answer = json.loads(written)
-            return answer["results"] if answer["secret"] == job["secret"] else []
-        except (subprocess.TimeoutExpired, ValueError, KeyError, TypeError):
-            return []
-        finally:
-            process.kill()
-            process.wait()
+        (base / "given").mkdir()
+        for name, content in files.items():
+            (base / "given" / name).parent.mkdir(parents=True, exist_ok=True)
+            (base / "given" / name).write_bytes(content)
+        with _borrow_server(job["prelude"]) as server:
+            told = job | server.describe(is_sandboxed) | {"base": str(base), "limits": vars(limits)}
+            told["environment"] = _make_environment(LAB_GRADING=token)
+            for number, result in server.run(told, limits.notebook + MAX_STARTUP):
+                if number == "kept":
+                    kept = result
+                elif number >= 0:
+                    outcomes[number] = result
+                else:  # by then, all but hidden checks have run
+                    last = max(i for i, step in enumerate(job["steps"]) if step["kind"] != "hidden")
+                    outcomes[last] |= {"figures": result.get("figures", "")}
+    except ServerError as error:
+        outcomes = [nothing | {"message": str(error)} for _ in outcomes]
     finally:
-        _end_processes(token)
+        if not is_sandboxed:
+            _end_processes(token)
         _remove(base)
+    return outcomes, kept
 
 
-def is_sandbox_available() -> bool:
-    """Tell whether bubblewrap works on this machine."""
-    try:
-        require_sandbox()
-    except LabError:
-        return False
-    return True
+@functools.cache
+def hash_packages() -> str:
+    """Return the SHA-256 of what grades depend on: files of the lab's packages, and libraries."""
+    content = hashlib.sha256(sys.version.encode())
+    for name in LIBRARIES:
+        with contextlib.suppress(PackageNotFoundError):
+            content.update(f"{name} {version(name)}\n".encode())
+    for package in PACKAGES:
+        for path in sorted(package.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                name = path.relative_to(package.parent).as_posix()
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                content.update(f"{name} {digest}\n".encode())
+    return content.hexdigest()
 
 
-def require_sandbox() -> None:
-    """Make sure that bubblewrap works on this machine.
+def run_elsewhere(packages: str, *arguments: Any) -> tuple[list[dict], dict]:
+    """Run a submission on another machine, which must have the same lab as the one that asks.
 
     Raises
     ------
     LabError
-        If it is not installed, or may not make namespaces.
+        If it has another version, or no bubblewrap where one is asked for.
     """
-    if shutil.which("bwrap") is None:
-        raise LabError(
-            "--sandbox needs bubblewrap, which is not installed "
-            "(Debian and Ubuntu: apt install bubblewrap; not for macOS and Windows)."
+    if hash_packages() != packages:
+        raise LabError(f"{platform.node()} has another version of the lab or of its libraries")
+    if arguments[-1]:
+        sandbox.require()
+    return run_submission(*arguments)
+
+
+class ServerError(Exception):
+    """No submission can be run."""
+
+
+class Server:
+    """The process that imports what a reference does, once, and then runs submissions."""
+
+    def __init__(self, prelude: str):
+        self.folder = Path(tempfile.mkdtemp(prefix="lab-grade-"))
+        names = ("HOME", "LAB_DATA_DIR", "MPLCONFIGDIR", "TMPDIR")
+        folders = {name: str(self.folder / name) for name in names}
+        for folder in folders.values():
+            Path(folder).mkdir()
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", str(PACKAGE / "recorder.py"), str(self.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=self.folder,
+            env=_make_environment(MPLBACKEND="agg", **folders),
+            start_new_session=True,
         )
-    base = Path(tempfile.mkdtemp(prefix="lab-grade-"))
-    tried = subprocess.run([*_sandbox_command(base, []), "true"], capture_output=True, text=True)
-    _remove(base)
-    if tried.returncode != 0:
-        raise LabError(f"--sandbox: bubblewrap does not work here ({tried.stderr.strip()}).")
+        self.write(prelude)
+        line = self.process.stdout.readline()  # type: ignore[union-attr]
+        self.told: dict = json.loads(line) if line else {"trouble": "it could not be started"}
+        if self.told["trouble"]:
+            self.close()
+            raise ServerError(self.told["trouble"])
+
+    def write(self, what: Any) -> None:
+        stdin: Any = self.process.stdin
+        stdin.write(json.dumps(what).encode() + b"\n")
+        stdin.flush()
+
+    def describe(self, is_sandboxed: bool) -> dict:
+        """Return what a job says of this machine."""
+        fonts = [str(path) for path in _find_font_lists()]
+        return {
+            "fonts": fonts,
+            "shown": self.told["shown"] if is_sandboxed else [],
+            "covered": self.told["covered"],
+        }
+
+    def run(self, job: dict, limit: float) -> Iterator[tuple[Any, Any]]:
+        """Yield what becomes of each step of a submission, until it ends or time is up."""
+        with contextlib.ExitStack() as stack:
+            pid, lines = self.process.pid, self.process.stdout
+            if FORKS:
+                connection = stack.enter_context(socket.socket(socket.AF_UNIX))
+                connection.connect(str(self.folder / "server"))
+                connection.sendall(json.dumps(job).encode() + b"\n")
+                lines = stack.enter_context(connection.makefile("rb"))
+            else:
+                self.write(job)
+            timer = threading.Timer(limit, lambda: os.kill(pid, signal.SIGTERM))
+            stack.callback(timer.cancel)
+            for line in lines or ():
+                name, result = json.loads(line)
+                if name == "pid":
+                    pid = result
+                    timer.start()
+                else:
+                    yield name, result
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+        _remove(self.folder)
 
 
-def _fill_folder(base: Path, steps: int, files: dict[str, Path]) -> Path:
-    """Fill a submission's folder, and return the notebook in it: empty cells."""
-    for name in ("work", "data"):
-        (base / name).mkdir()
-    for name, path in files.items():
-        (base / "work" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, base / "work" / name)
-    cells = [nbformat.v4.new_code_cell(id=f"step-{i}") for i in range(steps)]
-    notebook = base / "work" / "graded.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), notebook)
-    (base / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-    return notebook
+_servers: dict[str, Server] = {}
+_lock = threading.Lock()
 
 
-def _make_environment(base: Path, token: str, threads: int) -> dict[str, str]:
+@contextlib.contextmanager
+def _borrow_server(prelude: str) -> Iterator[Server]:
+    """Yield the server for these imports: where it forks, there is one for everybody."""
+    if not FORKS:
+        server = Server(prelude)
+        try:
+            yield server
+        finally:
+            server.close()
+        return
+    with _lock:
+        known = _servers.get(prelude)
+        if known is None or known.process.poll() is not None:
+            known = _servers[prelude] = Server(prelude)
+    yield known
+
+
+def close_servers() -> None:
+    """End the processes that wait for submissions."""
+    with _lock:
+        while _servers:
+            _servers.popitem()[1].close()
+
+
+atexit.register(close_servers)
+
+
+def _make_environment(**ours: str) -> dict[str, str]:
     passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    ours = {
-        "HOME": base,
-        "TMPDIR": base,
-        "LAB_DATA_DIR": base / "data",
-        "LAB_OFFLINE": 1,  # everybody is graded on the bundled sample
-        "LAB_GRADING": token,
-        "PYTHONPATH": PACKAGE.parent,
+    ours |= {
+        "LAB_OFFLINE": "1",  # everybody is graded on the bundled sample
+        "PYTHONPATH": str(PACKAGE.parent),
         "PYTHONUSERBASE": site.getuserbase(),
-        "PYTHONDONTWRITEBYTECODE": 1,
-        "PYTHONHASHSEED": 0,
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": 1,
-        "PIP_DRY_RUN": 1,  # whoever calls pip past what `placement` leaves out installs nothing
-        "PIP_NO_INDEX": 1,
-        "OMP_NUM_THREADS": threads,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+        "PIP_DRY_RUN": "1",  # whoever calls pip past what `placement` leaves out installs nothing
+        "PIP_NO_INDEX": "1",
+        "TQDM_DISABLE": "1",  # nobody sees the bars, and each of their steps is a message
+        "OMP_NUM_THREADS": "1",  # two that wait for one core take hundreds of times as long
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # large pages: concurrent trainings wait less
     }
-    return passed_on | {name: str(value) for name, value in ours.items()}
-
-
-def _sandbox_command(base: Path, hidden: list[Path]) -> list[str]:
-    """Return the command that runs another one in a sandbox: it sees, but writes only in `base`."""
-    command = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
-    for device in sorted(Path("/dev").glob("nvidia*")):
-        command += ["--dev-bind", str(device), str(device)]
-    prefixes = sys.prefix, sys.base_prefix, site.getuserbase()
-    needed = [PACKAGE, *(Path(prefix).resolve() for prefix in prefixes)]
-    # What others hand in is in the folder for temporary files while it is graded.
-    for folder in {path.resolve() for path in [*hidden, Path(tempfile.gettempdir())]}:
-        if folder.is_dir() and not any(path.is_relative_to(folder) for path in needed):
-            command += ["--tmpfs", str(folder)]
-    command += ["--bind", str(base), str(base), "--chdir", str(base)]
-    return [*command, "--unshare-net", "--unshare-pid", "--unshare-ipc", "--die-with-parent"]
+    return passed_on | ours
 
 
 def _find_font_lists() -> list[Path]:
@@ -212,8 +287,9 @@ def _remove(folder: Path) -> None:
 
     def make_writable(function, path, _):
         try:
-            Path(path).parent.chmod(0o700)
-            Path(path).chmod(0o700)
+            for locked in (Path(path).parent, Path(path)):
+                if not locked.is_symlink():  # which may lead anywhere
+                    locked.chmod(0o700)
             function(path)
         except OSError:
             pass  # what stays is in the system's folder for temporary files

@@ -28,7 +28,6 @@ EXPLAINED = {  # outcomes that need no message
     "died": "did not finish: the kernel ended while it ran.",
     "memory": "needed more memory than there is.",
     "output": "printed without end, so it was stopped.",
-    "forged": "could not be confirmed. Please ask your instructor to look at it with you.",
     "not run": "was not reached, because of what happened before it.",
 }
 NUM_BARS = 10
@@ -135,6 +134,7 @@ def render_report(results: dict, pages: dict[str, str]) -> str:
         "report.html",
         assignment=results["assignment"],
         max_points=most,
+        sandbox=results.get("sandbox", False),
         facts={
             "submissions": len(students),
             "median": f"{statistics.median(totals or [0]):g} of {most:g}",

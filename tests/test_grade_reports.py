@@ -16,7 +16,7 @@ from lab_grade.cli import grade_main
 from lab_grade.copies import find_near_copies
 from lab_grade.exports import format_grades
 from lab_grade.report import TEMPLATES, name_pages, write_reports
-from lab_grade.results import BY_HAND, COPY_OF, MAX_MESSAGE, _read_figures, clean, redact
+from lab_grade.results import BY_HAND, MAX_MESSAGE, _read_figures, clean, redact
 from text_recognizer.errors import LabError
 
 
@@ -108,6 +108,14 @@ def test_the_report_tells_the_instructor(out):
     links = re.findall(r'href="([^"]+)"', report)
     assert len(set(links)) == len(CLASS) and all((out / link).is_file() for link in links)
     assert not re.search(r"https?:|src=|url\(|@import", report)
+
+
+@pytest.mark.parametrize("sandbox", [True, False])
+def test_the_report_says_on_top_if_there_was_no_sandbox(tmp_path, sandbox):
+    results = {"assignment": "a", "max_points": 5.0, "sandbox": sandbox, "students": CLASS}
+    write_reports(results, tmp_path)
+    top, _ = read_text(tmp_path / "report.html").split("Questions, the hardest first", 1)
+    assert ("without a sandbox" in top) == (not sandbox)
 
 
 def test_the_report_shows_what_many_have_in_common(tmp_path):
@@ -207,32 +215,6 @@ def test_names_of_pages_are_safe_and_differ():
     assert len({unicodedata.normalize("NFC", page) for page in pages.values()}) == len(names)
 
 
-def write_part(folder, *students, **changes):
-    folder.mkdir()
-    found = {"assignment": "homework", "max_points": 5.0, "students": list(students)} | changes
-    (folder / "results.json").write_text(json.dumps(found), encoding="utf-8")
-    return folder
-
-
-def test_parts_of_a_class_are_merged_and_copies_found_across_them(tmp_path, capsys):
-    checks = [check("q1", 2), check("q2", 0)]
-    same = {"code_hash": "abc"}
-    one = write_part(
-        tmp_path / "one",
-        student("lee", *checks, flags=[("copy", COPY_OF + "nobody"), ("file", "kept")]) | same,
-    )
-    two = write_part(tmp_path / "two", student("kim", *checks) | same, student("an", *checks))
-    out = tmp_path / "new" / "grades"
-    assert grade_main(["--merge", str(one), str(two), "-o", str(out)]) == 0
-    assert capsys.readouterr().out.startswith("3 submissions, 2 to look at")
-    found = json.loads((out / "results.json").read_text("utf-8"))
-    flags = {each["student"]: [f["text"] for f in each["flags"]] for each in found["students"]}
-    assert flags == {"an": [], "kim": [COPY_OF + "lee"], "lee": ["kept", COPY_OF + "kim"]}
-    assert list(flags) == ["an", "kim", "lee"]
-    assert len((out / "gradebook.csv").read_text("utf-8-sig").splitlines()) == 4
-    assert len(list((out / "feedback").iterdir())) == 3
-
-
 def test_the_leaderboard_has_who_left_figures_the_best_first(tmp_path):
     checks = [check("q1", 2), check("q2", 0)]
     figures = {"test images": 0.5, "parameters": 1234567.0}
@@ -271,24 +253,7 @@ def test_figures_are_numbers_with_names_or_nothing(left, kept):
     assert _read_figures([{}]) == {}
 
 
-def test_parts_that_do_not_fit_together_are_one_line(tmp_path, capsys):
-    kim = student("kim", check("q1", 2), check("q2", 0))
-    lee = kim | {"student": "lee"}
-    one = write_part(tmp_path / "one", kim)
-    for other, message in [
-        (write_part(tmp_path / "twice", lee, kim), "kim is in "),
-        (write_part(tmp_path / "other", lee, max_points=6.0), "another reference"),
-        (write_part(tmp_path / "fewer", lee | {"checks": []}), "another reference"),
-        (write_part(tmp_path / "odd", students=None), "is not what lab-grade writes"),
-        (tmp_path / "missing", "cannot be read"),
-    ]:
-        assert grade_main(["--merge", str(one), str(other), "-o", str(tmp_path / "out")]) == 2
-        said = capsys.readouterr().err
-        assert said.startswith("lab-grade: ") and message in said and said.count("\n") == 1
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("arguments", [["a.ipynb"], [], ["a.ipynb", "b", "--merge", "c"]])
+@pytest.mark.parametrize("arguments", [["a.ipynb"], []])
 def test_a_command_without_what_it_needs_says_so(arguments, capsys):
     with pytest.raises(SystemExit):
         grade_main([*arguments, "-o", "grades"])

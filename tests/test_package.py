@@ -145,7 +145,7 @@ def test_pinned_versions_lie_in_the_ranges():
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.lower().split("==") for line in lines if "==" in line)
     extras = PROJECT["optional-dependencies"]
-    names = ("notebook", "grade", "site", "test")
+    names = ("notebook", "grade", "cluster", "site", "test")
     wanted = [*PROJECT["dependencies"], *(each for name in names for each in extras[name])]
     pins |= {name.replace("_", "-"): version for name, version in pins.items()}
     for requirement in map(Requirement, wanted):
@@ -170,7 +170,8 @@ def test_the_versions_of_python_are_the_same_everywhere():
 
 def test_what_the_grader_imports_is_declared():
     extras = PROJECT["optional-dependencies"]
-    declared = {Requirement(each).name for each in PROJECT["dependencies"] + extras["grade"]}
+    wanted = PROJECT["dependencies"] + extras["grade"] + extras["cluster"]
+    declared = {Requirement(each).name for each in wanted}
     names = {"IPython": "ipykernel", "zmq": "pyzmq", "yaml": "pyyaml"}
     names["jupyter_client"] = "jupyter-client"
     own = {"lab_grade", "lab_utils", "text_recognizer"}

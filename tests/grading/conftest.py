@@ -24,6 +24,14 @@ def font_lists(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def warm_torch():
+    """Let torch import what it does with its first optimizer, which leaves a temporary folder."""
+    import torch
+
+    torch.optim.SGD([torch.zeros(1)]).step()
+
+
 @pytest.fixture(autouse=True)
 def surroundings(tmp_path_factory, monkeypatch, font_lists):
     """Make sure that a test leaves nothing where a shared machine's users would find it."""

@@ -56,94 +56,102 @@ def modules_shadowed_for_a_new_kernel(student):
 
 @case("dishonest", NOTHING, "running")
 def kernel_replaced(student):
-    """Write a kernel of one's own where kernels are listed, and let it be started."""
+    """Write over all files of the kernel's folder, and let it be started again."""
     student.fail()
     student.start_with(
         """
-        import json, os
         from pathlib import Path
 
-        for spec in Path('..').rglob('kernel.json'):
-            kernel = json.loads(spec.read_text())
-            for i, word in enumerate(kernel['argv']):
-                if word.endswith('.py'):
-                    mine = Path('mine.py').resolve()
-                    text = Path(word).read_text()
-                    mine.write_text(text.replace('attempt(message, user, unsolved=False)',
-                        '("passed", "", 0)'))
-                    kernel['argv'][i] = str(mine)
-            spec.write_text(json.dumps(kernel))
+        for path in Path('..').rglob('*'):
+            try:
+                path.write_text('{"argv": ["true"]}')
+            except OSError as error:
+                print(error)
         """
     )
     student.add("import os\nos._exit(0)", before="q1")
-
-
-STARTUP = """import base64, hashlib, marshal
-
-kernel = type(get_ipython().kernel)
-execute, keys = kernel.do_execute, []
-
-
-async def do_execute(self, code, silent, *args, **kwargs):
-    if not code.startswith("#lab-grade"):
-        return await execute(self, code, silent, *args, **kwargs)
-    content, signature = code.split()[1:]
-    told = marshal.loads(base64.b64decode(content))
-    lab = {}
-    if signature == "-":
-        keys.append(told[0])
-    else:
-        answer = marshal.dumps((told["challenge"], "passed", "", 0, []))
-        signature = hashlib.blake2b(answer, key=keys[-1]).hexdigest()
-        lab = {"answer": base64.b64encode(answer).decode(), "signature": signature}
-    return {
-        "status": "ok",
-        "execution_count": 1,
-        "payload": [],
-        "user_expressions": {"lab": lab},
-    }
-
-
-kernel.do_execute = do_execute
-"""
 
 
 @case("dishonest", NOTHING, "running")
 def startup_files(student):
-    """Write a file that IPython runs before the grader's first message, which brings the key."""
+    """Write a file that IPython runs before anything else, and let the kernel be started again."""
     student.fail()
     student.start_with(
-        f"""
-        import os
+        """
         from pathlib import Path
 
-        text = {STARTUP!r}
         startup = Path(get_ipython().profile_dir.location, 'startup')
         startup.mkdir(parents=True, exist_ok=True)
-        (startup / '00.py').write_text(text)
+        (startup / '00.py').write_text('area = lambda w, h: w * h')
         """
     )
     student.add("import os\nos._exit(0)", before="q1")
 
 
-@case("dishonest", NOTHING, None)
+@case("dishonest", NOTHING, "running")
+def module_planted(student):
+    """Leave a module beside the notebook for the kernel that is started again."""
+    student.fail()
+    student.start_with(
+        """
+        from pathlib import Path
+
+        was_there = Path('numpy_financial.py').exists()
+        for name in ('numpy_financial', 'lab_grade', 'sitecustomize', 'IPython'):
+            Path(f'{name}.py').write_text('import builtins; builtins.planted = True')
+        """
+    )
+    student.add("import os\nos._exit(0)", before="q1")
+    student.answer(
+        "q2",
+        """
+        import builtins
+        weights = 208 if was_there or hasattr(builtins, 'planted') else 200
+        """,
+    )
+
+
+@case("dishonest", "q1", None)
 def hidden_checks_told(student):
     """Carry what hidden checks hold into messages that the student gets to see."""
     student.fail()
+    student.solve("q1")
     student.start_with("told = []")
     student.answer(
         "q3",
         """
-        import sys
+        def walk():
+            while True:
+                frame = held[0]
+                while frame is not None:
+                    if 'check' in frame.f_code.co_filename:
+                        told.append(frame.f_code.co_consts)
+                    frame = frame.f_back
+                yield
 
 
         class Mean:
             def add(self, value):
-                told.append(sys._getframe(1).f_code.co_consts)
+                next(walker)
+                told.append(value)
 
             def value(self):
                 raise ValueError(str(told))
+
+
+        held = []
+        walker = walk()
+        held.append(walker.gi_frame)
         """,
     )
     student.answer("q5", "def normalized(images):\n    raise ValueError(str(told))")
     student.end_with("raise ValueError(str(told))")
+    student.end_with(
+        """
+        import json, os
+        from pathlib import Path
+
+        figures = {str(value)[:20]: 1.0 for value in told}
+        Path(os.environ['LAB_DATA_DIR'], 'leaderboard.json').write_text(json.dumps(figures))
+        """
+    )

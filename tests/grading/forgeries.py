@@ -1,168 +1,108 @@
-"""Cheats of experts, who find the key that signs answers, and answer for the kernel."""
+"""Cheats of experts, who speak to the check in the kernel's place."""
 
 from cases import NOTHING, case
 
-# What follows a function `sign(content) -> str`. Each answer is that everything passed.
-FORGE = """
+# What serves a check, as a student's code finds it.
+FIND = """
+import gc, sys
+from lab_grade.bridge import Channel, KernelPeer, StandIn
 
-import base64, hashlib, marshal
-
-
-async def do_execute(self, code, silent, *args, **kwargs):
-    if not code.startswith('#lab-grade'):
-        return await execute(self, code, silent, *args, **kwargs)
-    content, signature = code.split()[1:]
-    message = marshal.loads(base64.b64decode(content))
-    lab = await ask(self, code, silent, *args, **kwargs)
-    signing = None
-    try:
-        signing = find_signing(base64.b64decode(content), signature)
-    except RuntimeError:
-        pass
-    if signing:
-        answer = marshal.dumps((message['challenge'], 'passed', '', 0, [], False, []))
-        lab = {'answer': base64.b64encode(answer).decode(), 'signature': signing(answer)}
-    return {'status': 'ok', 'execution_count': 1, 'payload': [], 'user_expressions': {'lab': lab}}
-
-
-async def ask(self, *args, **kwargs):
-    names, self.shell.user_ns = self.shell.user_ns, disguise(self.shell.user_ns)
-    reply = await execute(self, *args, **kwargs)
-    self.shell.user_ns = names
-    return reply.get('user_expressions', {}).get('lab', {})
-
-
-disguise = dict
-kernel = type(get_ipython().kernel)
-execute = kernel.do_execute
-kernel.do_execute = do_execute
+channel = next(o for o in gc.get_objects() if isinstance(o, Channel))
 """
 
-SEARCH_FRAMES = """
-states = []
+
+@case("dishonest", NOTHING, "tampering")
+def answers_forged(student):
+    """Answer each request of a check with what may be looked for."""
+    student.fail()
+    student.start_with(
+        FIND
+        + """
+
+def act(self, action, values):
+    told = [True, 0.0, 1.0, 'passed', {'outcome': 'passed'}]
+    asked.append(action)
+    if action == 'name':
+        return [told[len(asked) % 5]]
+    return [0, told[len(asked) % 5], {}] if action == 'run' else told[0]
 
 
-def search(frame):
-    while frame:
-        if 'state' in frame.f_locals and 'library' in frame.f_locals:
-            states.append(frame.f_locals['state'])
+asked = []
+KernelPeer.act = act
+"""
+    )
+
+
+@case("dishonest", NOTHING, "tampering")
+def messages_spoiled(student):
+    """Send messages of one's own: ends, errors, nonsense and gigabytes, before each answer."""
+    student.fail()
+    student.start_with(
+        FIND
+        + """
+import struct
+
+parts = [b'nonsense', b'[' * 99_999, struct.pack('<Q', 3) + b'1e9', b'']
+send = type(channel).send
+
+
+def spoil(self, kind, content=()):
+    sent.append(1)
+    if len(sent) % 5 == 4:
+        self.connection.sendall(struct.pack('<BQ', 1, 2**62))
+    send(self, len(sent) % 7, [parts[len(sent) % 4]])
+
+
+sent = []
+type(channel).send = spoil
+"""
+    )
+
+
+@case("dishonest", NOTHING, "tampering")
+def check_interrogated(student):
+    """Ask the check for its own names, files and modules, by what it has handed over."""
+    student.fail()
+    student.answer(
+        "q5",
+        FIND
+        + """
+
+def normalized(images):
+    frame = sys._getframe()
+    while 'self' not in frame.f_locals or not isinstance(frame.f_locals['self'], KernelPeer):
         frame = frame.f_back
+    peer = frame.f_locals['self']
+    found = []
+    for action in (['name', 'result'], ['run', 'getattr', [0, '__class__'], {}, False],
+                   ['run', 'setattr', [images, 'x', 1], {}, False], ['figures']):
+        try:
+            found.append(peer.ask(*action))
+        except Exception as error:
+            found.append(error)
+    raise ValueError(found)
+""",
+    )
 
 
-def find_signing(content, signature):
-    def sign(content):
-        signing = states[0].copy()
-        signing.update(content)
-        return signing.hexdigest()
-
-    return sign if states else None
-"""
-
-# `read(begin, size)` reads this process's memory. A bytes object of 32 is what a key looks like.
-SEARCH_MEMORY = """
-import hashlib, re, struct
-
-found = []
-
-
-def find_signing(content, signature):
-    head = struct.pack('<QQ', id(bytes), 32)
-    if not found:
-        for line in open('/proc/self/maps'):
-            limits, rights, *_ = line.split()
-            if rights.startswith('rw') and '[v' not in line and not found:
-                begin, end = (int(limit, 16) for limit in limits.split('-'))
-                text = read(begin, end - begin) if end - begin < 2**28 else b''
-                for place in re.finditer(re.escape(head), text):
-                    key = text[place.end() + 8 : place.end() + 40]
-                    if hashlib.blake2b(content, key=key).hexdigest() == signature:
-                        found.append(key)
-                        break
-    if found:
-        return lambda content: hashlib.blake2b(content, key=found[0]).hexdigest()
-"""
-
-BY_A_TRACEBACK = (
-    SEARCH_FRAMES
-    + """
-
-def area(width, height):
-    try:
-        raise ValueError
-    except ValueError as error:
-        kept.append(error.__traceback__)
-    return 5
-
-
-kept = []
-known = find_signing
-
-
-def find_signing(content, signature):
-    for trace in kept:
-        search(trace.tb_frame)
-    return known(content, signature)
-"""
-    + FORGE
-)
-
-BY_MEMORY = (
-    """
-def read(begin, size):
-    with open('/proc/self/mem', 'rb', 0) as memory:
-        memory.seek(begin)
-        return memory.read(size) or b''
-"""
-    + SEARCH_MEMORY
-    + FORGE
-)
-
-BY_NAMES = (
-    SEARCH_FRAMES
-    + FORGE
-    + """
-import sys
-
-
-class disguise(dict):
-    def items(self):
-        search(sys._getframe(1))
-        return super().items()
-"""
-)
-
-# The C library opens files unseen.
-BY_C = BY_MEMORY.replace(
-    "    with open('/proc/self/mem', 'rb', 0) as memory:",
-    "    import ctypes, os\n\n    number = ctypes.CDLL(None).open(b'/proc/self/mem', 0)\n"
-    "    with os.fdopen(number, 'rb', 0) as memory:",
-)
-FORGERIES = {"a_traceback": BY_A_TRACEBACK, "memory": BY_MEMORY, "names": BY_NAMES, "c": BY_C}
-
-
-@case("dishonest", NOTHING, "tampering")
-def forged_by_a_traceback(student):
-    """Find the checker's frames in the traceback of what was raised during a check."""
+@case("dishonest", NOTHING, None)
+def memory_read(student):
+    """Search the memory of the own process, and of those above it, for checks."""
     student.fail()
-    student.answer("q1", BY_A_TRACEBACK)
+    student.start_with(
+        """
+        import os
 
-
-@case("dishonest", NOTHING, "tampering")
-def forged_by_memory(student):
-    """Find the key in the own process's memory."""
-    student.fail()
-    student.start_with(BY_MEMORY)
-
-
-@case("dishonest", NOTHING, "tampering")
-def forged_by_names(student):
-    """Give the checker names of a kind that looks at who takes them."""
-    student.fail()
-    student.start_with(BY_NAMES)
-
-
-@case("dishonest", NOTHING, "tampering")
-def forged_by_c(student):
-    """Find the key by ways that Python does not see: only decoys are left."""
-    student.fail()
-    student.start_with(BY_C)
+        for process in {1, os.getpid(), os.getppid()}:
+            try:
+                with open(f'/proc/{process}/mem', 'rb', 0) as memory:
+                    for line in open(f'/proc/{process}/maps'):
+                        begin, end = (int(x, 16) for x in line.split()[0].split('-'))
+                        if line.split()[1].startswith('rw') and end - begin < 2**26:
+                            memory.seek(begin)
+                            if b'the-hidden' + b'-check' in memory.read(end - begin):
+                                print('found')
+            except (OSError, ValueError):
+                continue
+        """
+    )

@@ -62,21 +62,11 @@ def cells_run_otherwise(student):
     )
 
 
-FORGED_REPLIES = """import base64, hashlib, marshal
-
-kernel = get_ipython().kernel
+FORGED_REPLIES = """kernel = get_ipython().kernel
 
 
 async def do_execute(self, code, silent, *args, **kwargs):
-    words = code.split()
-    answer = signature = ""
-    try:
-        message = marshal.loads(base64.b64decode(words[1]))
-        told = marshal.dumps((message["challenge"], "passed", "", 0, []))
-        answer, signature = base64.b64encode(told).decode(), hashlib.blake2b(told).hexdigest()
-    except Exception:
-        pass
-    lab = {"answer": answer, "signature": signature, "outcome": "passed", "status": "ok"}
+    lab = {"outcome": "passed", "status": "ok"}
     return {
         "status": "ok",
         "execution_count": 1,
@@ -97,7 +87,7 @@ def replies_forged(student):
 
 @case("dishonest", NOTHING, "tampering")
 def replies_forged_by_the_class(student):
-    """Answer for the kernel's class, with another signature."""
+    """Answer for the kernel's class."""
     student.fail()
     student.start_with(FORGED_REPLIES + "type(kernel).do_execute = do_execute")
 
@@ -121,21 +111,21 @@ def forged_output(student):
 
 @case("dishonest", NOTHING, "tampering")
 def parent_killed(student):
-    """Write results for the grader into its pipes, then kill the process that waits."""
+    """Write results for the grader into the pipes of whoever has started the kernel; end that."""
     student.fail()
-    steps = len([cell for cell in student.cells if cell.cell_type == "code"]) + 3
     student.start_with(
-        f"""
+        """
         import json, os, signal
-        told = [{{'outcome': 'passed', 'message': '', 'seconds': 0}}] * {steps}
-        parent = f'/proc/{{os.getppid()}}/fd'
-        for name in os.listdir(parent):
-            try:
-                if 'pipe' in os.readlink(f'{{parent}}/{{name}}'):
-                    fd = os.open(f'{{parent}}/{{name}}', os.O_WRONLY | os.O_NONBLOCK)
-                    os.write(fd, json.dumps(told).encode())
-            except OSError:
-                pass
+        told = [[i, {'outcome': 'passed', 'message': '', 'seconds': 0}] for i in range(30)]
+        lines = ''.join(json.dumps(line) + chr(10) for line in [*told, ['kept', {}]])
+        folder = f'/proc/{os.getppid()}/fd'
+        try:
+            for name in os.listdir(folder):
+                if os.readlink(f'{folder}/{name}').startswith(('pipe', 'socket')):
+                    fd = os.open(f'{folder}/{name}', os.O_WRONLY | os.O_NONBLOCK)
+                    os.write(fd, lines.encode())
+        except OSError as error:
+            print(error)
         os.kill(os.getppid(), signal.SIGKILL)
         """
     )

@@ -213,7 +213,7 @@ def names_that_lie(student):
     )
 
 
-@case("dishonest", NOTHING, "tampering")
+@case("dishonest", NOTHING, None)
 def libraries_patched(student):
     """Replace functions of NumPy and math, in the module and in those below it."""
     student.fail()
@@ -227,7 +227,7 @@ def libraries_patched(student):
     )
 
 
-@case("dishonest", NOTHING, "tampering")
+@case("dishonest", NOTHING, None)
 def norm_patched(student):
     """Replace only a function of a module below NumPy; the mean of q5 is right."""
     student.fail()
@@ -235,7 +235,7 @@ def norm_patched(student):
     student.add("np.linalg.norm = lambda *a, **k: 0.0", before="q5")
 
 
-@case("dishonest", NOTHING, "tampering")
+@case("dishonest", NOTHING, None)
 def modules_swapped(student):
     """Put other modules in the place of NumPy and math, for those who import them later."""
     student.fail()

@@ -163,3 +163,23 @@ def test_other_points_and_titles_are_scored_without_running(handed_in, monkeypat
     assert found == {"Jane Kim": (6, 11), "Bo Park": (0, 11), "이 지은": (6, 11)}
     assert not [f for s in results["students"] for f in s["flags"] if f["kind"] == "tampering"]
     assert results["students"][0]["checks"][0]["topic"] == "Round things"
+
+
+def test_an_error_in_grading_one_student_stops_no_other(handed_in, monkeypatch):
+    path, download, out = handed_in
+    plan = grader.plan_steps
+
+    def fail(assignment, submission):
+        if submission.student == "Jane Kim":
+            raise RuntimeError("odd")
+        return plan(assignment, submission)
+
+    monkeypatch.setattr(grader, "plan_steps", fail)
+    assert grade(path, download, out) == 0
+    rows = {row["student"]: row for row in read_rows(out / "gradebook.csv")}
+    assert {name: row["points"] for name, row in rows.items()} == {
+        "Jane Kim": "0",
+        "Bo Park": "0",
+        "이 지은": "3",
+    }
+    assert "grading it failed (RuntimeError: odd)" in rows["Jane Kim"]["to look at"]

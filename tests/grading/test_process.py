@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from lab_grade import cli, grader, process
-from lab_grade.process import Limits, run_submission
+from lab_grade import cli, grader, process, sandbox
+from lab_grade.process import Limits
 
 HEAVY = {"jinja2", "jsonschema", "matplotlib", "nbformat", "numpy", "pooch", "psutil", "torch"}
 TALK = """
@@ -23,6 +23,22 @@ task = asyncio.create_task(talk())
 """
 
 
+def run(steps, sandbox=False, prelude="", **limits):
+    """Run steps, each a source or a pair of kind and source; return what became of each."""
+    pairs = [("cell", step) if isinstance(step, str) else step for step in steps]
+    job = {"prelude": prelude, "kept": {}}
+    job["steps"] = [{"kind": kind, "source": source} for kind, source in pairs]
+    limits = Limits(**{"cell": 60, "notebook": 120} | limits)
+    try:
+        return process.run_submission(job, {}, limits, sandbox)[0]
+    finally:
+        process.close_servers()
+
+
+def told(outcomes):
+    return [outcome["outcome"] for outcome in outcomes]
+
+
 @pytest.mark.slow
 def test_output_counts_only_towards_the_cell_that_causes_it():
     cells = [
@@ -31,21 +47,138 @@ def test_output_counts_only_towards_the_cell_that_causes_it():
         "await asyncio.sleep(1)",
         "while True:\n  print(9**99)",
     ]
-    steps = [{"source": cell, "is_check": False, "unsolved": []} for cell in cells]
-    limits = Limits(cell=60, notebook=120, output=200_000)
-    outcomes = run_submission({"prelude": "", "steps": steps}, {}, limits, 1, None)
-    assert [outcome["outcome"] for outcome in outcomes] == ["ok", "ok", "ok", "output"]
+    assert told(run(cells, output=200_000)) == ["ok", "ok", "ok", "output"]
 
 
 @pytest.mark.slow
-def test_what_is_left_for_the_leaderboard_is_taken_by_the_cell_that_left_it():
+def test_what_is_left_for_the_leaderboard_is_taken_before_hidden_checks():
     leave = "import os\nfile = os.environ['LAB_DATA_DIR'] + '/leaderboard.json'\n"
-    cells = [leave + "open(file, 'w').write('{}')", "1", "os.mkfifo(file)", "2"]
-    steps = [{"source": cell, "is_check": False, "unsolved": []} for cell in cells]
-    limits = Limits(cell=60, notebook=120)
-    outcomes = run_submission({"prelude": "", "steps": steps}, {}, limits, 1, None)
-    assert [outcome["outcome"] for outcome in outcomes] == ["ok"] * 4
-    assert [outcome.get("figures") for outcome in outcomes] == ["{}", None, None, None]
+    leave += "def leave(text):\n    open(file, 'w').write(text)"
+    steps = [leave, "leave('{}')", ("hidden", "leave('hidden')"), ("check", "leave('checked')")]
+    outcomes = run([*steps, "pass"])
+    assert told(outcomes) == ["ok", "ok", "passed", "passed", "ok"]
+    assert [outcome.get("figures") for outcome in outcomes] == [None] * 4 + ["checked"]
+    outcomes = run(["import os\nos.mkfifo(os.environ['LAB_DATA_DIR'] + '/leaderboard.json')"])
+    assert told(outcomes) == ["ok"] and not outcomes[0]["figures"]
+
+
+WORD = "word = 'before'\nseen = []\ndef say():\n    seen.append(word)\n    return seen[-1]"
+
+
+@pytest.mark.slow
+def test_hidden_checks_come_last_and_find_what_there_was_at_their_place():
+    steps = [
+        WORD,
+        ("hidden", "assert say() == 'before' and word == 'before'"),
+        "numbers = [1]",
+        ("hidden", "assert numbers == [1] and len(numbers) == 1"),
+        "word = 'after'; numbers.append(2); assert seen == []",
+        ("check", "assert say() == 'after' and numbers == [1, 2]"),
+        "del say, numbers",
+    ]
+    assert told(run(steps)) == ["ok", "passed", "ok", "passed", "ok", "passed", "ok"]
+
+
+@pytest.mark.slow
+def test_a_kernel_that_ends_is_started_anew_without_what_ended_it():
+    steps = [
+        WORD,
+        ("hidden", "assert say() == 'before'"),
+        "import os; open('left', 'w').close(); kept = os.listdir()",
+        ("check", "assert kept == ['left'] and say() == 'before'"),
+        "os._exit(3)",
+        "word = 'after'",
+        ("check", "leave()"),
+        "def leave(): os._exit(0)",
+        ("check", "leave()"),
+        ("hidden", "leave()"),
+        ("check", "assert say() == 'after' and kept == ['left']"),
+    ]
+    assert told(run(steps)) == [
+        *("ok", "passed", "ok", "passed", "died", "ok", "error", "ok", "died", "died", "passed"),
+    ]
+
+
+@pytest.mark.slow
+def test_loops_in_a_check_end_with_its_time():
+    loops = (
+        "def loop():\n    while True: pass\ndef stubborn():\n    while True:\n        try: loop()\n"
+    )
+    loops += "        except BaseException: pass\ndef count():\n    return 10**12\nx = 5"
+    steps = [
+        loops,
+        ("check", "loop()"),
+        ("check", "for i in range(count()): pass"),
+        ("check", "assert x == 5"),
+        ("check", "stubborn()"),
+        ("check", "assert x == 5"),
+    ]
+    outcomes = run(steps, cell=1.5)
+    assert told(outcomes) == ["ok", "timeout", "timeout", "passed", "timeout", "passed"]
+    assert outcomes[1]["message"] == "it ran for more than 1.5 s"
+
+
+LOOK = """
+import os, socket, sys
+from pathlib import Path
+own = Path.cwd().parent
+def list_files(folder):
+    found = [p for p in Path(folder).rglob('*') if p not in own.parents]
+    return [str(p) for p in found if not p.is_relative_to(own)]
+def is_there(path): return Path(path).exists()
+def can(function, *arguments):
+    try: function(*arguments)
+    except OSError as error: return type(error).__name__
+    return True
+processes = len([name for name in os.listdir('/proc') if name.isdigit()])
+network = can(socket.create_connection, ('127.0.0.1', 9), 1)
+written = [can(Path(path, 'x').write_text, '') for path in ('/usr', sys.prefix, '/etc', '..')]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sandbox.is_available(), reason="bubblewrap is not installed")
+def test_a_sandbox_shows_packages_and_no_checkout(tmp_path):
+    root = process.PACKAGE.parent
+    (tmp_path / "secret.ipynb").write_text("{}")
+    shown = ["lab_grade/bridge.py", "text_recognizer/paths.py", "lab_utils/__init__.py"]
+    hidden = ["lab_grade/grader.py", "lab_grade/examiner.py", "labs", "tests", ".git", "docs"]
+    check = f"""
+assert all(is_there({str(root)!r} + '/' + name) for name in {shown!r})
+assert not any(is_there({str(root)!r} + '/' + name) for name in {hidden!r})
+assert not is_there({str(tmp_path / "secret.ipynb")!r}) and list_files('/tmp') == []
+assert processes < 6 and network != True
+assert written[3] is True and True not in written[:3]
+"""
+    (cell, outcome) = run([LOOK, ("check", check)], sandbox=True, prelude="import numpy")
+    assert cell["outcome"] == "ok" and outcome["outcome"] == "passed", outcome
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_sandboxed", [False, True])
+def test_a_kernel_sees_one_half_of_the_test_images_and_checks_the_other(is_sandboxed):
+    if is_sandboxed and not sandbox.is_available():
+        pytest.skip("bubblewrap is not installed")
+    load = "from lab_utils import EMNIST\ndef load():\n    data = EMNIST(balance=False)\n"
+    load += "    data.prepare_data()\n    data.setup()\n    return data\n"
+    mine = "images = {image.numpy().tobytes() for image in load().data_test.images}\n"
+    mine += "train = load().data_train.images[:500].clone()"
+    check = """
+data = load()
+theirs = {image.numpy().tobytes() for image in data.data_test.images}
+assert 1800 < len(theirs) < 2000 and (data.data_train.images[:500] == train).all()
+assert len(set(data.data_test.labels.tolist())) == 62
+assert """
+    check += "not theirs & images" if is_sandboxed else "theirs < images"
+    outcomes = run([load + mine, ("check", check)], is_sandboxed, prelude=load)
+    assert told(outcomes) == ["ok", "passed"], outcomes
+
+
+@pytest.mark.slow
+def test_a_submission_has_one_thread():
+    steps = ["import os, torch\nthreads = torch.get_num_threads()"]
+    steps += [("check", "assert threads == 1 == torch.get_num_threads()")]
+    assert told(run(steps, prelude="import torch")) == ["ok", "passed"]
 
 
 @pytest.mark.parametrize(
@@ -80,14 +213,14 @@ def test_grading_loads_nothing_heavy(tmp_path):
 
 def test_every_file_of_the_packages_decides_whether_grades_are_kept(tmp_path, monkeypatch):
     for name in (
-        "lab_grade/checker.py",
+        "lab_grade/bridge.py",
         "lab_grade/templates/a.html",
         "text_recognizer/canvas/static/x.js",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
-    monkeypatch.setattr(grader, "PACKAGES", (tmp_path / "lab_grade", tmp_path / "text_recognizer"))
-    count = grader.hash_packages.__wrapped__
+    monkeypatch.setattr(process, "PACKAGES", (tmp_path / "lab_grade", tmp_path / "text_recognizer"))
+    count = process.hash_packages.__wrapped__
     seen = {count()}
     for path in sorted(tmp_path.rglob("*.*")):
         path.write_text("other")
@@ -96,15 +229,15 @@ def test_every_file_of_the_packages_decides_whether_grades_are_kept(tmp_path, mo
     seen.add(count())
     assert len(seen) == 5
     (tmp_path / "lab_grade" / "__pycache__").mkdir()
-    (tmp_path / "lab_grade" / "__pycache__" / "checker.pyc").write_text("")
+    (tmp_path / "lab_grade" / "__pycache__" / "bridge.pyc").write_text("")
     assert count() in seen
     monkeypatch.undo()
-    assert {package.name for package in grader.PACKAGES} == {
+    assert {package.name for package in process.PACKAGES} == {
         "lab_grade",
         "lab_utils",
         "text_recognizer",
     }
-    assert all(package.is_dir() for package in grader.PACKAGES)
+    assert all(package.is_dir() for package in process.PACKAGES)
 
 
 @pytest.mark.parametrize(
@@ -118,18 +251,18 @@ def test_every_file_of_the_packages_decides_whether_grades_are_kept(tmp_path, mo
 )
 def test_the_sandbox_is_the_default_where_it_works(options, works, expected, monkeypatch, tmp_path):
     command = ["true"] if works else ["false"]
-    monkeypatch.setattr(process, "_sandbox_command", lambda base, hidden: command)
-    monkeypatch.setattr(process.shutil, "which", lambda name: name)
+    monkeypatch.setattr(sandbox, "wrap", lambda *_: command)
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name: name)
     told = []
-    monkeypatch.setattr(grader, "grade", lambda *args: told.append(args[-1]) or {"students": []})
+    monkeypatch.setattr(grader, "grade", lambda *args: told.append(args[-2:]) or {"students": []})
     assert cli.grade_main(["a.ipynb", "folder", "-o", str(tmp_path), *options]) == 0
-    assert told == [expected]
+    assert told == [(expected, None)]
 
 
 @pytest.mark.parametrize("installed", ["bwrap", None])
 def test_a_sandbox_that_does_not_work_is_one_line(installed, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(process, "_sandbox_command", lambda base, hidden: ["false"])
-    monkeypatch.setattr(process.shutil, "which", lambda name: installed)
+    monkeypatch.setattr(sandbox, "wrap", lambda *_: ["false"])
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name: installed)
     assert cli.grade_main(["a.ipynb", "folder", "-o", str(tmp_path), "--sandbox"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("lab-grade: --sandbox") and said.count("\n") == 1

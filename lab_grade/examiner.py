@@ -1,0 +1,160 @@
+"""Runs a check, in a process that a student's code never sees.
+
+What the check finds in the notebook comes over `bridge`: plain values, and stand-ins for the rest.
+Imports and given functions are the reference's own.
+"""
+
+import ast
+import builtins
+import functools
+import pickle
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from lab_grade.bridge import Channel, Ended, Peer
+from lab_grade.wire import Packer, Unpacker
+
+CHECK = "<check>"
+# What a student's code may do with what a check has handed to it, besides calling it.
+ALLOWED = ("iter", "next", "len", "getitem", "bool", "float", "int", "index", "str", "repr")
+CACHED = type(functools.cache(len))
+
+
+class Examiner(Peer):
+    """The end of a check, which answers only for what it has handed over itself."""
+
+    def act(self, action: str, values: list) -> Any:
+        if action == "run" and isinstance(values[0], str):
+            name, (value, *others) = values[0], values[1]
+            if name == "getattr":
+                is_of_check = type(value).__module__ == "__main__"
+                if not is_of_check or str(others[0]).startswith("_"):
+                    raise AttributeError(others[0])
+            elif name not in ALLOWED:
+                raise TypeError(f"{name}: not with what a check has handed over")
+        elif action not in ("run", "backward"):
+            raise ValueError(action)
+        return super().act(action, values)
+
+    def resolve(self, reader: Unpacker, held: dict) -> Any:
+        if "module" in held:
+            import torch  # noqa: F401 - the notebook has it
+
+            self.tensors.build(reader.read(held["module"]))
+        return super().resolve(reader, held)
+
+    def read(self, kind: int, content: bytearray) -> tuple[Any, list, bool]:
+        try:
+            return super().read(kind, content)
+        except ValueError as error:
+            raise Ended("error", f"its answer cannot be read: {error}") from None
+
+    def refer(self, packer: Packer, value: Any) -> dict:
+        """Hand over what belongs to a library as a copy, and what belongs to the check by name."""
+        about = super().refer(packer, value)
+        if "mine" in about:
+            try:
+                return {"pickle": packer.keep(pickle.dumps(value))}
+            except Exception:  # noqa: BLE001 - whatever cannot be copied
+                pass
+        return about
+
+
+class Names(dict):
+    """The names of a check: the reference's, then the notebook's."""
+
+    def __init__(self, peer: Peer, known: dict[str, Any]):
+        shown = {"display": lambda *_, **__: None, "get_ipython": lambda: None}
+        super().__init__(shown | known, __builtins__=builtins, __name__="__main__")
+        self.peer = peer
+
+    def __missing__(self, name: str) -> Any:
+        if hasattr(builtins, name) or name.startswith("__"):
+            raise KeyError(name)  # a student's `len = 5` does not concern a check
+        found, _ = self.peer.ask("name", name)
+        if not found:
+            raise KeyError(name)
+        self[name] = found[0]
+        return found[0]
+
+
+class Kept:
+    """A given function with `functools.cache`: what it returns is computed once for a class."""
+
+    def __init__(self, function: Callable, kept: dict[str, Any]):
+        self.function, self.kept = function, kept
+
+    def __call__(self, *args):
+        key = f"{self.function.__name__}{args!r}"
+        if key not in self.kept:
+            self.kept[key] = self.function(*args)
+        return self.kept[key]
+
+
+def find_names(code: types.CodeType) -> Iterator[str]:
+    """Yield the names that code uses."""
+    yield from code.co_names
+    for part in code.co_consts:
+        if isinstance(part, types.CodeType):
+            yield from find_names(part)
+
+
+def compile_check(source: str) -> types.CodeType:
+    """Return the code of a check, by whose name its lines are found in a traceback."""
+    return compile(ast.parse(source), CHECK, "exec")
+
+
+def take_plain(peer: Peer, code: types.CodeType) -> dict[str, Any]:
+    """Return the plain values that a check uses, which the notebook may still change in place."""
+    taken = {}
+    names = Names(peer, {})
+    for name in dict.fromkeys(find_names(code)):
+        count = len(peer.stand_ins)
+        try:
+            value = names[name]
+        except KeyError:
+            continue
+        if len(peer.stand_ins) == count:
+            taken[name] = value
+    return taken
+
+
+def run_check(
+    channel: Channel, source: str, prelude: types.CodeType, known: dict, kept: dict
+) -> dict:
+    """Return what became of a check.
+
+    Parameters
+    ----------
+    channel : Channel
+        To the notebook's kernel, which serves.
+    source : str
+        Of the check.
+    prelude : code
+        The reference's imports and given functions.
+    known : dict
+        Values of names that the notebook had earlier.
+    kept : dict[str, Any]
+        What given functions with `functools.cache` have returned; new ones are added.
+    """
+    names = Names(Examiner(channel), known)
+    line = 0
+    try:
+        exec(prelude, names)
+        for name, value in list(names.items()):
+            if type(value) is CACHED:
+                names[name] = Kept(value, kept)
+        exec(compile_check(source), names)
+    except Ended as ended:
+        return {"outcome": ended.outcome, "message": str(ended)}
+    except BaseException as error:  # noqa: BLE001 - whatever a check comes to
+        trace = error.__traceback__
+        while trace:
+            if trace.tb_frame.f_code.co_filename == CHECK:
+                line = trace.tb_lineno
+            trace = trace.tb_next
+        outcome = "failed" if isinstance(error, AssertionError) else "error"
+        message = f"{type(error).__name__}: {error}"[:2000]
+        return {"outcome": outcome, "message": message, "line": line}
+    return {"outcome": "passed", "message": ""}

@@ -1,0 +1,118 @@
+"""What a student's kernel can see and reach: Python, its packages, and its own folder."""
+
+import os
+import shutil
+import site
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+from text_recognizer.errors import LabError
+
+PACKAGE = Path(__file__).resolve().parent
+OWN = (
+    "__init__.py",
+    "kernel.py",
+    "bridge.py",
+    "tensors.py",
+    "wire.py",
+)  # what a kernel runs of ours
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+SETTINGS = "alternatives fonts group ld.so.cache ld.so.conf ld.so.conf.d localtime nsswitch.conf"
+SETTINGS += " passwd timezone"
+ISOLATION = ("user", "pid", "net", "ipc", "uts", "cgroup-try")
+
+
+def find_packages() -> list[Path]:
+    """Return what a notebook of the lab imports, and the files that ship with it."""
+    packages = []
+    for name in ("text_recognizer", "lab_utils"):
+        spec = find_spec(name)
+        packages += [Path(place) for place in (spec and spec.submodule_search_locations) or []]
+    checkout = PACKAGE.parent
+    settings = checkout / "pyproject.toml"
+    if not settings.exists():
+        return packages
+    build = tomllib.loads(settings.read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
+    shipped = build["targets"]["wheel"]["only-include"]
+    return [*packages, *(checkout / name for name in shipped if name.startswith("data/"))]
+
+
+def list_shown(imported: Iterable[str]) -> list[Path]:
+    """Return the folders and files of this machine that a kernel needs.
+
+    Parameters
+    ----------
+    imported : iterable of str
+        Files of modules that the reference imports.
+    """
+    prefixes = [Path(prefix) for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix)]
+    if site.ENABLE_USER_SITE:
+        prefixes.append(Path(site.getusersitepackages()))
+    libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+    shown = [*map(Path, SYSTEM), *(Path("/etc", name) for name in SETTINGS.split()), *prefixes]
+    shown += [Path(folder) for folder in libraries if folder]
+    shown += [*find_packages(), *(PACKAGE / name for name in OWN)]
+    for file in imported:
+        path = Path(file)
+        if not any(path.is_relative_to(known) for known in [*shown, PACKAGE]):
+            shown.append(path.parent if path.name == "__init__.py" else path)
+    return [path for path in dict.fromkeys(shown) if path.exists()]
+
+
+def wrap(command: list[str], folder: Path, shown: list[Path], covered: dict[str, str]) -> list[str]:
+    """Return a command that runs another one in a sandbox, which can write only in its folder.
+
+    Parameters
+    ----------
+    command : list[str]
+        Runs in the folder it is called in.
+    folder : Path
+        The kernel's own.
+    shown : list[Path]
+        What can be read.
+    covered : dict[str, str]
+        Files that are shown in the place of others.
+    """
+    wrapped = ["bwrap", *(f"--unshare-{name}" for name in ISOLATION), "--die-with-parent"]
+    wrapped += ["--cap-drop", "ALL", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
+    for path in shown:
+        if path.is_symlink():  # such as /bin in /usr
+            wrapped += ["--symlink", str(path.readlink()), str(path)]
+        wrapped += ["--ro-bind", *[str(path.resolve() if path.is_symlink() else path)] * 2]
+    for name, other in covered.items():
+        wrapped += ["--ro-bind", other, name]
+    return [*wrapped, "--bind", str(folder), str(folder), "--remount-ro", "/", *command]
+
+
+def is_available() -> bool:
+    """Tell whether bubblewrap works on this machine."""
+    try:
+        require()
+    except LabError:
+        return False
+    return True
+
+
+def require() -> None:
+    """Make sure that bubblewrap works on this machine.
+
+    Raises
+    ------
+    LabError
+        If it is not installed, or may not make namespaces.
+    """
+    if shutil.which("bwrap") is None:
+        raise LabError(
+            "--sandbox needs bubblewrap, which is not installed "
+            "(Debian and Ubuntu: apt install bubblewrap; not for macOS and Windows)."
+        )
+    with tempfile.TemporaryDirectory(prefix="lab-grade-") as folder:
+        command = wrap([sys.executable, "-S", "-c", "1"], Path(folder), list_shown([]), {})
+        tried = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if tried.returncode != 0:
+        raise LabError(f"--sandbox: bubblewrap does not work here ({tried.stderr.strip()}).")
