@@ -80,7 +80,7 @@ class LineMaker:
         return finish_labels(text, self.settings)
 
     def draw(self, numbers: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return numbered lines, uint8 (B, 28, 28 * max_length), and labels, int64 (B, max_length)."""
+        """Draw lines, uint8 (B, 28, 28 * max_length), and their labels, int64 (B, max_length)."""
         labels = torch.from_numpy(self.write_labels(numbers)).long()
         text = labels[:, 1:] if self.settings.with_start_end_tokens else labels
         of_line = self._draw_random("writer", numbers, LINE_DRAWS)
