@@ -95,7 +95,7 @@ class SentenceGenerator:
         self._generated = 0
 
     def generate(self, max_length: int = 16) -> str:
-        """Return the next phrase, of `max_length` letters at most; LabError if no word fits."""
+        """Return the next phrase, `max_length` characters at most; LabError if no word fits."""
         check_int("max_length", max_length, 1, MAX_PHRASE)
         labels = self.write_labels(np.array([self._generated]), max_length)[0]
         self._generated += 1
