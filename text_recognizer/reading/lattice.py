@@ -109,9 +109,7 @@ def sort_strokes(curves: list[np.ndarray], layout: "Layout", steps: int) -> Stro
     # What lies between two strokes belongs to the right one, so that a space comes before it.
     reach = np.maximum.accumulate(right)[:-1]
     next_left = np.minimum.accumulate(left[::-1])[::-1][1:]
-    parted = np.where(
-        next_left > reach, reach + 0.25 * (next_left - reach), (reach + next_left) / 2
-    )
+    parted = reach + np.where(next_left > reach, 0.25, 0.5) * (next_left - reach)
     columns = parted * layout.x_height * layout.stretch + MARGIN
     inner = np.rint(columns / COLUMNS_A_STEP).clip(0, steps).astype(int)
     cuts = np.concatenate([[0], np.maximum.accumulate(inner), [steps]])
@@ -146,22 +144,12 @@ def measure_gaps(left: np.ndarray, right: np.ndarray) -> float:
 def _make_heights() -> tuple[np.ndarray, np.ndarray]:
     """Return for each class its top and bottom, in x-heights above the baseline."""
     top, bottom = np.full(len(MAPPING), 1.85), np.zeros(len(MAPPING))
-    for names, high, low in (
-        ("acemnorsuvwxz", 1.0, 0.0),
-        ("gpqy", 1.0, -0.75),
-        ("ij", 1.6, 0.0),
-        ("t", 1.6, 0.0),
-        (".", 0.1, 0.0),
-        (",", 0.15, -0.3),
-        ("-", 0.55, 0.45),
-        ("'\"", 1.85, 1.35),
-        (":", 0.8, 0.0),
-        (";", 0.8, -0.3),
-        ("+*", 1.1, 0.3),
-    ):
+    sizes = {"acemnorsuvwxz": (1.0, 0.0), "gpqy": (1.0, -0.75), "it": (1.6, 0.0), "j": (1.6, -0.75)}
+    sizes |= {".": (0.1, 0.0), ",": (0.15, -0.3), ":": (0.8, 0.0), ";": (0.8, -0.3)}
+    sizes |= {"-": (0.55, 0.45), "'\"": (1.85, 1.35), "+*": (1.1, 0.3)}
+    for names, size in sizes.items():
         for name in names:
-            top[MAPPING.index(name)], bottom[MAPPING.index(name)] = high, low
-    bottom[MAPPING.index("j")] = -0.75
+            top[MAPPING.index(name)], bottom[MAPPING.index(name)] = size
     return top, bottom
 
 
@@ -219,9 +207,6 @@ def _measure_overlap(strokes: Strokes, first: int, last: int) -> float:
         shortest = max(min(right - left, strokes.right[i] - strokes.left[i]), 0.08)
         shared += min(max(overlap, 0.0) / shortest, 1.0)
     return shared
-
-
-# What the network for lines says.
 
 
 def score_columns(
@@ -307,14 +292,7 @@ def _to_chances(scores: torch.Tensor) -> torch.Tensor:
     return scores.softmax(0)
 
 
-# Both, and the way through.
-
-
-def find_edges(
-    strokes: Strokes,
-    logits: torch.Tensor,
-    characters: "Recognizer",
-) -> list[Edge]:
+def find_edges(strokes: Strokes, logits: torch.Tensor, characters: "Recognizer") -> list[Edge]:
     """Return the groups of strokes with the characters that both networks see in them."""
     groups = find_groups(strokes)
     shapes = read_groups(strokes, groups, characters)
