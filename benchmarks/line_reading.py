@@ -25,7 +25,7 @@ from lab_utils import (
     greedy,
 )
 from text_recognizer.lines.render import find_used_columns
-from text_recognizer.mapping import text_of
+from text_recognizer.mapping import decode_labels
 
 LINES = 1000
 REPEATS = 50
@@ -93,7 +93,7 @@ def measure(recognizer: LineRecognizer, lines: int = LINES, beams: bool = True) 
         data = EMNISTLines(style=style)
         for part in ("val", "test"):
             images, labels = data.build_maker(part).draw(np.arange(lines))
-            written = [text_of(label) for label in labels.tolist()]
+            written = [decode_labels(label) for label in labels.tolist()]
             found = answer_all(recognizer, images)
             for name, decode in decoders.items():
                 read = [decode(answer) for answer in tqdm(found, desc=name, delay=2)]
@@ -118,7 +118,7 @@ def main() -> None:
         print(f"{style:10} {part:5} {decoder:22} {values}")
     for style in ("plain", "realistic"):
         images, labels = EMNISTLines(style=style).build_maker("test").draw(np.arange(200))
-        written = [text_of(label) for label in labels.tolist()]
+        written = [decode_labels(label) for label in labels.tolist()]
         sure, right = measure_calibration(recognizer, images, written)
         longest = images[find_used_columns(images.unsqueeze(1)).argmax()]
         taken = time_reading(recognizer, longest)

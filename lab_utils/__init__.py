@@ -34,6 +34,7 @@ def _set_up_notebook() -> None:
     """Change how this notebook shows errors, and remember the checks that pass in it."""
     shell = sys.modules["IPython"].get_ipython()
     if shell is not None:
+        import_module("text_recognizer.threads").limit_threads()
         import_module(f"{__name__}.friendly_errors").set_up(shell)
         import_module(f"{__name__}.start_page").remember_passes(shell)
         if "google.colab" in str(shell):

@@ -27,6 +27,7 @@ from text_recognizer.paths import (
     shorten_path,
     write_whole,
 )
+from text_recognizer.threads import count_cores, read_limits
 
 MARKDOWN = r"([\\`*_\[\]<>|~$#])"  # characters that mean something in it
 SIGNS = {"ok": "🟢", "note": "🟡", "problem": "🔴"}
@@ -273,37 +274,8 @@ def measure_memory(root: Path = Path("/")) -> int:
     """
     import psutil
 
-    limits = [int(text) for text in _read_limits(root, "memory.max") if text.isdigit()]
+    limits = [int(text) for text in read_limits(root, "memory.max") if text.isdigit()]
     return min([psutil.virtual_memory().total, *limits])
-
-
-def count_cores(root: Path = Path("/")) -> float:
-    """Return how many cores this process may use; a container may have a part of one.
-
-    Parameters
-    ----------
-    root : Path
-        The file system in which the limits of control groups lie (Linux).
-    """
-    has_affinity = hasattr(os, "sched_getaffinity")  # Linux
-    limits: list[float] = [len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1]
-    for text in _read_limits(root, "cpu.max"):
-        quota, _space, period = text.partition(" ")
-        if quota.isdigit():  # "max" is no limit
-            limits.append(int(quota) / int(period))
-    return min(limits)
-
-
-def _read_limits(root: Path, name: str) -> list[str]:
-    """Return what a file says in the control group of this process and in those around it."""
-    top = root / "sys/fs/cgroup"
-    try:
-        group = (root / "proc/self/cgroup").read_text(encoding="utf-8").partition("0::/")[2]
-    except OSError:
-        return []  # not Linux
-    inner = top / group.split("\n")[0]
-    files = [place / name for place in (inner, *inner.parents) if place.is_relative_to(top)]
-    return [file.read_text(encoding="utf-8").strip() for file in files if file.is_file()]
 
 
 def time_notebooks() -> Table:

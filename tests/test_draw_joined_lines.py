@@ -18,7 +18,7 @@ from draw_joined_lines import (
 )
 
 from text_recognizer.files import prepared
-from text_recognizer.mapping import PARTS, text_of
+from text_recognizer.mapping import PARTS, decode_labels
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 PROSE = [f"{word}{i}" for i in range(600) for word in ("sea", "ship", "whale", "captain")]
@@ -99,7 +99,7 @@ def test_a_file_holds_lines_with_widths_and_labels_and_appears_whole(words, tmp_
     assert all(np.array_equal(found[name], again[name]) for name in found)
     assert found["columns"].shape == (found["widths"].sum(), 28)
     assert found["labels"].shape == (3, 34)
-    assert all(len(text_of(row)) >= 1 for row in found["labels"])
+    assert all(len(decode_labels(row)) >= 1 for row in found["labels"])
 
     monkeypatch.setattr(draw_joined_lines, "draw_line", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -130,7 +130,7 @@ def test_a_text_that_is_not_for_class_is_left_out_of_the_sample(words, monkeypat
     monkeypatch.setattr(texts, "draw", lambda rng: next(phrases))
     rng = np.random.default_rng(0)
     _, labels = draw_joined_lines.draw_lines(1, texts, rng, "train")
-    assert text_of(labels[0]) == "the sea"
+    assert decode_labels(labels[0]) == "the sea"
 
 
 def test_a_font_whose_letters_stand_apart_does_not_join():

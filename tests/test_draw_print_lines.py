@@ -9,7 +9,7 @@ import pytest
 from draw_print_lines import Hand, draw_file, draw_print_line, draw_text, read_writers
 
 from lab_utils import sample_strokes
-from text_recognizer.mapping import PADDING, text_of
+from text_recognizer.mapping import PADDING, decode_labels
 
 
 class Words:
@@ -85,7 +85,7 @@ def test_a_file_has_lines_with_their_texts_the_same_for_the_same_number(
     with np.load(tmp_path / "one.npz") as one, np.load(tmp_path / "two.npz") as two:
         assert all(np.array_equal(one[name], two[name]) for name in one.files)
         assert len(one["widths"]) == 12 and one["columns"].shape == (one["widths"].sum(), 28)
-        texts = [text_of(label[label != PADDING]) for label in one["labels"]]
+        texts = [decode_labels(label[label != PADDING]) for label in one["labels"]]
         for text, width in zip(texts, one["widths"], strict=True):
             assert text and width > 2 * len(text), "CTC has an answer for two columns"
 

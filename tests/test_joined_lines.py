@@ -11,7 +11,7 @@ from text_recognizer.files import prepared
 from text_recognizer.lines.batches import LineSettings
 from text_recognizer.lines.joined import JoinedLineMaker
 from text_recognizer.lines.render import find_used_columns
-from text_recognizer.mapping import END, MAPPING, PADDING, PARTS, START, text_of
+from text_recognizer.mapping import END, MAPPING, PADDING, PARTS, START, decode_labels
 from text_recognizer.paths import bundled, data_dir
 
 COUNTS = {"num_train": 40, "num_val": 10, "num_test": 10}
@@ -42,7 +42,7 @@ def maker(bundled_lines):
 
 
 def read_texts(lines):
-    return [text_of(row) for row in lines[1]]
+    return [decode_labels(row) for row in lines[1]]
 
 
 def test_the_file_holds_lines_of_all_parts(bundled_lines):
@@ -80,7 +80,9 @@ def test_the_first_lines_are_those_of_the_file(maker, bundled_lines):
     images, labels = bundled_lines["train"]
     (fitting,) = np.nonzero((labels != PADDING).sum(1) <= 16)
     drawn, drawn_labels = maker.draw(np.arange(20))
-    assert [text_of(row) for row in drawn_labels] == [text_of(labels[i]) for i in fitting[:20]]
+    assert [decode_labels(row) for row in drawn_labels] == [
+        decode_labels(labels[i]) for i in fitting[:20]
+    ]
     shared = min(drawn.shape[2], images.shape[2])
     assert torch.equal(drawn[..., :shared], images[fitting[:20], :, :shared])
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from lab_utils import LineCNN, LineRecognizer, sample_strokes
-from text_recognizer.mapping import BLANK, MAPPING, SPACE, text_of
+from text_recognizer.mapping import BLANK, MAPPING, SPACE, decode_labels
 from text_recognizer.models.ctc import CharacterLanguageModel, greedy_path
 from text_recognizer.reading.lattice import (
     MAX_GROUP,
@@ -93,9 +93,9 @@ def test_the_way_is_the_best_one_and_english_may_change_it():
         edge(0, 2, (-2.0, d)),
         edge(2, 3, (0, o)),
     ]
-    assert text_of([n for _, text in find_way(edges, 3) for n in text]) == "clo"
+    assert decode_labels([n for _, text in find_way(edges, 3) for n in text]) == "clo"
     likes_do = CharacterLanguageModel("do do do do do do do", 3)
-    assert text_of([n for _, text in find_way(edges, 3, likes_do) for n in text]) == "do"
+    assert decode_labels([n for _, text in find_way(edges, 3, likes_do) for n in text]) == "do"
 
 
 # Reading.

@@ -19,7 +19,7 @@ from lab_utils import (
 from text_recognizer.errors import LabError
 from text_recognizer.lines.batches import PADDING
 from text_recognizer.lines.render import find_used_columns
-from text_recognizer.mapping import MAPPING, text_of
+from text_recognizer.mapping import MAPPING, decode_labels
 
 CONFIG = {"input_dims": (1, 28, 224), "output_dims": (8, 1), "mapping": MAPPING}
 GUIDES = (96, 150)  # of the sample strokes
@@ -143,7 +143,7 @@ def test_a_network_learns_a_few_lines(network):
     x, y = data.data_train.__getitems__(range(8))
     with torch.no_grad():
         read = lit_model.model.eval().read(lit_model(x), x)
-    assert sum(r == text_of(label) for r, label in zip(read, y.tolist(), strict=True)) >= 6
+    assert sum(r == decode_labels(label) for r, label in zip(read, y.tolist(), strict=True)) >= 6
 
 
 # Pictures and drawings of lines.
@@ -201,7 +201,7 @@ def test_the_shipped_network_reads_lines_of_both_styles(reader):
     for style in ("plain", "realistic"):
         maker = EMNISTLines(style=style, source="sample", text="own").build_maker("test")
         images, labels = maker.draw(np.arange(10))
-        written = [text_of(label) for label in labels.tolist()]
+        written = [decode_labels(label) for label in labels.tolist()]
         read = [reader.predict_line(image).text for image in images]
         assert sum(r == w for r, w in zip(read, written, strict=True)) >= 3
 

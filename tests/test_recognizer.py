@@ -19,7 +19,7 @@ from lab_utils import (
 from text_recognizer.data.emnist import EMNIST
 from text_recognizer.errors import LabError
 from text_recognizer.lit_models.base import BaseLitModel
-from text_recognizer.mapping import MAPPING, SPECIAL_TOKENS, text_of
+from text_recognizer.mapping import MAPPING, SPECIAL_TOKENS, decode_labels
 from text_recognizer.models import weights
 from text_recognizer.models.cnn import CNN
 from text_recognizer.models.ctc import greedy, greedy_path
@@ -219,7 +219,7 @@ def test_a_line_reads_as_what_its_network_answers_greedily():
         logits = model(prepare_line(WORD)[None, None].float() / 255)[0]
     reading = LineRecognizer(model).predict_line(WORD)
     labels, steps = greedy_path(logits)
-    assert reading.text == greedy(logits) == text_of(labels)
+    assert reading.text == greedy(logits) == decode_labels(labels)
     sure = logits[4:, steps].softmax(0).amax(0)
     assert reading.confidences == pytest.approx(sure.tolist(), abs=1e-6)
 

@@ -10,7 +10,7 @@ from lab_utils import EMNISTLines, LineCNN
 from text_recognizer.data.sentence_generator import SentenceGenerator
 from text_recognizer.lines.batches import LineMaker
 from text_recognizer.lines.glyphs import GlyphPool
-from text_recognizer.mapping import MAPPING, PADDING, text_of
+from text_recognizer.mapping import MAPPING, PADDING, decode_labels
 
 TEXT = "a few words are enough to write many lines, and so is one more"
 
@@ -63,7 +63,7 @@ def test_joined_lines_are_read_from_all_files(folder):
     assert len(joined.widths) == 2 * count
     images, labels = joined.draw(np.array([0, count]), np.random.default_rng(0))
     assert images.dtype == torch.uint8 and images.shape[:2] == (2, 28)
-    assert [text_of(label) for label in labels] == ["a", "a"]
+    assert [decode_labels(label) for label in labels] == ["a", "a"]
     ink = images.float().sum(2).argmax(1)
     assert ink[1] > ink[0], "the second line is of the second file"
 
@@ -79,7 +79,7 @@ def test_a_batch_has_lines_of_all_kinds_and_the_same_ones_again(one_glyph_each):
     x, y = draw_batch(5, kinds)
     assert x.shape[:3] == (8, 1, 28) and y.shape == (8, 34)
     assert x.dtype == torch.float32 and 0 < x.max() <= 1
-    assert all(text_of(label) in TEXT for label in y)
+    assert all(decode_labels(label) in TEXT for label in y)
     again, labels = draw_batch(5, one_glyph_each())
     assert torch.equal(again, x) and torch.equal(labels, y)
     assert draw_batch(6, kinds)[0].shape != x.shape

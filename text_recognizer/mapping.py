@@ -15,6 +15,6 @@ CHARACTER_LABELS = range(FIRST_CHARACTER, FIRST_CHARACTER + len(CHARACTERS))
 DIGIT_LABELS = range(FIRST_CHARACTER, FIRST_CHARACTER + len(DIGITS))
 
 
-def text_of(labels) -> str:
+def decode_labels(labels) -> str:
     """Return the text of labels, without special tokens."""
     return "".join(MAPPING[label] for label in labels if label >= len(SPECIAL_TOKENS))

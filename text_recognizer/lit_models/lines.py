@@ -10,7 +10,7 @@ from torchmetrics.text import CharErrorRate, WordErrorRate
 
 from text_recognizer.errors import LabError
 from text_recognizer.lit_models.base import BaseLitModel
-from text_recognizer.mapping import text_of
+from text_recognizer.mapping import decode_labels
 from text_recognizer.models.registry import LineNetwork, reads_lines
 
 # oneDNN keeps what it has compiled for each width of a batch: 1,024 of them by default, 400 MB.
@@ -91,5 +91,5 @@ class LineLitModel(BaseLitModel):
         self.log(f"{part}_loss", loss, prog_bar=True, sync_dist=True, on_step=False, on_epoch=True)
         if part == "train":
             return loss, [], []
-        read = [text_of(labels) for labels, _ in network.find_characters(logits, x)]
-        return loss, read, [text_of(line) for line in y.tolist()]
+        read = [decode_labels(labels) for labels, _ in network.find_characters(logits, x)]
+        return loss, read, [decode_labels(line) for line in y.tolist()]

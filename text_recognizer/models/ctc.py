@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from text_recognizer.errors import LabError, check_int, check_number, missing_or_damaged, show
-from text_recognizer.mapping import BLANK, FIRST_CHARACTER, MAPPING, SPACE, text_of
+from text_recognizer.mapping import BLANK, FIRST_CHARACTER, MAPPING, SPACE, decode_labels
 
 LABEL_BITS = 7  # of a label: 83 fit
 MAX_ORDER = 63 // LABEL_BITS  # labels that fit into a whole number
@@ -66,7 +66,7 @@ def greedy(logits: torch.Tensor) -> str:
     'hi'
     """
     _check_logits(logits)
-    return text_of(torch.unique_consecutive(logits.argmax(0)).tolist())
+    return decode_labels(torch.unique_consecutive(logits.argmax(0)).tolist())
 
 
 class CharacterLanguageModel:
@@ -233,7 +233,7 @@ def beam_search(
         best = sorted(following, key=score.__getitem__, reverse=True)[:beams]
         total = sum(sum(following[text]) for text in best)
         kept = {text: (following[text][0] / total, following[text][1] / total) for text in best}
-    return text_of(next(iter(kept)))
+    return decode_labels(next(iter(kept)))
 
 
 def _extend(kept: Beams, blank: float, candidates: list[tuple[int, float]]) -> Beams:

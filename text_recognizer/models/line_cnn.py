@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from text_recognizer.lines.render import find_used_columns
-from text_recognizer.mapping import BLANK, PADDING, text_of
+from text_recognizer.mapping import BLANK, PADDING, decode_labels
 from text_recognizer.models.ctc import greedy_path
 from text_recognizer.models.inputs import check_images, check_sizes, read_config
 from text_recognizer.models.resnet import ResidualBlock, choose_layout
@@ -100,7 +100,7 @@ class LineCNN(nn.Module):
 
     def read(self, logits: torch.Tensor, x: torch.Tensor) -> list[str]:
         """Return the text of each line."""
-        return [text_of(labels) for labels, _ in self.find_characters(logits, x)]
+        return [decode_labels(labels) for labels, _ in self.find_characters(logits, x)]
 
 
 class SequenceBlock(nn.Module):

@@ -6,7 +6,7 @@ from torch import nn
 
 from text_recognizer.errors import LabError, check_int, show
 from text_recognizer.lines.render import find_used_columns
-from text_recognizer.mapping import FIRST_CHARACTER, PADDING, text_of
+from text_recognizer.mapping import FIRST_CHARACTER, PADDING, decode_labels
 from text_recognizer.models.cnn import CNN
 from text_recognizer.models.inputs import check_images, read_config
 
@@ -92,4 +92,4 @@ class LineCNNSimple(nn.Module):
 
     def read(self, logits: torch.Tensor, x: torch.Tensor) -> list[str]:
         """Return the text of each line."""
-        return [text_of(labels) for labels, _ in self.find_characters(logits, x)]
+        return [decode_labels(labels) for labels, _ in self.find_characters(logits, x)]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from text_recognizer.errors import LabError, check_bool, check_int, check_number, show
-from text_recognizer.mapping import BLANK, MAPPING, SPECIAL_TOKENS, text_of
+from text_recognizer.mapping import BLANK, MAPPING, SPECIAL_TOKENS, decode_labels
 from text_recognizer.models.ctc import CharacterLanguageModel, align, beam_search
 from text_recognizer.models.registry import LineNetwork, reads_lines
 from text_recognizer.models.weights import load_network, load_shipped
@@ -300,7 +300,7 @@ class LineRecognizer:
             )
             probabilities = found[len(SPECIAL_TOKENS) :].T
         alternatives = list(map(_list_alternatives, labels, probabilities))
-        text = list(text_of(labels))
+        text = list(decode_labels(labels))
         if getattr(self.model, "uses_ctc", False):
             for place, likely in find_unread(x[0, 0], logits, labels, steps, N_ANSWERS):
                 text.insert(place, UNREAD)

@@ -2,10 +2,12 @@
 
 import sys
 
+from text_recognizer.threads import limit_threads
 from text_recognizer.training.interrupts import end_on_interrupt
 
 if __name__ == "__main__":  # before the imports that take seconds
     end_on_interrupt()
+    limit_threads()
     if "--version" in sys.argv:
         from importlib.metadata import version
 

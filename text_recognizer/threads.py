@@ -1,0 +1,54 @@
+"""How many cores this process may use, and as many threads for PyTorch."""
+
+import os
+import sys
+from pathlib import Path
+
+
+def limit_threads() -> None:
+    """Let PyTorch compute with no more threads than this process has cores.
+
+    PyTorch counts the cores that it sees, also in a container that may use one of sixteen, where
+    its threads then wait for each other. What somebody has chosen by `OMP_NUM_THREADS` or
+    `torch.set_num_threads` stands.
+    """
+    seen, allowed = _count_seen_cores(), max(1, int(count_cores()))
+    if allowed == seen or "OMP_NUM_THREADS" in os.environ:
+        return
+    if (torch := sys.modules.get("torch")) is None:
+        os.environ["OMP_NUM_THREADS"] = str(allowed)  # which PyTorch reads when it is imported
+        return
+    import psutil
+
+    if torch.get_num_threads() in (seen, psutil.cpu_count(logical=False)):  # PyTorch's own choice
+        torch.set_num_threads(allowed)
+
+
+def count_cores(root: Path = Path("/")) -> float:
+    """Return how many cores this process may use; a container may have a part of one.
+
+    The limits of control groups (Linux) are read in the file system below `root`.
+    """
+    limits: list[float] = [_count_seen_cores()]
+    for text in read_limits(root, "cpu.max"):
+        quota, _, period = text.partition(" ")
+        if quota.isdigit():  # "max" is no limit
+            limits.append(int(quota) / int(period))
+    return min(limits)
+
+
+def read_limits(root: Path, name: str) -> list[str]:
+    """Return what a file says in the control group of this process and in those around it."""
+    top = root / "sys/fs/cgroup"
+    try:
+        group = (root / "proc/self/cgroup").read_text(encoding="utf-8").partition("0::/")[2]
+    except OSError:
+        return []  # not Linux
+    inner = top / group.split("\n")[0]
+    files = [place / name for place in (inner, *inner.parents) if place.is_relative_to(top)]
+    return [file.read_text(encoding="utf-8").strip() for file in files if file.is_file()]
+
+
+def _count_seen_cores() -> int:
+    has_affinity = hasattr(os, "sched_getaffinity")  # Linux
+    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
