@@ -83,8 +83,12 @@ def encode(stroke: Stroke) -> str:
     Each number of a point is its difference from the point before, in steps of `RESOLUTION`, as
     the Base64 VLQ of JavaScript's source maps. The canvas's script reads and writes the same.
     """
-    if stroke._text is not None:
-        return stroke._text
+    if stroke._text is None:
+        stroke._text = _write(stroke)
+    return stroke._text
+
+
+def _write(stroke: Stroke) -> str:
     text, before = [stroke.pointer[0]], (0, 0, 0, 0)
     for point in stroke:
         now = tuple(round(value * steps) for value, steps in zip(point, RESOLUTION, strict=True))
@@ -95,8 +99,7 @@ def encode(stroke: Stroke) -> str:
                 rest >>= 5
             text.append(BASE64[rest])
         before = now
-    stroke._text = "".join(text)
-    return stroke._text
+    return "".join(text)
 
 
 @functools.lru_cache(maxsize=4096)

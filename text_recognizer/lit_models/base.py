@@ -70,8 +70,9 @@ class BaseLitModel(pl.LightningModule):
     >>> from lab_utils import MLP, MNIST, BaseLitModel
     >>> data = MNIST(source="sample")
     >>> lit_model = BaseLitModel(MLP(data.config(), fc1_dim=32), lr=3e-3)
-    >>> quiet = {"logger": False, "enable_progress_bar": False}
-    >>> trainer = pl.Trainer(accelerator="cpu", fast_dev_run=True, **quiet)
+    >>> quick = {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1}
+    >>> quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    >>> trainer = pl.Trainer(accelerator="cpu", **quick, **quiet)
     >>> trainer.fit(lit_model, datamodule=data)
     >>> sorted(lit_model.history[0])
     ['epoch', 'train_acc', 'train_loss', 'val_acc', 'val_loss']
