@@ -106,7 +106,9 @@ sample: .venv/.complete ## makes the bundled characters and joined-up lines agai
 # pendigits.zip, npm fonts and texts, Debian's scowl words; what is interrupted goes on.
 weights: .venv/.complete ## trains the networks that ship
 	$(BIN)/python tools/assets/train_weights.py
+	$(BIN)/python tools/assets/fit_unknown.py
 	$(BIN)/python tools/assets/draw_joined_lines.py
+	$(BIN)/python tools/assets/draw_print_lines.py
 	$(BIN)/python tools/assets/train_line_weights.py
 	$(BIN)/python tools/assets/make_sample_strokes.py
 	$(BIN)/python tools/assets/make_sample_photos.py

@@ -39,7 +39,8 @@ with zipfile.ZipFile(sys.argv[1]) as archive, h5py.File(sys.argv[2], "w") as fil
             values = np.frombuffer(gzip.decompress(member), np.uint8, offset=header).reshape(shape)
             if key == "x":
                 values = values.swapaxes(1, 2)
-            file.create_dataset(f"{key}_{part}", data=values, compression="lzf")
+            packing = {"compression": "gzip", "compression_opts": 1}
+            file.create_dataset(f"{key}_{part}", data=values, **packing)
 """
 STREAMED = """
 import sys

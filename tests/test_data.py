@@ -3,6 +3,8 @@
 import os
 import re
 import string
+import subprocess
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -449,3 +451,38 @@ def test_a_file_is_opened_once(module, monkeypatch):
 def test_a_namespace_as_in_2021_is_one_line_that_says_what_to_write(module):
     with pytest.raises(LabError, match=r"instead of a Namespace write \*\*vars\(args\)"):
         module(Namespace(max_length=16))
+
+
+# The names under which the published notes import them.
+
+
+def test_the_published_imports_work_and_the_package_is_light():
+    code = (
+        "import sys, text_recognizer.data as data; "
+        "assert 'torch' not in sys.modules and 'h5py' not in sys.modules; "
+        "assert 'EMNISTLines' in dir(data); "
+        "from text_recognizer.data import EMNIST, EMNISTLines, MNIST, SentenceGenerator; "
+        "from text_recognizer.data.base_data_module import BaseDataModule; "
+        "from text_recognizer.data import emnist, emnist_lines, mnist, sentence_generator; "
+        "assert emnist.EMNIST is EMNIST and mnist.MNIST is MNIST; "
+        "assert emnist_lines.EMNISTLines is EMNISTLines; "
+        "assert sentence_generator.SentenceGenerator is SentenceGenerator; "
+        "assert issubclass(EMNIST, BaseDataModule); "
+        "assert not hasattr(data, 'EMINST')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_first_lines_of_the_notes_run_as_written(capsys):
+    from text_recognizer.data.emnist import EMNIST
+
+    data = EMNIST()
+    data.prepare_data()
+    data.setup()
+    print(data)
+    x, y = next(iter(data.test_dataloader()))
+    assert (x.shape, x.dtype, x.min(), x.max()) == ((128, 1, 28, 28), torch.float32, 0, 1)
+    assert (y.shape, y.dtype) == ((128,), torch.int64)
+    assert data.mapping[y[0]] in MAPPING and x[0].reshape(28, 28).shape == (28, 28)
+    assert "Train/val/test sizes: " in capsys.readouterr().out
+    assert data.config()["mapping"] == MAPPING

@@ -43,7 +43,7 @@ def rows(line):
 def alike(one, other):
     """Return the correlation of two lines, which may differ a little in width."""
     width = max(one.shape[1], other.shape[1])
-    assert min(one.shape[1], other.shape[1]) > 0.93 * width
+    assert min(one.shape[1], other.shape[1]) > 0.9 * width
     same = [
         np.array(Image.fromarray(line.numpy()).resize((width, 28), Image.Resampling.BILINEAR))
         for line in (one, other)
@@ -84,14 +84,15 @@ def test_size_contrast_and_form_hardly_make_a_difference(form):
     line = prepare_line(FORMS[form]())
     assert line.dtype == torch.uint8
     assert line.shape[0] == 28
-    assert alike(line, USUAL) > 0.85
+    # Narrow letters are made wider where strokes tell how narrow they are.
+    assert alike(line, prepare_line(LINE) if "strokes" in form else USUAL) > 0.85
 
 
 def test_that_measure_tells_lines_apart():
     fallen = [[(x, 84 - y) for x, y in stroke] for stroke in LINE]
     backwards = [[(175 - x, y) for x, y in stroke] for stroke in LINE]
     for other in (fallen, backwards):
-        assert alike(prepare_line(other), USUAL) < 0.75
+        assert alike(prepare_line(other), prepare_line(LINE)) < 0.75
 
 
 @pytest.mark.parametrize("as_text", [True, False])
@@ -188,6 +189,22 @@ def test_a_long_loop_does_not_make_the_letters_small(loop, drawn):
 
 def change(strokes, slope=0.0, slant=0.0):
     return [[(x - slant * y, y + slope * x) for x, y in stroke] for stroke in strokes]
+
+
+def test_narrow_letters_become_as_wide_as_usual_and_others_stay():
+    def measure(wide):
+        line = prepare_line([[(x * wide, y) for x, y in stroke] for stroke in write_line()])
+        return line.shape[1]
+
+    narrow, usual, wide = (measure(width) for width in (0.6, 1.5, 3.0))
+    assert narrow > 0.4 * usual * 1.4, "stretched by 1.6 at most"
+    assert wide == pytest.approx(2 * usual, rel=0.1)
+
+
+def test_lines_of_digits_are_as_high_as_all_digits():
+    digits = [[(p[0], p[1]) for p in stroke] for stroke in sample_strokes("1984 2023")]
+    top, bottom = rows(prepare_line(digits))
+    assert 13 <= bottom - top <= 19 and bottom == pytest.approx(21, abs=1.5)
 
 
 @pytest.mark.parametrize("slope", [-0.08, 0.08])

@@ -188,7 +188,7 @@ def test_the_last_line_may_be_cut_off(path, capsys):
     save(path, "abc")
     path.write_bytes(path.read_bytes()[:-300])
     assert read(path) == "ab"
-    expected = f"{path}: left out, as cut off or damaged: line 3.\n"
+    expected = f"Left out of {path}, as cut off or damaged: line 3.\n"
     assert capsys.readouterr().out == expected
     assert read(path) == "ab"
     assert capsys.readouterr().out == ""  # once is enough
@@ -221,7 +221,7 @@ def test_a_changed_line_is_left_out_and_named(path, change, capsys):
     assert changed != lines[1]
     path.write_bytes(b"\n".join([lines[0], changed, lines[2], b""]))
     assert read(path) == "ac"
-    assert capsys.readouterr().out == f"{path}: left out, as cut off or damaged: line 2.\n"
+    assert capsys.readouterr().out == f"Left out of {path}, as cut off or damaged: line 2.\n"
     MyHandwriting(path).remove(1)  # which is the third line
     assert path.read_bytes().splitlines() == [lines[0], changed]
 

@@ -111,3 +111,14 @@ def test_a_checkpoint_of_another_shape_is_named(tmp_path):
     torch.save({"hyper_parameters": named, "state_dict": weights}, path)
     with pytest.raises(LabError, match=r"best\.ckpt does not fit the network that it names"):
         load_network(path)
+
+
+@pytest.mark.parametrize("name", ["a" * 250, "가" * 80])
+def test_a_file_with_a_long_name_is_written_whole(tmp_path, name):
+    path = tmp_path / f"{name}.txt"
+    paths.write_whole(path, "one")
+    paths.write_whole(path, b"two")
+    assert path.read_bytes() == b"two"
+    with pytest.raises(FileNotFoundError), paths.replace_whole(path) as partial:
+        partial.with_name("gone").replace(partial)
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"two"]

@@ -12,11 +12,13 @@ import pytest
 import torch
 from helpers import as_source, emnist_members, make_images, write_gzip_zip
 
-from text_recognizer.data.emnist import EMNIST
+from text_recognizer.data import EMNIST, MNIST, EMNISTLines, MyHandwriting
+from text_recognizer.data.my_handwriting import save_drawing
 from text_recognizer.errors import LabError
 from text_recognizer.files import archives, download, prepared
 from text_recognizer.files.download import DownloadError
 from text_recognizer.paths import bundled
+from text_recognizer.strokes import sample_strokes
 
 FORK = multiprocessing.get_context("fork")
 
@@ -274,6 +276,37 @@ def test_a_module_that_knows_its_file_makes_it_again_too(local, capsys):
     data.file.unlink()
     data.setup()
     assert len(data.data_test) and capsys.readouterr().out == ""
+
+
+@pytest.fixture
+def shared(local, data_folder, tmp_path, monkeypatch):
+    """Return a folder of prepared data that a class may only read; the cache is beside it."""
+    locate()
+    (data_folder / "emnist.h5.lock").unlink(missing_ok=True)
+    monkeypatch.delenv("EMNIST_ARCHIVE")
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != data_folder)
+    return data_folder
+
+
+def test_a_class_shares_a_folder_that_it_can_only_read(shared, tmp_path):
+    small = {"num_train": 5, "num_val": 5, "num_test": 5, "max_length": 4, "text": "own"}
+    for data in (EMNIST(), MNIST(), EMNISTLines(**small)):
+        data.setup()
+        assert "real EMNIST" in data.source_name or isinstance(data, MNIST)
+    own = MyHandwriting().path
+    assert own.is_relative_to(tmp_path / "cache")
+    save_drawing(own, "a", sample_strokes("a"), torch.zeros(28, 28, dtype=torch.uint8))
+    assert [path.name for path in shared.iterdir()] == ["emnist.h5"]
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "denied"), OSError(37, "no locks")])
+def test_where_no_lock_can_be_had_none_is_needed(local, characters, monkeypatch, error):
+    def fail(*args, **options):
+        raise error
+
+    monkeypatch.setattr("filelock.FileLock.acquire", fail)
+    assert_holds(locate(), characters)
 
 
 def test_what_cannot_be_made_again_stays_and_the_sample_stands_in(local, monkeypatch, capsys):
@@ -557,3 +590,30 @@ def test_what_fails_in_the_middle_is_not_taken_for_prepared(tmp_path):
     parts, images = lines()
     prepared.prepare_once(target, "a", lambda: prepared.write(target, parts, "lines", "a"))
     np.testing.assert_array_equal(read_images(target, "train", np.arange(50)), images)
+
+
+@pytest.mark.parametrize("name", [prepared.SAMPLE_FILE, prepared.JOINED_FILE, "emnist.h5"])
+def test_checksums_cover_all_of_a_file(local, name):
+    with h5py.File(locate() if name == "emnist.h5" else bundled(name)) as file:
+        assert file.id.get_create_plist().get_version()[0] == 3  # whose metadata have checksums
+        assert all(dataset.fletcher32 for dataset in file.values())
+        for attribute in file.attrs:
+            assert file.attrs.get_id(attribute).dtype.kind != "O"  # texts of no fixed length
+
+
+def test_ctrl_c_while_a_file_is_written_leaves_nothing(local, data_folder):
+    def prepare(answer):
+        try:
+            locate(read=slowly(60))
+        except KeyboardInterrupt:
+            answer.send("stopped")
+
+    receive, send = FORK.Pipe(duplex=False)
+    process = in_child(prepare, send)
+    wait_for(lambda: list(data_folder.glob("emnist.h5.*.partial")), process)
+    time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    assert receive.poll(20) and receive.recv() == "stopped"
+    process.join()
+    assert process.exitcode == 0
+    assert {p.name for p in data_folder.iterdir()} <= {"emnist.h5.lock"}

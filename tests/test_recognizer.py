@@ -26,6 +26,7 @@ from text_recognizer.models.ctc import greedy, greedy_path
 from text_recognizer.paths import bundled
 from text_recognizer.reading.character import mark_prepared
 from text_recognizer.reading.recognizer import CHARACTER_WEIGHTS, LINE_WEIGHTS, Recognizer
+from text_recognizer.reading.unread import UNREAD
 from text_recognizer.training.run_experiment import main
 
 SEVEN = [[(0, 0), (50, 0), (20, 90)]]
@@ -237,11 +238,12 @@ def test_a_network_for_lines_that_was_being_trained_answers_the_same_each_time()
     assert reader.predict_line(WORD) == first
 
 
-def test_a_line_in_which_the_network_sees_nothing_is_an_empty_text():
+def test_a_line_in_which_the_network_sees_nothing_is_all_marks():
     model = line_network()
     with torch.no_grad():
         model.fc.bias.view(len(MAPPING), -1)[0] = 1000  # blank
-    assert LineRecognizer(model).predict_line(WORD) == ("", [], [])
+    reading = LineRecognizer(model).predict_line(WORD)
+    assert set(reading.text) == {UNREAD} and reading.confidences == [1.0] * len(reading.text)
 
 
 @pytest.mark.parametrize("model", [None, network()])

@@ -26,7 +26,8 @@ from text_recognizer.mapping import MAPPING
 from text_recognizer.models.registry import NETWORKS, reads_lines
 from text_recognizer.models.weights import load_network
 from text_recognizer.training import run_experiment
-from text_recognizer.training.run_experiment import DATA_MODULES, TRAINER_ARGUMENTS, main, parse
+from text_recognizer.training.arguments import DATA_MODULES, TRAINER_ARGUMENTS, parse
+from text_recognizer.training.run_experiment import experiment, main
 
 pytestmark = pytest.mark.slow
 
@@ -171,7 +172,7 @@ def test_help_explains_each_argument_once_under_its_class(model_class, data_clas
 def test_each_argument_reaches_the_class_it_belongs_to():
     argv = ["--model_class=MLP", "--data_class=EMNIST", "--gpus=2", "--fc1_dim=3"]
     argv += ["--balance=false", "--batch_size=7", "--lr=0.5", "--one_cycle_max_lr=1"]
-    arguments = parse([*argv, "--max_epochs=9", "--precision=16-mixed"])
+    arguments = parse([*argv, "--max_epochs=9", "--precision=16-mixed"], experiment)
     assert arguments["model_class"] == "MLP"
     assert arguments["gpus"] == 2
     assert arguments["load_checkpoint"] is None
@@ -189,7 +190,7 @@ def test_each_argument_reaches_the_class_it_belongs_to():
 
 
 def test_without_arguments_it_is_the_first_published_command():
-    arguments = parse([])
+    arguments = parse([], experiment)
     assert (arguments["model_class"], arguments["data_class"]) == ("CNN", "MNIST")
     assert arguments["Trainer"]["max_epochs"] == 5
 
@@ -226,6 +227,7 @@ def test_without_arguments_it_is_the_first_published_command():
         ("--max_epochs=-1", "--max_epochs=-1 must be a whole number of 1 or more"),
         ("--max_epochs=null", "--max_epochs=None must be a whole number of 1 or more"),
         ("--max_epochs=-1 --stop_early=2 --one_cycle_max_lr=1", "--max_epochs=-1 must be"),
+        ("--stop_early=2 --limit_val_batches=0", "--stop_early goes by validation"),
         ("--accelerator=tpu --source=sample", "does not take these arguments: .*torch_xla"),
         ("--num_workers=1000", "num_workers=1000 must be a whole number from 0 to"),
         ("--lr=1e30", "lr=1e[+]30 must be from 0 to 1000"),
@@ -323,7 +325,39 @@ def test_a_logger_whose_package_is_missing_is_one_clear_error(kind, monkeypatch)
     assert f'pip install -c constraints.txt -e ".[{kind}]"' in message
 
 
-# Going on.
+# Without a part.
+
+
+def test_without_validation_the_last_checkpoint_is_tested(capsys):
+    run("--max_epochs=2", "--limit_val_batches=0")
+    out = capsys.readouterr().out
+    assert out.endswith(f"Last checkpoint: {CHECKPOINTS}/last.ckpt\n")
+    assert out.count("Test metric") == 1
+    assert [path.name for path in CHECKPOINTS.iterdir()] == ["last.ckpt"]
+    assert checkpoint()["epoch"] == 1
+    assert "val_loss" not in metrics()
+
+
+def test_without_a_test_the_best_checkpoint_is_named(capsys):
+    run("--max_epochs=1", "--limit_test_batches=0")
+    out = capsys.readouterr().out
+    assert "Test metric" not in out
+    assert out.endswith(f": {CHECKPOINTS}/best.ckpt\n")
+
+
+def test_without_a_test_what_was_learned_by_heart_still_is_tested(capsys):
+    run("--max_epochs=1", "--overfit_batches=2", "--limit_test_batches=0")
+    out = capsys.readouterr().out
+    assert "On the images that it learned by heart: test_acc 0." in out
+    assert "Test metric" not in out
+    assert "Last checkpoint" in out
+
+
+def test_without_training_there_is_one_clear_error():
+    assert "No epoch was trained" in mistake(*QUICK, "--limit_train_batches=0")
+
+
+# Resuming.
 
 
 @going_on
@@ -370,7 +404,7 @@ def test_going_on_leaves_one_best_and_one_last_checkpoint(name, moved):
     [
         ("--model_class=CNN", "model_class=MLP, this is CNN"),
         ("--model_class=MLP --fc1_dim=8", r"model_arguments=.*16.* this is .*8"),
-        ("--model_class=MLP --fc1_dim=16 --data_class=EMNIST", "with 10 classes, this has 83"),
+        ("--model_class=MLP --fc1_dim=16 --data_class=EMNIST", "data_class=MNIST, this is EMNIST"),
         ("--model_class=MLP --fc1_dim=16 --optimizer=SGD", "optimizer=Adam, this is SGD"),
         ("--model_class=MLP --fc1_dim=16", "one_cycle_max_lr=0.1, this is None"),
         (
@@ -588,7 +622,7 @@ def test_two_processes_share_each_epoch_and_learn_as_much(monkeypatch):
 
 def test_devices_that_are_not_there_are_one_clear_error():
     with pytest.raises(LabError, match="Lightning's Trainer does not take these arguments"):
-        run_experiment.experiment(**parse([*QUICK, "--accelerator=gpu", "--devices=2"]))
+        experiment(**parse([*QUICK, "--accelerator=gpu", "--devices=2"], experiment))
 
 
 # Where nothing can be written.
@@ -604,6 +638,12 @@ def test_logs_that_cannot_be_written_are_one_error_before_training(kind):
         Path("file").touch()
         Path("logs").symlink_to("file/logs")
     assert re.search("logs cannot be written .*run this in another folder", mistake(*QUICK))
+
+
+@pytest.mark.parametrize("hook", ["on_fit_start", "on_train_start", "on_validation_end"])
+def test_logs_that_disappear_while_training_are_one_error(hook, monkeypatch):
+    monkeypatch.setattr(BaseLitModel, hook, lambda self: shutil.rmtree("logs", ignore_errors=True))
+    assert re.search("logs.*: (.* or )?run this in another folder", mistake(*QUICK))
 
 
 @pytest.mark.parametrize("optimizer", ["Adagrad", "RMSprop", "Rprop"])

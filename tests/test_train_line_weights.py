@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import train_line_weights
-from train_line_weights import JoinedLines, SyntheticLines, draw_batch, find_rate, train
+from train_line_weights import DrawnLines, SyntheticLines, draw_batch, find_rate, train
 
 from lab_utils import EMNISTLines, LineCNN
 from text_recognizer.data.sentence_generator import SentenceGenerator
@@ -33,30 +33,32 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def one_glyph_each(monkeypatch):
+def one_glyph_each(folder, monkeypatch):
     """Draw lines of both styles with one glyph of each character."""
 
-    def make_kinds(_folder):
+    def make_kinds():
         images = torch.zeros(len(MAPPING), 28, 28, dtype=torch.uint8)
         images[:, 4:24, 4:24] = torch.arange(len(MAPPING)).view(-1, 1, 1)
         pool, sentences = (
             GlyphPool(images, torch.arange(len(MAPPING))),
             SentenceGenerator.from_text(TEXT),
         )
-        return {
+        drawn = {"joined": DrawnLines(folder), "print": DrawnLines(folder, (1.0, 1.0))}
+        return drawn | {
             style: SyntheticLines(
                 LineMaker(EMNISTLines(style=style).settings, "train", pool, sentences)
             )
             for style in ("realistic", "plain")
         }
 
-    monkeypatch.setattr(train_line_weights, "make_kinds", make_kinds)
-    monkeypatch.setattr(train_line_weights, "LINES", {"joined": 4, "realistic": 2, "plain": 2})
+    monkeypatch.setattr(
+        train_line_weights, "LINES", {"joined": 2, "print": 2, "realistic": 2, "plain": 2}
+    )
     return make_kinds
 
 
 def test_joined_lines_are_read_from_all_files(folder):
-    joined = JoinedLines(folder)
+    joined = DrawnLines(folder)
     count = len(TEXT.split())
     assert len(joined.widths) == 2 * count
     images, labels = joined.draw(np.array([0, count]), np.random.default_rng(0))
@@ -67,17 +69,18 @@ def test_joined_lines_are_read_from_all_files(folder):
 
 
 def test_a_folder_without_lines_is_one_error(tmp_path):
-    with pytest.raises(SystemExit, match=r"run draw_joined_lines\.py first"):
-        JoinedLines(tmp_path)
+    for name in ("joined_lines", "print_lines"):
+        with pytest.raises(SystemExit, match=rf"run draw_{name}\.py first"):
+            DrawnLines(tmp_path / name)
 
 
-def test_a_batch_has_lines_of_all_kinds_and_the_same_ones_again(folder, one_glyph_each):
-    kinds = one_glyph_each(folder) | {"joined": JoinedLines(folder)}
+def test_a_batch_has_lines_of_all_kinds_and_the_same_ones_again(one_glyph_each):
+    kinds = one_glyph_each()
     x, y = draw_batch(5, kinds)
     assert x.shape[:3] == (8, 1, 28) and y.shape == (8, 34)
     assert x.dtype == torch.float32 and 0 < x.max() <= 1
     assert all(text_of(label) in TEXT for label in y)
-    again, labels = draw_batch(5, one_glyph_each(folder) | {"joined": JoinedLines(folder)})
+    again, labels = draw_batch(5, one_glyph_each())
     assert torch.equal(again, x) and torch.equal(labels, y)
     assert draw_batch(6, kinds)[0].shape != x.shape
 
@@ -91,14 +94,14 @@ def test_the_rate_rises_and_falls():
 
 @pytest.mark.slow
 def test_training_that_was_cut_off_goes_on_as_if_it_had_not_been(
-    folder, tmp_path, one_glyph_each, monkeypatch
+    tmp_path, one_glyph_each, monkeypatch
 ):
     monkeypatch.setattr(train_line_weights, "SAVED_EVERY", 2)
 
     def learn(path):
         torch.manual_seed(1)
         model = LineCNN({"input_dims": (1, 28, 896), "mapping": MAPPING}, width=2, sequence_dim=4)
-        return train(model, folder, 8, path).state_dict()
+        return train(model, one_glyph_each(), 8, path).state_dict()
 
     whole = learn(tmp_path / "whole.pt")
 
@@ -114,3 +117,12 @@ def test_training_that_was_cut_off_goes_on_as_if_it_had_not_been(
     assert torch.load(tmp_path / "cut_off.pt", weights_only=True)["step"] == 4
     gone_on = learn(tmp_path / "cut_off.pt")
     assert all(torch.equal(whole[name], gone_on[name]) for name in whole)
+
+
+def test_the_mean_of_two_trainings_leaves_counts_as_they_are():
+    before = {"weight": torch.zeros(2), "batches": torch.tensor(3)}
+    after = {"weight": torch.ones(2), "batches": torch.tensor(9), "new": torch.ones(1)}
+    mixed = train_line_weights.mix(before, after)
+    assert mixed["weight"].tolist() == pytest.approx([1 - train_line_weights.KEPT] * 2)
+    assert mixed["batches"] == 9 and mixed["new"] == 1
+    assert train_line_weights.mix({}, after) == after

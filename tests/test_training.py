@@ -1,11 +1,18 @@
 """Training: it learns, it repeats bit for bit, and it logs what it did."""
 
+import contextlib
 import math
+import os
+import re
+import signal
+from collections import defaultdict
 
 import pytest
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from jupyter_client.manager import start_new_kernel
+from mac import Mac
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -18,10 +25,12 @@ from lab_utils import (
     EMNISTLines,
     LabError,
     LineCNN,
+    LineCNNSimple,
     LineLitModel,
-    TrainingBar,
+    ResNet,
 )
 from text_recognizer.lit_models.base import OPTIMIZERS
+from text_recognizer.lit_models.callbacks import TrainingInterrupted
 from text_recognizer.mapping import MAPPING
 
 pytestmark = pytest.mark.slow
@@ -121,14 +130,144 @@ def test_a_class_instead_of_a_network_is_one_clear_error():
         BaseLitModel(model=CNN)
 
 
-def test_the_training_bar_leaves_no_bar_of_a_validation_behind(digits, capsys):
-    def build(config):
-        return BaseLitModel(MLP(config))
+# In a notebook.
 
-    trained(build, digits, 1, callbacks=TrainingBar(), enable_progress_bar=True)
-    shown = "".join(capsys.readouterr())
-    assert "Epoch 0" in shown and "val_loss" in shown
-    assert "Validation" not in shown
+
+class Kernel:
+    """A kernel in which cells are run, and what each shows."""
+
+    def __init__(self):
+        self.manager, self.client = start_new_kernel(kernel_name="python3")
+
+    def run(self, source, interrupt_at=None):
+        """Return outputs by kind, and the states that each progress bar went through."""
+        number, outputs, bars = self.client.execute(source), defaultdict(list), {}
+        while True:
+            message = self.client.get_iopub_msg(timeout=120)
+            kind, content = message["msg_type"], message["content"]
+            if kind == "comm_open" and content["data"]["state"]["_model_name"].startswith("FloatP"):
+                bars[content["comm_id"]] = [content["data"]["state"]]
+            elif kind == "comm_msg" and content["comm_id"] in bars:
+                states = bars[content["comm_id"]]
+                states.append(states[-1] | content["data"].get("state", {}))
+            elif kind == "status" and content["execution_state"] == "idle":
+                if message["parent_header"]["msg_id"] == number:
+                    return outputs, [*bars.values()]
+            else:
+                outputs[kind].append(content)
+            if interrupt_at and interrupt_at in content.get("text", ""):
+                self.manager.interrupt_kernel()
+
+
+@pytest.fixture(scope="module")
+def kernel():
+    kernel = Kernel()
+    kernel.run(
+        """\
+import signal
+import pytorch_lightning as pl
+from lab_utils import MLP, MNIST, BaseLitModel, plot_history
+
+class Loud(BaseLitModel):
+    def on_train_epoch_start(self):
+        print(f"epoch {self.current_epoch} begins")
+
+def new_trainer(max_epochs):
+    return pl.Trainer(max_epochs=max_epochs, limit_train_batches=5, limit_val_batches=2,
+        logger=False, enable_checkpointing=False, enable_model_summary=False)
+
+data = MNIST(source="sample", batch_size=16)
+data.setup()
+lit_model = Loud(MLP(data.config(), 8, 8))"""
+    )
+    yield kernel
+    kernel.client.stop_channels()
+    kernel.manager.shutdown_kernel(now=True)
+
+
+def test_a_bar_in_a_notebook_fills_with_the_batches(kernel):
+    source = "new_trainer(1).fit(Loud(MLP(data.config(), 8, 8)), datamodule=data)"
+    _, (training,) = kernel.run(source)  # and no bar of a validation
+    shown = [(state["value"], state["max"]) for state in training]
+    assert shown[-1] == (5, 5)
+    assert {(batch, 5) for batch in range(6)} <= set(shown)
+    outputs, (testing,) = kernel.run("_ = new_trainer(1).test(lit_model, data)")
+    assert not outputs["error"]
+    assert (testing[-1]["value"], testing[-1]["max"]) == (40, 40)
+
+
+def test_an_interrupted_training_says_what_is_kept_and_goes_on_when_asked(kernel):
+    fit = "new_trainer(1000).fit(lit_model, datamodule=data)"
+    outputs, _ = kernel.run(fit, interrupt_at="epoch 2 begins")
+    (error,) = outputs["error"]
+    assert error["ename"] == "TrainingInterrupted"
+    (line,) = error["traceback"]
+    (count,) = re.findall(r"keeps what it has learned, and history has (\d+) whole epochs: ", line)
+    outputs, _ = kernel.run("plot_history(lit_model.history)")
+    assert "image/png" in outputs["display_data"][0]["data"]
+    kernel.run("new_trainer(1).fit(lit_model, datamodule=data)")
+    outputs, _ = kernel.run("print([entry['epoch'] for entry in lit_model.history])")
+    assert outputs["stream"][0]["text"] == f"{[*range(int(count) + 1)]}\n"
+
+
+@pytest.fixture
+def interruptible():
+    """Let SIGINT do what it does in Python, also where these tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("moment", ["prepare_data", "val_dataloader", "teardown"])
+def test_an_interrupt_is_a_sentence_from_preparing_data_on(moment, digits, interruptible):
+    def interrupt(**given):
+        os.kill(os.getpid(), signal.SIGINT)
+        return getattr(MNIST, moment)(digits, **given)
+
+    setattr(digits, moment, interrupt)
+    with pytest.raises(TrainingInterrupted, match=r"history has [01] whole epochs?:"):
+        fit(digits, network=MLP, max_epochs=1)
+    delattr(digits, moment)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert len(fit(digits, network=MLP, max_epochs=1)[0].history) == 1
+
+
+def test_a_library_that_swallows_an_interrupt_delays_it_to_the_next_batch(digits, interruptible):
+    class Swallowing(BaseLitModel):
+        batches = 0
+
+        def on_train_batch_end(self, *given):
+            self.batches += 1
+            with contextlib.suppress(TrainingInterrupted):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    def build(config):
+        models.append(Swallowing(MLP(config)))
+        return models[0]
+
+    models = []
+    with pytest.raises(TrainingInterrupted):
+        trained(build, digits, 1)
+    assert models[0].batches == 1
+
+
+def test_an_interrupted_epoch_is_no_part_of_the_next(digits, interruptible):
+    class Interrupted(BaseLitModel):
+        def on_train_batch_end(self, outputs, batch, batch_idx):
+            if not self.history and batch_idx == 3:
+                self.train_acc.update(torch.zeros(10_000).int(), torch.ones(10_000).int())
+                self.history = [{"epoch": 0}]
+                os.kill(os.getpid(), signal.SIGINT)
+
+    lit_model = Interrupted(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), lr=0.0)
+    with pytest.raises(TrainingInterrupted):
+        trained(lambda config: lit_model, digits, 1)
+    trained(lambda config: lit_model, digits, 1)
+    x, y = digits.data_train.__getitems__(range(1024))
+    accuracy = (lit_model(x).argmax(1) == y).float().mean().item()
+    assert lit_model.history[-1]["train_acc"] == pytest.approx(accuracy)
 
 
 # The optimiser and the loss.
@@ -280,3 +419,48 @@ def test_gradients_of_lines_are_never_steeper_than_five(lines, monkeypatch):
     fit_lines(lines, max_epochs=1)
     assert len(steepness) == 5
     assert steepness == pytest.approx([5.0] * 5, rel=1e-3)
+
+
+# On a Mac.
+
+SMALL = {CNN: (4, 4), MLP: (4, 4), ResNet: (4,), LineCNN: (4, 8), LineCNNSimple: (28, 28, 4, 8)}
+
+
+@pytest.mark.parametrize("network", SMALL)
+def test_each_network_trains_and_is_tested_on_the_gpu_of_a_mac(network, lines, digits):
+    data, lit = (
+        (lines, LineLitModel) if network in (LineCNN, LineCNNSimple) else (digits, BaseLitModel)
+    )
+    lit_model = lit(network(data.config(), *SMALL[network]))
+    lit_model.log = lambda *given, **how: None
+    x, y = next(iter(data.val_dataloader()))
+    losses = [lit_model.eval().training_step((x, y), 0).item()]
+    with Mac():
+        lit_model.to("mps")
+        batch = x.to("mps"), y.to("mps")
+        loss = lit_model.training_step(batch, 0)
+        assert loss.device.type == "mps"
+        loss.backward()
+        losses.append(loss.item())
+        lit_model.validation_step(batch, 0)
+        lit_model.test_step(batch, 0)
+    assert losses[0] == pytest.approx(losses[1])
+    assert all(parameter.grad is not None for parameter in lit_model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("refused", "error"),
+    [
+        (
+            lambda x: F.ctc_loss(x, x[0].int(), x[:, 0, 0].int(), x[:, 0, 0].int()),
+            NotImplementedError,
+        ),
+        (lambda x: x.double(), TypeError),
+        (lambda x: x.numpy(), TypeError),
+        (lambda x: x + torch.ones(3, 3, 3), RuntimeError),
+    ],
+    ids=["CTC", "float64", "NumPy", "CPU"],
+)
+def test_the_stand_in_for_a_mac_refuses(refused, error):
+    with Mac(), pytest.raises(error):
+        refused(torch.ones(3, 3, 3).to("mps"))

@@ -6,27 +6,11 @@ SEED = 42  # the published lab's seed: it picks the balanced subset and the trai
 
 
 def draw_random(seed: int, numbers: np.ndarray, count: int) -> np.ndarray:
-    """Return random numbers that depend on nothing but the seed and the row's number.
+    """Return random numbers, float64 (B, count), even from 0 to below 1, for integers (B,).
 
-    So line 1,000 is the same line whether it is drawn alone, in a batch, or by another process.
-
-    Parameters
-    ----------
-    seed : int
-        The seed.
-    numbers : numpy.ndarray
-        Integers, (B,), such as the numbers of lines.
-    count : int
-        How many random numbers each gets.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, (B, count), even from 0 to below 1.
-
-    References
-    ----------
-    Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014: SplitMix64.
+    A row depends on nothing but the seed and its number, so line 1,000 is the same line whether it
+    is drawn alone, in a batch, or by another process. This is SplitMix64: Steele, Lea and Flood,
+    "Fast splittable pseudorandom number generators", 2014.
     """
     u64 = np.uint64
     state = _mix(np.asarray(numbers).astype(u64) + _mix(np.array([seed], u64)))

@@ -14,8 +14,19 @@ MAX_REASON, MAX_QUOTED = 200, 60  # letters
 class LabError(Exception):
     """A mistake or a missing file that a student can mend: one sentence, no traceback.
 
+    Taught in notebook 6.
+
     Raised for bad arguments, unreadable files and failed downloads. The message names the file
     or the argument and says what to do.
+
+    Examples
+    --------
+    >>> from lab_utils import EMNIST, LabError
+    >>> try:
+    ...     EMNIST(source="smaple")
+    ... except LabError as error:
+    ...     print(error)
+    source='smaple' must be one of auto, full, sample.
     """
 
     def __str__(self) -> str:
@@ -64,10 +75,11 @@ def cannot_write(
     )
 
 
-def missing_or_damaged(path: Path, error: object, remedy: str = "get the lab again") -> LabError:
+def missing_or_damaged(
+    path: Path, error: BaseException, remedy: str = "get the lab again"
+) -> LabError:
     """Return the error of a file that ships with the lab, or that it has made."""
-    reason = shorten(error) if isinstance(error, BaseException) else error
-    return LabError(f"{path} is missing or damaged ({reason}): {remedy}.")
+    return LabError(f"{path} is missing or damaged ({shorten(error)}): {remedy}.")
 
 
 def _wrong_value(name: str, value: object, wanted: str) -> LabError:
@@ -77,13 +89,7 @@ def _wrong_value(name: str, value: object, wanted: str) -> LabError:
 
 
 def check_int(name: str, value: Any, least: int, most: int | None = None) -> int:
-    """Return the value of an argument that must be a whole number of `least` or more.
-
-    Raises
-    ------
-    LabError
-        If it is anything else.
-    """
+    """Return an argument that must be a whole number from `least` to `most`; else LabError."""
     is_int = isinstance(value, Integral) and not isinstance(value, bool)
     if not is_int or value < least or (most is not None and value > most):
         wanted = f"of {least} or more" if most is None else f"from {least} to {most}"
@@ -94,24 +100,7 @@ def check_int(name: str, value: Any, least: int, most: int | None = None) -> int
 def check_number(
     name: str, value: Any, least: float = 0, most: float = math.inf, wanted: str = "0 or more"
 ) -> float:
-    """Return the value of an argument that must be a finite number within limits.
-
-    Parameters
-    ----------
-    name : str
-        The argument.
-    value : object
-        Its value.
-    least, most : float
-        The limits, both allowed.
-    wanted : str
-        The limits in words.
-
-    Raises
-    ------
-    LabError
-        If it is anything else.
-    """
+    """Return a finite number from `least` to `most` (in words: `wanted`); else LabError."""
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or not least <= value <= most:
         raise _wrong_value(name, value, wanted)
@@ -119,26 +108,14 @@ def check_number(
 
 
 def check_bool(name: str, value: object) -> bool:
-    """Return the value of an argument that must be True or False.
-
-    Raises
-    ------
-    LabError
-        If it is anything else, such as "false", which Python takes for true.
-    """
+    """Return an argument that must be True or False; else LabError, as for the text "false"."""
     if not isinstance(value, bool):
         raise _wrong_value(name, value, "True or False")
     return value
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
-    """Return the value of an argument that must be one of some words.
-
-    Raises
-    ------
-    LabError
-        If it is another one.
-    """
+    """Return an argument that must be one of some words; else LabError."""
     choices = tuple(choices)
     if not isinstance(value, str) or value not in choices:
         raise _wrong_value(name, value, f"one of {', '.join(choices)}")

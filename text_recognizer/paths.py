@@ -20,16 +20,36 @@ _IN_CHECKOUT = (_CHECKOUT_DATA / "sources.json").exists()
 def data_dir() -> Path:
     """Return the folder of downloads and prepared files, made if it does not exist.
 
+    Taught in notebook 2.
+
     `LAB_DATA_DIR` where it is set, else `data/` of the checkout, else the user's cache folder.
+
+    Examples
+    --------
+    >>> from lab_utils import data_dir
+    >>> data_dir().is_dir()
+    True
     """
     folder = named_path("LAB_DATA_DIR")
     if folder is None:
-        if _IN_CHECKOUT and os.access(_CHECKOUT_DATA, os.W_OK):
-            folder = _CHECKOUT_DATA
-        else:
-            import pooch  # here, since it takes longer to import than all of this module's users
+        can_write = _IN_CHECKOUT and os.access(_CHECKOUT_DATA, os.W_OK)
+        folder = _CHECKOUT_DATA if can_write else _find_cache()
+    return _make(folder)
 
-            folder = Path(pooch.os_cache("handwriting-lab"))
+
+def own_dir() -> Path:
+    """Return the folder for one's own files: `data_dir()`, or the cache if that is read-only."""
+    folder = data_dir()
+    return folder if os.access(folder, os.W_OK) else _make(_find_cache())
+
+
+def _find_cache() -> Path:
+    import pooch  # here, since it takes longer to import than all of this module's users
+
+    return Path(pooch.os_cache("handwriting-lab"))
+
+
+def _make(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -109,7 +129,8 @@ def _switch(name: str) -> bool:
 @contextlib.contextmanager
 def replace_whole(target: Path) -> Iterator[Path]:
     """Give a name to write a file under, which then takes its place: whole, and on the disk."""
-    partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}.partial")
+    # The name may be as long as names can be, so only its beginning is taken.
+    partial = target.with_name(f"{target.name[:50]}.{secrets.token_hex(4)}.partial")
     try:
         yield partial
         with open(partial, "r+b") as file:
@@ -121,13 +142,7 @@ def replace_whole(target: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that it is whole or not there.
-
-    Raises
-    ------
-    LabError
-        If it cannot be written.
-    """
+    """Write a file so that it is whole or not there; LabError if it cannot be written."""
     if isinstance(content, str):
         content = content.encode(errors="replace")  # names of files may not be UTF-8
     try:

@@ -43,7 +43,7 @@ class Stroke(tuple):
     """
 
     pointer: str
-    _text: str | None = None  # what `encode` made of it, as a canvas asks for it at each new stroke
+    _text: str | None = None  # what `encode` made of it: a canvas asks at each new stroke
 
     def __new__(cls, points, pointer: str = "mouse"):
         missing = (0.0, 0.5)
@@ -132,10 +132,8 @@ def fit_strokes(strokes: list[Stroke], width: float) -> list[Stroke]:
 
 
 def _move(stroke: Stroke, start, scale: float = 1.0, origin=(0.0, 0.0)) -> Stroke:
-    points = [
-        ((x - origin[0]) * scale + start[0], (y - origin[1]) * scale + start[1], *rest)
-        for x, y, *rest in stroke
-    ]
+    (a, b), (u, v) = origin, start
+    points = [((x - a) * scale + u, (y - b) * scale + v, *rest) for x, y, *rest in stroke]
     return Stroke(points, stroke.pointer)
 
 

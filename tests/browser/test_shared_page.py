@@ -103,6 +103,7 @@ def test_it_reads_while_the_pen_moves(open_page):
     page = open_page()
     page.locator(".hw-more summary").tap()
     page.get_by_label("Read while the pen moves").check()
+    page.evaluate("scrollTo(0, 0)")
     devtools, box = page.context.new_cdp_session(page), page.locator(".hw-ink").bounding_box()
     for i in range(30):
         point = {"x": box["x"] + 180, "y": box["y"] + 40 + 9 * i}

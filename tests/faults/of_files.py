@@ -253,6 +253,7 @@ def make_checkpoint(folder: Path) -> tuple[bytes, dict, dict]:
     described = {
         "model_class": "MLP",
         "model_arguments": {"fc1_dim": 4, "fc2_dim": 4},
+        "data_class": "MNIST",
         "input_dims": data.dims,
         "output_dims": data.output_dims,
         "mapping": data.mapping,

@@ -27,10 +27,12 @@ def share(
     path: str | os.PathLike = "my_reader.html",
     language: str | None = None,
 ) -> Path:
-    """Write one HTML file that reads handwriting in any browser: send it to your phone.
+    """Write one HTML file that reads handwriting in any browser, and return its path.
 
-    It has the canvas and the network with its weights, and needs neither Python nor the internet;
-    nothing that is written on it leaves it.
+    Taught in notebook 6.
+
+    Send it to your phone: it has the canvas and the network with its weights, and needs neither
+    Python nor the internet; nothing that is written on it leaves it.
 
     Parameters
     ----------
@@ -42,16 +44,18 @@ def share(
     language : {"en", "ko"}, optional
         Of the page's labels; the reader's browser chooses if it is not given.
 
-    Returns
-    -------
-    pathlib.Path
-        The file.
-
     Raises
     ------
     LabError
         If the network computes what a page cannot (`static/network.js` is all that runs it), is too
         large, or the file cannot be written.
+
+    Examples
+    --------
+    >>> from lab_utils import data_dir, share
+    >>> page = share(path=data_dir() / "my_reader.html")
+    >>> page.name
+    'my_reader.html'
     """
     if language is not None:
         check_choice("language", language, script.LANGUAGES)

@@ -12,12 +12,21 @@ from text_recognizer.language import _
 class PictureUpload(FileUpload):
     """A button that uploads a picture, such as a photograph of handwriting.
 
+    Taught in notebook 6.
+
     Where the browser runs on a phone, the button offers the camera, too.
 
     Attributes
     ----------
     picture : PIL.Image.Image or None
         The picture that was chosen last, or None as long as there is none.
+
+    Examples
+    --------
+    >>> from lab_utils import PictureUpload
+    >>> upload = PictureUpload("A character")
+    >>> upload.picture is None  # until somebody has chosen one
+    True
     """
 
     def __init__(self, description: str = ""):

@@ -26,6 +26,8 @@ MAX_PAUSE = 3600  # seconds
 class HandwritingCanvas(anywidget.AnyWidget):
     """Draw by mouse, pen or finger, and see at once what a network reads.
 
+    Taught in notebook 6.
+
     The browser draws the ink and sends each finished stroke to Python in one message. `strokes`
     is all there is to know; everything else is made from it here.
 
@@ -75,6 +77,14 @@ class HandwritingCanvas(anywidget.AnyWidget):
         The language of the labels, "en" or "ko"; the browser's if empty.
     status : str
         What happened last: a drawing saved, or what went wrong.
+
+    Examples
+    --------
+    >>> from lab_utils import HandwritingCanvas, sample_strokes
+    >>> canvas = HandwritingCanvas()
+    >>> canvas.draw(sample_strokes("R"))  # or by mouse, pen or finger
+    >>> canvas.result["text"]
+    'R'
     """
 
     _esm = script.join_modules("canvas.js")
@@ -172,11 +182,8 @@ class HandwritingCanvas(anywidget.AnyWidget):
     def commit(self, label: str | None = None) -> None:
         """Append what was read to `text`, and make room for what comes next.
 
-        Parameters
-        ----------
-        label : str, optional
-            What the character really is. The drawing is then saved with it in `keep_in`; so it is
-            where the canvas asks for a character.
+        With a label, which is what the character really is, the drawing is saved in `keep_in`; so
+        it is where the canvas asks for a character.
         """
         if not self.strokes:
             raise LabError("Nothing is drawn yet.")

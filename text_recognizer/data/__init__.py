@@ -1,17 +1,22 @@
-"""The data modules, and the files they read."""
+"""The data modules; each is imported when it is first used."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from text_recognizer.data.emnist import EMNIST as EMNIST
-    from text_recognizer.data.emnist_lines import EMNISTLines as EMNISTLines
-    from text_recognizer.data.mnist import MNIST as MNIST
+_MODULES = {
+    "BaseDataModule": "base_data_module",
+    "EMNIST": "emnist",
+    "EMNISTLines": "emnist_lines",
+    "MNIST": "mnist",
+    "MyHandwriting": "my_handwriting",
+    "SentenceGenerator": "sentence_generator",
+}
 
-_MODULES = {"EMNIST": "emnist", "EMNISTLines": "emnist_lines", "MNIST": "mnist"}
 
-
-def __getattr__(name: str) -> object:
+def __getattr__(name: str):
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

@@ -21,7 +21,9 @@ def augment(
     elastic: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """Change each image of a batch at random, all images at once.
+    """Return a batch with each image changed at random, all at once: uint8, (B, H, W).
+
+    Taught in notebook 3.
 
     Every image is shifted, by whole pixels, which leaves it as sharp as it was. Some are turned,
     stretched, slanted and thickened too. Each amount is drawn for each image, evenly from
@@ -50,15 +52,17 @@ def augment(
     generator : torch.Generator, optional
         What draws; torch's global one where none is given.
 
-    Returns
-    -------
-    torch.Tensor
-        uint8, (B, H, W).
-
     Raises
     ------
     LabError
         If it is no batch of images, or a limit is none.
+
+    Examples
+    --------
+    >>> from lab_utils import augment, prepare, sample_strokes
+    >>> images = prepare(sample_strokes("R")).repeat(5, 1, 1)
+    >>> augment(images).shape
+    torch.Size([5, 28, 28])
     """
     _check(images, shift, share, rotation, scale, slant, thickness, elastic)
     images = _shift(images, shift, generator)

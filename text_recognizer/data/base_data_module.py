@@ -23,18 +23,11 @@ MAX_WORKERS = max(16, os.cpu_count() or 1)  # more would only take memory, and a
 class BatchedDataset(Dataset):
     """Images and labels in memory, fetched by the batch.
 
-    A `DataLoader` asks for all items of a batch at once (`__getitems__`): one indexing of a uint8
-    tensor and one conversion, where the usual data set converts and stacks image by image.
-
-    Parameters
-    ----------
-    images : torch.Tensor
-        uint8, (N, 28, W).
-    labels : torch.Tensor
-        int64, (N,) or (N, max_length).
-    augment : bool
-        Whether each image is changed at random whenever it is fetched (`augment`). One that has
-        a number of `Reshuffle` is changed in the same way in any process.
+    The images are uint8, (N, 28, W), and the labels int64, (N,) or (N, max_length). A `DataLoader`
+    asks for all items of a batch at once (`__getitems__`): one indexing of a uint8 tensor and one
+    conversion, where the usual data set converts and stacks image by image. With `augment`, an
+    image is changed at random whenever it is fetched, and by the numbers that `Reshuffle` gives in
+    the same way in any process.
     """
 
     amounts: ClassVar[dict] = {}  # of `augment`
@@ -87,13 +80,10 @@ class CharacterDataset(BatchedDataset):
 
 
 class Reshuffle(Sampler[int]):
-    """Shuffles a data set in each epoch, and gives its images other numbers than in the last.
+    """Shuffles a data set of that length in each epoch, and gives its images new numbers.
 
-    Parameters
-    ----------
-    count : int
-        The length of the data set. In epoch e, image i has the number i + n * count, with an n
-        from 1 that depends on torch's seed and on e.
+    In epoch e, image i has the number i + n * count, with an n from 1 that depends on torch's seed
+    and on e.
     """
 
     def __init__(self, count: int):
@@ -153,7 +143,7 @@ class BaseDataModule(pl.LightningDataModule):
         self.num_workers = check_int("num_workers", num_workers, 0, MAX_WORKERS)
 
     def __getattr__(self, name: str):
-        """Explain what is missing; Python asks only for what is not there."""
+        """Explain what is missing: Python calls this for names that it has not found."""
         if name in ("data_train", "data_val", "data_test"):
             name = type(self).__name__
             raise LabError(f"{name} has no data yet: call prepare_data() and setup() first.")
@@ -168,13 +158,7 @@ class BaseDataModule(pl.LightningDataModule):
         raise NotImplementedError
 
     def prepare_data(self) -> None:
-        """Make sure that the images are there: prepared, fetched, or the bundled sample.
-
-        Raises
-        ------
-        LabError
-            If local files are damaged, or `source="full"` and the download failed.
-        """
+        """Make sure that the data are there: prepared, fetched, or those that ship with the lab."""
         # Lightning asks again before each fit and test.
         if self.file is None or prepared.is_damaged(self.file):
             self.file = _try_twice(self.locate)
@@ -268,10 +252,7 @@ class CharacterDataModule(BaseDataModule):
         self.augment = check_bool("augment", augment)
 
     def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return which images of a part are used, and their classes, both int64 (N,).
-
-        The labels, uint8, are those of the whole part: indices into the 83-entry mapping.
-        """
+        """Return which labels of a part, uint8, are used, and their classes: both int64 (N,)."""
         raise NotImplementedError
 
     def count_train(self, count: int) -> int:

@@ -14,6 +14,8 @@ from text_recognizer.mapping import CHARACTER_LABELS, MAPPING
 class EMNIST(CharacterDataModule):
     """EMNIST ByClass: 62 classes of handwritten characters, in the 83 classes of the course.
 
+    Taught in notebook 1.
+
     Parameters
     ----------
     source : {"auto", "full", "sample"}
@@ -30,6 +32,16 @@ class EMNIST(CharacterDataModule):
     References
     ----------
     Cohen et al., "EMNIST: an extension of MNIST to handwritten letters", 2017.
+
+    Examples
+    --------
+    >>> from lab_utils import EMNIST
+    >>> data = EMNIST(source="sample")
+    >>> data.prepare_data()
+    >>> data.setup()
+    >>> x, y = next(iter(data.test_dataloader()))
+    >>> x.shape, data.mapping[y[0]]
+    (torch.Size([128, 1, 28, 28]), '0')
     """
 
     mapping = MAPPING
@@ -40,11 +52,7 @@ class EMNIST(CharacterDataModule):
 
     def locate(self) -> Path:
         return prepared.locate(
-            "EMNIST",
-            self.source,
-            variable="EMNIST_ARCHIVE",
-            read=archives.read_emnist,
-            download=download.download_emnist,
+            "EMNIST", self.source, "EMNIST_ARCHIVE", archives.read_emnist, download.download_emnist
         )
 
     def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -59,21 +67,11 @@ class EMNIST(CharacterDataModule):
 
 
 def choose_balanced(labels: np.ndarray) -> np.ndarray:
-    """Choose the indices of the subset that Full Stack Deep Learning calls balanced.
+    """Return the subset of labels, (N,), that Full Stack Deep Learning calls balanced: indices.
 
     For each class in ascending order, as many indices as the mean class has are drawn with
     replacement and each is kept once; the mean counts the four empty special tokens. So the
     classes come out less unequal, not equal: kept as it is for the published sizes.
-
-    Parameters
-    ----------
-    labels : numpy.ndarray
-        Integers, shape (N,), indices into the mapping.
-
-    Returns
-    -------
-    numpy.ndarray
-        int64, indices into `labels`, grouped by class.
     """
     random = np.random.RandomState(SEED)
     mean_count = int(np.bincount(labels).mean())

@@ -24,14 +24,8 @@ from text_recognizer.lines.batches import STYLES, LineMaker, LineSettings
 from text_recognizer.lines.glyphs import GLYPH_SIZE, GlyphPool
 from text_recognizer.lines.joined import JoinedLineMaker
 from text_recognizer.lines.render import find_used_columns
-from text_recognizer.mapping import (
-    CHARACTERS,
-    FIRST_CHARACTER,
-    MAPPING,
-    PARTS,
-    PUNCTUATION,
-)
-from text_recognizer.paths import bundled, data_dir
+from text_recognizer.mapping import CHARACTERS, FIRST_CHARACTER, MAPPING, PARTS, PUNCTUATION
+from text_recognizer.paths import bundled
 
 ALIKE_BATCHES = 20  # lines are sorted by width within so many batches
 BLOCK_LINES = 500  # lines drawn at a time
@@ -51,17 +45,7 @@ class LineDataset(BatchedDataset):
 
 
 class FreshLines(LineDataset):
-    """Lines without end, drawn when they are fetched; number n is always the same line.
-
-    Parameters
-    ----------
-    maker : LineMaker or JoinedLineMaker
-        What draws them.
-    count : int
-        Lines per epoch.
-    augment : bool
-        As for `BatchedDataset`.
-    """
+    """New lines in each epoch, drawn when they are fetched; number n is always the same line."""
 
     num_recurring = 0  # each epoch has new ones
 
@@ -83,13 +67,8 @@ class FreshLines(LineDataset):
 class ByWidth(Sampler):
     """Shuffles lines so that those of a batch are about equally wide: fewer columns to compute.
 
-    Parameters
-    ----------
-    dataset : LineDataset
-        The lines; of `FreshLines`, each epoch takes the next ones. Lines that are changed at random
-        get other numbers in each epoch, as of `Reshuffle`.
-    batch_size : int
-        Lines per batch.
+    Each epoch takes the next ones of `FreshLines`. Lines that are changed at random get other
+    numbers in each epoch, as from `Reshuffle`.
     """
 
     def __init__(self, dataset: LineDataset, batch_size: int):
@@ -126,6 +105,8 @@ class ByWidth(Sampler):
 
 class EMNISTLines(BaseDataModule):
     """Lines of synthetic handwriting: phrases, written with characters of EMNIST.
+
+    Taught in notebook 4.
 
     Line number n of a part is the same line on every machine. Glyphs and phrases of train, val and
     test are disjoint. Punctuation, which EMNIST lacks, is of the bundled sample.
@@ -173,6 +154,16 @@ class EMNISTLines(BaseDataModule):
     References
     ----------
     Full Stack Deep Learning 2021, lab 2.
+
+    Examples
+    --------
+    >>> from lab_utils import EMNISTLines
+    >>> data = EMNISTLines(max_length=16, num_train=20, num_val=10, num_test=10, source="sample")
+    >>> data.prepare_data()
+    >>> data.setup()
+    >>> x, y = data.data_train[0]
+    >>> x.shape, len(y)
+    (torch.Size([1, 28, 448]), 16)
     """
 
     mapping = MAPPING
@@ -245,7 +236,8 @@ class EMNISTLines(BaseDataModule):
             | {"characters": prepared.fingerprint(origin)}
         )
         digest = hashlib.sha256(made_from.encode()).hexdigest()[:8]
-        target = data_dir() / f"lines_{self.settings.max_length}_{self.settings.style}_{digest}.h5"
+        name = f"lines_{self.settings.max_length}_{self.settings.style}_{digest}.h5"
+        target = prepared.find_place(name)
         write = partial(prepared.write, target, self._draw_parts(), source, made_from)
         prepared.prepare_once(target, made_from, write)
         return target
@@ -259,9 +251,8 @@ class EMNISTLines(BaseDataModule):
                 is_augmented = self.augment and part == "train"
                 found[part] = LineDataset(file.read_images(part), labels, is_augmented)
         if self.on_the_fly:
-            found["train"] = FreshLines(
-                self.build_maker("train"), self.sizes["train"], self.augment
-            )
+            maker = self.build_maker("train")
+            found["train"] = FreshLines(maker, self.sizes["train"], self.augment)
         self.data_train, self.data_val, self.data_test = (found[part] for part in PARTS)
 
     def train_dataloader(self) -> DataLoader:

@@ -12,6 +12,8 @@ from text_recognizer.mapping import DIGIT_LABELS, DIGITS, FIRST_CHARACTER
 class MNIST(CharacterDataModule):
     """MNIST: handwritten digits, in ten classes.
 
+    Taught in notebook 1.
+
     Parameters
     ----------
     source : {"auto", "full", "sample"}
@@ -19,17 +21,23 @@ class MNIST(CharacterDataModule):
     **loading
         `augment`: whether training images are changed at random (`augment`);
         `batch_size` and `num_workers`, as for `BaseDataModule`.
+
+    Examples
+    --------
+    >>> from lab_utils import MNIST
+    >>> data = MNIST(source="sample", batch_size=32)
+    >>> data.prepare_data()
+    >>> data.setup()
+    >>> x, y = next(iter(data.val_dataloader()))
+    >>> x.shape, len(data.mapping)
+    (torch.Size([32, 1, 28, 28]), 10)
     """
 
     mapping = DIGITS
 
     def locate(self) -> Path:
         return prepared.locate(
-            "MNIST",
-            self.source,
-            variable="MNIST_DIR",
-            read=archives.read_mnist,
-            download=download.download_mnist,
+            "MNIST", self.source, "MNIST_DIR", archives.read_mnist, download.download_mnist
         )
 
     def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -30,11 +30,12 @@ from text_recognizer.errors import LabError, cannot_write, check_bool, check_int
 from text_recognizer.files import whole_file
 from text_recognizer.files.prepared import say_once
 from text_recognizer.mapping import CHARACTERS, MAPPING
-from text_recognizer.paths import data_dir, write_whole
+from text_recognizer.paths import own_dir, write_whole
 from text_recognizer.strokes import Stroke
 
 FILE = "my_handwriting.jsonl"
 PNG_ADDRESS = "data:image/png;base64,"
+NO_DRAWINGS = "{} holds no drawings yet: draw on a canvas and label it first."
 
 
 class Drawing(NamedTuple):
@@ -86,15 +87,9 @@ def _read_line(line: bytes) -> Drawing | None:
 
 
 def handwriting_file(path: str | os.PathLike | None = None) -> Path:
-    """Return the file that drawings are kept in: the given one, else `my_handwriting.jsonl`.
-
-    Raises
-    ------
-    LabError
-        If it is not the path of a file.
-    """
+    """Return the file that drawings are kept in: the given one, else `my_handwriting.jsonl`."""
     if path is None:
-        return data_dir() / FILE
+        return own_dir() / FILE
     if not isinstance(path, str | os.PathLike):
         raise LabError(f"{show(path)} is not the path of a file.")
     path = Path(path)
@@ -104,17 +99,14 @@ def handwriting_file(path: str | os.PathLike | None = None) -> Path:
         raise LabError(f"{path} is not the path of a file ({error.strerror}).") from None
     if is_folder or is_other:
         kind = "a folder" if is_folder else "a pipe or a device"
-        raise LabError(f"{path} is {kind}: give the path of a file, such as {data_dir() / FILE}.")
+        raise LabError(f"{path} is {kind}: give the path of a file, such as {own_dir() / FILE}.")
     return path
 
 
 def save_drawing(path: Path, character: str, strokes: list[Stroke], image: torch.Tensor) -> int:
     """Append a drawing, with the image (uint8, 28x28) that was read; return the number of lines.
 
-    Raises
-    ------
-    LabError
-        If the character is none of the 62, or the file holds something else or cannot be written.
+    LabError if the character is none of the 62, or the file is another one or cannot be written.
     """
     if character not in CHARACTERS:
         raise LabError(
@@ -148,11 +140,7 @@ def remove_drawing(
     """Remove one drawing from the file, and the file with its last one; return how many are left.
 
     It is the one at that place, or the last with these strokes if there is any, or the last one.
-
-    Raises
-    ------
-    LabError
-        If there is no such drawing, or the file is missing, damaged or cannot be written.
+    LabError if there is none, or the file is missing, damaged or cannot be written.
     """
     with whole_file.lock(path):
         lines = _read_lines(path)
@@ -163,7 +151,7 @@ def remove_drawing(
                 return len(found)
             number = same[-1]
         if not found:
-            raise _no_drawings(path)
+            raise LabError(NO_DRAWINGS.format(path))
         last = len(found) - 1
         del lines[found[last if number is None else check_int("number", number, 0, last)][0]]
         try:
@@ -181,7 +169,7 @@ def _read(path: Path) -> list[Drawing]:
     lines = _read_lines(path)
     damaged = [str(number) for number, (_, drawing) in enumerate(lines, 1) if drawing is None]
     if damaged:
-        say_once(f"{path}: left out, as cut off or damaged: line {', '.join(damaged)}.")
+        say_once(f"Left out of {path}, as cut off or damaged: line {', '.join(damaged)}.")
     return [drawing for _, drawing in lines if drawing]
 
 
@@ -198,7 +186,7 @@ def _read_lines(path: Path) -> list[tuple[bytes, Drawing | None]]:
 
 
 def _check_content(path: Path, content: bytes) -> None:
-    """Refuse a file of another kind, which would be lost among drawings, and they in it."""
+    """Refuse a file of another kind before a drawing is written into it."""
     if content.strip() and not re.search(rb'^\{.*"character"', content, re.MULTILINE):
         raise LabError(
             f"{path} is damaged (it holds something other than drawings): move it away or delete "
@@ -206,12 +194,10 @@ def _check_content(path: Path, content: bytes) -> None:
         )
 
 
-def _no_drawings(path: Path) -> LabError:
-    return LabError(f"{path} holds no drawings yet: draw on a canvas and label it first.")
-
-
 class MyHandwriting(BaseDataModule):
     """Your own drawings, those of the canvas that you labelled.
+
+    Taught in notebook 6.
 
     Of each character the first, third, fifth... drawing are to train on; the second, sixth,
     tenth... are to test and the fourth, eighth... to validate. So a drawing stays on its side
@@ -220,7 +206,7 @@ class MyHandwriting(BaseDataModule):
     Parameters
     ----------
     path : path, optional
-        The file, `my_handwriting.jsonl` in `data_dir()` where none is given.
+        The file, `my_handwriting.jsonl` in `own_dir()`.
     augment : bool
         Whether training images are changed at random (`augment`).
     **loading
@@ -232,6 +218,20 @@ class MyHandwriting(BaseDataModule):
         Of each drawing, in the order in which they were drawn.
     images, labels : torch.Tensor
         uint8 (N, 28, 28) and int64 (N,), in the same order.
+
+    Examples
+    --------
+    >>> from lab_utils import HandwritingCanvas, MyHandwriting, data_dir, sample_strokes
+    >>> file = data_dir() / "example_drawings"
+    >>> file.unlink(missing_ok=True)
+    >>> canvas = HandwritingCanvas(keep_in=file)
+    >>> for variant in range(2):
+    ...     canvas.draw(sample_strokes("R", variant))
+    ...     canvas.commit("R")
+    >>> data = MyHandwriting(file)
+    >>> data.setup()
+    >>> data.images.shape
+    torch.Size([2, 28, 28])
     """
 
     mapping = MAPPING
@@ -248,16 +248,10 @@ class MyHandwriting(BaseDataModule):
         """Do nothing: drawings need no preparation."""
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the drawings into `data_train`, `data_val` and `data_test`.
-
-        Raises
-        ------
-        LabError
-            If there are none, or the file is damaged.
-        """
+        """Read the drawings; LabError if there are none, or the file is damaged."""
         drawings = _read(self.path)
         if not drawings:
-            raise _no_drawings(self.path)
+            raise LabError(NO_DRAWINGS.format(self.path))
         self.strokes = [drawing.strokes for drawing in drawings]
         self.images = torch.from_numpy(np.stack([drawing.image for drawing in drawings]))
         self.labels = torch.tensor([MAPPING.index(drawing.character) for drawing in drawings])
@@ -283,17 +277,7 @@ class MyHandwriting(BaseDataModule):
     def find_missing(self, characters: str, each: int) -> str:
         """Return what is still to be drawn until the file holds `each` drawings of each character.
 
-        Parameters
-        ----------
-        characters : str
-            The characters wanted.
-        each : int
-            How many drawings of each.
-
-        Returns
-        -------
-        str
-            As for `HandwritingCanvas(ask=...)`: each round has the characters that are short of it.
+        `HandwritingCanvas(ask=...)` takes it: each round has the characters that are short of it.
         """
         check_int("each", each, 1)
         drawn = Counter(drawing.character for drawing in _read(self.path))

@@ -4,6 +4,7 @@ import re
 import zipfile
 import zlib
 from functools import cache
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from text_recognizer.errors import (
 )
 from text_recognizer.files.download import DownloadError, download_brown
 from text_recognizer.mapping import CHARACTERS, MAPPING, PARTS, PUNCTUATION, SPACE
-from text_recognizer.paths import bundled, data_dir, named_path, open_regular
+from text_recognizer.paths import bundled, named_path, open_regular, own_dir
 
 TEXT_SOURCES = ("auto", "brown", "own")
 OWN_TEXT = "lab_text.txt"
@@ -36,6 +37,8 @@ _UNKNOWN = re.compile(f"[^{re.escape(''.join(CHARACTERS + PUNCTUATION))}\n]")
 
 class SentenceGenerator:
     """Draws phrases of whole words from a text.
+
+    Taught in notebook 4.
 
     Train, val and test have disjoint parts of the text, cut out in blocks. The phrases come in a
     fixed order that depends on the seed alone: `write_labels` gives those of any numbers.
@@ -54,6 +57,13 @@ class SentenceGenerator:
     References
     ----------
     Francis and Kučera, "Brown corpus manual", 1979.
+
+    Examples
+    --------
+    >>> from lab_utils import SentenceGenerator
+    >>> text = SentenceGenerator("train", source="own").generate(32)
+    >>> 0 < len(text) <= 32
+    True
     """
 
     def __init__(self, part: str = "train", source: str = "auto", seed: int = SEED):
@@ -64,9 +74,7 @@ class SentenceGenerator:
         lines = _read(self.source)
         block = np.arange(len(lines)) * TEXT_BLOCKS // len(lines) % 10
         wanted = {"train": block < 8, "val": block == 8, "test": block == 9}[part]
-        self._use(
-            " ".join(line for line, is_wanted in zip(lines, wanted, strict=True) if is_wanted)
-        )
+        self._use(" ".join(compress(lines, wanted)))
 
     @classmethod
     def from_text(cls, text: str, seed: int = SEED) -> "SentenceGenerator":
@@ -87,32 +95,16 @@ class SentenceGenerator:
         self._generated = 0
 
     def generate(self, max_length: int = 16) -> str:
-        """Return the next phrase: one word or more, `max_length` characters at most.
-
-        Raises
-        ------
-        LabError
-            If no word is so short.
-        """
+        """Return the next phrase, `max_length` characters at most; LabError if no word fits."""
         check_int("max_length", max_length, 1, MAX_PHRASE)
         labels = self.write_labels(np.array([self._generated]), max_length)[0]
         self._generated += 1
         return "".join(MAPPING[label] for label in labels if label)
 
     def write_labels(self, numbers: np.ndarray, max_length: int) -> np.ndarray:
-        """Return the phrases of the given numbers, all at once.
+        """Return the phrases of the given numbers, (B,), all at once: uint8, (B, max_length).
 
-        Parameters
-        ----------
-        numbers : numpy.ndarray
-            Integers, (B,): which phrases. The same number is always the same phrase.
-        max_length : int
-            Characters a phrase has at most.
-
-        Returns
-        -------
-        numpy.ndarray
-            uint8, (B, max_length), indices into the mapping, 0 after the end of a phrase.
+        They are indices into the mapping, 0 after the end of a phrase.
         """
         if max_length not in self._fitting:
             self._fitting[max_length] = self._fit(max_length)
@@ -155,7 +147,7 @@ def _find_brown() -> Path:
         for path in (folder / "corpora" / "brown.zip", folder / "corpora" / "brown"):
             if path.exists():
                 return path
-    return download_brown(data_dir() / "downloads")
+    return download_brown(own_dir() / "downloads")
 
 
 @cache
@@ -171,13 +163,7 @@ def _read(source: str) -> list[str]:
 
 
 def _read_brown(path: Path) -> list[str]:
-    """Return the lines of the corpus, of a zip archive or a folder.
-
-    Raises
-    ------
-    WrongFileError
-        If it is damaged, or another one.
-    """
+    """Return the lines of the corpus, from a zip archive or a folder; refuse anything else."""
     try:
         tagged = [line.strip() for text in _read_texts(path) for line in text.splitlines()]
     except UNREADABLE as error:
@@ -217,14 +203,7 @@ def _read_texts(path: Path) -> list[str]:
 
 
 def restore_spacing(text: str) -> str:
-    """Join the words and marks of a corpus as people write them, in characters of the mapping.
-
-    Parameters
-    ----------
-    text : str
-        Sentences line by line, with spaces between words and marks and with quotation marks as
-        `` and ''.
-    """
+    """Join the words and marks of a corpus, with `` and '' for quotes, as people write them."""
     text = re.sub(r"`` *| *''", '"', text).replace("--", "-")
     text = _UNKNOWN.sub("", text)
     text = re.sub(r"([!?;:,.])(?: \1)+", r"\1", text)  # Brown doubles some marks

@@ -33,21 +33,11 @@ EMNIST_ARCHIVES = r"(gzip|matlab|emnist-byclass)\.zip|emnist-byclass\.mat"
 
 
 class Part(NamedTuple):
-    """One part of a data set, to be read once and in order.
+    """One part of a data set, to be read once and in order."""
 
-    Attributes
-    ----------
-    name : str
-        `"train"` or `"test"`.
-    labels : numpy.ndarray
-        uint8, shape (N,), indices into the 83-entry mapping: the archive's own class plus 4.
-    images : Iterator[numpy.ndarray]
-        Blocks of uint8, shape (up to 8192, 28, 28), upright, white ink on black.
-    """
-
-    name: str
-    labels: np.ndarray
-    images: Iterator[np.ndarray]
+    name: str  # "train" or "test"
+    labels: np.ndarray  # uint8, (N,), indices into the mapping: the archive's own class plus 4
+    images: Iterator[np.ndarray]  # blocks of uint8, (up to 8192, 28, 28), white ink on black
 
 
 class Form(NamedTuple):
@@ -67,17 +57,9 @@ MNIST = Form("one of MNIST's four files", "", ("train", "t10k"), 10, False)
 def read_emnist(path: Path) -> Iterator[Part]:
     """Stream the ByClass parts of NIST's `gzip.zip` or `matlab.zip`, whole or cut.
 
-    Nothing is extracted, so no name inside the archive can lead outside a folder.
-
-    Parameters
-    ----------
-    path : Path
-        The archive, its `emnist-byclass.mat`, or a folder in which either was unpacked or lies.
-
-    Raises
-    ------
-    WrongFileError
-        If the file is missing, unreadable, truncated, damaged or another archive.
+    The path is that of the archive, of its `emnist-byclass.mat`, or of a folder in which either was
+    unpacked or lies. Nothing is extracted, so no name inside the archive can lead outside a folder.
+    A file that is missing, unreadable, truncated, damaged or another one raises WrongFileError.
     """
     with _name_errors(path, EMNIST):
         if path.is_dir():
@@ -99,13 +81,7 @@ def read_emnist(path: Path) -> Iterator[Part]:
 
 
 def read_mnist(folder: Path) -> Iterator[Part]:
-    """Stream MNIST's four official files, gzip-compressed or not, from `folder` or one in it.
-
-    Raises
-    ------
-    WrongFileError
-        If a file is missing, unreadable, truncated, damaged or another file.
-    """
+    """Stream MNIST's four official files, gzip-compressed or not, from `folder` or one in it."""
     with _name_errors(folder, MNIST):
         if folder.is_file():
             raise WrongFileError(f"{folder} is a file: name the folder of MNIST's four files.")
@@ -162,11 +138,8 @@ def _open_idx(path: Path) -> Iterator[Readable]:
     with open_regular(path) as file:
         is_packed = file.read(2) == GZIP_MAGIC
         file.seek(0)
-        if not is_packed:
-            yield file
-            return
-        with gzip.open(file) as unpacked:
-            yield unpacked
+        with gzip.open(file) if is_packed else contextlib.nullcontext(file) as stream:
+            yield stream
 
 
 def _read_zip(archive: zipfile.ZipFile) -> Iterator[Part]:
@@ -186,10 +159,8 @@ def _read_zip(archive: zipfile.ZipFile) -> Iterator[Part]:
     for name in EMNIST.parts:
         images, labels = (f"{EMNIST.prefix}{name}-{kind}-ubyte.gz" for kind in IDX_KINDS)
         with (
-            open_member(images) as packed_images,
-            open_member(labels) as packed_labels,
-            gzip.open(packed_images) as image_stream,
-            gzip.open(packed_labels) as label_stream,
+            gzip.open(open_member(images)) as image_stream,
+            gzip.open(open_member(labels)) as label_stream,
         ):
             (label_block,) = _read_idx(label_stream, ndim=1)
             yield Part(name, label_block, _read_idx(image_stream, ndim=3))

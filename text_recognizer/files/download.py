@@ -23,8 +23,9 @@ from text_recognizer.paths import bundled, check_space, is_offline
 
 ADDRESSES = json.loads(bundled("sources.json").read_text(encoding="utf-8"))
 HEADERS = {"User-Agent": ADDRESSES["user_agent"]}  # NIST answers 403 to Python's own
-TIMEOUT = (5, 30)  # seconds until a connection, and in which a server says nothing
-BUSY, MAX_RETRIES, BACKOFF_SECONDS = (429, 503), 3, 1  # a busy one is asked again after 0, 2 and 4
+TIMEOUT = (5, 30)  # seconds in which a server must accept a connection, and send the next bytes
+BUSY = (429, 503)  # the answers of a server that is to be asked again
+MAX_RETRIES, BACKOFF_SECONDS = 3, 1  # which is after 0, 2 and 4 seconds
 CHUNK_BYTES = 1 << 16
 MEMBERS_ONLY = "emnist-byclass.zip"
 WRONG_FILE = (ValueError, LookupError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -46,19 +47,10 @@ class DownloadError(LabError):
 def download_emnist(folder: Path) -> Path:
     """Fetch EMNIST ByClass and return a zip archive that holds it.
 
-    Each mirror is first asked for the ByClass members alone (HTTP range requests: a third of the
-    archive), then for the whole archive. What comes back is checked by SHA-256 before it gets
-    its name, so a file of that name is always whole.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the archive is kept, `emnist-byclass.zip` or the mirror's own name.
-
-    Raises
-    ------
-    DownloadError
-        If no mirror gave a file with the expected hash, or `LAB_OFFLINE=1`.
+    It is kept in the folder, as `emnist-byclass.zip` or under the mirror's own name. Each mirror is
+    first asked for the ByClass members alone (HTTP range requests: a third of the archive), then
+    for the whole archive. What comes back is checked by SHA-256 before it gets its name. If no
+    mirror gives the expected file, or `LAB_OFFLINE=1`, that is a DownloadError.
     """
     kept = folder / MEMBERS_ONLY
     if _is_whole(kept):  # fetched before, and not prepared to the end
@@ -68,13 +60,7 @@ def download_emnist(folder: Path) -> Path:
 
 
 def download_mnist(folder: Path) -> Path:
-    """Fetch MNIST's four files into `folder`/mnist and return that folder.
-
-    Raises
-    ------
-    DownloadError
-        If a file came from no mirror with the expected hash, or `LAB_OFFLINE=1`.
-    """
+    """Fetch MNIST's four files into `folder`/mnist and return that folder."""
     mirrors, files = ADDRESSES["mnist"]["mirrors"], ADDRESSES["mnist"]["files"]
     target = folder / "mnist"
     wanted = [
@@ -85,13 +71,7 @@ def download_mnist(folder: Path) -> Path:
 
 
 def download_brown(folder: Path) -> Path:
-    """Fetch the Brown corpus as NLTK stores it, and return the zip archive.
-
-    Raises
-    ------
-    DownloadError
-        If it did not come with the expected hash, or `LAB_OFFLINE=1`.
-    """
+    """Fetch the Brown corpus as NLTK stores it, and return the zip archive."""
     corpus = ADDRESSES["brown"]
     target = folder / "brown.zip"
     if not target.exists() and not is_offline():
@@ -162,7 +142,8 @@ def _fetch_archive(archive: dict, folder: Path) -> Path:
 def _retrieve(url: str, file: dict, folder: Path) -> Path:
     """Fetch a whole file."""
     name = url.rsplit("/", 1)[-1]
-    check_space(folder / name, file.get("size", 0))
+    if not (folder / name).exists():
+        check_space(folder / name, file.get("size", 0))
     fetch = partial(_download, file)
     return Path(pooch.retrieve(url, file["sha256"], name, folder, downloader=fetch))
 

@@ -29,17 +29,9 @@ class Readable(Protocol):
 def read_arrays(stream: Readable) -> Iterator[tuple]:
     """Yield every numeric array of a MATLAB 5 file, in file order.
 
-    The values of one must be read, if at all, before the next is asked for.
-
-    Yields
-    ------
-    tuple
-        Names from the outermost struct inwards, shape, dtype, and the values as a stream.
-
-    Raises
-    ------
-    ValueError, EOFError, zlib.error, struct.error
-        If the file is another one, cut off or damaged.
+    An array is its names from the outermost struct inwards, its shape, its dtype, and its values as
+    a stream, which must be read, if at all, before the next array is asked for. A file that is
+    another one, cut off or damaged raises ValueError, EOFError, zlib.error or struct.error.
     """
     if read_exactly(stream, 128)[126:] != b"IM":
         raise ValueError("not a little-endian MATLAB 5 file")

@@ -1,12 +1,7 @@
 """Converts a data set once, into one HDF5 file that is either whole or not there, and reads it.
 
-Layout of the file, the same for the official data and for the bundled sample
-(`data/README.md` has the table):
-
-    x_train, x_test   uint8, (N, 28, 28), upright, white ink on black
-    y_train, y_test   uint8, (N,), indices into the 83-entry mapping ("0" is 4)
-
-Attributes: `source` (what the images are, in words), `made_from` (which file they came from).
+It has the layout of the bundled sample, which `data/README.md` describes, and the attributes
+`source` (what the images are, in words) and `made_from` (which file they came from).
 """
 
 import contextlib
@@ -24,13 +19,13 @@ from text_recognizer.files import whole_file
 from text_recognizer.files.archives import BLOCK_IMAGES, Part, walk
 from text_recognizer.files.download import DownloadError
 from text_recognizer.mapping import MAPPING
-from text_recognizer.paths import bundled, check_space, data_dir, named_path
+from text_recognizer.paths import bundled, check_space, data_dir, named_path, own_dir
 
 IMAGE_SOURCES = ("auto", "full", "sample")
 SAMPLE_FILE = "emnist_sample.h5"
 JOINED_FILE = "joined_lines.h5"  # of lines, with a part for validation besides
 CHUNK_COLUMNS = 512 * 28  # columns of images that are compressed together
-SURE_SHARE = 0.8  # of the space that the first images make one expect, the rest takes at least this
+MIN_SHARE = 0.8  # of the space that the first images make one expect: the rest takes more
 
 _damaged: set[tuple | None] = set()  # files that could not be read, as `_identify` names them
 
@@ -52,21 +47,17 @@ def locate(
     where it is set, a file that was prepared from something else is prepared again. `read` streams
     the parts of these files, or of what `download` fetches into a folder.
 
-    Raises
-    ------
-    LabError
-        If the named files are missing or damaged, or nothing can be written.
-    DownloadError
-        If `source="full"` and there is nothing but the download, and that failed.
+    LabError if the named files are missing or damaged, or nothing can be written; DownloadError if
+    `source="full"` and there is nothing but the download, and that failed.
     """
     if source == "sample":
         return bundled(SAMPLE_FILE)
-    target = data_dir() / f"{name.lower()}.h5"
+    target = find_place(f"{name.lower()}.h5")
     local = named_path(variable)
     made_from = fingerprint(local) if local else None
 
     def prepare():
-        files = local or download(data_dir() / "downloads")
+        files = local or download(own_dir() / "downloads")
         kind = "real" if local else "official"
         write(target, read(files), f"{kind} {name} from {files.name}", made_from or "download")
 
@@ -74,13 +65,19 @@ def locate(
         prepare_once(target, made_from, prepare)
     except DownloadError as error:
         if source == "full":
-            raise DownloadError(f"{error} {_how_to_get(name, variable)}") from None
+            raise DownloadError(f"{error} {_explain_how_to_get(name, variable)}") from None
         say_once(
             f"The bundled sample stands in for {name}: synthetic handwriting, made from fonts and "
-            f"pen strokes.\nReason: {error}\n{_how_to_get(name, variable)}"
+            f"pen strokes.\nReason: {error}\n{_explain_how_to_get(name, variable)}"
         )
         return bundled(SAMPLE_FILE)
     return target
+
+
+def find_place(name: str) -> Path:
+    """Return where a prepared file is, or is to be made: a class may share those it has made."""
+    shared = data_dir() / name
+    return shared if shared.exists() else own_dir() / name
 
 
 @functools.cache
@@ -90,10 +87,7 @@ def say_once(message: str) -> None:
 
 
 def prepare_once(target: Path, made_from: str | None, prepare: Callable[[], None]) -> None:
-    """Call `prepare` unless `target` is there and made from the same; one process at a time.
-
-    Without `made_from`, anything that it was made from will do.
-    """
+    """Call `prepare`, one process at a time, unless `target` is made from that (None: anything)."""
     if is_current(target, made_from):
         return
     with whole_file.lock(target):
@@ -129,13 +123,7 @@ def _identify(path: Path) -> tuple | None:
 
 
 def write(target: Path, parts: Iterable[Part], source: str, made_from: str) -> None:
-    """Stream the parts into `target`, which appears under its name only when it is whole.
-
-    Raises
-    ------
-    LabError
-        If the file cannot be written; also what the readers in `archives` raise.
-    """
+    """Stream the parts into `target`, which is whole or not there; LabError if that fails."""
     with whole_file.create(target) as (file, check):
         set_texts(file, source=source, made_from=made_from)
         for part in parts:
@@ -171,7 +159,7 @@ def _write_part(file: h5py.File, part: Part, target: Path, check: Callable[[], N
             if start == 0 and len(block) < count:
                 file.flush()
                 rest = images.id.get_storage_size() * (count / len(block) - 1)
-                check_space(target, rest * SURE_SHARE)
+                check_space(target, rest * MIN_SHARE)
             start += len(block)
             bar.update(len(block))
 
@@ -200,10 +188,7 @@ class PreparedFile:
         return labels
 
     def read_images(self, part: str, indices: np.ndarray | None = None) -> torch.Tensor:
-        """Return the chosen images of a part, or all: uint8, (len(indices), 28, W), in that order.
-
-        The file is read block by block, so no more than the chosen images are ever in memory.
-        """
+        """Return the chosen images of a part, or all, read by the block: uint8, (N, 28, W)."""
         stored = self._file[f"x_{part}"]
         is_image = stored.dtype == np.uint8 and stored.ndim == 3 and stored.shape[1] == 28
         if not is_image or len(stored) != len(self._file[f"y_{part}"]):
@@ -227,12 +212,8 @@ class PreparedFile:
 def open_prepared(path: Path) -> Iterator[PreparedFile]:
     """Open a prepared file; whatever goes wrong while it is read names it.
 
-    Raises
-    ------
-    LabError
-        If the file ships with the lab, and is missing or damaged.
-    DamagedFileError
-        If the lab has made it. `prepare_once` then makes it again.
+    That is a LabError of a file that ships with the lab, and a DamagedFileError of one that the lab
+    has made: `prepare_once` then makes it again.
     """
     identity = _identify(path)
     try:
@@ -256,7 +237,7 @@ def fingerprint(local: Path) -> str:
     return " ".join([str(local.resolve())] + [f"{s.st_size}:{s.st_mtime_ns}" for s in stats])
 
 
-def _how_to_get(name: str, variable: str) -> str:
+def _explain_how_to_get(name: str, variable: str) -> str:
     files = {
         "EMNIST": "NIST's gzip.zip (www.nist.gov/itl/products-and-services/emnist-dataset)",
         "MNIST": "the folder with MNIST's four files",

@@ -18,7 +18,7 @@ from text_recognizer.mapping import END, FIRST_CHARACTER, MAPPING, PADDING, PART
 
 STYLES = ("plain", "realistic", "both", "joined")
 REALISTIC_STEP = 11  # columns that a character takes, about
-FEW = 64  # lines that are computed pixel by pixel, at a time: what fits into a cache
+CACHED_LINES = 64  # lines that are computed pixel by pixel at a time, so that they stay in cache
 
 
 @dataclass(frozen=True)
@@ -66,19 +66,7 @@ class Sentences(Protocol):
 
 
 class LineMaker:
-    """Draws the lines of one part, any numbers of them at once.
-
-    Parameters
-    ----------
-    settings : LineSettings
-        How the lines look.
-    part : {"train", "val", "test"}
-        Which glyphs and which text.
-    pool : GlyphPool
-        The images of characters of that part.
-    sentences : Sentences
-        The text of that part.
-    """
+    """Draws the lines of one part from its glyphs and its text, any numbers of them at once."""
 
     def __init__(self, settings: LineSettings, part: str, pool: GlyphPool, sentences: Sentences):
         self.settings = settings
@@ -92,10 +80,7 @@ class LineMaker:
         return finish_labels(text, self.settings)
 
     def draw(self, numbers: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the lines of the given numbers, (B,): the same number is always the same line.
-
-        They are images, uint8 (B, 28, 28 * max_length), and labels, int64 (B, max_length).
-        """
+        """Return lines, uint8 (B, 28, 28 * max_length), and labels, int64 (B, max_length)."""
         labels = torch.from_numpy(self.write_labels(numbers)).long()
         text = labels[:, 1:] if self.settings.with_start_end_tokens else labels
         of_line = self._draw_random("writer", numbers, LINE_DRAWS)
@@ -115,7 +100,7 @@ class LineMaker:
         rest = torch.nonzero(~is_plain).squeeze(1)
         more = self._draw_random("more", numbers, text.shape[1] * GLYPH_DRAWS)
         more = more.view(*text.shape, GLYPH_DRAWS)
-        for some in rest.split(FEW):
+        for some in rest.split(CACHED_LINES):
             images[some] = draw_realistic_lines(
                 self.pool, text[some], glyphs[some], of_line[some], more[some], width
             )

@@ -11,15 +11,7 @@ BLOCK_GLYPHS = 8192  # glyphs copied at a time
 
 
 class GlyphPool:
-    """The images that lines are made of, grouped by class.
-
-    Parameters
-    ----------
-    images : torch.Tensor
-        uint8, (N, 28, 28), white ink on black.
-    labels : torch.Tensor
-        int64, (N,), indices into the mapping.
-    """
+    """The images that lines are made of, uint8 (N, 28, 28), grouped by their labels, int64 (N,)."""
 
     def __init__(self, images: torch.Tensor, labels: torch.Tensor):
         order = torch.argsort(labels, stable=True)

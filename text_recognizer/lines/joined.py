@@ -5,7 +5,7 @@ import torch
 
 from text_recognizer.counter_rng import SEED, draw_random
 from text_recognizer.errors import LabError
-from text_recognizer.lines.batches import FEW, LineSettings, finish_labels
+from text_recognizer.lines.batches import CACHED_LINES, LineSettings, finish_labels
 from text_recognizer.lines.glyphs import GLYPH_SIZE
 from text_recognizer.lines.render import find_used_columns
 from text_recognizer.mapping import PADDING, PARTS
@@ -23,21 +23,8 @@ MAX_STRETCH, MAX_SLANT = VARIATION[0][1], VARIATION[1][1]
 class JoinedLineMaker:
     """Draws the joined-up lines of one part, any numbers of them at once.
 
-    Parameters
-    ----------
-    settings : LineSettings
-        How long the lines may be, and whether they have tokens.
-    part : {"train", "val", "test"}
-        Which part the lines are.
-    images : torch.Tensor
-        uint8, (N, 28, W), blank after their end.
-    labels : numpy.ndarray
-        uint8, (N, length), padded.
-
-    Raises
-    ------
-    LabError
-        If none of the lines is as short as `settings.max_length` asks for.
+    The images are uint8, (N, 28, W), and the labels uint8, (N, length), padded. LabError if none of
+    the lines is as short as `settings.max_length` asks for.
     """
 
     def __init__(self, settings: LineSettings, part: str, images: torch.Tensor, labels: np.ndarray):
@@ -68,24 +55,24 @@ class JoinedLineMaker:
         lines = np.zeros((len(numbers), GLYPH_SIZE, self.settings.width), np.uint8)
         lines[:, :, : self.images.shape[2]] = self.images[chosen]
         later = np.flatnonzero(numbers >= len(self.used))
-        for some in np.split(later, range(FEW, len(later), FEW)):
+        for some in np.split(later, range(CACHED_LINES, len(later), CACHED_LINES)):
             if len(some):
                 columns = int(self.measure_widths(numbers[some]).max())
                 lines[some] = 0
                 lines[some, :, :columns] = _vary(
-                    self.images[chosen[some]], self._variation(numbers[some]), columns
+                    self.images[chosen[some]], self._draw_variations(numbers[some]), columns
                 )
         return torch.from_numpy(lines), torch.from_numpy(self.write_labels(numbers)).long()
 
     def measure_widths(self, numbers: np.ndarray) -> torch.Tensor:
         """Return about how many columns lines have, without drawing them: int64 (B,)."""
         used = self.used[numbers % len(self.used)]
-        stretch, slant = self._variation(numbers)[:2]
+        stretch, slant = self._draw_variations(numbers)[:2]
         return torch.from_numpy(
             np.where(numbers < len(self.used), used, _vary_widths(used, stretch, slant))
         )
 
-    def _variation(self, numbers: np.ndarray) -> np.ndarray:
+    def _draw_variations(self, numbers: np.ndarray) -> np.ndarray:
         """Return how lines differ from those of the file, by `VARIATION`: float64 (4, B)."""
         low, high = np.array(VARIATION).T
         return (low + (high - low) * draw_random(self.seed, numbers, len(VARIATION))).T

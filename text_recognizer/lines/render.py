@@ -1,7 +1,5 @@
 """Pastes glyphs into images of lines, many lines at once: as published, or as people write."""
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -25,9 +23,9 @@ WRITER = (
 )
 LINE_DRAWS = len(WRITER)
 GLYPH_DRAWS = 3  # size, gap and height
-DRIFT = 1.0  # up or down, along the line
-JITTER = 0.06  # of the size of each glyph, and in pixels ten times that of its height
-BOX_MARGIN = 4  # columns left of a glyph in its box, for slant
+DRIFT = 1.0  # pixels by which the baseline moves up or down along the line
+JITTER = 0.06  # how far sizes of glyphs vary; gaps vary by 10 and heights by 6 times as many pixels
+BOX_MARGIN = 4  # columns left of a glyph in its box, into which it may slant
 NOISE_COLUMNS = 4096
 
 DESCENT = -0.33  # where g ends, in heights of capitals
@@ -68,29 +66,11 @@ def _add_ink(ink: np.ndarray, more: np.ndarray) -> np.ndarray:
     return ink + np.minimum(more, 255 - ink)
 
 
-class _Shape(NamedTuple):
-    """Where characters of a class stand: (83,) each, in heights of a capital."""
-
-    top: torch.Tensor
-    bottom: torch.Tensor
-    is_small: torch.Tensor  # its top, and not its bottom, depends on the x-height
-    is_boxed: torch.Tensor  # stands in its image as it stands on the line: punctuation
-
-
-def _shapes() -> _Shape:
-    top, bottom = torch.ones(len(MAPPING)), torch.zeros(len(MAPPING))
-    is_small = torch.zeros(len(MAPPING), dtype=torch.bool)
-    is_boxed = torch.ones(len(MAPPING), dtype=torch.bool)
-    for name in CHARACTERS:
-        label = MAPPING.index(name)
-        is_boxed[label] = False
-        is_small[label] = name in "acegmnopqrsuvwxyz"
-        top[label] = TALL_SMALL.get(name, 1.0)
-        bottom[label] = DESCENT if name in "gjpqy" else 0.0
-    return _Shape(top, bottom, is_small, is_boxed)
-
-
-_SHAPES = _shapes()
+# Where the characters of each class stand, in heights of a capital: (83,) each.
+_TOP = torch.tensor([TALL_SMALL.get(name, 1.0) for name in MAPPING])
+_BOTTOM = torch.tensor([DESCENT if name in "gjpqy" else 0.0 for name in MAPPING])
+_IS_SMALL = torch.tensor([name in "acegmnopqrsuvwxyz" for name in MAPPING])  # as high as an x
+_IS_BOXED = torch.tensor([name not in CHARACTERS for name in MAPPING])  # as in its image
 _NOISE = torch.randn(GLYPH_SIZE, NOISE_COLUMNS, generator=torch.Generator().manual_seed(0))
 
 
@@ -118,7 +98,9 @@ def draw_realistic_lines(
     line = torch.nonzero(has_ink)[:, 0]  # of each glyph with ink; its columns are below
     images = pool.columns.index_select(0, glyphs[has_ink]).transpose(1, 2)
     left, right, top_row, bottom_row = _find_extents(images)
-    top, bottom, is_small, is_boxed = (values[labels[has_ink]] for values in _SHAPES)
+    top, bottom, is_small, is_boxed = (
+        values[labels[has_ink]] for values in (_TOP, _BOTTOM, _IS_SMALL, _IS_BOXED)
+    )
     top = torch.where(is_small, x_height[line], top)
     scale = (top - bottom) * capital[line] / (bottom_row - top_row)
     scale = torch.minimum(scale, 22 / (right - left))  # flat ones stay narrow
@@ -166,11 +148,7 @@ def _draw_boxes(
     slant: torch.Tensor,
     threshold: torch.Tensor,
 ) -> torch.Tensor:
-    """Draw each glyph into a box of its own, as high as the line, after a blank one.
-
-    The point `there` (x, y) of a glyph comes to `here` in its box. The boxes are uint8, (N + 1, 28
-    columns, 28 rows).
-    """
+    """Draw glyphs after a blank box, each point `there` at `here`: uint8 (N + 1, columns, rows)."""
     pixels = torch.arange(GLYPH_SIZE) + 0.5
     above = here[1][:, None] - pixels  # (N, 28 rows)
     y = there[1][:, None] - above / scale[:, None]
@@ -187,10 +165,7 @@ def _draw_boxes(
 
 
 def _find_extents(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Return the columns and rows of the ink, float (N,): left, right, top, bottom, ends exclusive.
-
-    A blank image counts as full.
-    """
+    """Return left, right, top, bottom of ink, ends exclusive; all of a blank image: float (N,)."""
     ends = []
     for axis in (1, 2):
         has_ink = images.amax(axis) > 64
@@ -204,11 +179,8 @@ def _find_extents(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
 def _paste(
     boxes: torch.Tensor, numbers: torch.Tensor, left: torch.Tensor, width: int
 ) -> torch.Tensor:
-    """Put boxes at any columns: each column of a line looks up the boxes that it cuts.
-
-    `numbers` and `left`, int64 (B, L), say which box, and its left column, ascending. The lines are
-    uint8, (B, 28, width).
-    """
+    """Put boxes by number at ascending left columns, both int64 (B, L): uint8 (B, 28, width)."""
+    # Each column of a line looks up the boxes that it cuts.
     count = len(numbers)
     columns = torch.arange(width).expand(count, -1).contiguous()
     newest = torch.searchsorted(left.contiguous(), columns, right=True) - 1

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from pytorch_lightning.callbacks import TQDMProgressBar
 from torch import nn
+from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from text_recognizer.errors import LabError, check_number, nearest, show
@@ -41,6 +42,8 @@ FAST_BATCHES, FAST_EPOCHS = 4, 5  # under LAB_FAST=1: enough to run through, not
 class BaseLitModel(pl.LightningModule):
     """Trains any classifier: cross entropy, and the loss and accuracy of train, val and test.
 
+    Taught in notebook 2.
+
     Parameters
     ----------
     model : torch.nn.Module
@@ -60,6 +63,18 @@ class BaseLitModel(pl.LightningModule):
     history : list[dict]
         One entry per epoch: `epoch`, `train_loss`, `train_acc`, `val_loss`, `val_acc`; for lines
         `val_cer` instead of the accuracies.
+
+    Examples
+    --------
+    >>> import pytorch_lightning as pl
+    >>> from lab_utils import MLP, MNIST, BaseLitModel
+    >>> data = MNIST(source="sample")
+    >>> lit_model = BaseLitModel(MLP(data.config(), fc1_dim=32), lr=3e-3)
+    >>> quiet = {"logger": False, "enable_progress_bar": False}
+    >>> trainer = pl.Trainer(accelerator="cpu", fast_dev_run=True, **quiet)
+    >>> trainer.fit(lit_model, datamodule=data)
+    >>> sorted(lit_model.history[0])
+    ['epoch', 'train_acc', 'train_loss', 'val_acc', 'val_loss']
     """
 
     def __init__(
@@ -103,12 +118,17 @@ class BaseLitModel(pl.LightningModule):
     def setup(self, stage: str) -> None:
         if is_fast():
             trainer = self.trainer
-            trainer.fit_loop.max_epochs = min(
-                FAST_EPOCHS if trainer.max_epochs is None else trainer.max_epochs, FAST_EPOCHS
-            )
+            epochs = FAST_EPOCHS if trainer.max_epochs is None else trainer.max_epochs
+            trainer.fit_loop.max_epochs = min(epochs, FAST_EPOCHS)
             batches = trainer.overfit_batches or FAST_BATCHES  # type: ignore[attr-defined]
-            trainer.limit_train_batches = trainer.limit_val_batches = batches
-            trainer.limit_test_batches = FAST_BATCHES
+            for part, count in (("train", batches), ("val", batches), ("test", FAST_BATCHES)):
+                if getattr(trainer, f"limit_{part}_batches"):  # where it is 0, there is none
+                    setattr(trainer, f"limit_{part}_batches", count)
+
+    def on_fit_start(self):
+        for metric in self.modules():
+            if isinstance(metric, Metric):
+                metric.reset()  # of an epoch that was interrupted
 
     def configure_optimizers(self):
         optimizer = getattr(torch.optim, self.optimizer)(self.parameters(), lr=self.lr)

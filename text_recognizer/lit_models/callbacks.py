@@ -21,9 +21,17 @@ _IS_WIDGET = Tqdm.status_printer is not tqdm.status_printer  # in a notebook
 class TrainingBar(TQDMProgressBar):
     """Lightning's progress bar as a notebook needs it; `BaseLitModel` brings it.
 
+    Taught in notebook 3.
+
     Lightning sets a bar's total after the bar is shown, of which the widget of a notebook learns
     nothing: it would be full from the first batch. And a notebook would keep a bar for each
     validation, so there it has none.
+
+    Examples
+    --------
+    >>> import pytorch_lightning as pl
+    >>> from lab_utils import TrainingBar
+    >>> trainer = pl.Trainer(accelerator="cpu", logger=False, callbacks=[TrainingBar()])
     """
 
     def init_sanity_tqdm(self) -> Tqdm:
@@ -55,15 +63,13 @@ class TrainingInterrupted(LabError):  # noqa: N818 - students read its name
 
 
 class InterruptHandler:
-    """Lets an interrupt raise an exception, but once where several follow each other closely.
+    """Lets an interrupt raise an exception, but once where several follow each other closely."""
 
-    Parameters
-    ----------
-    make_error : callable
-        Returns the exception.
-    """
+    def __init__(self):
+        self.reset()
 
-    def __init__(self, make_error: Callable[[], BaseException]):
+    def reset(self, make_error: Callable[[], BaseException] = KeyboardInterrupt) -> None:
+        """Choose what the next interrupt raises."""
         self.make_error = make_error
         self.process = os.getpid()
         self.last = -math.inf  # when it was called, in seconds
@@ -81,16 +87,14 @@ class InterruptHandler:
             raise self.make_error()
 
 
-class EndOnInterrupt(pl.Callback):
-    """Ends training with `TrainingInterrupted` where Lightning would end a notebook's cell by exit.
+_HANDLER = InterruptHandler()
 
-    A program that handles interrupts itself goes on doing so.
-    """
+
+class EndOnInterrupt(pl.Callback):
+    """Ends training, not the process as Lightning does, if nothing else handles interrupts."""
 
     def arm(self, lit_model) -> None:
         """Take care of interrupts from now on, until Lightning is done."""
-        is_main = threading.current_thread() is threading.main_thread()
-        self.is_armed = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
         def make_error() -> TrainingInterrupted:
             epochs = len(lit_model.history)
@@ -100,8 +104,12 @@ class EndOnInterrupt(pl.Callback):
                 "first to start afresh."
             )
 
+        is_main = threading.current_thread() is threading.main_thread()
+        present = signal.getsignal(signal.SIGINT)
+        self.is_armed = is_main and present in (signal.default_int_handler, _HANDLER)
         if self.is_armed:
-            signal.signal(signal.SIGINT, InterruptHandler(make_error))
+            _HANDLER.reset(make_error)
+            signal.signal(signal.SIGINT, _HANDLER)
 
     def on_train_batch_start(self, *_):
         handler = signal.getsignal(signal.SIGINT)
@@ -112,6 +120,7 @@ class EndOnInterrupt(pl.Callback):
 
     def teardown(self, trainer, pl_module, stage):
         if self.is_armed:
+            _HANDLER.reset()  # where Lightning puts it back after an exception, it does no harm
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def on_exception(self, trainer, pl_module, exception):

@@ -20,6 +20,8 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 class LineLitModel(BaseLitModel):
     """Trains a network for lines: its own loss, and error rates that leave padding out.
 
+    Taught in notebook 4.
+
     Logged are `val_cer` and `test_cer` (edits to mend a line, by characters it has), and of the
     test also `test_cer_caseless`, `test_wer` (the same by words) and `test_exact` (lines without
     any mistake).
@@ -34,6 +36,13 @@ class LineLitModel(BaseLitModel):
         The optimiser's learning rate, without a schedule.
     one_cycle_max_lr : float, optional
         The peak of a one-cycle schedule, as for `BaseLitModel`; None for none.
+
+    Examples
+    --------
+    >>> from lab_utils import EMNISTLines, LineCNN, LineLitModel
+    >>> lit_model = LineLitModel(LineCNN(EMNISTLines().config()), one_cycle_max_lr=3e-3)
+    >>> lit_model.history  # filled by trainer.fit(lit_model, datamodule=...)
+    []
     """
 
     def __init__(

@@ -10,10 +10,19 @@ from text_recognizer.models.inputs import check_images, check_sizes, read_config
 class ConvBlock(nn.Module):
     """A 3x3 convolution, padded by 1 so that the image keeps its size, and a ReLU.
 
+    Taught in notebook 2.
+
     Parameters
     ----------
     input_channels, output_channels : int
         Feature maps that go in and come out.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lab_utils import ConvBlock
+    >>> ConvBlock(1, 64)(torch.zeros(5, 1, 28, 28)).shape
+    torch.Size([5, 64, 28, 28])
     """
 
     def __init__(self, input_channels: int, output_channels: int):
@@ -28,6 +37,8 @@ class ConvBlock(nn.Module):
 class CNN(nn.Module):
     """The course's first CNN: two layers `ConvBlock`, max-pooling, dropout and two linear layers.
 
+    Taught in notebook 2.
+
     Parameters
     ----------
     data_config : dict
@@ -40,6 +51,14 @@ class CNN(nn.Module):
     References
     ----------
     Full Stack Deep Learning 2021, lab 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lab_utils import CNN, EMNIST
+    >>> model = CNN(EMNIST().config())
+    >>> model(torch.zeros(5, 1, 28, 28)).shape  # logits, one for each class
+    torch.Size([5, 83])
     """
 
     def __init__(self, data_config: dict | None = None, conv_dim: int = 64, fc_dim: int = 128):

@@ -11,32 +11,29 @@ import numpy as np
 import torch
 
 from text_recognizer.errors import LabError, check_int, check_number, missing_or_damaged, show
-from text_recognizer.mapping import BLANK, MAPPING, SPACE, SPECIAL_TOKENS, text_of
+from text_recognizer.mapping import BLANK, FIRST_CHARACTER, MAPPING, SPACE, text_of
 
 LABEL_BITS = 7  # of a label: 83 fit
+MAX_ORDER = 63 // LABEL_BITS  # labels that fit into a whole number
+MAX_CACHED = 100_000  # contexts whose probabilities are kept
 MAX_BEAMS = 1000
-MAX_CANDIDATES = 10  # characters that the beam search considers at a step
-MIN_PROBABILITY = 1e-3  # what is less likely than this is left out
+MAX_CANDIDATES = 10  # labels that the beam search considers at a step
+MIN_PROBABILITY = 1e-3  # of a label that it considers
+UNREADABLE = (OSError, ValueError, LookupError, EOFError, zlib.error, zipfile.BadZipFile)
+
+Beams = dict[tuple[int, ...], tuple[float, float]]
 
 
 def greedy_path(logits: torch.Tensor) -> tuple[list[int], list[int]]:
-    """Return the labels of the likeliest path, and the step at which each is surest.
-
-    Parameters
-    ----------
-    logits : torch.Tensor
-        float, (number of classes, S), of one line.
-    """
+    """Return the labels of the likeliest path of logits, (classes, S), and each one's step."""
     best, labels = logits.softmax(0).max(0)
     runs, lengths = torch.unique_consecutive(labels, return_counts=True)
-    ends = lengths.cumsum(0)
-    found, steps = [], []
-    for label, start, end in zip(
-        runs.tolist(), (ends - lengths).tolist(), ends.tolist(), strict=True
-    ):
-        if label >= len(SPECIAL_TOKENS):
+    found, steps, start = [], [], 0
+    for label, length in zip(runs.tolist(), lengths.tolist(), strict=True):
+        if label >= FIRST_CHARACTER:
             found.append(label)
-            steps.append(start + int(best[start:end].argmax()))
+            steps.append(start + int(best[start : start + length].argmax()))
+        start += length
     return found, steps
 
 
@@ -52,10 +49,21 @@ def _check_logits(logits: torch.Tensor) -> None:
 def greedy(logits: torch.Tensor) -> str:
     """Return the text of one line: the likeliest answer at each step, repeats and blanks left out.
 
+    Taught in notebook 5.
+
     Parameters
     ----------
     logits : torch.Tensor
         float, (number of classes, S).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lab_utils import EMNIST, greedy
+    >>> path = ["h", "h", "<B>", "i", "i"]
+    >>> labels = torch.tensor([EMNIST.mapping.index(character) for character in path])
+    >>> greedy(torch.nn.functional.one_hot(labels, 83).T)
+    'hi'
     """
     _check_logits(logits)
     return text_of(torch.unique_consecutive(logits.argmax(0)).tolist())
@@ -63,6 +71,8 @@ def greedy(logits: torch.Tensor) -> str:
 
 class CharacterLanguageModel:
     """How likely each character is after the ones before it: n-grams with Witten-Bell smoothing.
+
+    Taught in notebook 5.
 
     Parameters
     ----------
@@ -74,10 +84,18 @@ class CharacterLanguageModel:
     References
     ----------
     Chen and Goodman, "An empirical study of smoothing techniques for language modeling", 1999.
+
+    Examples
+    --------
+    >>> from lab_utils import EMNIST, CharacterLanguageModel
+    >>> english = CharacterLanguageModel("the cat sat on the mat. " * 20)
+    >>> t, h, x = map(EMNIST.mapping.index, "thx")
+    >>> english.log_probability(h, (t,)) > english.log_probability(x, (t,))
+    True
     """
 
     def __init__(self, text: str, order: int = 6):
-        check_int("order", order, 1, 63 // LABEL_BITS)
+        check_int("order", order, 1, MAX_ORDER)
         if not isinstance(text, str):
             raise LabError(f"text={show(text)} must be a text, such as SentenceGenerator().text.")
         known = {name: label for label, name in enumerate(MAPPING)}
@@ -90,17 +108,12 @@ class CharacterLanguageModel:
         for length in range(order):
             codes = (codes[: len(codes) - bool(length)] << LABEL_BITS) | labels[length:]
             self._ngrams.append(np.unique(codes, return_counts=True))
-        self.probabilities = lru_cache(maxsize=100_000)(self._probabilities)
+        self.probabilities = lru_cache(maxsize=MAX_CACHED)(self._compute_probabilities)
 
     def save(self, path: str | os.PathLike, min_count: int = 1) -> None:
-        """Write it to a file, without the n-grams of two characters or more that are rare.
+        """Write it to a file, whose name ends in `.npz`.
 
-        Parameters
-        ----------
-        path : path
-            The file, whose name ends in `.npz`.
-        min_count : int
-            How often an n-gram must occur to be kept.
+        N-grams of two characters or more are left out if they occur less than `min_count` times.
         """
         arrays = {}
         for length, (codes, counts) in enumerate(self._ngrams):
@@ -112,35 +125,21 @@ class CharacterLanguageModel:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "CharacterLanguageModel":
-        """Return the one that `save` wrote.
-
-        Raises
-        ------
-        LabError
-            If the file is missing or damaged.
-        """
+        """Return the one that `save` wrote; LabError if the file is missing or damaged."""
         model = cls.__new__(cls)
         try:
             with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
                 model.order = len(file.files) // 2
+                check_int("order", model.order, 1, MAX_ORDER)
                 model._ngrams = [
                     (file[f"steps_{length}"].cumsum(), file[f"counts_{length}"])
                     for length in range(model.order)
                 ]
             if any(len(codes) != len(counts) for codes, counts in model._ngrams):
                 raise ValueError("its arrays do not fit together")
-            if not 1 <= model.order <= 63 // LABEL_BITS:
-                raise ValueError(f"it has n-grams of {model.order} characters")
-        except (
-            OSError,
-            ValueError,
-            LookupError,
-            EOFError,
-            zlib.error,
-            zipfile.BadZipFile,
-        ) as error:
+        except (LabError, *UNREADABLE) as error:
             raise missing_or_damaged(Path(path), error) from None
-        model.probabilities = lru_cache(maxsize=100_000)(model._probabilities)
+        model.probabilities = lru_cache(maxsize=MAX_CACHED)(model._compute_probabilities)
         return model
 
     def log_probability(self, label: int, context: tuple[int, ...]) -> float:
@@ -149,7 +148,7 @@ class CharacterLanguageModel:
         recent = ((SPACE, *context))[-longest:] if longest else ()
         return math.log(self.probabilities(recent)[label])
 
-    def _probabilities(self, context: tuple[int, ...]) -> np.ndarray:
+    def _compute_probabilities(self, context: tuple[int, ...]) -> np.ndarray:
         if context:
             shorter = self.probabilities(context[1:])
         else:
@@ -175,6 +174,8 @@ def beam_search(
 ) -> str:
     """Return the likeliest text of one line, over all paths that give it.
 
+    Taught in notebook 5.
+
     Parameters
     ----------
     logits : torch.Tensor
@@ -192,6 +193,16 @@ def beam_search(
     ----------
     Hannun et al., "First-pass large vocabulary continuous speech recognition using bi-directional
     recurrent DNNs", 2014: prefix beam search.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lab_utils import EMNIST, CharacterLanguageModel, beam_search
+    >>> path = ["c", "<B>", "a", "<B>", "t"]
+    >>> labels = torch.tensor([EMNIST.mapping.index(character) for character in path])
+    >>> logits = 9.0 * torch.nn.functional.one_hot(labels, 83).T
+    >>> beam_search(logits, CharacterLanguageModel("the cat sat on the mat. " * 20))
+    'cat'
     """
     _check_logits(logits)
     check_number("weight", weight, wanted="a number of 0 or more")
@@ -199,60 +210,56 @@ def beam_search(
     check_int("beams", beams, 1, MAX_BEAMS)
     probabilities = logits.float().softmax(0)
     top = probabilities.topk(MAX_CANDIDATES, dim=0)
-    likely = [
-        [(c, p) for c, p in zip(labels, values, strict=True) if p > MIN_PROBABILITY]
-        for labels, values in zip(top.indices.T.tolist(), top.values.T.tolist(), strict=True)
-    ]
     # Of each text: the probability of all paths that end in blank, and of those that do not.
-    kept: dict[tuple[int, ...], tuple[float, float]] = {(): (1.0, 0.0)}
+    kept: Beams = {(): (1.0, 0.0)}
     prior: dict[tuple[int, ...], float] = {(): 0.0}  # what the language model says of each text
-    for blank, candidates in zip(probabilities[BLANK].tolist(), likely, strict=True):
-        following: dict[tuple[int, ...], tuple[float, float]] = {}
 
-        def add(text, ends_in_blank, other, following=following):
-            before = following.get(text, (0.0, 0.0))
-            following[text] = (before[0] + ends_in_blank, before[1] + other)
+    def say(text: tuple[int, ...], label: int) -> float:
+        if language_model is None:
+            return 0.0
+        return prior[text] + weight * language_model.log_probability(label, text) + bonus
 
-        for text, (ends_in_blank, other) in kept.items():
-            add(text, (ends_in_blank + other) * blank, 0.0)
-            for label, probability in candidates:
-                if label < len(SPECIAL_TOKENS):
-                    continue
-                both = ends_in_blank + other
-                if text and text[-1] == label:
-                    add(text, 0.0, other * probability)
-                    both = ends_in_blank  # the same again needs a blank between
-                if both == 0.0:
-                    continue
-                longer = (*text, label)
-                if longer not in prior:
-                    said = language_model.log_probability(label, text) if language_model else 0.0
-                    prior[longer] = prior[text] + (weight * said + bonus if language_model else 0.0)
-                add(longer, 0.0, both * probability)
-
-        def score(text, following=following):
-            return math.log(sum(following[text]) + 1e-300) + prior[text]
-
-        best = sorted(following, key=score, reverse=True)[:beams]
+    steps = zip(
+        probabilities[BLANK].tolist(), top.indices.T.tolist(), top.values.T.tolist(), strict=True
+    )
+    for blank, labels, values in steps:
+        likely = zip(labels, values, strict=True)
+        candidates = [(c, p) for c, p in likely if p > MIN_PROBABILITY and c >= FIRST_CHARACTER]
+        following = _extend(kept, blank, candidates)
+        for text in following:
+            if text not in prior:
+                prior[text] = say(text[:-1], text[-1])
+        score = {text: math.log(sum(p) + 1e-300) + prior[text] for text, p in following.items()}
+        best = sorted(following, key=score.__getitem__, reverse=True)[:beams]
         total = sum(sum(following[text]) for text in best)
         kept = {text: (following[text][0] / total, following[text][1] / total) for text in best}
     return text_of(next(iter(kept)))
 
 
+def _extend(kept: Beams, blank: float, candidates: list[tuple[int, float]]) -> Beams:
+    """Return the texts after one more step, with a label of `candidates` added or not."""
+    following: Beams = {}
+
+    def add(text: tuple[int, ...], ends_in_blank: float, other: float) -> None:
+        before = following.get(text, (0.0, 0.0))
+        following[text] = (before[0] + ends_in_blank, before[1] + other)
+
+    for text, (ends_in_blank, other) in kept.items():
+        add(text, (ends_in_blank + other) * blank, 0.0)
+        for label, probability in candidates:
+            before = ends_in_blank + other
+            if text and text[-1] == label:
+                add(text, 0.0, other * probability)
+                before = ends_in_blank  # the same again needs a blank between
+            if before > 0.0:
+                add((*text, label), 0.0, before * probability)
+    return following
+
+
 def align(logits: torch.Tensor, labels: list[int]) -> list[int]:
     """Return the step at which each character of a text is surest, on the likeliest path.
 
-    Parameters
-    ----------
-    logits : torch.Tensor
-        float, (number of classes, S), of one line.
-    labels : list of int
-        The text, no longer than S allows.
-
-    Returns
-    -------
-    list of int
-        As many as labels.
+    The logits are float, (number of classes, S), of one line; the text is no longer than S allows.
     """
     if not labels:
         return []

@@ -10,13 +10,7 @@ MAX_SIZE = 4096  # features of a layer: a convolution of more would not fit a st
 
 
 def read_config(network: str, data_config: Any) -> tuple[tuple[int, int, int], int]:
-    """Return the input's (C, H, W) and the number of classes of a data module's `config()`.
-
-    Raises
-    ------
-    LabError
-        If it is anything else, such as the data module itself.
-    """
+    """Return the input's (C, H, W) and the number of classes of a `config()`; else LabError."""
     try:
         channels, height, width = (int(size) for size in data_config["input_dims"])
         return (channels, height, width), len(data_config["mapping"])

@@ -14,6 +14,8 @@ from text_recognizer.models.resnet import ResidualBlock, choose_layout
 class LineCNN(nn.Module):
     """Reads a line with convolutions alone, which give an answer every few columns.
 
+    Taught in notebook 5.
+
     A ResNet as for characters sees the line, a convolution as high as what is left makes it a
     sequence, and dilated convolutions along the sequence let each step see its neighbourhood of
     about four characters. For the CTC loss: a step may also answer blank, `<B>`.
@@ -30,6 +32,14 @@ class LineCNN(nn.Module):
     References
     ----------
     Graves et al., "Connectionist temporal classification", 2006.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lab_utils import EMNISTLines, LineCNN
+    >>> model = LineCNN(EMNISTLines(max_length=16).config())
+    >>> model(torch.ones(5, 1, 28, 448)).shape  # logits, two for every 4 columns
+    torch.Size([5, 83, 224])
     """
 
     STEP = 4  # columns of the line
@@ -71,10 +81,14 @@ class LineCNN(nn.Module):
 
     def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the CTC loss of logits (B, classes, S) for labels, padding left out."""
-        log_probabilities = logits.float().permute(2, 0, 1).log_softmax(2)
+        # PyTorch has no CTC loss for the GPU of a Mac: there the CPU computes this, and only this.
+        device = "cpu" if logits.device.type == "mps" else logits.device
+        log_probabilities = logits.float().permute(2, 0, 1).log_softmax(2).to(device)
+        labels = labels.to(device)
         steps = torch.full((len(labels),), len(log_probabilities))
         lengths = (labels != PADDING).sum(1)
-        return F.ctc_loss(log_probabilities, labels, steps, lengths, BLANK, zero_infinity=True)
+        loss = F.ctc_loss(log_probabilities, labels, steps, lengths, BLANK, zero_infinity=True)
+        return loss.to(logits.device)
 
     def find_characters(
         self,
@@ -82,7 +96,7 @@ class LineCNN(nn.Module):
         x: torch.Tensor,  # noqa: ARG002 - a blank stands where there is no ink
     ) -> list[tuple[list[int], list[int]]]:
         """Return labels and steps of each line, decoded greedily."""
-        return [greedy_path(line) for line in logits]
+        return [greedy_path(line) for line in logits.cpu()]
 
     def read(self, logits: torch.Tensor, x: torch.Tensor) -> list[str]:
         """Return the text of each line."""
@@ -92,12 +106,7 @@ class LineCNN(nn.Module):
 class SequenceBlock(nn.Module):
     """Two convolutions along a sequence, with BatchNorm, and a shortcut around them.
 
-    Parameters
-    ----------
-    channels : int
-        Features of a step, which go in and come out.
-    dilation : int
-        Steps between the steps that a convolution sees.
+    `channels` features of a step go in and come out; a convolution sees every `dilation`-th step.
     """
 
     def __init__(self, channels: int, dilation: int):
@@ -108,11 +117,7 @@ class SequenceBlock(nn.Module):
             return nn.Conv1d(channels, channels, 5, 1, padding, dilation, bias=False)
 
         self.layers = nn.Sequential(
-            convolve(),
-            nn.BatchNorm1d(channels),
-            nn.ReLU(),
-            convolve(),
-            nn.BatchNorm1d(channels),
+            convolve(), nn.BatchNorm1d(channels), nn.ReLU(), convolve(), nn.BatchNorm1d(channels)
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,8 @@ from text_recognizer.models.inputs import check_images, read_config
 class LineCNNSimple(nn.Module):
     """Slides a network for single characters over a line, window by window.
 
+    Taught in notebook 4.
+
     Parameters
     ----------
     data_config : dict
@@ -30,6 +32,14 @@ class LineCNNSimple(nn.Module):
     References
     ----------
     Full Stack Deep Learning 2021, lab 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lab_utils import EMNISTLines, LineCNNSimple
+    >>> model = LineCNNSimple(EMNISTLines(max_length=16, min_overlap=0, max_overlap=0).config())
+    >>> model(torch.zeros(5, 1, 28, 448)).shape  # logits for each of 16 windows
+    torch.Size([5, 83, 16])
     """
 
     def __init__(

@@ -12,6 +12,8 @@ from text_recognizer.models.inputs import check_images, check_sizes, read_config
 class MLP(nn.Module):
     """A multilayer perceptron, which sees an image as a bag of pixels.
 
+    Taught in notebook 2.
+
     Parameters
     ----------
     data_config : dict
@@ -24,6 +26,14 @@ class MLP(nn.Module):
     References
     ----------
     Full Stack Deep Learning 2021, lab 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lab_utils import EMNIST, MLP
+    >>> model = MLP(EMNIST().config(), fc1_dim=256)
+    >>> model(torch.zeros(5, 1, 28, 28)).shape
+    torch.Size([5, 83])
     """
 
     def __init__(self, data_config: dict | None = None, fc1_dim: int = 1024, fc2_dim: int = 128):

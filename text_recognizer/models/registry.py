@@ -33,12 +33,7 @@ class LineNetwork(Protocol):
     ) -> list[tuple[list[int], list[int]]]:
         """Return for each line its labels, and the step of the logits at which each stands.
 
-        Parameters
-        ----------
-        logits : torch.Tensor
-            float, (B, classes, S).
-        x : torch.Tensor
-            float32, (B, 1, 28, W), the lines that they are of.
+        The logits are float, (B, classes, S), and `x`, float32 (B, 1, 28, W), the lines.
         """
         ...
 
@@ -51,17 +46,9 @@ NETWORKS: dict[str, type[nn.Module]] = {
 def build_network(described: dict, weights: dict[str, torch.Tensor]) -> nn.Module:
     """Return a network with its weights, as checkpoints and weights describe it.
 
-    Parameters
-    ----------
-    described : dict
-        `model_class`, `model_arguments`, and the data's `input_dims`, `output_dims`, `mapping`.
-    weights : dict of str to torch.Tensor
-        Its state.
-
-    Raises
-    ------
-    LookupError, TypeError, ValueError, RuntimeError
-        If there is no such network, or the weights are another's.
+    `described` has `model_class`, `model_arguments`, and the data's `input_dims`, `output_dims` and
+    `mapping`. If there is no such network, or the weights are another's, that is a LookupError,
+    TypeError, ValueError or RuntimeError.
     """
     network = NETWORKS[described["model_class"]]
     with torch.device("meta"):  # costs nothing, however large a network the file speaks of

@@ -10,6 +10,8 @@ from text_recognizer.models.inputs import check_images, check_sizes, read_config
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with BatchNorm, and a shortcut around them.
 
+    Taught in notebook 7.
+
     Parameters
     ----------
     input_channels, output_channels : int
@@ -20,6 +22,13 @@ class ResidualBlock(nn.Module):
     References
     ----------
     He et al., "Deep residual learning for image recognition", 2015.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lab_utils import ResidualBlock
+    >>> ResidualBlock(16, 32, stride=2)(torch.zeros(5, 16, 28, 28)).shape
+    torch.Size([5, 32, 14, 14])
     """
 
     def __init__(self, input_channels: int, output_channels: int, stride: int = 1):
@@ -44,6 +53,8 @@ class ResidualBlock(nn.Module):
 class ResNet(nn.Module):
     """A ResNet that a CPU trains quickly: its first convolution halves the image at once.
 
+    Taught in notebook 7.
+
     Half the height and width make a quarter of the work of every layer that follows.
 
     Parameters
@@ -53,6 +64,14 @@ class ResNet(nn.Module):
     width : int
         Feature maps of the first convolution and block; the others have two and three times as
         many.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lab_utils import EMNIST, ResNet
+    >>> model = ResNet(EMNIST().config())
+    >>> model(torch.zeros(5, 1, 28, 28)).shape
+    torch.Size([5, 83])
     """
 
     def __init__(self, data_config: dict | None = None, width: int = 32):

@@ -25,13 +25,7 @@ UNREADABLE = (
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict:
-    """Read a checkpoint of `run_experiment`: tensors and plain values, never code.
-
-    Raises
-    ------
-    LabError
-        If the file is missing, damaged, or not such a checkpoint.
-    """
+    """Read a checkpoint of `run_experiment`; LabError if it is missing, damaged or another file."""
     try:
         _check_zip(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -59,18 +53,7 @@ def _check_zip(path: str | os.PathLike) -> None:
 
 
 def load_network(path: str | os.PathLike) -> tuple[nn.Module, list[str]]:
-    """Rebuild the network of a checkpoint that `run_experiment` saved.
-
-    Returns
-    -------
-    tuple of torch.nn.Module and list[str]
-        The network with its weights, and the mapping of its classes.
-
-    Raises
-    ------
-    LabError
-        As for `read_checkpoint`.
-    """
+    """Return a checkpoint's network and mapping; LabError as for `read_checkpoint`."""
     checkpoint = read_checkpoint(path)
     described = checkpoint["hyper_parameters"]
     try:
@@ -85,13 +68,7 @@ def load_network(path: str | os.PathLike) -> tuple[nn.Module, list[str]]:
 
 
 def load_shipped(name: str) -> tuple[nn.Module, dict]:
-    """Return a network that ships with the lab, and what its file says of it.
-
-    Raises
-    ------
-    LabError
-        If the file is missing, or has other bytes than were written.
-    """
+    """Return a shipped network and what its file says; LabError if not all is as written."""
     path = bundled(name)
     try:
         with safe_open(path, framework="pt") as file:
@@ -105,15 +82,7 @@ def load_shipped(name: str) -> tuple[nn.Module, dict]:
 
 
 def compute_checksum(described: dict, weights: dict[str, torch.Tensor]) -> int:
-    """Return the CRC-32 of what a file of weights that ships holds, whatever the order.
-
-    Parameters
-    ----------
-    described : dict
-        What its header says, without a checksum.
-    weights : dict of str to torch.Tensor
-        Its tensors.
-    """
+    """Return the CRC-32 of a file's tensors, in any order, and its header without a checksum."""
     texts = json.dumps(described, sort_keys=True)
     checksum = zlib.crc32(texts.encode())
     for name, tensor in sorted(weights.items()):

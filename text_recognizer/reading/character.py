@@ -20,15 +20,14 @@ SCAN_SIZE = 60  # pixels: the longer side of a character in a scan
 BORDER = 2  # pixels round a scan, before it is scaled down
 BLUR = np.exp(-(np.arange(-4, 5) ** 2) / 2)  # a Gaussian of 1 pixel
 MIN_SCANNED_PEN = 1.5  # pixels of a scan: thinner strokes are thickened before they are scaled down
-# What tells an image that is prepared already:
-MIN_PREPARED_SIZE = 16  # pixels: the longer side of the character
-MIN_DOT_FILL = 0.6  # of its extent: what fills so much is a dot, which may be smaller
-MAX_OFF_CENTRE = 3  # pixels
-MIN_SOFT = 0.1  # of its ink: so much is neither black nor white
+MIN_PREPARED_SIZE = 16  # pixels: the longer side of a character in an image that is prepared
+MIN_DOT_FILL = 0.6  # of its extent: a character that fills so much is a dot, and may be smaller
+MAX_OFF_CENTRE = 3  # pixels, of a character in an image that is prepared
+MIN_SOFT = 0.1  # of the ink of an image that is prepared: so much is neither black nor white
 
 
 def prepare(image) -> torch.Tensor:
-    """Prepare a picture or a drawing of one character as EMNIST's images were.
+    """Return a picture or a drawing of one character as EMNIST's: uint8, (28, 28), white on black.
 
     Taught in notebook 6.
 
@@ -41,11 +40,6 @@ def prepare(image) -> torch.Tensor:
         point (x, y) or longer, y downwards, in any unit. What `prepare` returned passes unchanged,
         and so does a picture of 28x28 with a character as EMNIST has them: light on black, in the
         middle, with soft edges.
-
-    Returns
-    -------
-    torch.Tensor
-        uint8, (28, 28), white ink on black.
 
     Raises
     ------

@@ -12,18 +12,18 @@ from text_recognizer.reading.masks import (
 )
 
 MAX_ROUNDS = 6  # of looking for clutter
-MIN_CHARACTER = 0.3  # of the picture's shorter side: what is longer and off the edges is writing
-MIN_BESIDE_STRIPS = 0.1  # of the shorter side: the same where all at the edges are strips
-MAX_STRIP_WIDTH = 0.25  # of the shorter side: what lies along an edge and is wider is no strip
-RULE_BLOCKS = 16  # side by side, in which a rule is looked for
-MAX_RULE_TILT = 0.04  # rows a column
-MAX_RULE_WIDTH = 0.035  # of the height
-MIN_BESIDE_RULES = 0.1  # of the shorter side: the longest part of writing on rules
-MIN_FRAME = 0.4  # of each side of the picture: the box of a form
-MAX_SPECK_AREA = 0.5  # of the area of a pen's dot, as a square
+MIN_CHARACTER = 0.3  # of the picture's shorter side: beside it, all that touches an edge is clutter
+MIN_WRITING = 0.1  # of the picture's shorter side: beside less ink, nothing at the edges is clutter
+MAX_STRIP_WIDTH = 0.25  # of the picture's shorter side: wider parts along an edge are no strips
+RULE_BLOCKS = 16  # side by side: a rule is full in all of them but one at most
+MAX_RULE_TILT = 0.04  # rows a column: how much a rule rises or falls
+MAX_RULE_WIDTH = 0.035  # of the picture's height
+MIN_BESIDE_RULES = 0.1  # of the picture's shorter side: beside less ink, there are no rules
+MIN_FRAME = 0.4  # of each side of the picture: the box of a form is as long
+MAX_SPECK_AREA = 0.5  # of the square of the pen width
 MAX_SPECK_LENGTH = 0.15  # of the largest part
 MAX_SCRAP_LENGTH = 0.25  # of the largest part
-MAX_GAP = 0.6  # of the largest part: what is no longer than a scrap and farther away is one
+MAX_GAP = 0.6  # of the largest part: a small part that is farther from all large ones is a scrap
 
 
 def remove_clutter(ink: Ink, is_line: bool = False) -> Ink:
@@ -56,7 +56,7 @@ def _remove_at_edges(ink: Ink, is_line: bool) -> Components:
         return parts
     side = min(mask.shape)
     rest = parts.longer[~at_edge].max()
-    if rest <= MIN_BESIDE_STRIPS * side:
+    if rest <= MIN_WRITING * side:
         return parts
     if is_line or rest <= MIN_CHARACTER * side:  # what touches the edges may be writing
         is_strip = parts.measure_depth() < MAX_STRIP_WIDTH * side

@@ -9,11 +9,11 @@ MAX_STROKE = 0.25  # of the longer side: what is wider than that is background, 
 MAX_STROKE_OF_HEIGHT = 0.6  # ... and of the height, which is little in a picture of a line
 COPY_SIDE = 128  # pixels: the longer side of the small copy that tells dark from light, and a sheet
 MIN_COPY_SIDE = 48  # pixels: its shorter side
-MAX_EVENNESS = 0.8  # of one background's unevenness: the other is clearly more even
+MAX_UNEVENNESS = 0.8  # of the other's: the background that is so much more even is the right one
 MIN_GRAINY_SIDE = 100  # pixels: the shorter side of a picture that shows the paper's grain
 MIN_BACKGROUND = 0.3  # of the lightest background: nothing is read where it is darker
-MIN_SHADOW = 0.2  # of the way from ink to background: a shadow is at least that light
-MAX_DESK = 0.45  # of a sheet's brightness: what is lighter round it may be a part of it
+MIN_SHADOW = 0.2  # of the way from ink to background: a shadow is lighter than that
+MAX_DESK = 0.45  # of the sheet's brightness: a desk is erased where it is darker
 
 
 def remove_background(grey: np.ndarray) -> np.ndarray:
@@ -40,7 +40,7 @@ def estimate_background(grey: np.ndarray) -> np.ndarray:
     stroke = max(3, round(min(MAX_STROKE * max(grey.shape), MAX_STROKE_OF_HEIGHT * len(grey))))
     white = int(grey.max())
     if min(grey.shape) >= MIN_GRAINY_SIDE:
-        # Else the brightest grain of the paper would be all that counts.
+        # Without this, the brightest grain of the paper would be taken for the background.
         grey = dilate(np.pad(erode(np.pad(grey, 1, constant_values=255), 3), 1), 3)
     # A shadow along an edge may go on beyond it.
     room = [[stroke * _is_shaded(side, grey) for side in pair] for pair in _list_edges(grey)]
@@ -102,7 +102,7 @@ def has_dark_ink(grey: np.ndarray) -> bool:
     small = _shrink(grey)
     stroke = max(3, round(MAX_STROKE * max(small.shape)))
     as_dark, as_light = (_measure_unevenness(close(way, stroke)) for way in (small, 255 - small))
-    if min(as_dark, as_light) < MAX_EVENNESS * max(as_dark, as_light):
+    if min(as_dark, as_light) < MAX_UNEVENNESS * max(as_dark, as_light):
         return as_dark < as_light
     light = Ink.measure(grey).mask
     edges = np.concatenate([side for pair in _list_edges(light) for side in pair])
@@ -124,8 +124,7 @@ def _shrink(grey: np.ndarray) -> np.ndarray:
 def find_desk(grey: np.ndarray) -> tuple[np.ndarray | None, float]:
     """Find a desk round a straight, light sheet with something dark on it.
 
-    Returns bool, of a small copy of the picture, or None, and its brightness as a share of the
-    sheet's.
+    Returns bool, of a small copy of the picture, or None; and its share of the sheet's brightness.
     """
     small = _shrink(grey)
     parts = Ink.measure(small).parts

@@ -7,7 +7,7 @@ shortened, and what sticks out even then is cut off.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple, cast
 
@@ -21,38 +21,43 @@ from text_recognizer.reading.pen import PEN_WIDTH, draw, read_curves, thicken
 from text_recognizer.reading.picture import MIN_CONTRAST, Step, find_ink, has_black_edges
 
 HEIGHT = 28  # rows of a line
-LINE_SCAN = 3  # times as large is a line scanned, so that a pen of 6 pixels there is 2 wide
+LINE_SCAN = 3  # times its size: a line is scanned so large, and a pen of 6 pixels becomes 2 wide
 BASELINE = 20.0  # the row of a line where small letters stand
-X_HEIGHT = 10.0  # rows, where ascenders and descenders leave room for it
-MIN_X_HEIGHT = 9.0  # rows, where they do not
+X_HEIGHT = 10.0  # rows of small letters, where ascenders and descenders leave room
+MIN_X_HEIGHT = 9.0  # rows of small letters, however long ascenders and descenders are
 MAX_INK_HEIGHT = 25.0  # rows of all ink, unless the x-height would be too low then
 MIN_FLAT = 0.75  # of the ink's height: a dense zone as high as this is all there is
-FLAT_HEIGHT = 15.0  # rows of such ink, which is all small letters, all capitals or all digits
-MIN_SHORTENED = 0.6  # of their length: what is left of ascenders and descenders
-UPRIGHT = 0.7  # how much of their slant letters lose
+FLAT_HEIGHT = 15.0  # rows of ink that is all small letters, all capitals or all digits
+FLAT_SPREAD = 0.3  # of the height of digits: so much do their tops and bottoms differ at most
+MIN_SHARED = 0.3  # of the narrower stroke's width: such strokes are of one character
+MIN_SHORTENED = 0.6  # of the length of ascenders and descenders, which is left of them
+UPRIGHT = 0.7  # of their slant, which letters lose
 MARGIN = 4  # columns left and right of the ink
 MAX_COLUMNS = 28 * 120  # of ink
 MAX_LINE_SIDE = 4096  # pixels: pictures with a longer side are scaled down first
-MIN_EXTENT = 1e-6  # instead of 0: a single dot has none
+MIN_EXTENT = 1e-6  # units, which stand for the extent of a single dot
 
-CROSSED_ROWS = 300  # laid across strokes: the points where they meet tell where ink is
-MIN_CROSSED = 30  # such points: flat strokes have fewer, and their own points are added
-MAX_POINTS = 4000  # that are looked at to place a line
-LEVELS = 80  # at which ink is counted, to find the x-height
+CROSSED_ROWS = 300  # rows that are laid across strokes: ink is where they meet
+MIN_CROSSED = 30  # points where rows meet strokes: flat strokes have fewer, and add their own
+MAX_POINTS = 4000  # points of ink that place a line
+LEVELS = 80  # of the ink's height, at which ink is counted to find the x-height
 MIN_DENSITY = 0.5  # of the most ink at a level: so much is at all levels of small letters
 MAX_SLOPE = 0.15  # rows a column: how much a line rises or falls
-SLOPES = 31  # that are tried
+SLOPES = 31  # slopes that are tried
 SLOPE_LEVELS = 40  # of the ink's height, at which ink is counted to find the slope
 SLOPE_PENALTY = 0.02  # of the score, for the steepest slope
 MIN_GAIN = 1.03  # times the score of a level line, or it is level
 SLANTS = np.linspace(-0.6, 1.2, 37)  # columns a row: how far letters may lean, to the right mostly
-USUAL_SLANT = 0.15
+USUAL_SLANT = 0.15  # columns a row
 SLANT_COLUMNS = 8  # of an x-height, in which ink is counted to find the slant
 SLANT_PENALTY = 0.05  # of the score, for each column a row from the usual slant
+SLANT_LENGTH = 6  # x-heights: a longer line shows how far its letters lean
+USUAL_WIDTH = 0.8  # x-heights, between places where strokes cross half of an x-height
+MAX_STRETCH = 1.6  # times: how much wider narrow letters become
 MAX_REACH = 1.5  # x-heights above and below small letters: other ink was not written on the guides
 MIN_FITTING = 0.8  # of the ink: so much is where guides allow
 
-GAP_LEVELS = 40  # at which ink is counted to tell two lines apart
+GAP_LEVELS = 40  # of the ink's height, at which ink is counted to tell two lines apart
 MAX_VALLEY = 0.15  # of the ink at the fuller levels: more is not a gap between two lines
 MIN_SECOND = 0.35  # of the ink of the fuller line: so much has the other one at least
 MIN_OVERLAP = 0.5  # of the shorter line's width: so much of it is above or below the other
@@ -93,6 +98,7 @@ class Layout(NamedTuple):
     right: float
     above: float  # what is left of the length of ascenders
     below: float  # ... and of descenders
+    stretch: float = 1.0  # how many times as wide letters become
 
     @property
     def x_height(self) -> float:
@@ -101,13 +107,14 @@ class Layout(NamedTuple):
 
     @property
     def columns(self) -> int:
-        return math.ceil((self.right - self.left) * self.scale) + 2 * MARGIN
+        return math.ceil((self.right - self.left) * self.scale * self.stretch) + 2 * MARGIN
 
     def move(self, points: np.ndarray) -> np.ndarray:
         """Return where points, float64 (N, 2), are in the line: columns and rows."""
         x, y = points.T
         height = y - self.slope * x
-        columns = (x + self.slant * height - self.left) * self.scale + MARGIN
+        along = x + self.slant * height - self.left
+        columns = along * self.scale * self.stretch + MARGIN
         rows = (height - self.baseline) * self.scale
         tall = rows < -self.x_height
         rows = np.where(tall, (rows + self.x_height) * self.above - self.x_height, rows)
@@ -116,7 +123,7 @@ class Layout(NamedTuple):
 
 
 def prepare_line(image, guides: Guides = None) -> torch.Tensor:
-    """Prepare a picture or a drawing of one line.
+    """Return a picture or a drawing of one line as networks get it: uint8, (28, W), white on black.
 
     Taught in notebook 5.
 
@@ -128,11 +135,6 @@ def prepare_line(image, guides: Guides = None) -> torch.Tensor:
         The y of the top of small letters and of the baseline that was written on, in the units of
         the image. Without them, or where most ink is elsewhere, both are estimated from where most
         ink is, as is how much the line rises or falls.
-
-    Returns
-    -------
-    torch.Tensor
-        uint8, (28, W), white ink on black.
 
     Raises
     ------
@@ -180,16 +182,40 @@ def _check_guides(guides) -> tuple[float, float]:
 
 def prepare_strokes(curves: list, guides: Guides = None, scale: Scale = SCALE) -> torch.Tensor:
     """Prepare the strokes of a line, float64 (N, 2) each: uint8 (28, W)."""
-    ends = np.concatenate(curves)
-    layout = place_line(_cross_strokes(curves), ends, guides, scale)
+    layout = place_strokes(curves, guides, scale)
     moved = [layout.move(curve) * LINE_SCAN for curve in curves]
-    return _scale_down(draw(moved, (layout.columns * LINE_SCAN, HEIGHT * LINE_SCAN)))
+    return _scale_down(draw(moved, (layout.columns * LINE_SCAN, HEIGHT * LINE_SCAN), scale.pen))
+
+
+def place_strokes(
+    curves: list[np.ndarray], guides: tuple[float, float] | None = None, scale: Scale = SCALE
+) -> Layout:
+    """Find where the strokes of a line stand, float64 (N, 2) each, as `place_line` does.
+
+    A slant counts fully only where a line is long enough to show it, and narrow letters are made
+    wider: measured by `benchmarks/words.py`.
+    """
+    guides = guides or _find_flat_guides(curves)
+    points, ends = _cross_strokes(curves), np.concatenate(curves)
+    layout = place_line(points, ends, guides, scale)
+    height = layout.baseline - layout.x_top
+    length = (layout.right - layout.left) / height
+    if length < SLANT_LENGTH + 1:
+        upright = scale.upright * max(length - 1, 0) / SLANT_LENGTH
+        layout = place_line(points, ends, guides, replace(scale, upright=upright))
+    crossings = 0
+    for curve in curves:
+        is_above = curve[:, 1] - layout.slope * curve[:, 0] < layout.baseline - height / 2
+        crossings += int(np.count_nonzero(np.diff(is_above)))
+    narrow = USUAL_WIDTH * crossings * height / max(layout.right - layout.left, MIN_EXTENT)
+    stretch = min(narrow, MAX_STRETCH, MAX_COLUMNS / layout.columns)
+    return layout._replace(stretch=max(stretch, 1.0))
 
 
 def prepare_ink(ink: Ink, guides: Guides = None, scale: Scale = SCALE) -> torch.Tensor:
     """Prepare the ink of a line: uint8 (28, W)."""
     points = _cross_mask(ink.mask)
-    # A single row of pixels has no height, by which it would become as large as the memory.
+    # A single row of pixels has no height: scaled by that, the line would fill the memory.
     ends = points if np.ptp(points[:, 1]) else np.concatenate([points - 0.5, points + 0.5])
     layout = place_line(points, ends, guides, scale)
     # Points are at the left of strokes.
@@ -205,6 +231,25 @@ def _cross_mask(mask: np.ndarray) -> np.ndarray:
     enters[:, 1:] &= ~mask[:, :-1]
     y, x = np.nonzero(enters)
     return np.stack([x, y], 1) + 0.5
+
+
+def _find_flat_guides(curves: list[np.ndarray]) -> tuple[float, float] | None:
+    """Return the guides of strokes that are all about as high, as those of digits; or None."""
+    sides = np.array([[*curve.min(0), *curve.max(0)] for curve in curves])
+    sides = sides[sides[:, 0].argsort()]  # left, top, right and bottom
+    groups = [sides[0]]  # of strokes above each other
+    for left, top, right, bottom in sides[1:]:
+        first, high, last, low = groups[-1]
+        if min(right, last) - left > MIN_SHARED * min(right - left, last - first):
+            groups[-1] = np.array([first, min(top, high), max(right, last), max(bottom, low)])
+        else:
+            groups.append(np.array([left, top, right, bottom]))
+    tops, bottoms = np.array(groups)[:, 1], np.array(groups)[:, 3]
+    top, bottom = np.median(tops), np.median(bottoms)
+    spread = FLAT_SPREAD * (bottom - top)
+    if len(groups) < 2 or max(np.ptp(tops), np.ptp(bottoms)) > spread:
+        return None
+    return bottom - (bottom - top) * SCALE.x_height / FLAT_HEIGHT, bottom
 
 
 def _cross_strokes(curves: list[np.ndarray]) -> np.ndarray:
@@ -354,7 +399,7 @@ def _shrink(ink: Ink, scale: float) -> tuple[Ink, tuple[float, float]]:
 
 
 def _warp(grey: np.ndarray, units: tuple[float, float], layout: Layout) -> np.ndarray:
-    """Deskew and scale ink that has so many pixels a unit, to a scan: uint8 (3 * 28, 3 * W)."""
+    """Deskew and scale ink, so many pixels a unit of the layout: uint8 (3 * 28, 3 * W)."""
     middle = round(layout.x_height * LINE_SCAN)
     rest = round(BASELINE * LINE_SCAN) - middle, round((HEIGHT - BASELINE) * LINE_SCAN)
     # Ascenders and descenders are drawn in full length and then shortened.

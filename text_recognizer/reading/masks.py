@@ -49,7 +49,7 @@ class Ink:
         return Components(self.mask)
 
     def keep(self, kept: np.ndarray, parts: "Components | None" = None) -> "Ink":
-        """Erase all of the mask but a part, whose components are `parts` where they are known."""
+        """Erase all of the mask but `kept`, bool (H, W); `parts` are its components, if known."""
         erased = widen(self.mask & ~kept, 2) & ~kept
         dropped = np.bincount(self.grey[erased], minlength=256)
         dropped[0] -= dropped.sum()  # erased pixels become black
@@ -109,7 +109,7 @@ def widen(mask: np.ndarray, by: int) -> np.ndarray:
 
 def close(grey: np.ndarray, size: int, outside: int | None = None) -> np.ndarray:
     """Fill what is dark and holds no square of `size` pixels, uint8 (H, W): a closing."""
-    if outside is None:  # the squares may reach out of the picture, and what lies inside counts
+    if outside is None:  # squares may reach beyond the edges, where nothing counts
         size |= 1
         dilated = dilate(np.pad(grey, size // 2), size)
         return erode(np.pad(dilated, size // 2, constant_values=255), size)

@@ -24,14 +24,14 @@ def read_curves(strokes: list) -> list[np.ndarray]:
     return curves
 
 
-def draw(curves: list[np.ndarray], size) -> np.ndarray:
+def draw(curves: list[np.ndarray], size, pen_width: float = PEN_WIDTH) -> np.ndarray:
     """Draw curves, float64 (N, 2), on a sheet of a width and height: float32 (H, W) from 0 to 1."""
     width, height = (int(side) * OVERSAMPLING for side in size)
     sheet = Image.new("L", (width, height))
-    pen, radius = ImageDraw.Draw(sheet), PEN_WIDTH * OVERSAMPLING / 2
+    pen, radius = ImageDraw.Draw(sheet), pen_width * OVERSAMPLING / 2
     for curve in curves:
         path = curve * OVERSAMPLING
-        pen.line([tuple(point) for point in path], fill=255, width=PEN_WIDTH * OVERSAMPLING)
+        pen.line([tuple(point) for point in path], fill=255, width=round(pen_width * OVERSAMPLING))
         for x, y in path:  # the pen is round at ends and corners
             pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
     return np.asarray(sheet.reduce(OVERSAMPLING), np.float32) / 255

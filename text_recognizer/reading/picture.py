@@ -25,7 +25,7 @@ MIN_COLOUR_SPREAD = 2  # times as far apart are colours as their brightness, if 
 
 
 class Step(NamedTuple):
-    """What a step of the preparation made of a picture, and what it did."""
+    """What a step of the preparation did, and the picture that it made."""
 
     name: str
     picture: np.ndarray  # uint8 or bool, (H, W)
@@ -122,7 +122,7 @@ def _is_dithered(grey: Image.Image) -> bool:
 
 
 def _find_colours(picture: Image.Image) -> np.ndarray | None:
-    """Return how much red, green and blue count, float32 (3,); None where brightness tells all."""
+    """Return how much red, green and blue count, float32 (3,); None if brightness is enough."""
     sample = picture.resize((SAMPLE_SIDE, SAMPLE_SIDE), Image.Resampling.NEAREST).convert("RGB")
     spread = np.cov(np.asarray(sample).reshape(-1, 3), rowvar=False)
     variances, directions = np.linalg.eigh(spread)

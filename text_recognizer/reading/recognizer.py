@@ -9,26 +9,29 @@ import torch
 from torch import nn
 
 from text_recognizer.errors import LabError, check_bool, check_int, check_number, show
-from text_recognizer.mapping import MAPPING, SPECIAL_TOKENS, text_of
+from text_recognizer.mapping import BLANK, MAPPING, SPECIAL_TOKENS, text_of
 from text_recognizer.models.ctc import CharacterLanguageModel, align, beam_search
 from text_recognizer.models.registry import LineNetwork, reads_lines
 from text_recognizer.models.weights import load_network, load_shipped
 from text_recognizer.paths import bundled
 from text_recognizer.reading.character import prepare
-from text_recognizer.reading.line import prepare_line
+from text_recognizer.reading.lattice import read_strokes
+from text_recognizer.reading.line import place_strokes, prepare_line
+from text_recognizer.reading.pen import read_curves
+from text_recognizer.reading.unread import UNREAD, find_unread
 
 CHARACTER_WEIGHTS, LINE_WEIGHTS = "character_weights.safetensors", "line_weights.safetensors"
 LANGUAGE_MODEL = "language_model.npz"
 WEIGHT, BONUS, BEAMS = 0.5, 1.5, 16  # of the language model: see `beam_search`
 MIN_TEMPERATURE = 1e-6
-N_ANSWERS = 5  # to a character, alone or in a line
+N_ANSWERS = 5  # answers to each character, alone or in a line
 MAX_BATCH = 500  # images that a network reads at a time
 
 
 class Recognizer:
     """Tells which character a picture shows, and how sure it is.
 
-    Taught in notebook 5.
+    Taught in notebook 6.
 
     Parameters
     ----------
@@ -81,6 +84,7 @@ class Recognizer:
         is_character = torch.tensor([float(name not in SPECIAL_TOKENS) for name in self.mapping])
         # How frequent each class is, float32 (number of classes,): 0 for what is no answer.
         self.expected = is_character * torch.tensor(expected or [1.0] * len(self.mapping))
+        self.refuses = False  # the shipped network does: it has learned what is no character
 
     @classmethod
     def pretrained(cls, equal_classes: bool = False):
@@ -101,12 +105,14 @@ class Recognizer:
         model, described = load_shipped(CHARACTER_WEIGHTS)
         shares = described["frequencies"]
         expected = [1 / share if share else 0.0 for share in shares] if equal_classes else None
-        return cls(model, described["mapping"], described["temperature"], expected)
+        recognizer = cls(model, described["mapping"], described["temperature"], expected)
+        recognizer.refuses = described.get("refuses", False)
+        return recognizer
 
     def predict(
         self, image, top_k: int = N_ANSWERS, among: Iterable[str] | None = None
     ) -> list[tuple[str, float]]:
-        """Read one character.
+        """Return the likeliest characters with their probabilities, the likeliest first.
 
         Parameters
         ----------
@@ -116,11 +122,6 @@ class Recognizer:
             How many of the likeliest characters to return, or all where there are fewer.
         among : str or list of str, optional
             The only characters to consider, such as "0123456789".
-
-        Returns
-        -------
-        list of tuple[str, float]
-            Characters with their probabilities, the likeliest first.
 
         Raises
         ------
@@ -139,23 +140,24 @@ class Recognizer:
         return list(zip(names, likely.tolist(), strict=True))
 
     @torch.inference_mode()
+    def is_known(self, prepared: torch.Tensor) -> bool:
+        """Tell whether an image shows one character, and no drawing, scribble or pair of letters.
+
+        The image is uint8, (28, 28), as `prepare` returns it. The shipped network has learned to
+        say so: its answer for `<B>`, which no image has, is above 0 for doodles
+        (`tools/assets/fit_unknown.py`). Any other network knows everything.
+        """
+        image = prepared[None, None].float().div_(255)
+        return not self.refuses or bool(self.model.eval()(image)[0, BLANK] <= 0)
+
+    @torch.inference_mode()
     def probabilities(
         self, images: torch.Tensor, among: Iterable[str] | None = None
     ) -> torch.Tensor:
-        """Return how likely each class is.
+        """Return how likely each class is: float32, (B, number of classes), each row with sum 1.
 
-        Parameters
-        ----------
-        images : torch.Tensor
-            uint8, (B, 28, 28), as `prepare` returns one.
-        among
-            As for `predict`.
-
-        Returns
-        -------
-        torch.Tensor
-            float32, (B, number of classes), each row with sum 1; special tokens, and what is not
-            in `among`, have 0.
+        The images are uint8, (B, 28, 28), as `prepare` returns one, and `among` is as for
+        `predict`. Special tokens, and what is not in `among`, have 0.
         """
         expected = self._weigh_classes(among)
         self.model.eval()
@@ -178,27 +180,23 @@ class Recognizer:
         """Return how frequent each class is, but 0 for what is not among some characters."""
         if among is None:
             return self.expected
-        chosen = self.check_among(among)
-        return self.expected * torch.tensor([float(name in chosen) for name in self.mapping])
-
-    def check_among(self, among: Iterable[str]) -> list[str]:
-        """Return the only characters to consider; raise if there are none, or unknown ones."""
         chosen = list(among) if isinstance(among, str | list | tuple | set | frozenset) else []
         known = [self.mapping[i] for i in self.expected.nonzero().flatten().tolist()]
         unknown = [show(name) for name in chosen if not isinstance(name, str) or name not in known]
-        if chosen and not unknown:
-            return chosen
-        raise LabError(
-            f"among={show(among)} has {', '.join(unknown) or 'no characters'}: "
-            f"it takes those that are read, {''.join(known)}."
-        )
+        if unknown or not chosen:
+            raise LabError(
+                f"among={show(among)} has {', '.join(unknown) or 'no characters'}: "
+                f"it takes those that are read, {''.join(known)}."
+            )
+        return self.expected * torch.tensor([float(name in chosen) for name in self.mapping])
 
 
 class LineReading(NamedTuple):
     """What a line says.
 
     `confidences` tells how likely each character is, and `alternatives` has, for each, the
-    likeliest ones with their probabilities, itself first.
+    likeliest ones with their probabilities, itself first. `□` (`UNREAD`) stands in the text for
+    ink that was not read.
     """
 
     text: str
@@ -218,6 +216,8 @@ class LineRecognizer:
         does; or a checkpoint of `run_experiment`.
     temperature : float
         As for `Recognizer`.
+    characters : Recognizer, optional
+        What reads groups of strokes, too, where a line is drawn: see `reading/lattice.py`.
 
     Examples
     --------
@@ -226,7 +226,12 @@ class LineRecognizer:
     'read my hand'
     """
 
-    def __init__(self, model: nn.Module | str | os.PathLike, temperature: float = 1.0):
+    def __init__(
+        self,
+        model: nn.Module | str | os.PathLike,
+        temperature: float = 1.0,
+        characters: Recognizer | None = None,
+    ):
         if isinstance(model, str | os.PathLike):
             model, _ = load_network(model)
         if not isinstance(model, nn.Module) or not reads_lines(model):
@@ -236,6 +241,7 @@ class LineRecognizer:
             )
         self.model = model
         self.temperature = _check_temperature(temperature)
+        self.characters = characters
 
     @classmethod
     def pretrained(cls):
@@ -244,7 +250,8 @@ class LineRecognizer:
         It reads EMNIST's characters and punctuation; `data/MODEL_CARD.md` says how well.
         """
         model, described = load_shipped(LINE_WEIGHTS)
-        return cls(model, described["temperature"])
+        characters = Recognizer.pretrained(equal_classes=True)
+        return cls(model, described["temperature"], characters)
 
     @torch.inference_mode()
     def predict_line(
@@ -276,17 +283,30 @@ class LineRecognizer:
         device = next(self.model.parameters()).device
         x = prepare_line(image, guides).to(device).float().div_(255)[None, None]
         logits = self.model(x)[0].float().cpu() / self.temperature
-        if language_model:
-            text = beam_search(logits, _load_language_model(), WEIGHT, BONUS, BEAMS)
-            labels = [MAPPING.index(character) for character in text]
+        english = _load_language_model() if language_model else None
+        if english is not None:
+            said = beam_search(logits, english, WEIGHT, BONUS, BEAMS)
+            labels = [MAPPING.index(character) for character in said]
             steps = align(logits, labels)
         else:
             labels, steps = cast(LineNetwork, self.model).find_characters(logits[None], x)[0]
         # Blank and the other special tokens are no alternatives to a character.
         probabilities = logits[len(SPECIAL_TOKENS) :, steps].softmax(0).T
+        if self.characters and isinstance(image, list | tuple):
+            curves = read_curves(list(image))
+            layout, greedy = place_strokes(curves, guides), (labels, steps)
+            labels, steps, found = read_strokes(
+                curves, layout, logits, greedy, self.characters, english
+            )
+            probabilities = found[len(SPECIAL_TOKENS) :].T
         alternatives = list(map(_list_alternatives, labels, probabilities))
-        confidences = [found[0][1] for found in alternatives]
-        return LineReading(text_of(labels), confidences, alternatives)
+        text = list(text_of(labels))
+        if getattr(self.model, "uses_ctc", False):
+            for place, likely in find_unread(x[0, 0], logits, labels, steps, N_ANSWERS):
+                text.insert(place, UNREAD)
+                alternatives.insert(place, likely)
+        confidences = [likely[0][1] for likely in alternatives]
+        return LineReading("".join(text), confidences, alternatives)
 
 
 def _check_temperature(value: float) -> float:

@@ -12,11 +12,7 @@ if __name__ == "__main__":  # before the imports that take seconds
         print("handwriting-lab", version("handwriting-lab"))
         sys.exit()
 
-import argparse
 import contextlib
-import errno
-import inspect
-import re
 import signal
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -25,7 +21,6 @@ from typing import Literal
 
 import pytorch_lightning as pl
 import torch
-from jsonargparse import ArgumentParser
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
@@ -33,34 +28,21 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from text_recognizer.counter_rng import SEED
 from text_recognizer.data.base_data_module import BaseDataModule
-from text_recognizer.data.emnist import EMNIST
 from text_recognizer.data.emnist_lines import EMNISTLines
-from text_recognizer.data.mnist import MNIST
-from text_recognizer.errors import LabError, cannot_write, check_int, nearest, shorten
-from text_recognizer.lit_models import BaseLitModel, LineLitModel
+from text_recognizer.errors import LabError, cannot_write, check_int, shorten
+from text_recognizer.lit_models import BaseLitModel
 from text_recognizer.lit_models.callbacks import InterruptHandler
 from text_recognizer.models.registry import NETWORKS, reads_lines
 from text_recognizer.models.weights import UNREADABLE, read_checkpoint
+from text_recognizer.training.arguments import DATA_MODULES, choose_lit_class, parse
 
-DATA_MODULES: dict[str, type] = {module.__name__: module for module in (EMNIST, MNIST, EMNISTLines)}
 LOGS = "logs"
 LOGGERS = {"csv": CSVLogger, "tensorboard": TensorBoardLogger, "wandb": WandbLogger}
-# The arguments of Lightning's Trainer that are offered, with Lightning's own help.
-TRAINER_ARGUMENTS = {
-    *("accelerator", "devices", "num_nodes", "strategy", "precision", "max_epochs", "max_time"),
-    *("overfit_batches", "limit_train_batches", "limit_val_batches", "limit_test_batches"),
-    "enable_progress_bar",
-}
-DEFAULT_EPOCHS = 5
 MIN_SPACE = 1 << 20  # bytes
 ELSEWHERE = "run this in another folder"
-CANNOT_WRITE = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
-    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.EIO),
-)
 TRAINER_REFUSES = "Lightning's Trainer does not take these arguments"
 # What a run and the one that it resumes must have in common, and what resuming takes.
-SAME = ("model_class", "model_arguments", "mapping", "optimizer", "lr", "one_cycle_max_lr")
+SAME = ("model_class", "model_arguments", "data_class", "optimizer", "lr", "one_cycle_max_lr")
 RESUMED = ("optimizer_states", "lr_schedulers", "global_step", "callbacks")
 say = rank_zero_only(print)  # once, however many processes train
 
@@ -145,11 +127,11 @@ def _build(
         )
     data = DATA_MODULES[data_class](**groups[data_class])
     model = NETWORKS[model_class](data.config(), **groups[model_class])
-    lit_class = _choose_lit_class(model_class)
+    lit_class = choose_lit_class(model_class)
     lit_model = lit_class(model, **groups[lit_class.__name__])
     described = {"model_class": model_class, "model_arguments": groups[model_class]}
-    described |= {"max_epochs": groups["Trainer"]["max_epochs"]} | groups[lit_class.__name__]
-    lit_model.save_hyperparameters(data.config() | described)
+    described |= {"data_class": data_class, "max_epochs": groups["Trainer"]["max_epochs"]}
+    lit_model.save_hyperparameters(data.config() | described | groups[lit_class.__name__])
     return data, lit_model
 
 
@@ -176,7 +158,7 @@ def _explain_end(last: ModelCheckpoint) -> Iterator[None]:
         where = f" To go on, repeat with --load_checkpoint={_shorten(last)}" if path else ""
         raise KeyboardInterrupt(where) from None
     except OSError as error:
-        if error.errno not in CANNOT_WRITE:
+        if error.errno is None:  # of a network, not of a file
             raise
         raise cannot_write(Path(error.filename or LOGS), error, ELSEWHERE) from None
     except RuntimeError as error:
@@ -187,10 +169,6 @@ def _explain_end(last: ModelCheckpoint) -> Iterator[None]:
         raise LabError("There is not enough memory: lower --batch_size.") from None
     except MisconfigurationException as error:
         raise LabError(f"{TRAINER_REFUSES}: {shorten(error)}.") from None
-
-
-def _choose_lit_class(model_class: str) -> type[BaseLitModel]:
-    return LineLitModel if reads_lines(NETWORKS[model_class]) else BaseLitModel
 
 
 def _shorten(checkpoint: ModelCheckpoint) -> Path:
@@ -222,16 +200,14 @@ def _choose_hardware(gpus: int | None, arguments: dict) -> dict:
         return {}
     if (arguments["accelerator"], arguments["devices"]) != ("auto", "auto"):
         raise LabError("--gpus means --accelerator=gpu --devices=N: give either, not both.")
-    if gpus < -1:
-        raise LabError(f"--gpus={gpus} must be a number of GPUs, or -1 for all.")
-    found = torch.cuda.device_count()
+    check_int("--gpus", gpus, -1)
+    found = torch.cuda.device_count() or torch.mps.device_count()
     if gpus and not found:
         say("No GPU found: training on the CPU.")
-    if not gpus or not found:
-        return {"accelerator": "cpu", "devices": 1}
-    if gpus > found:
+    elif gpus > found:
         say(f"--gpus={gpus}, but there are {found}: training on {found}.")
-    return {"accelerator": "gpu", "devices": found if gpus == -1 else min(gpus, found)}
+    used = found if gpus == -1 else min(gpus, found)
+    return {"accelerator": "gpu" if used else "cpu", "devices": used or 1}
 
 
 def _count_overfit_batches(arguments: dict, data: BaseDataModule) -> int:
@@ -254,8 +230,6 @@ def _check_resumable(path: Path, lit_model: BaseLitModel) -> None:
         for name in SAME:
             if trained[name] != asked[name]:
                 differs = f"{name}={trained[name]}, this is {asked[name]}"
-                if name == "mapping":
-                    differs = f"{len(trained[name])} classes, this has {len(asked[name])}"
                 raise LabError(f"{path} was trained with {differs}: give the same arguments.")
         lit_model.load_state_dict(checkpoint["state_dict"])
         # An interrupted epoch does not count.
@@ -300,88 +274,17 @@ def _make_trainer(arguments: dict, **more) -> pl.Trainer:
         raise LabError(f"{TRAINER_REFUSES}: {shorten(error)}.") from None
 
 
-def parse(argv: list[str]) -> dict:
-    """Return the arguments of `experiment` from the command line.
-
-    Each argument is defined once: in the signature and the docstring of the class it belongs to.
-
-    Raises
-    ------
-    LabError
-        If a class or a flag is misspelt or a value has the wrong type.
-    """
-    model_class = _choose_class("model_class", NETWORKS, argv)
-    data_class = _choose_class("data_class", DATA_MODULES, argv)
-    spec = sys.modules["__main__"].__spec__  # of `python -m`; a script has none
-    typed = f"-m {spec.name}" if spec else sys.argv[0]
-    parser = ArgumentParser(prog=f"python {typed}", allow_abbrev=False, exit_on_error=False)
-    own = parser.add_function_arguments(experiment, skip={"groups"})
-    trainer_names = set(inspect.signature(pl.Trainer).parameters)
-    groups = [
-        (data_class, set()),
-        (model_class, {"data_config"}),
-        (_choose_lit_class(model_class.__name__), {"model"}),
-        (pl.Trainer, trainer_names - TRAINER_ARGUMENTS),
-    ]
-    added = {cls.__name__: parser.add_class_arguments(cls, skip=skip) for cls, skip in groups}
-    parser.set_defaults(max_epochs=DEFAULT_EPOCHS)
-    try:
-        options = parser.parse_args(argv)
-    except argparse.ArgumentError as error:
-        names = [*own, *(name for names in added.values() for name in names)]
-        raise LabError(_explain(str(error), names)) from None
-    named = {group: {name: options[name] for name in names} for group, names in added.items()}
-    return {name: options[name] for name in own} | named
-
-
-def _choose_class(name: str, known: Mapping[str, type], argv: list[str]) -> type:
-    """Return the class that --model_class or --data_class names: it brings its own arguments."""
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    first.add_argument(f"--{name}", default=inspect.signature(experiment).parameters[name].default)
-    try:
-        chosen = getattr(first.parse_known_args(argv)[0], name)
-    except argparse.ArgumentError:
-        raise LabError(f"--{name} needs a value: one of {', '.join(known)}.") from None
-    if chosen not in known:
-        raise LabError(f"--{name}={chosen}: {nearest(chosen, known)}")
-    return known[chosen]
-
-
-def _explain(problem: str, names: list[str]) -> str:
-    """Return what to tell the user of a problem that the parser found."""
-    if problem.lower().startswith("unrecognized arguments:"):
-        wrong = problem.split()[2].split("=", maxsplit=1)[0]
-        if not wrong.startswith("--"):
-            return f"{wrong}: arguments are given as --name=value."
-        owners = [
-            cls.__name__
-            for cls in (*NETWORKS.values(), *DATA_MODULES.values())
-            if wrong[2:] in inspect.signature(cls).parameters
-        ]
-        hint = f"it belongs to {' and '.join(owners)}." if owners else nearest(wrong[2:], names)
-        return f"{wrong}: it is not an argument here; {hint}"
-    named = re.match(r'Parser key "(\w+)"', problem)
-    value = re.search(r"[Gg](?:ot|iven) value: (.*)", problem)
-    if not (named and value):
-        return problem
-    types = re.findall(
-        r"<class '(?!NoneType)(\w+)'>|Literal\[(.*?)\]", problem.partition("Given")[0]
-    )
-    wanted = " or ".join(dict.fromkeys(plain or choices for plain, choices in types))
-    return f"--{named[1]}={value[1]}: it must be {wanted}."
-
-
 def main(argv: list[str] | None = None) -> None:
     """Run the command line; a student's mistake is one line, and exit status 1."""
     try:
-        experiment(**parse(sys.argv[1:] if argv is None else argv))
+        experiment(**parse(sys.argv[1:] if argv is None else argv, experiment))
     except LabError as error:
         sys.exit(f"Error: {error}")
 
 
 def run_as_program() -> None:
     """Run the command line as a process of its own, which Ctrl-C ends with one last line."""
-    handler = InterruptHandler(KeyboardInterrupt)
+    handler = InterruptHandler()
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, handler)
     sys.unraisablehook = lambda _: None  # what breaks while all ends is of no use to anybody

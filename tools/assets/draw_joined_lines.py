@@ -309,12 +309,24 @@ def change_pen(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (inside > np.maximum(noise - change, 0)) | (middle & mask)
 
 
-def draw_line(text: str, rng: np.random.Generator, part: str | None = None) -> np.ndarray | None:
-    """Return a text as a line: uint8 (28, W); None where hardly any ink came of it."""
-    families, shares = read_fonts(part)
-    files = families[rng.choice(len(families), p=shares)]
+def draw_line(
+    text: str,
+    rng: np.random.Generator,
+    part: str | None = None,
+    files: list[Path] | None = None,
+) -> np.ndarray | None:
+    """Return a text as a line: uint8 (28, W); None where hardly any ink came of it.
+
+    It is in a font of a part; or letter by letter in one of the files that are given.
+    """
+    apart = 0 if part else APART
+    if files is None:
+        families, shares = read_fonts(part)
+        files = families[rng.choice(len(families), p=shares)]
+    else:
+        apart = 1
     font = load_font(files[rng.integers(len(files))])
-    mask = change_pen(bend(render(text, font, rng, 0 if part else APART), rng), rng)
+    mask = change_pen(bend(render(text, font, rng, apart), rng), rng)
     if mask.sum() <= 30:
         return None
     ink = mask * np.float32(255)

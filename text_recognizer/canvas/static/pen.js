@@ -71,9 +71,9 @@ function shrink({ width, height, data }) {
  * the baseline that was written on; where they are null, both are estimated. */
 function prepareLine(strokes, guides) {
   const curves = strokes.filter((stroke) => stroke.length);
-  const layout = placeLine(crossStrokes(curves), curves.flat(), guides);
+  const layout = placeStrokes(curves, guides);
   const move = (point) => movePoint(layout, point).map((v) => v * C.LINE_SCAN);
-  const width = Math.ceil((layout.right - layout.left) * layout.scale) + 2 * C.MARGIN;
+  const width = countColumns(layout);
   const moved = curves.map((curve) => curve.map(move));
   const sides = [width, C.HEIGHT].map((length) => length * C.LINE_SCAN);
   const scan = draw(moved, ...sides, C.PEN_WIDTH, C.OVERSAMPLING);
@@ -82,12 +82,64 @@ function prepareLine(strokes, guides) {
 }
 
 /** Move a point of a layout into the line: ascenders and descenders are shortened. */
-function movePoint({ slope, slant, baseline, xHeight, scale, left, above, below }, [x, y]) {
+function movePoint(layout, [x, y]) {
+  const { slope, slant, baseline, xHeight, scale, left, above, below, stretch } = layout;
   const height = y - slope * x;
   let row = (height - baseline) * scale;
   if (row < -xHeight) row = (row + xHeight) * above - xHeight;
   if (row > 0) row *= below;
-  return [(x + slant * height - left) * scale + C.MARGIN, row + C.BASELINE];
+  return [(x + slant * height - left) * scale * stretch + C.MARGIN, row + C.BASELINE];
+}
+
+const countColumns = ({ left, right, scale, stretch }) =>
+  Math.ceil((right - left) * scale * stretch) + 2 * C.MARGIN;
+
+/** Find where strokes stand. A slant counts fully only where a line is long enough to show it, and
+ * narrow letters are made wider. */
+function placeStrokes(curves, guides) {
+  const lines = guides ?? findFlatGuides(curves);
+  const [crossed, ends] = [crossStrokes(curves), curves.flat()];
+  let layout = placeLine(crossed, ends, lines, C.UPRIGHT);
+  const height = layout.baseline - layout.xTop;
+  const length = (layout.right - layout.left) / height;
+  if (length < C.SLANT_LENGTH + 1) {
+    const upright = (C.UPRIGHT * Math.max(length - 1, 0)) / C.SLANT_LENGTH;
+    layout = placeLine(crossed, ends, lines, upright);
+  }
+  const { slope, baseline, left, right } = layout;
+  const isAbove = ([x, y]) => y - slope * x < baseline - height / 2;
+  const countChanges = (flags) => flags.filter((flag, i) => i && flag !== flags[i - 1]).length;
+  const crossings = sum(curves.map((curve) => countChanges(curve.map(isAbove))));
+  const narrow = (C.USUAL_WIDTH * crossings * height) / Math.max(right - left, C.MIN_EXTENT);
+  const stretch = Math.min(narrow, C.MAX_STRETCH, C.MAX_COLUMNS / countColumns(layout));
+  return { ...layout, stretch: Math.max(stretch, 1) };
+}
+
+/** Find the guides of strokes that are all about as high, as those of digits; or null. */
+function findFlatGuides(curves) {
+  const sides = curves.map((curve) => axes(curve).map(findRange));
+  const groups = []; // of strokes above each other: [left, right], [top, bottom]
+  for (const [[left, right], [top, bottom]] of sides.sort((a, b) => a[0][0] - b[0][0])) {
+    const [[first, last], [high, low]] = groups.at(-1) ?? [[], []];
+    const shared = Math.min(right, last) - left;
+    if (groups.length && shared > C.MIN_SHARED * Math.min(right - left, last - first)) {
+      groups[groups.length - 1] = [
+        [first, Math.max(right, last)],
+        [Math.min(top, high), Math.max(bottom, low)],
+      ];
+    } else groups.push([[left, right], [top, bottom]]);
+  }
+  const [tops, bottoms] = [0, 1].map((side) => groups.map((group) => group[1][side]));
+  const [top, bottom] = [findMedian(tops), findMedian(bottoms)];
+  const spread = Math.max(...[tops, bottoms].map(findRange).map(([low, high]) => high - low));
+  if (groups.length < 2 || spread > C.FLAT_SPREAD * (bottom - top)) return null;
+  return [bottom - ((bottom - top) * C.X_HEIGHT) / C.FLAT_HEIGHT, bottom];
+}
+
+function findMedian(values) {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length / 2;
+  return (sorted[Math.ceil(middle) - 1] + sorted[Math.floor(middle)]) / 2;
 }
 
 /** Find the points at which strokes cross rows. */
@@ -111,7 +163,7 @@ function crossStrokes(curves) {
 }
 
 /** Find where a line stands, from points where ink crosses rows and those that reach farthest. */
-function placeLine(crossed, reaching, guides) {
+function placeLine(crossed, reaching, guides, upright) {
   const every = Math.max(1, Math.floor(crossed.length / C.MAX_POINTS));
   let points = crossed.filter((_, i) => i % every === 0);
   const written = guides && fitGuides(points, guides) ? guides : null;
@@ -123,7 +175,7 @@ function placeLine(crossed, reaching, guides) {
   const [top, bottom] = findRange(ends.map((point) => point[1]));
   const [xTop, baseline] = written ?? findGuides(points, top, bottom);
   const height = Math.max(baseline - xTop, C.MIN_EXTENT);
-  const slant = C.UPRIGHT * findSlant(points, height);
+  const slant = upright * findSlant(points, height);
   const [left, right] = findRange(ends.map(([x, y]) => x + slant * y));
   const scale = Math.min(
     Math.max(C.MAX_INK_HEIGHT / Math.max(bottom - top, C.MIN_EXTENT), C.MIN_X_HEIGHT / height),
@@ -135,7 +187,7 @@ function placeLine(crossed, reaching, guides) {
   const above = shorten(C.BASELINE - height * scale - 1, xTop - top);
   const below = shorten(C.HEIGHT - C.BASELINE - 1, bottom - baseline);
   const xHeight = (baseline - xTop) * scale;
-  return { slope, slant, baseline, xHeight, scale, left, right, above, below };
+  return { slope, slant, xTop, baseline, xHeight, scale, left, right, above, below, stretch: 1 };
 }
 
 /** Pick the first of those with the largest score. */

@@ -1,0 +1,141 @@
+"""Reading a line's strokes: groups of strokes, both networks' say, and the best way through."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lab_utils import LineCNN, LineRecognizer, sample_strokes
+from text_recognizer.mapping import BLANK, MAPPING, SPACE, text_of
+from text_recognizer.models.ctc import CharacterLanguageModel, greedy_path
+from text_recognizer.reading.lattice import (
+    MAX_GROUP,
+    Edge,
+    find_groups,
+    find_way,
+    score_columns,
+    sort_strokes,
+)
+from text_recognizer.reading.line import place_strokes, prepare_line
+from text_recognizer.reading.pen import read_curves
+from text_recognizer.strokes import BASE_LINE, X_LINE
+
+GUIDES = (X_LINE, BASE_LINE)
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return LineRecognizer.pretrained()
+
+
+def sort(text, steps=100):
+    curves = read_curves(list(sample_strokes(text)))
+    return sort_strokes(curves, place_strokes(curves, GUIDES), steps)
+
+
+def write(text, gap=14):
+    """Write a word of sample letters in which each l is one straight bar, as on the canvas."""
+    x, strokes = 40.0, []
+    for character in text:
+        written = [[p[:2] for p in stroke] for stroke in sample_strokes(character)]
+        if character == "l":
+            written = [[(0.0, 60.0 + 10 * i) for i in range(10)]]
+        left, right = (side(p[0] for s in written for p in s) for side in (min, max))
+        strokes += [[(px - left + x, py) for px, py in s] for s in written]
+        x += right - left + gap
+    return strokes
+
+
+# The lattice.
+
+
+def test_strokes_are_sorted_along_the_line_and_their_steps_part_it():
+    curves = read_curves(list(sample_strokes("hello world")))
+    layout = place_strokes(curves, GUIDES)
+    strokes = sort_strokes(curves[::-1], layout, 120)
+    middles = [curve[:, 0].mean() for curve in strokes.curves]
+    assert np.corrcoef(middles, np.arange(len(middles)))[0, 1] > 0.98
+    assert strokes.cuts[0] == 0 and strokes.cuts[-1] == 120
+    assert (np.diff(strokes.cuts) >= 0).all() and len(strokes.cuts) == len(curves) + 1
+    assert strokes.top.max() == pytest.approx(1.85, abs=0.2), "an l is almost two x-heights high"
+
+
+def test_groups_are_neighbours_and_their_number_grows_as_that_of_strokes():
+    one, four = (find_groups(sort(text)) for text in ("kitty", " ".join(["kitty"] * 4)))
+    assert all(0 < last - first <= MAX_GROUP for first, last in one)
+    assert len(four) == 4 * len(one), "no group goes across a space"
+
+
+def test_columns_are_scored_as_the_ctc_loss_scores_them():
+    torch.manual_seed(0)
+    logits = torch.randn(len(MAPPING), 9)
+    alone, spaced = score_columns(logits, np.array([0, 4, 9]), [(0, 1), (1, 2), (0, 2)])
+    label = MAPPING.index("k")
+    for row, (start, end) in enumerate(((0, 4), (4, 9), (0, 9))):
+        said = logits.double().log_softmax(0).T[start:end, None]
+        for scores, text in ((alone, [label]), (spaced, [SPACE, label])):
+            loss = F.ctc_loss(
+                said, torch.tensor([text]), [end - start], [len(text)], BLANK, reduction="sum"
+            )
+            assert scores[row, label] == pytest.approx(-loss.item())
+
+
+def test_the_way_is_the_best_one_and_english_may_change_it():
+    c, l, d, o = (MAPPING.index(name) for name in "cldo")  # noqa: E741 - its name
+    chances = torch.ones(len(MAPPING), 1)
+
+    def edge(first, last, *texts):
+        return Edge(first, last, [(score, (label,)) for score, label in texts], [0], chances)
+
+    edges = [
+        edge(0, 1, (-1.0, c)),
+        edge(1, 2, (-1.0, l)),
+        edge(0, 2, (-2.0, d)),
+        edge(2, 3, (0, o)),
+    ]
+    assert text_of([n for _, text in find_way(edges, 3) for n in text]) == "clo"
+    likes_do = CharacterLanguageModel("do do do do do do do", 3)
+    assert text_of([n for _, text in find_way(edges, 3, likes_do) for n in text]) == "do"
+
+
+# Reading.
+
+
+@pytest.mark.parametrize("text", ["ill", "look", "hello", "all", "little"])
+@pytest.mark.parametrize("guides", [GUIDES, None])
+def test_no_letter_that_is_a_bar_is_dropped(reader, text, guides):
+    strokes = write(text)
+    assert reader.predict_line(strokes, guides, language_model=True).text == text
+    assert len(reader.predict_line(strokes, guides).text) == len(text)
+
+
+@pytest.mark.parametrize("text", ["Hello World", "look at 42 apples", "1984", "minute kitchen"])
+def test_words_capitals_digits_and_spaces_are_read(reader, text):
+    read = reader.predict_line(sample_strokes(text), GUIDES, language_model=True)
+    assert read.text.lower() == text.lower()
+    assert len(read.confidences) == len(read.alternatives) == len(text)
+    for character, confidence, likely in zip(*read, strict=True):
+        assert likely[0] == (character, confidence) and 0 <= confidence <= 1
+        assert sum(p for _, p in likely) < 1.001
+
+
+def test_what_is_joined_up_is_read_as_by_ctc_alone(reader):
+    strokes = [[p for stroke in write("nun", gap=2) for p in stroke]]
+    image = prepare_line(strokes, GUIDES)
+    alone = LineRecognizer(reader.model, reader.temperature)
+    with torch.inference_mode():
+        logits = reader.model(image[None, None].float().div(255))[0] / reader.temperature
+    assert len(greedy_path(logits)[0]) > 1
+    assert reader.predict_line(strokes, GUIDES).text == alone.predict_line(strokes, GUIDES).text
+
+
+def test_a_network_of_ones_own_reads_alone_and_pictures_are_left_to_ctc(reader):
+    torch.manual_seed(0)
+    network = LineCNN({"input_dims": (1, 28, 224), "mapping": MAPPING}, width=4, sequence_dim=8)
+    strokes = list(sample_strokes("look"))
+    image = prepare_line(strokes, GUIDES)
+    own = LineRecognizer(network)
+    assert own.characters is None
+    assert own.predict_line(strokes, GUIDES) == own.predict_line(image)
+    alone = LineRecognizer(reader.model, reader.temperature)
+    assert alone.predict_line(image) == reader.predict_line(image)

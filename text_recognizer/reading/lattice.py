@@ -1,0 +1,419 @@
+"""Reads the strokes of a line over a lattice: neighbouring strokes are grouped into characters.
+
+A pen says what pixels do not: where letters can part. Strokes are sorted along the line, and each
+group of up to `MAX_GROUP` neighbours is an edge of a lattice, which the network for *characters*
+reads, all groups as one batch. The network for lines says what it has read in the columns of each
+group, so that both have a say in each character; and each word that it reads by itself is one more
+edge, for strokes that hold several letters. A beam finds the best way from the first stroke to the
+last, in a time that grows as the number of strokes does.
+"""
+
+import itertools
+import math
+import string
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from text_recognizer.mapping import BLANK, CHARACTERS, FIRST_CHARACTER, MAPPING, SPACE
+from text_recognizer.models.ctc import CharacterLanguageModel
+from text_recognizer.reading.character import prepare
+
+if TYPE_CHECKING:
+    from text_recognizer.reading.line import Layout
+    from text_recognizer.reading.recognizer import Recognizer
+
+MAX_GROUP = 4  # strokes of a character
+MAX_WIDTH, MAX_GAP = 3.2, 0.4  # x-heights: of a group of several strokes, and between these
+MIN_HEIGHT = 0.6  # x-heights: a stroke as high as this is more than a dot
+MARGIN, COLUMNS_A_STEP = 4, 2  # of a line: left of its ink, and of each answer
+MIN_PROBABILITY = 1e-2  # of a character, whatever the network says
+BEAMS, CHOICES = 12, 6  # texts kept after each stroke, and characters tried for each group
+
+# How the evidence counts; chosen on writers on whom nothing is measured.
+CTC_SHARE = 0.5  # of the line network's say; the rest is the character network's
+MISSED = -9.0  # the least that the line network says of a character: it may have overlooked it
+WORD = -1.0  # for each character of a word that CTC reads by itself
+LOST = -3.0  # for each stroke of such a word that it has lost
+JOINED = 1.5  # for each character of a word with more of them than strokes: it is joined up
+GAP, OVERLAP = 8.0, 2.0  # for each x-height between strokes of a group; for ink shared with others
+HEIGHT_SPREAD, MAX_OFF = 0.9, 4.0  # x-heights: how careless heights are; the most it costs
+SWITCH = 1.0  # for a digit beside a letter
+BONUS, ENGLISH_BONUS, ENGLISH = 1.5, 1.8, 0.25  # for each character; what English says of it
+DIGIT, RARE = -2.0, -6.0  # what English says of any digit, and at least of any other character
+SPACE_GAP, SPACE_SPREAD = 0.75, 0.08  # x-heights: a gap that is as likely a space as none
+
+# What looks the same but for its size, and what looks similar, with its share.
+TWINS = {"cC": 0.9, "oO0": 0.9, "pP": 0.9, "sS": 0.9, "uU": 0.9, "vV": 0.9, "wW": 0.9, "xX": 0.9}
+TWINS |= {"zZ": 0.9, "kK": 0.9, "Il1": 0.7, "iI": 0.2, "yY": 0.7, "fF": 0.3, "jJ": 0.7, "mM": 0.5}
+TWINS |= {"2zZ": 0.3, "5sS": 0.3, "9qg": 0.3, "6b": 0.3, "tT": 0.3, "hn": 0.1, "DO0": 0.2}
+
+
+class Edge(NamedTuple):
+    """A way of reading some neighbouring strokes: those from `first` to before `last`.
+
+    Attributes
+    ----------
+    first, last : int
+        Numbers of strokes.
+    texts : list of tuple[float, tuple of int]
+        Texts with their scores, as labels; they may begin with a space.
+    steps : list of int
+        Where the characters of a text stand, but for a space before it.
+    chances : torch.Tensor
+        float32, (number of classes, length): how likely each character is there.
+    """
+
+    first: int
+    last: int
+    texts: list[tuple[float, tuple[int, ...]]]
+    steps: list[int]
+    chances: torch.Tensor
+
+
+class Strokes(NamedTuple):
+    """The strokes of a line along it: in the order of their middles, in x-heights.
+
+    Attributes
+    ----------
+    curves : list of numpy.ndarray
+        float64, (N, 2), as drawn.
+    left, right, top, bottom : numpy.ndarray
+        float64, (number of strokes,): extents along the line, and heights above the baseline.
+    cuts : numpy.ndarray
+        int64, (number of strokes + 1,): the steps of the line network at which strokes part.
+    """
+
+    curves: list[np.ndarray]
+    left: np.ndarray
+    right: np.ndarray
+    top: np.ndarray
+    bottom: np.ndarray
+    cuts: np.ndarray
+
+
+def sort_strokes(curves: list[np.ndarray], layout: "Layout", steps: int) -> Strokes:
+    """Sort strokes along a line, whose image the line network has read in so many steps."""
+    height = layout.x_height / layout.scale
+    placed = []
+    for curve in curves:
+        x, y = curve.T
+        above = y - layout.slope * x
+        along = (x + layout.slant * above - layout.left) / height
+        placed.append((along.mean(), along.min(), along.max(), above.min(), above.max()))
+    order = np.argsort([middle for middle, *_ in placed], kind="stable")
+    _, left, right, top, bottom = np.array(placed)[order].T
+    top, bottom = ((layout.baseline - side) / height for side in (top, bottom))
+    # What lies between two strokes belongs to the right one, so that a space comes before it.
+    reach = np.maximum.accumulate(right)[:-1]
+    next_left = np.minimum.accumulate(left[::-1])[::-1][1:]
+    parted = np.where(
+        next_left > reach, reach + 0.25 * (next_left - reach), (reach + next_left) / 2
+    )
+    columns = parted * layout.x_height * layout.stretch + MARGIN
+    inner = np.rint(columns / COLUMNS_A_STEP).clip(0, steps).astype(int)
+    cuts = np.concatenate([[0], np.maximum.accumulate(inner), [steps]])
+    return Strokes([curves[i] for i in order], left, right, top, bottom, cuts)
+
+
+def find_groups(strokes: Strokes) -> list[tuple[int, int]]:
+    """Return the groups of neighbours that may be a character: first stroke, and after the last."""
+    groups = []
+    for first, size in itertools.product(range(len(strokes.left)), range(1, MAX_GROUP + 1)):
+        last = first + size
+        if last > len(strokes.left):
+            continue
+        left, right = strokes.left[first:last], strokes.right[first:last]
+        if size == 1 or (
+            right.max() - left.min() <= MAX_WIDTH and measure_gaps(left, right) <= MAX_GAP
+        ):
+            groups.append((first, last))
+    return groups
+
+
+def measure_gaps(left: np.ndarray, right: np.ndarray) -> float:
+    """Return how much is empty between strokes, in all."""
+    order = np.argsort(left)
+    reach = np.maximum.accumulate(right[order])[:-1]
+    return float(np.maximum(left[order][1:] - reach, 0).sum())
+
+
+# What the network for characters says, and how large each character is.
+
+
+def _make_heights() -> tuple[np.ndarray, np.ndarray]:
+    """Return for each class its top and bottom, in x-heights above the baseline."""
+    top, bottom = np.full(len(MAPPING), 1.85), np.zeros(len(MAPPING))
+    for names, high, low in (
+        ("acemnorsuvwxz", 1.0, 0.0),
+        ("gpqy", 1.0, -0.75),
+        ("ij", 1.6, 0.0),
+        ("t", 1.6, 0.0),
+        (".", 0.1, 0.0),
+        (",", 0.15, -0.3),
+        ("-", 0.55, 0.45),
+        ("'\"", 1.85, 1.35),
+        (":", 0.8, 0.0),
+        (";", 0.8, -0.3),
+        ("+*", 1.1, 0.3),
+    ):
+        for name in names:
+            top[MAPPING.index(name)], bottom[MAPPING.index(name)] = high, low
+    bottom[MAPPING.index("j")] = -0.75
+    return top, bottom
+
+
+def _make_twins() -> np.ndarray:
+    """Return how much of a class's probability each class gets, float64 (62, 62)."""
+    shares = np.eye(len(CHARACTERS))
+    for lower, upper in zip(string.ascii_lowercase, string.ascii_uppercase, strict=True):
+        i, j = CHARACTERS.index(lower), CHARACTERS.index(upper)
+        shares[i, j] = shares[j, i] = 0.05
+    for names, share in TWINS.items():
+        for a, b in itertools.permutations(map(CHARACTERS.index, names), 2):
+            shares[a, b] = max(shares[a, b], share)
+    return shares
+
+
+TOPS, BOTTOMS = _make_heights()
+SHARES = _make_twins()
+# 1 for letters, -1 for digits, 0 for what stands beside either.
+KINDS = [str.isalpha(name) - str.isdigit(name) if len(name) == 1 else 0 for name in MAPPING]
+PUNCTUATION = slice(FIRST_CHARACTER + len(CHARACTERS), len(MAPPING))
+SMALL = {".": 0.5, ",": 0.3, "-": 0.3, "'": 0.3, ":": 0.1, ";": 0.1, '"': 0.2, "!": 0.05}
+MARKS = np.array([SMALL.get(name, 0.01) for name in MAPPING[PUNCTUATION]])
+
+
+def read_groups(
+    strokes: Strokes, groups: list[tuple[int, int]], characters: "Recognizer"
+) -> np.ndarray:
+    """Return how well each character fits each group, float64 (groups, classes): logarithms."""
+    images = torch.stack([prepare(strokes.curves[first:last]) for first, last in groups])
+    found = characters.probabilities(images).double().numpy()
+    order = [characters.mapping.index(name) for name in CHARACTERS]
+    shapes = np.log(found[:, order] @ SHARES + MIN_PROBABILITY)
+    scores = np.full((len(groups), len(MAPPING)), -np.inf)
+    scores[:, FIRST_CHARACTER : PUNCTUATION.start] = shapes
+    scores[:, PUNCTUATION] = np.log(MARKS)
+    scores[:, SPACE] = -np.inf
+    for i, (first, last) in enumerate(groups):
+        top, bottom = strokes.top[first:last].max(), strokes.bottom[first:last].min()
+        off = ((top - TOPS) ** 2 + (bottom - BOTTOMS) ** 2) / (2 * HEIGHT_SPREAD**2)
+        gaps = measure_gaps(strokes.left[first:last], strokes.right[first:last])
+        shared = _measure_overlap(strokes, first, last)
+        # A group stands for as many edges as it has strokes.
+        scores[i] *= (last - first) ** 0.5
+        scores[i] -= np.minimum(off, MAX_OFF) + GAP * gaps + OVERLAP * shared
+    return scores
+
+
+def _measure_overlap(strokes: Strokes, first: int, last: int) -> float:
+    """Return which share of the ink beside a group, two strokes on each side, is above it."""
+    left, right = strokes.left[first:last].min(), strokes.right[first:last].max()
+    beside = [*range(max(first - 2, 0), first), *range(last, min(last + 2, len(strokes.left)))]
+    shared = 0.0
+    for i in beside:
+        overlap = min(right, strokes.right[i]) - max(left, strokes.left[i])
+        shortest = max(min(right - left, strokes.right[i] - strokes.left[i]), 0.08)
+        shared += min(max(overlap, 0.0) / shortest, 1.0)
+    return shared
+
+
+# What the network for lines says.
+
+
+def score_columns(
+    logits: torch.Tensor, cuts: np.ndarray, groups: list[tuple[int, int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how likely it is that CTC reads each character alone in the columns of each group.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        float64, (groups, classes): logarithms, without a space before it, and with one.
+    """
+    steps = logits.double().log_softmax(0).numpy().T  # (S, classes)
+    starts, ends = np.array([(cuts[a], max(cuts[b], cuts[a] + 1)) for a, b in groups]).T
+    shape = len(groups), steps.shape[1]
+    nothing = np.zeros((len(groups), 1))  # only blanks so far
+    space, after_space = np.full((2, len(groups), 1), -np.inf)
+    one, after_one, two, after_two = np.full((4, *shape), -np.inf)
+    for step in range(int((ends - starts).max())):
+        at = np.minimum(starts + step, len(steps) - 1)
+        said = steps[at]
+        blank, spaced = said[:, [BLANK]], said[:, [SPACE]]
+        moved = (
+            nothing + blank,
+            np.logaddexp(space, nothing) + spaced,
+            np.logaddexp(space, after_space) + blank,
+            np.logaddexp(one, nothing) + said,
+            np.logaddexp(one, after_one) + blank,
+            np.logaddexp(np.logaddexp(two, space), after_space) + said,
+            np.logaddexp(two, after_two) + blank,
+        )
+        is_inside = (starts + step < ends)[:, None]
+        nothing, space, after_space, one, after_one, two, after_two = (
+            np.where(is_inside, new, old)
+            for new, old in zip(
+                moved, (nothing, space, after_space, one, after_one, two, after_two), strict=True
+            )
+        )
+    return np.logaddexp(one, after_one), np.logaddexp(two, after_two)
+
+
+def find_words(
+    logits: torch.Tensor, labels: list[int], steps: list[int], strokes: Strokes
+) -> list[Edge]:
+    """Return the words that the line network reads by itself, as edges over their strokes."""
+    middles = (strokes.cuts[:-1] + strokes.cuts[1:]) / 2
+    spaces = [step for label, step in zip(labels, steps, strict=True) if label == SPACE]
+    bounds = [0, *np.searchsorted(middles, spaces).tolist(), len(middles)]
+    said, edges = logits.log_softmax(0).T, []
+    written = zip(labels, steps, strict=True)
+    for first, last in itertools.pairwise(bounds):
+        word = list(itertools.takewhile(lambda pair: pair[0] != SPACE, written))
+        if not word or first == last:
+            continue
+        places = [step for _, step in word]
+        text = ((SPACE,) if first else ()) + tuple(label for label, _ in word)
+        inside = said[strokes.cuts[first] : strokes.cuts[last], None]
+        lengths = torch.tensor([len(inside)]), torch.tensor([len(text)])
+        likely = -F.ctc_loss(inside, torch.tensor([text]), *lengths, BLANK, "sum")
+        lost = _count_lost(strokes, first, last, places)
+        cost = JOINED if len(word) > last - first else WORD
+        score = CTC_SHARE * likely.item() + (1 - CTC_SHARE) * (cost * len(text) + LOST * lost)
+        chances = _to_chances(logits[:, places])
+        edges.append(Edge(first, last, [(score, text)], places, chances))
+    return edges
+
+
+def _count_lost(strokes: Strokes, first: int, last: int, places: list[int]) -> int:
+    """Count strokes by themselves, as high as a letter, where no character was read."""
+    at = np.array(places)
+    lost = 0
+    for i in range(first, last):
+        near = (at >= strokes.cuts[i] - 1) & (at <= strokes.cuts[i + 1])
+        is_high = strokes.top[i] - strokes.bottom[i] > MIN_HEIGHT
+        lost += is_high and not near.any() and _measure_overlap(strokes, i, i + 1) < 0.5
+    return lost
+
+
+def _to_chances(scores: torch.Tensor) -> torch.Tensor:
+    """Return how likely each character is, float32 (classes, N), blank and the like left out."""
+    scores = scores.float()
+    scores[:FIRST_CHARACTER] = -math.inf
+    return scores.softmax(0)
+
+
+# Both, and the way through.
+
+
+def find_edges(
+    strokes: Strokes,
+    logits: torch.Tensor,
+    characters: "Recognizer",
+) -> list[Edge]:
+    """Return the groups of strokes with the characters that both networks see in them."""
+    groups = find_groups(strokes)
+    shapes = read_groups(strokes, groups, characters)
+    alone, spaced = score_columns(logits, strokes.cuts, groups)
+    reach = np.maximum.accumulate(strokes.right)
+    edges = []
+    for (first, last), shape, *said in zip(groups, shapes, alone, spaced, strict=True):
+        gap = strokes.left[first:last].min() - reach[first - 1] if first else -np.inf
+        wide = (gap - SPACE_GAP) / SPACE_SPREAD
+        texts, ways = [], []
+        for before, line, sign in (((), said[0], 1), ((SPACE,), said[1], -1)):
+            spaced_so = -np.logaddexp(0, sign * wide)
+            score = CTC_SHARE * np.maximum(line, MISSED) + (1 - CTC_SHARE) * (shape + spaced_so)
+            ways.append(score)
+            likely = np.argpartition(score, -CHOICES)[-CHOICES:].tolist()
+            texts += [(float(score[i]), (*before, i)) for i in likely]
+        chances = _to_chances(torch.from_numpy(np.logaddexp(*ways))[:, None])
+        middle = int(strokes.cuts[first] + strokes.cuts[last]) // 2
+        edges.append(Edge(first, last, texts, [min(middle, logits.shape[1] - 1)], chances))
+    return edges
+
+
+def find_way(
+    edges: list[Edge], count: int, language_model: CharacterLanguageModel | None = None
+) -> list[tuple[Edge, tuple[int, ...]]]:
+    """Return the best edges from the first of so many strokes to the last, with their texts."""
+    bonus = ENGLISH_BONUS if language_model else BONUS
+    starting: list[list[Edge]] = [[] for _ in range(count)]
+    for edge in edges:
+        starting[edge.first].append(edge)
+    # After each stroke: the best way to each text.
+    kept: list[dict[tuple[int, ...], tuple[float, tuple | None]]] = [{} for _ in range(count + 1)]
+    kept[0][()] = 0.0, None
+    for stroke in range(count):
+        best = sorted(kept[stroke].items(), key=lambda item: item[1][0], reverse=True)[:BEAMS]
+        for text, (score, way) in best:
+            for edge in starting[stroke]:
+                for said, more in edge.texts:
+                    total, longer = score + said + bonus * len(more), text
+                    for label in more:
+                        if language_model:
+                            is_digit = KINDS[label] < 0
+                            known = language_model.log_probability(label, longer)
+                            total += ENGLISH * (DIGIT if is_digit else max(known, RARE))
+                        if longer and KINDS[longer[-1]] * KINDS[label] < 0:
+                            total -= SWITCH
+                        longer = (*longer, label)
+                    before = kept[edge.last].get(longer)
+                    if before is None or before[0] < total:
+                        kept[edge.last][longer] = total, (way, edge, more)
+    way, found = max(kept[count].values(), key=lambda item: item[0])[1], []
+    while way is not None:
+        way, *step = way
+        found.append(tuple(step))
+    return found[::-1]
+
+
+def read_strokes(
+    curves: list[np.ndarray],
+    layout: "Layout",
+    logits: torch.Tensor,
+    read: tuple[list[int], list[int]],
+    characters: "Recognizer",
+    language_model: CharacterLanguageModel | None = None,
+) -> tuple[list[int], list[int], torch.Tensor]:
+    """Read a line's strokes with both networks.
+
+    Parameters
+    ----------
+    curves : list of numpy.ndarray
+        float64, (N, 2): the strokes.
+    layout : Layout
+        Where they stand.
+    logits : torch.Tensor
+        float32, (number of classes, S): the answers of a network with CTC.
+    read : tuple of list of int
+        What it reads by itself: labels, and the steps at which they stand.
+    characters : Recognizer
+        What reads groups of strokes.
+    language_model : CharacterLanguageModel, optional
+        What else speaks for a text.
+
+    Returns
+    -------
+    tuple
+        Labels, their steps, and how likely each character is at each place, float32
+        (number of classes, length).
+    """
+    strokes = sort_strokes(curves, layout, logits.shape[1])
+    edges = find_edges(strokes, logits, characters) + find_words(logits, *read, strokes)
+    labels: list[int] = []
+    steps: list[int] = []
+    chances: list[torch.Tensor] = []
+    for edge, text in find_way(edges, len(curves), language_model):
+        if len(text) > len(edge.steps):  # a space before it
+            start = max(int(strokes.cuts[edge.first]) - 1, 0)
+            steps.append(start + int(logits[SPACE, start : start + 3].argmax()))
+            chances.append(_to_chances(logits[:, steps[-1:]]))
+        labels += text
+        steps += edge.steps
+        chances.append(edge.chances)
+    return labels, steps, torch.cat(chances, 1)

@@ -1,0 +1,55 @@
+"""Finds ink of a line that was read as no character, so that nothing is lost in silence."""
+
+import torch
+
+from text_recognizer.mapping import FIRST_CHARACTER, MAPPING, SPACE
+
+UNREAD = "\N{WHITE SQUARE}"  # stands in a text for ink that was not read
+INK = 100  # of 255
+MIN_COLUMNS = 6  # so wide is a narrow letter with the pen around it
+REACH = 3  # columns beside its ink at which a character may have been read
+COLUMNS_A_STEP = 2
+
+Unread = tuple[int, list[tuple[str, float]]]
+
+
+def find_unread(
+    image: torch.Tensor, logits: torch.Tensor, labels: list[int], steps: list[int], count: int
+) -> list[Unread]:
+    """Return where ink as wide as a letter, apart from all other ink, got no character.
+
+    Parameters
+    ----------
+    image : torch.Tensor
+        (28, W): the line that a network with CTC read.
+    logits : torch.Tensor
+        float32, (number of classes, S): its answers, one for each two columns.
+    labels, steps : list of int
+        What was read, and at which steps.
+    count : int
+        How many alternatives to return.
+
+    Returns
+    -------
+    list of tuple
+        The place in the text before which it is, and what it may be: names with probabilities,
+        `UNREAD` with that of a blank first. The last ones come first.
+    """
+    has_ink = (image > INK / 255 * image.max()).any(0).int()
+    edges = torch.diff(has_ink, prepend=has_ink.new_zeros(1), append=has_ink.new_zeros(1))
+    found: list[Unread] = []
+    read = [COLUMNS_A_STEP * s for n, s in zip(labels, steps, strict=True) if n != SPACE]
+    for start, end in zip(
+        (edges == 1).nonzero().flatten().tolist(),
+        (edges == -1).nonzero().flatten().tolist(),
+        strict=True,
+    ):
+        if end - start < MIN_COLUMNS or any(start - REACH <= s <= end + REACH for s in read):
+            continue
+        said = logits[:, start // COLUMNS_A_STEP : -(-end // COLUMNS_A_STEP)].softmax(0).mean(1)
+        likely, best = said[FIRST_CHARACTER:].topk(count - 1)
+        names = [MAPPING[FIRST_CHARACTER + i] for i in best.tolist()]
+        others = list(zip(names, likely.tolist(), strict=True))
+        place = sum(COLUMNS_A_STEP * step < start for step in steps)
+        found.append((place, [(UNREAD, said[:FIRST_CHARACTER].sum().item()), *others]))
+    return found[::-1]
