@@ -85,7 +85,7 @@ def normalized(images):
     )
 
 
-@case("dishonest", NOTHING, "tampering")
+@case("dishonest", NOTHING, None)
 def memory_read(student):
     """Search the memory of the own process, and of those above it, for checks."""
     student.fail()

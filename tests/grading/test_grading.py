@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 LIMITS = ["--jobs", "2", "--cell-timeout", "10", "--memory", "1024"]  # in a sandbox, if it works
 # What never ends would take most of the time, so that it gets less, next to an honest one.
-HANGING = ("endless_loops", "endless_loops_in_functions", "endless_output", "copy_of_one")
+HANGING = ("endless_loops", "endless_loops_in_functions", "endless_output", "half_done")
 SHORT = [*LIMITS, "--jobs", "1", "--cell-timeout", "3", "--output", "8192"]
 ALLOWED = ["--allow", "*.py", "--allow", "*.csv"]
 PARTS = ("submissions-grades", "hanging-grades")
