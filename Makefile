@@ -132,8 +132,8 @@ clean: ## removes what make has made
 	rm -rf .venv build dist
 
 .venv/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit( \
-		"The lab needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is " + sys.version.split()[0] + \
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 14) or sys.exit( \
+		"The lab needs Python 3.11 to 3.14, and $(PYTHON) is " + sys.version.split()[0] + \
 		": name another one with  make lab PYTHON=python3.12")'
 	@echo "Installing the lab into .venv: once, a few minutes, 1.5 GB of disk."
 	$(PYTHON) -m venv --clear .venv

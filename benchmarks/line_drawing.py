@@ -67,7 +67,7 @@ class OneByOne:
 
 def main() -> None:
     data = EMNISTLines()
-    maker = data.maker("train")
+    maker = data.build_maker("train")
     width, numbers = data.dims[-1], np.arange(LINES)
     print(f"{LINES:,} lines of {data.settings.max_length} characters at most, {width} columns")
     blocks = np.array_split(numbers, LINES // BLOCK)
@@ -99,7 +99,7 @@ def main() -> None:
     print(f"at once {one_by_one / at_once:.1f} times as fast; copying alone {at_once / copied:.1f}")
 
     data = EMNISTLines(style="realistic")
-    maker = data.maker("train")
+    maker = data.build_maker("train")
     start = time.perf_counter()
     for block in tqdm(blocks[: SOME // BLOCK], desc="realistic", delay=2):
         maker.draw(block)

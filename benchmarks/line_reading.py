@@ -20,7 +20,6 @@ from lab_utils import (
     CharacterLanguageModel,
     EMNISTLines,
     LineRecognizer,
-    Recognizer,
     SentenceGenerator,
     beam_search,
     greedy,
@@ -93,7 +92,7 @@ def measure(recognizer: LineRecognizer, lines: int = LINES, beams: bool = True) 
     for style in ("plain", "realistic"):
         data = EMNISTLines(style=style)
         for part in ("val", "test"):
-            images, labels = data.maker(part).draw(np.arange(lines))
+            images, labels = data.build_maker(part).draw(np.arange(lines))
             written = [text_of(label) for label in labels.tolist()]
             found = answer_all(recognizer, images)
             for name, decode in decoders.items():
@@ -113,12 +112,12 @@ def main() -> None:
     if options.checkpoint:
         recognizer = LineRecognizer(options.checkpoint)
     else:
-        recognizer = Recognizer.pretrained("line")
+        recognizer = LineRecognizer.pretrained()
     for (style, part, decoder), rates in measure(recognizer, options.lines).items():
         values = "  ".join(f"{name} {rate:.4f}" for name, rate in rates.items())
         print(f"{style:10} {part:5} {decoder:22} {values}")
     for style in ("plain", "realistic"):
-        images, labels = EMNISTLines(style=style).maker("test").draw(np.arange(200))
+        images, labels = EMNISTLines(style=style).build_maker("test").draw(np.arange(200))
         written = [text_of(label) for label in labels.tolist()]
         sure, right = measure_calibration(recognizer, images, written)
         longest = images[find_used_columns(images.unsqueeze(1)).argmax()]

@@ -35,7 +35,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from torchmetrics.functional.text import char_error_rate
 from tqdm import tqdm
 
-from lab_utils import LabError, Recognizer, prepare
+from lab_utils import LabError, LineRecognizer, Recognizer, prepare
 
 DIGITS = "0123456789"
 SIDE = 300  # pixels of a clean picture
@@ -536,20 +536,20 @@ def count_wrong(texts: list[str], items: list[Item]) -> float:
 
 def measure_lines(people: Path) -> dict[str, LineScore]:
     """Return how well each source of lines is read, by source."""
-    reader = Recognizer.pretrained("line")
+    reader = LineRecognizer.pretrained()
     scores = {}
     for name in LINE_SOURCES:
         items = read_lines(people, name)
         scores[name] = score_lines(lambda image: reader.predict_line(image).text, items)
         scores[f"{name}, language"] = score_lines(
-            lambda image: reader.predict_line(image, language=True).text, items
+            lambda image: reader.predict_line(image, language_model=True).text, items
         )
     return scores
 
 
 def measure_line_kinds(people: Path, count: int) -> dict[str, LineScore]:
     """Return how well each kind of picture is read, drawn from so many of the people's words."""
-    reader = Recognizer.pretrained("line")
+    reader = LineRecognizer.pretrained()
     items = read_lines(people, "gw_online")
     items = random.Random(0).sample(items, min(count, len(items)))
     scores = {}
@@ -564,7 +564,7 @@ def measure_line_kinds(people: Path, count: int) -> dict[str, LineScore]:
 
 def count_refused_pairs(people: Path) -> int:
     """Return how many of `STACKED` pictures of two lines, one below the other, are refused."""
-    reader, refused, rng = Recognizer.pretrained("line"), 0, random.Random(0)
+    reader, refused, rng = LineRecognizer.pretrained(), 0, random.Random(0)
     pictures = [as_dark_ink(image) for _, image in read_lines(people, "iam_lines")]
     for _ in range(STACKED):
         upper, lower = rng.sample(pictures, 2)

@@ -13,47 +13,7 @@ REQUIRED = ("jinja2", "nbval", "psutil")
 
 def grade_main(arguments: list[str] | None = None) -> int:
     """Run `lab-grade`."""
-    parser = argparse.ArgumentParser(
-        "lab-grade",
-        description="Grade a folder of notebooks by the checks of a reference.",
-        epilog="Checks run outside of the student's kernel. Without the sandbox, that kernel runs "
-        "with your rights, and could reach them.",
-    )
-    parser.add_argument("reference", type=Path, help="the instructor's notebook")
-    parser.add_argument("submissions", type=Path, help="a folder of notebooks or of students")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for all reports")
-    parser.add_argument("--jobs", type=int, default=0, help="submissions at once (all cores)")
-    parser.add_argument(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="grade on the workers of a Dask cluster, such as tcp://10.0.0.1:8786",
-    )
-    parser.add_argument("--only", metavar="NAME", help="grade this student again")
-    parser.add_argument(
-        "--allow",
-        metavar="PATTERN",
-        action="append",
-        default=[],
-        help="files next to a notebook that it may read, such as '*.png'",
-    )
-    parser.add_argument("--cell-timeout", type=float, default=120, metavar="SECONDS")
-    parser.add_argument("--notebook-timeout", type=float, default=900, metavar="SECONDS")
-    parser.add_argument(
-        "--memory", type=int, default=4096, metavar="MiB", help="for each submission (4096)"
-    )
-    parser.add_argument(
-        "--output",
-        type=int,
-        default=65536,
-        metavar="KiB",
-        help="after which a cell that is still printing is stopped (65536)",
-    )
-    parser.add_argument(
-        "--sandbox",
-        action=argparse.BooleanOptionalAction,
-        help="in bubblewrap: no network, nothing else writable (default: where it works, on Linux)",
-    )
-    options = parser.parse_args(arguments)
+    options = _make_grade_parser().parse_args(arguments)
     try:
         if missing := [name for name in REQUIRED if find_spec(name) is None]:
             raise LabError(f'{missing[0]} is not installed: pip install -e ".[grade]"')
@@ -79,6 +39,8 @@ def grade_main(arguments: list[str] | None = None) -> int:
             options.jobs,
             options.only,
             tuple(options.allow),
+            options.adjust,
+            options.platform,
             limits,
             sandbox.is_available() if options.sandbox is None else options.sandbox,
             options.scheduler,
@@ -92,7 +54,69 @@ def grade_main(arguments: list[str] | None = None) -> int:
     flagged = sum(bool(r["flags"] or r["problem"]) for r in everything["students"])
     print(f"{len(everything['students'])} submissions, {flagged} to look at")
     print(f"{options.out / 'gradebook.csv'}\n{options.out / 'report.html'}")
+    if name := options.platform:
+        known = sum(r["platform"] == name and r["id"].isdigit() for r in everything["students"])
+        print(f"{options.out / name}.csv: {known} students, whose files have a number of {name}")
     return 0
+
+
+def _make_grade_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "lab-grade",
+        description="Grade a folder of notebooks by the checks of a reference.",
+        epilog="Checks run outside of the student's kernel. Without the sandbox, that kernel runs "
+        "with your rights, and could reach them.",
+    )
+    parser.add_argument("reference", type=Path, help="the instructor's notebook")
+    parser.add_argument(
+        "submissions", type=Path, help="a folder of notebooks or of students, or a zip"
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for all reports")
+    parser.add_argument("--jobs", type=int, default=0, help="submissions at once (all cores)")
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="grade on the workers of a Dask cluster, such as tcp://10.0.0.1:8786",
+    )
+    parser.add_argument("--only", metavar="NAME", help="grade this student again")
+    parser.add_argument(
+        "--allow",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="files next to a notebook that it may read, such as '*.png'",
+    )
+    parser.add_argument(
+        "--adjust",
+        type=Path,
+        metavar="CSV",
+        help="points to add by hand: student, question, points, comment (adjustments.csv in --out)",
+    )
+    parser.add_argument(
+        "--for",
+        dest="platform",
+        choices=("canvas", "moodle"),
+        default="",
+        help="write the gradebook and the feedback that it imports, too",
+    )
+    parser.add_argument("--cell-timeout", type=float, default=120, metavar="SECONDS")
+    parser.add_argument("--notebook-timeout", type=float, default=900, metavar="SECONDS")
+    parser.add_argument(
+        "--memory", type=int, default=4096, metavar="MiB", help="for each submission (4096)"
+    )
+    parser.add_argument(
+        "--output",
+        type=int,
+        default=65536,
+        metavar="KiB",
+        help="after which a cell that is still printing is stopped (65536)",
+    )
+    parser.add_argument(
+        "--sandbox",
+        action=argparse.BooleanOptionalAction,
+        help="in bubblewrap: no network, nothing else writable (default: where it works, on Linux)",
+    )
+    return parser
 
 
 def release_main(arguments: list[str] | None = None) -> int:

@@ -5,13 +5,16 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
 from tqdm import tqdm
 
-from lab_grade.notebook import Assignment
+from lab_grade.adjustments import adjust
+from lab_grade.copies import find_near_copies
+from lab_grade.notebook import Assignment, normalize_check
 from lab_grade.placement import Step, hash_code, plan_steps
 from lab_grade.process import (
     Limits,
@@ -20,9 +23,10 @@ from lab_grade.process import (
     run_elsewhere,
     run_submission,
 )
+from lab_grade.reading import Submission
 from lab_grade.report import write_reports
-from lab_grade.results import flag_copies, score
-from lab_grade.submissions import Submission, find_submissions, read_submission
+from lab_grade.results import BY_HAND, flag_copies, keep_best, score
+from lab_grade.submissions import find_submissions
 from text_recognizer.errors import LabError
 from text_recognizer.paths import is_fast, write_whole
 
@@ -37,6 +41,8 @@ def grade(
     jobs: int = 0,
     only: str | None = None,
     allow: tuple[str, ...] = (),
+    adjustments: Path | None = None,
+    platform: str = "",
     limits: Limits = Limits(),  # noqa: B008 - it is frozen
     sandbox: bool = False,
     scheduler: str | None = None,
@@ -48,7 +54,7 @@ def grade(
     reference : Path
         The instructor's notebook: `lab_grade.notebook.Assignment` says what it looks like.
     submissions : Path
-        A folder of notebooks, or of one folder for each student.
+        A folder of notebooks, or of one folder for each student; or a zip of these.
     out : Path
         Where gradebook and reports go; results found there are kept where nothing has changed.
     jobs : int
@@ -57,6 +63,10 @@ def grade(
         The one student to grade again.
     allow : tuple of str
         Patterns of files next to it, in the student's folder, that a notebook may read.
+    adjustments : Path, optional
+        A table of points that are added by hand; `adjustments.csv` in `out`, if none is named.
+    platform : str
+        "canvas" or "moodle": write what it imports, too.
     limits : Limits
         For each submission.
     sandbox : bool
@@ -76,33 +86,34 @@ def grade(
         is not there.
     """
     assignment = Assignment(reference)
-    handed_in = [
-        submission
-        for submission in find_submissions(submissions, reference.name)
-        if submission.path is None or submission.path.resolve() != reference.resolve()
-        if (submissions / submission.student).resolve() != out.resolve()
-    ]
-    if only and only not in [submission.student for submission in handed_in]:
-        names = ", ".join(submission.student for submission in handed_in)
-        raise LabError(f"--only {only}: no such student; there are {names}.")
+    unpacked = out / "unpacked"
+    shutil.rmtree(unpacked, ignore_errors=True)
     try:
         (out / "results").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LabError(f"-o {out} cannot be written ({error.strerror or error}).") from None
-    for submission in handed_in:  # all of them before any code runs that could change others
-        read_submission(submission)
-    with contextlib.closing(Pool(scheduler, jobs or os.cpu_count() or 1)) as pool:
-        grader = Grader(assignment, submissions, out, limits, sandbox, allow, pool)
-        results = grader.run(handed_in, only)
+    try:
+        handed_in = find_submissions(submissions, assignment, unpacked, [reference, out])
+        if only and only not in [submission.student for submission in handed_in]:
+            names = ", ".join(submission.student for submission in handed_in)
+            raise LabError(f"--only {only}: no such student; there are {names}.")
+        with contextlib.closing(Pool(scheduler, jobs or os.cpu_count() or 1)) as pool:
+            grader = Grader(assignment, out, limits, sandbox, allow, pool)
+            results = grader.run(handed_in, only)
+    finally:
+        shutil.rmtree(unpacked, ignore_errors=True)
+    results = keep_best(results)
     solution = [cell.source for cell in assignment.cells if cell.is_answer]
     flag_copies(results, hash_code(assignment, solution))
     everything = {
         "assignment": reference.stem,
         "max_points": assignment.max_points,
         "sandbox": sandbox,
+        "near_copies": find_near_copies(results, assignment),
         "students": results,
     }
-    write_reports(everything, out)
+    adjust(everything, adjustments, out / "adjustments.csv")
+    write_reports(everything, out, platform)
     return everything
 
 
@@ -173,34 +184,35 @@ class Grader:
     def __init__(
         self,
         assignment: Assignment,
-        submissions: Path,
         out: Path,
         limits: Limits,
         sandbox: bool,
         allow: tuple[str, ...],
         pool: Pool,
     ):
-        self.assignment, self.submissions, self.out = assignment, submissions, out
-        self.limits, self.sandbox, self.allow, self.pool = limits, sandbox, allow, pool
+        self.assignment, self.out, self.pool = assignment, out, pool
+        self.limits, self.sandbox, self.allow = limits, sandbox, allow
         self.prelude = assignment.collect_prelude()
         self.kept: dict = {}  # what the reference's cached functions return
 
     def run(self, handed_in: list[Submission], only: str | None) -> list[dict]:
         """Return the results of all submissions, in the order of their names."""
-        if only:
-            self.find_kept(only).unlink(missing_ok=True)
+        for submission in handed_in:
+            if submission.student == only:
+                self.find_kept(submission.key).unlink(missing_ok=True)
         own = [self.read_reference(name) for name in (REFERENCE, RELEASED)]
         with tqdm(total=len(handed_in) + 2, unit="notebook", desc="the reference first") as bar:
             done = dict(self.run_all(own, bar))
             for submission in own:
-                self.check_reference(done[submission.student], submission.student == REFERENCE)
+                self.check_reference(done[submission.key], submission.student == REFERENCE)
             self.kept = done[REFERENCE]["kept"]
             bar.set_description("")
             results = dict(self.run_all(handed_in, bar))
         # Again: without a sandbox, a submission may have overwritten those of others.
-        for name, result in results.items():
-            self.keep(name, result)
-        return [results[submission.student] for submission in handed_in]
+        for key, result in results.items():
+            self.keep(key, result)
+            del result["outcomes"], result["kept"]
+        return [results[submission.key] for submission in handed_in]
 
     def read_reference(self, name: str) -> Submission:
         """Return the reference as a submission: as it is, or as students get it."""
@@ -213,7 +225,7 @@ class Grader:
     def check_reference(self, result: dict, is_solved: bool) -> None:
         """Make sure that the reference gets all points, and what students get none."""
         for check in result["checks"]:
-            if is_solved == (check["outcome"] == "passed"):
+            if check["outcome"] == BY_HAND or is_solved == (check["outcome"] == "passed"):
                 continue
             why = "passes on the released notebook, before anybody has solved anything"
             if is_solved:
@@ -221,23 +233,21 @@ class Grader:
             raise LabError(f"{self.assignment.path}: {check['title']!r} {why}.")
 
     def run_all(self, handed_in: list[Submission], bar: tqdm) -> Iterator[tuple[str, dict]]:
-        """Yield names and results as they come: the kept one, where nothing has changed since."""
+        """Yield keys and results as they come: the kept one, where nothing has changed since."""
         running: dict[Future, tuple[Submission, list[Step], str]] = {}
         waiting = list(reversed(handed_in))
         while waiting or running:
             while waiting and self.pool.has_room(len(running)):
                 submission = waiting.pop()
-                steps = [] if submission.problem else plan_steps(self.assignment, submission)
-                files = self.read_allowed_files(submission) if steps else {}
-                digest = self.hash_work(steps, files)
-                known = self.read_kept(submission.student, digest) if steps else ([], {})
+                steps, files, digest = self.plan(submission)
+                known = self.read_kept(submission.key, digest) if steps else ([], {})
                 if known is None:
                     job = {"prelude": self.prelude, "kept": self.kept}
                     job["steps"] = [describe_step(step) for step in steps]
                     future = self.pool.submit(job, files, self.limits, self.sandbox)
                     running[future] = submission, steps, digest
                 else:
-                    yield submission.student, self.score(submission, steps, *known, digest)
+                    yield submission.key, self.score(submission, steps, *known, digest)
                     bar.update()
             done, _ = concurrent.futures.wait(running, None, concurrent.futures.FIRST_COMPLETED)
             for future in done:
@@ -247,24 +257,36 @@ class Grader:
                 except LabError:
                     raise
                 except Exception as error:  # noqa: BLE001 - one student's must not stop the others
-                    submission.problem = f"grading it failed ({type(error).__name__}: {error})"
+                    submission.problem = explain_failure(error)
                     result = self.score(submission, [], [], {}, "")
-                yield submission.student, result
+                yield submission.key, result
                 bar.update()
+
+    def plan(self, submission: Submission) -> tuple[list[Step], dict[str, bytes], str]:
+        """Return the steps and files of a submission, and their hash; none if it has a problem."""
+        if submission.problem:
+            return [], {}, ""
+        try:
+            steps = plan_steps(self.assignment, submission)
+            files = self.read_allowed_files(submission)
+            return steps, files, self.hash_work(steps, files)
+        except Exception as error:  # noqa: BLE001 - one student's must not stop the others
+            submission.problem = explain_failure(error)
+            return [], {}, ""
 
     def score(
         self, submission: Submission, steps: list[Step], outcomes: list, kept: dict, digest: str
     ) -> dict:
         """Return a result, and keep it for the next time."""
-        result = score(self.assignment, self.submissions, submission, steps, outcomes)
+        result = score(self.assignment, submission, steps, outcomes)
         result |= {"fingerprint": digest, "outcomes": outcomes, "kept": kept}
-        self.keep(submission.student, result)
+        self.keep(submission.key, result)
         return result
 
     def read_allowed_files(self, submission: Submission) -> dict[str, bytes]:
         """Return the files that a notebook may read, by their names next to it."""
-        folder = submission.path.parent if submission.path else self.submissions
-        if folder.resolve() == self.submissions.resolve():  # everybody's
+        folder = submission.folder
+        if folder is None:
             return {}
         found = sorted({path for pattern in self.allow for path in folder.glob(pattern)})
         return {
@@ -278,37 +300,36 @@ class Grader:
         content: list = [hash_packages(), str(self.limits), self.sandbox, is_fast(), self.prelude]
         content += [self.kept]
         for step in map(describe_step, steps):
-            source = step["source"] if step["kind"] == "cell" else drop_title(step["source"])
+            source = step["source"] if step["kind"] == "cell" else normalize_check(step["source"])
             content += [[step["kind"], source]]
         content += [[name, hashlib.sha256(held).hexdigest()] for name, held in files.items()]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
-    def find_kept(self, student: str) -> Path:
-        return self.out / "results" / f"{student}.json"
+    def find_kept(self, key: str) -> Path:
+        return self.out / "results" / f"{key}.json"
 
-    def read_kept(self, student: str, digest: str) -> tuple[list, dict] | None:
+    def read_kept(self, key: str, digest: str) -> tuple[list, dict] | None:
         """Return the outcomes of an earlier time, if they are of the same work."""
         try:
-            found = json.loads(self.find_kept(student).read_text(encoding="utf-8"))
+            found = json.loads(self.find_kept(key).read_text(encoding="utf-8"))
             return (found["outcomes"], found["kept"]) if found["fingerprint"] == digest else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def keep(self, student: str, result: dict) -> None:
+    def keep(self, key: str, result: dict) -> None:
         """Write a result for the next time, unless it stands there."""
-        path, text = self.find_kept(student), json.dumps(result, indent=1, ensure_ascii=False)
+        path, text = self.find_kept(key), json.dumps(result, indent=1, ensure_ascii=False)
+        path.parent.mkdir(exist_ok=True)
         if not path.exists() or path.read_bytes() != text.encode(errors="replace"):
             write_whole(path, text)
+
+
+def explain_failure(error: Exception) -> str:
+    """Return what a result says of an error in grading it."""
+    return f"grading it failed ({type(error).__name__}: {error})"
 
 
 def describe_step(step: Step) -> dict:
     """Return a step as `process.run_submission` takes it."""
     kind = "cell" if step.check is None else "hidden" if step.check.hidden else "check"
     return {"kind": kind, "source": step.source}
-
-
-def drop_title(source: str) -> str:
-    """Return a check without the line that says its points."""
-    lines = source.split("\n")
-    first = next(i for i, line in enumerate(lines) if line.strip())
-    return "\n".join([*lines[:first], "", *lines[first + 1 :]])

@@ -1,24 +1,44 @@
 """What runs when a submission is graded: the student's cells, and the reference's checks."""
 
 import ast
+import builtins
 import hashlib
 import re
 from dataclasses import dataclass
 
-from lab_grade.notebook import ANY_CHECK, Assignment, Check, find_first_line
-from lab_grade.submissions import Submission
+from IPython.core.inputtransformer2 import TransformerManager
 
-DEFINES = re.compile(r"^(?:(?:async )?def|class)\s+(\w+)|^(\w+)\s*=(?!=)", re.MULTILINE)
+from lab_grade.notebook import (
+    ANY_CHECK,
+    BEFORE_CHECK,
+    Assignment,
+    Cell,
+    Check,
+    find_definitions,
+    find_first_line,
+    normalize_check,
+    parse_cell,
+    strip_spaces,
+)
+from lab_grade.reading import Submission
+
+# Commands that install packages: in a shell's cell, after ! or % or as a line of their own.
+INSTALLER = (
+    r"(?:pip[\d.]*|pipx|conda|mamba|micromamba|uv|poetry|apt|apt-get|easy_install)\s+"
+    r"(?:-\S+\s+|pip\s+)*(?:\w*install|add|sync|update|upgrade)\b"
+)
 INSTALLS = re.compile(
-    r"\s*[!%]\s*(?:sudo\s+)?(?:\S*python\S*\s+-m\s+|\{.*\}\s+-m\s+)?(?:pip|conda|mamba|uv|apt)\b"
+    rf"\s*(?:{INSTALLER}|(?:[\w.,\[\]\"' ]+=)?\s*[!%].*?\b{INSTALLER}"
+    rf"|.*get_ipython\(\)\.\w+\(.*?\b{INSTALLER})"
+)
+SHELL = re.compile(r"\s*%%\s*(?:bash|sh|zsh|script|cmd|system|sx|!)\b|\s*!!")
+# What waits for somebody or needs a screen, which fails here, and what a check may find.
+MAY_FAIL = re.compile(
+    r"\b(?:input|getpass|login|switch_backend|upload|mount)\s*\(|^\s*assert\b", re.MULTILINE
 )
 COLAB = re.compile(r"(?:from\s+google\.colab\b.*?\bimport|import\s+google\.colab\b)(.*)")
 # The cell that installs the lab on Colab, whatever address it has there: nothing in it runs here.
-SETUP = re.compile(
-    r'REPOSITORY = "[^"\n]*"(?:  #.*)?\nif "google\.colab" in str\(get_ipython\(\)\):(?:\n[ \t].*)*'
-    r'|colab = __import__\("sys"\)\.modules\.get\("google\.colab"\)(?:  #.*)?'
-    r"\nwheel = colab and .*\ncolab and .*"
-)
+SETUP = re.compile(r'if "google\.colab" in str\(get_ipython\(\)\):(?:  #.*)?(?:\n(?:[ \t].*)?)*')
 # Line magics that run in a bare kernel; others would stop the cell.
 MAGICS = re.compile(
     r"alias|autoawait|autoreload|cat|cd|config|cp|debug|dirs|env|hist|history|ll|ls|lsmagic|macro"
@@ -33,7 +53,7 @@ MIN_COMPARED = 200  # characters: two students may well write the same few lines
 class Step:
     """What runs next: a cell of the student's, or a check of the reference."""
 
-    number: int  # the student's code cell, counted from 1
+    number: int  # the student's code cell, counted from 1; 0 for a given one that was put back
     source: str
     check: Check | None = None
 
@@ -43,18 +63,131 @@ def plan_steps(assignment: Assignment, submission: Submission) -> list[Step]:
 
     A check stands where the student has it, if that is after its answer and in order. Otherwise
     it is put back after the cells that answer it. A changed check runs as the student's own
-    code, which earns nothing, and is followed by the reference's.
+    code, which earns nothing, and is followed by the reference's. Given cells that are missing,
+    or whose data were changed, are put back as well.
     """
     code = [_drop_installs(source, submission) for source in submission.code]
     code = [_drop_foreign_lines(source, submission) for source in code]
     places = _place_checks(assignment, submission, code)
-    originals = {_strip_spaces(check.source) for check in assignment.checks}
-    done = []
+    given = _place_given(assignment, submission, code)
+    originals = {normalize_check(check.source) for check in assignment.checks}
+    answers = set().union(*_find_answer_names(assignment).values())
+    released = {strip_spaces(cell.released) for cell in assignment.cells}
+    done = [Step(0, source) for source in given.get(-1, [])]
     for i, source in enumerate(code):
-        if not (ANY_CHECK.match(find_first_line(source)) and _strip_spaces(source) in originals):
-            done.append(Step(i + 1, source))
+        if not (_find_mark(source) and normalize_check(source) in originals):
+            bare = strip_spaces(source)
+            is_given = bare in released or SETUP.fullmatch(bare)
+            parts = [source] if is_given else _split_cell(source, answers)
+            done += [Step(i + 1, part) for part in parts]
+        done += [Step(0, source) for source in given.get(i, [])]
         done += [Step(i + 1, check.source, check) for check in places.get(i, [])]
     return done
+
+
+def _find_mark(source: str) -> re.Match | None:
+    """Return the mark of a check, if that is what a cell is."""
+    return ANY_CHECK.match(find_first_line(BEFORE_CHECK.sub("", source, count=1)))
+
+
+def _place_given(
+    assignment: Assignment, submission: Submission, code: list[str]
+) -> dict[int, list[str]]:
+    """Return for each cell's index the given cells that are put back after it.
+
+    Those are cells without which a check or the student's code lacks a name, and those whose
+    data a check needs as they were.
+    """
+    present = set(map(strip_spaces, code))
+    lost = [
+        (k, cell)
+        for k, cell in enumerate(assignment.cells)
+        if cell.is_given and strip_spaces(cell.source) not in present
+    ]
+    if not lost:
+        return {}
+    defined = {name for source in code for name in find_definitions(source, imports=True)}
+    data = {fact for source in code for fact in _list_data(source)}
+    checks = [cell.source for cell in assignment.cells if cell.check]
+    checked = _find_needed([*checks, assignment.collect_prelude()])
+    needed = checked | _find_needed(code)
+    located = [_locate(cell, code) for cell in assignment.cells]
+    places: dict[int, list[str]] = {}
+    for k, cell in lost:
+        names = find_definitions(cell.source, imports=True)
+        is_missing = bool((names - defined) & needed)
+        if is_missing or any(name in checked for name, _ in _list_data(cell.source) - data):
+            first, what = find_first_line(cell.source), "missing" if is_missing else "changed"
+            submission.flag("file", f"the given cell {first[:60]!r} was {what}; it was put back")
+            place = next((i for i in reversed(located[:k]) if i is not None), -1)
+            end = next((i for i in located[k + 1 :] if i is not None), len(code))
+            for i in range(place + 1, end):  # after what the student has made of it
+                if names & find_definitions(code[i], imports=True):
+                    place = i
+            places.setdefault(place, []).append(cell.source)
+    return places
+
+
+def _locate(cell: Cell, code: list[str]) -> int | None:
+    """Return where a student has a cell: the first that is the same, or that answers it."""
+    names = find_definitions(cell.source) if cell.is_answer else frozenset()
+    same = normalize_check(cell.released)
+    for i, source in enumerate(code if cell.kind == "code" else []):
+        if normalize_check(source) == same or names & find_definitions(source):
+            return i
+    return None
+
+
+def _list_data(source: str) -> set[tuple[str, str]]:
+    """Return the variables that a cell assigns at its top level, each with its statement."""
+    tree = parse_cell(source)
+    return {
+        (name.id, ast.dump(node))
+        for node in (tree.body if tree else [])
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign)
+        for name in ast.walk(node)
+        if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
+    }
+
+
+def _find_needed(sources: list[str]) -> set[str]:
+    """Return the names that code takes from elsewhere."""
+    names = set()
+    for source in sources:
+        nodes = list(ast.walk(parse_cell(source) or ast.Module([], [])))
+        names |= {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        if _find_mark(source):
+            names -= find_definitions(source, imports=True)
+    return names - set(vars(builtins))
+
+
+def _split_cell(source: str, answers: set[str]) -> list[str]:
+    """Return a cell in parts, each of which may fail without taking what follows with it.
+
+    Those end with an assert, such as that of a check that was merged with answers, and with what
+    waits for somebody; in a cell of imports, other than an answer, with each statement.
+    """
+    if not MAY_FAIL.search(source) and "import" not in source:
+        return [source]
+    python = re.sub(r"^\s*%%(?:time|capture)\b.*\n", "\n", source)
+    python = TransformerManager().transform_cell(python)
+    try:
+        body = ast.parse(python).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return [source]
+    is_setup = not answers & find_definitions(source) and any(
+        isinstance(node, ast.Import | ast.ImportFrom) for node in body
+    )
+    is_same = source.rstrip("\n").count("\n") == python.rstrip("\n").count("\n")
+    lines, cuts, may_fail = (source if is_same else python).split("\n"), [0], False
+    for last, node in zip([None, *body], body, strict=False):
+        if may_fail and last and last.end_lineno and node.lineno > last.end_lineno:
+            cuts.append(last.end_lineno)
+        text = "\n".join(lines[node.lineno - 1 : node.end_lineno])
+        is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        may_fail = not is_function and bool(is_setup or MAY_FAIL.search(text))
+    parts = ["\n".join(lines[i:j]) for i, j in zip(cuts, [*cuts[1:], len(lines)], strict=True)]
+    return parts if len(parts) > 1 else [source]
 
 
 def find_own_cells(assignment: Assignment, sources: list[str]) -> list[tuple[int, str]]:
@@ -62,13 +195,13 @@ def find_own_cells(assignment: Assignment, sources: list[str]) -> list[tuple[int
 
     Those are all cells that are neither checks nor as they were handed out, nor install the lab.
     """
-    given = {_strip_spaces(cell.released) for cell in assignment.cells}
+    given = {strip_spaces(cell.released) for cell in assignment.cells}
     return [
         (number, source)
         for number, source in enumerate(sources, start=1)
-        if _strip_spaces(source) not in given
-        and not ANY_CHECK.match(find_first_line(source))
-        and not SETUP.fullmatch(_strip_spaces(source))
+        if strip_spaces(source) not in given
+        and not _find_mark(source)
+        and not SETUP.fullmatch(strip_spaces(source))
     ]
 
 
@@ -79,10 +212,8 @@ def hash_code(assignment: Assignment, sources: list[str]) -> str:
     """
     written = []
     for _, source in find_own_cells(assignment, sources):
-        try:
-            written.append(ast.unparse(ast.parse(source)))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            written.append(_strip_spaces(source))
+        tree = parse_cell(source)
+        written.append(ast.unparse(tree) if tree else strip_spaces(source))
     text = "\n".join(written)
     return hashlib.sha256(text.encode()).hexdigest() if len(text) >= MIN_COMPARED else ""
 
@@ -109,10 +240,10 @@ def _place_checks(
             # After its answer, before anything that belongs to a later question.
             place = answered[0] if answered else max(previous, 0)
             own = [cell.check for cell in assignment.cells].index(check)
-            later = {_strip_spaces(cell.released) for cell in assignment.cells[own + 1 :]}
+            later = {strip_spaces(cell.released) for cell in assignment.cells[own + 1 :]}
             others = set().union(*(answers[c.question] for c in visible[k + 1 :]))
             for i in range(place + 1, end):
-                if others & find_definitions(code[i]) or _strip_spaces(code[i]) in later:
+                if others & find_definitions(code[i]) or strip_spaces(code[i]) in later:
                     break
                 place = i
         of_question = [c for c in assignment.checks if c.question == check.question]
@@ -127,7 +258,7 @@ def _locate_checks(
     """Return the place of each question's check, for those that are in the right order."""
     found: dict[str, list[int]] = {}
     for i, source in enumerate(code):
-        marked = ANY_CHECK.match(find_first_line(source))
+        marked = _find_mark(source)
         if marked and marked[2]:
             submission.flag("tampering", f"it holds a hidden check of {marked[1]}")
         elif marked:
@@ -138,7 +269,7 @@ def _locate_checks(
     order = []
     for question, check in known.items():
         places = found.get(question, [])
-        same = [i for i in places if _strip_spaces(code[i]) == _strip_spaces(check.source)]
+        same = [i for i in places if normalize_check(code[i]) == normalize_check(check.source)]
         if not places:
             submission.flag("tampering", f"the check of {question} was missing; it was put back")
         elif len(same) < len(places):
@@ -184,23 +315,17 @@ def _find_answer_names(assignment: Assignment) -> dict[str, set[str]]:
     return names
 
 
-def find_definitions(source: str) -> set[str]:
-    """Return the functions, classes and variables that a cell defines at its top level."""
-    return {function or name for function, name in DEFINES.findall(source)}
-
-
-def _strip_spaces(source: str) -> str:
-    return "\n".join(line.rstrip() for line in source.strip().splitlines())
-
-
 def _drop_installs(source: str, submission: Submission) -> str:
     """Leave out lines that install packages: they would change the instructor's machine."""
+    if SETUP.fullmatch(strip_spaces(source)):
+        return source
     kept, goes_on = [], False
+    is_shell = SHELL.match(source) is not None
     for line in source.split("\n"):
-        if goes_on or INSTALLS.match(line[:300]):
+        if goes_on or INSTALLS.match(("!" if is_shell else "") + line[:1000]):
             goes_on = line.endswith("\\")
             indent = line[: len(line) - len(line.lstrip())]
-            kept.append(f"{indent}pass  # nothing is installed here")
+            kept.append(f"{indent}{':' if is_shell else 'pass'}  # nothing is installed here")
             submission.flag("file", "lines that install packages were left out")
         else:
             kept.append(line)

@@ -25,9 +25,9 @@ from typing import Any
 import psutil
 
 from lab_grade import sandbox
+from lab_grade.sandbox import PACKAGE
 from text_recognizer.errors import LabError
 
-PACKAGE = Path(__file__).resolve().parent
 PACKAGES = tuple(PACKAGE.parent / name for name in ("lab_grade", "lab_utils", "text_recognizer"))
 LIBRARIES = ("ipykernel", "ipython", "numpy", "pytorch-lightning", "torch", "torchmetrics")
 # The rest of the instructor's environment, such as tokens, does not concern a submission.
@@ -40,7 +40,6 @@ PASSED_ON = (
     "LD_LIBRARY_PATH",
     "VIRTUAL_ENV",
     "LAB_FAST",
-    "GK_CPU",
 )
 MAX_STARTUP = 180  # seconds in which a process and its kernels start and end
 FORKS = sys.platform == "linux"  # elsewhere, libraries don't survive it
@@ -254,6 +253,8 @@ def _make_environment(**ours: str) -> dict[str, str]:
         "PYTHONUSERBASE": site.getuserbase(),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
+        "PIP_DRY_RUN": "1",  # whoever calls pip past what `placement` leaves out installs nothing
+        "PIP_NO_INDEX": "1",
         "TQDM_DISABLE": "1",  # nobody sees the bars, and each of their steps is a message
         "OMP_NUM_THREADS": "1",  # two that wait for one core take hundreds of times as long
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # large pages: concurrent trainings wait less

@@ -111,9 +111,6 @@ class Recorder:
                 self.done.append(step["source"])
         else:
             result = self.serve(lambda: self.check(number, step))
-        if (log := os.environ.get("GK_CPU")) and self.kernel is not None:  # DEBUG
-            with contextlib.suppress(psutil.Error), open(log + "-steps", "a") as f:
-                f.write(f"{os.getpid()} {number} own {time.process_time():.2f} kernel {sum(sum(p.cpu_times()[:2]) for p in self.list_processes()):.2f} {step['source'][:40]!r}\n")
         self.report(number, result | {"seconds": round(time.monotonic() - start, 2)})
 
     # What a serving kernel is asked
@@ -322,11 +319,6 @@ class Recorder:
     def stop(self) -> None:
         """End the kernel, if there is one."""
         if self.kernel is not None and hasattr(self.kernel, "km"):
-            if log := os.environ.get("GK_CPU"):  # DEBUG
-                with contextlib.suppress(psutil.Error), open(log, "a") as f:
-                    f.write(
-                        f"{os.getpid()} own {time.process_time():.2f} kernel {sum(sum(p.cpu_times()[:2]) for p in self.list_processes()):.2f}\n"
-                    )
             self.kernel.stop()
             self.channel.connection.close()
         self.kernel = None

@@ -1,22 +1,22 @@
 """What comes out of grading: gradebook, a page for each student, a report, JSON and JUnit XML."""
 
-import csv
+import base64
 import functools
 import hashlib
-import io
 import json
 import math
 import re
 import statistics
-import unicodedata
-import xml.etree.ElementTree as ET
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from lab_grade.results import clean, list_questions, shorten, sum_points
+from lab_grade.copies import compare_lines
+from lab_grade.exports import format_gradebook, format_grades, format_junit, pack_feedback
+from lab_grade.platforms import fold
+from lab_grade.results import ADJUSTED, BY_HAND, HAND, clean, list_questions, shorten, sum_points
 from text_recognizer.paths import write_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -28,14 +28,13 @@ EXPLAINED = {  # outcomes that need no message
     "died": "did not finish: the kernel ended while it ran.",
     "memory": "needed more memory than there is.",
     "output": "printed without end, so it was stopped.",
-    "forged": "could not be confirmed. Please ask your instructor to look at it with you.",
     "not run": "was not reached, because of what happened before it.",
 }
 NUM_BARS = 10
 BEST = "test images"  # what the leaderboard is sorted by, the largest first
 
 
-def write_reports(results: dict, out: Path) -> None:
+def write_reports(results: dict, out: Path, platform: str = "") -> None:
     """Write `gradebook.csv`, `feedback/`, `report.html`, `results.json` and `junit.xml`.
 
     And `leaderboard.html`, where notebooks left figures for it.
@@ -43,9 +42,11 @@ def write_reports(results: dict, out: Path) -> None:
     Parameters
     ----------
     results : dict
-        `assignment`, `max_points` and `students`: a list of what `score` returns.
+        `assignment`, `max_points`, `near_copies` and `students`: a list of what `score` returns.
     out : Path
         A folder that exists.
+    platform : str
+        "canvas" or "moodle": write its gradebook and feedback files, too.
 
     Raises
     ------
@@ -54,9 +55,17 @@ def write_reports(results: dict, out: Path) -> None:
     """
     (out / "feedback").mkdir(exist_ok=True)
     pages = name_pages([student["student"] for student in results["students"]])
+    rendered = {}
     for student in results["students"]:
         page = render_feedback(results["assignment"], student)
         write_whole(out / "feedback" / pages[student["student"]], page)
+        rendered[student["student"]] = page
+        for check in student["checks"]:
+            if "pictures" in check:  # from here on, they are files
+                check["pictures"] = [_store(uri, out / "pictures") for uri in check["pictures"]]
+    if platform:
+        write_whole(out / f"{platform}.csv", format_grades(results, platform))
+        pack_feedback(results, rendered, platform, out / f"{platform}-feedback.zip")
     write_whole(out / "gradebook.csv", format_gradebook(results))
     write_whole(out / "report.html", render_report(results, pages))
     if board := render_leaderboard(results):
@@ -65,6 +74,16 @@ def write_reports(results: dict, out: Path) -> None:
         (out / "leaderboard.html").unlink(missing_ok=True)
     write_whole(out / "junit.xml", format_junit(results))
     write_whole(out / "results.json", json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+
+
+def _store(uri: str, folder: Path) -> str:
+    """Write a picture into a folder, and return its name there."""
+    kind, _, coded = uri.partition(";base64,")
+    content = base64.b64decode(coded)
+    name = f"{hashlib.sha256(content).hexdigest()[:16]}.{kind.rpartition('/')[2]}"
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_bytes(content)
+    return f"{folder.name}/{name}"
 
 
 def name_pages(students: list[str]) -> dict[str, str]:
@@ -78,43 +97,10 @@ def name_pages(students: list[str]) -> dict[str, str]:
         choices = [f"{stem}-{digest[:8]}", f"{stem}-{digest}"]
         if stem == student:
             choices.insert(0, stem)
-        name = next(choice for choice in choices if _fold(choice) not in taken)
-        taken.add(_fold(name))
+        name = next(choice for choice in choices if fold(choice) not in taken)
+        taken.add(fold(name))
         names[student] = f"{name}.html"
     return names
-
-
-def format_gradebook(results: dict) -> str:
-    """Return the CSV: a row for each student, a column for each question, safe in a spreadsheet."""
-    questions = list_questions(results["students"])
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["student", "points", "of", *questions, "to look at", "file"])
-    for student in results["students"]:
-        earned = [sum_points(student["checks"], question)[0] for question in questions]
-        notes = [student["problem"], *(flag["text"] for flag in student["flags"])]
-        row = [student["student"], student["points"], student["max_points"], *earned]
-        row += ["; ".join(note for note in notes if note), student["file"]]
-        writer.writerow([_format_cell(value) for value in row])
-    return "\ufeff" + file.getvalue()  # so that Excel reads UTF-8
-
-
-def format_junit(results: dict) -> str:
-    """Return JUnit XML: a suite for each student, a case for each check."""
-    root = ET.Element("testsuites", name=clean(results["assignment"]))
-    for student in results["students"]:
-        name, checks = clean(student["student"]), student["checks"]
-        wrong = [check for check in checks if check["outcome"] != "passed"]
-        suite = ET.SubElement(root, "testsuite", name=name, time=str(student["seconds"]))
-        suite.set("tests", str(len(checks)))
-        suite.set("failures", str(len(wrong)))
-        for check in checks:
-            case = ET.SubElement(suite, "testcase", classname=name, name=clean(check["title"]))
-            if check["outcome"] != "passed":
-                message = clean(check["message"] or student["problem"])
-                ET.SubElement(case, "failure", type=check["outcome"], message=message)
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def render_feedback(assignment: str, student: dict) -> str:
@@ -125,7 +111,7 @@ def render_feedback(assignment: str, student: dict) -> str:
         assignment=assignment,
         student=student,
         notes=[flag["text"] for flag in student["flags"] if flag["kind"] in FOR_STUDENTS],
-        questions=[_describe_question(student["checks"], question) for question in questions],
+        questions=[_describe_question(student, question) for question in questions],
         explained=EXPLAINED,
     )
 
@@ -143,23 +129,31 @@ def render_report(results: dict, pages: dict[str, str]) -> str:
         for student in results["students"]
     ]
     totals = [student["points"] for student in students]
+    extra = ["adjusted"] if any(student.get("adjustments") for student in students) else []
     return _render(
         "report.html",
         assignment=results["assignment"],
         max_points=most,
+        sandbox=results.get("sandbox", False),
         facts={
             "submissions": len(students),
             "median": f"{statistics.median(totals or [0]):g} of {most:g}",
             "mean": f"{statistics.fmean(totals or [0]):.1f}",
-            "full points": sum(total == most for total in totals),
+            "full points": sum(total >= most for total in totals),
             "to look at": sum(bool(student["flags"] or student["problem"]) for student in students),
             "could not be run": sum(bool(student["problem"]) for student in students),
+            "to grade by hand": sum(
+                _waits(student, question) for student in students for question in questions
+            ),
         },
         histogram=_count_totals(totals, most),
         questions=_rank_questions(students, questions),
-        columns=["student", "points", *questions, "seconds", "to look at"],
+        columns=["student", "points", *questions, *extra, "seconds", "to look at"],
         flagged=_list_flags(students),
         identical=_group_copies(students),
+        near_copies=results.get("near_copies", []),
+        known={student["student"]: student for student in students},
+        by_hand=[c for s in students[:1] for c in s["checks"] if c["outcome"] == BY_HAND],
         students=students,
         messages=_group_messages(students),
     )
@@ -193,26 +187,37 @@ def _load_templates() -> jinja2.Environment:
     )
     environment.filters |= {
         "clean": clean,
+        "compare": compare_lines,
         "g": lambda number: f"{number:g}",
         "percent": lambda value, most: f"{min(100, 100 * value / (most or 1)):.0f}",
         "sentence": _make_sentence,
         "shorten": shorten,
+        "waits": _waits,
     }
     return environment
 
 
-def _describe_question(checks: list[dict], question: str) -> dict[str, Any]:
+def _waits(student: dict, question: str) -> bool:
+    """Tell whether a question of a student is still to be graded by hand."""
+    own = {c["outcome"] for c in student["checks"] if c["question"] == question}
+    return BY_HAND in own and ADJUSTED not in own and not student["problem"]
+
+
+def _describe_question(student: dict, question: str) -> dict[str, Any]:
     """Return what a student is told of one question."""
-    earned, points = sum_points(checks, question)
-    own = [check for check in checks if check["question"] == question]
+    earned, points = sum_points(student["checks"], question)
+    own = [check for check in student["checks"] if check["question"] == question]
     hidden = [check for check in own if check["hidden"]]
     return {
         "title": f"Question {question[1:]}: {own[0]['topic']}".removesuffix(": "),
         "earned": earned,
         "points": points,
-        "visible": [check for check in own if not check["hidden"]],
+        "visible": [c for c in own if not c["hidden"] and c["outcome"] not in HAND],
         "hidden": len(hidden),
         "missed": sum(check["outcome"] != "passed" for check in hidden),
+        "answers": [check for check in own if check["outcome"] == BY_HAND],
+        "waits": _waits(student, question),
+        "adjusted": [check for check in own if check["outcome"] == ADJUSTED],
     }
 
 
@@ -240,14 +245,16 @@ def _rank_questions(students: list[dict], questions: dict[str, float]) -> list[d
     for i, (name, points) in enumerate(questions.items()):
         own = [[c for c in student["checks"] if c["question"] == name] for student in students]
         earned = [student["by_question"][i][0] for student in students]
-        failed = [{c["hidden"] for c in checks if c["outcome"] != "passed"} for checks in own]
+        failed = [
+            {c["hidden"] for c in checks if c["outcome"] not in ("passed", *HAND)} for checks in own
+        ]
         rows.append(
             {
                 "name": name,
                 "topic": own[0][0]["topic"],
                 "share": statistics.fmean(earned) / (points or 1),
                 "points": points,
-                "full": sum(total == points for total in earned),
+                "full": sum(total >= points for total in earned),
                 "only_hidden": failed.count({True}),
             }
         )
@@ -279,7 +286,7 @@ def _group_messages(students: list[dict]) -> list[tuple[str, list[tuple[str, str
     titles = {}
     for student in students:
         for number, check in enumerate(student["checks"]):
-            if check["outcome"] not in ("passed", "not run"):
+            if check["outcome"] not in ("passed", "not run", *HAND):
                 titles[number] = check["title"].lstrip("# ").removeprefix("CHECK ")
                 key = check["outcome"], shorten(clean(check["message"]))
                 said[number][key].append(student)
@@ -298,17 +305,3 @@ def _group_messages(students: list[dict]) -> list[tuple[str, list[tuple[str, str
 def _make_sentence(text: str) -> str:
     text = clean(text).strip().rstrip(".")
     return text[:1].upper() + text[1:] + "."
-
-
-def _fold(name: str) -> str:
-    """Return what is the same of two names that some file systems take for one."""
-    return unicodedata.normalize("NFKC", name).casefold()
-
-
-def _format_cell(value: str | float) -> str:
-    """Return a cell of a CSV file that no spreadsheet takes for a formula."""
-    if isinstance(value, int | float):
-        return f"{value:g}"
-    text = clean(re.sub(r"[\t\r\n]+", " ", value))
-    begin = unicodedata.normalize("NFKC", text).lstrip()[:1]
-    return f"'{text}" if begin in ("=", "+", "-", "@") else text

@@ -1,14 +1,15 @@
 """The result of one submission: points, what went wrong, and what to look at."""
 
 import ast
+import functools
 import json
 import math
 import re
-from pathlib import Path
+from typing import Any
 
-from lab_grade.notebook import Assignment, Check
-from lab_grade.placement import Step, find_definitions, find_own_cells, hash_code
-from lab_grade.submissions import Submission
+from lab_grade.notebook import Assignment, Check, Manual, find_definitions
+from lab_grade.placement import Step, find_own_cells, hash_code
+from lab_grade.reading import Submission
 
 MAX_COLUMNS, MAX_NAME = 8, 30  # of the leaderboard; characters of a column's name
 MAX_MESSAGE = 1000  # characters of a message that anybody is shown
@@ -39,7 +40,7 @@ SUSPICIOUS = {
     r"\.ipynb": "names a notebook",
 }
 UNDEFINED = re.compile(r"NameError: name '(\w+)' is not defined")
-COPY_OF = "the code is the same as that of "
+BY_HAND, ADJUSTED = HAND = "by hand", "adjusted"  # outcomes of what no check has graded
 TROUBLE = {
     "timeout": "ran for too long",
     "died": "ended the kernel",
@@ -79,11 +80,7 @@ def list_questions(students: list[dict]) -> dict[str, float]:
 
 
 def score(
-    assignment: Assignment,
-    submissions: Path,
-    submission: Submission,
-    to_run: list[Step],
-    outcomes: list[dict],
+    assignment: Assignment, submission: Submission, to_run: list[Step], outcomes: list[dict]
 ) -> dict:
     """Return a submission's result: points, what went wrong, and what to look at."""
     secrets = _find_secrets(assignment)
@@ -94,14 +91,17 @@ def score(
     nothing = {"outcome": "not run", "message": "", "seconds": 0}
     outcomes = outcomes + [nothing] * (len(to_run) - len(outcomes))
     by_check: dict[Check, dict] = {}
-    cells = []
+    cells: list[dict] = []
     for step, outcome in zip(to_run, outcomes, strict=True):
+        if step.number == 0:  # a given cell that was put back is not the student's
+            continue
         message = outcome["message"]
         is_hidden = step.check is not None and step.check.hidden
         if not is_hidden and (undefined := UNDEFINED.search(message)):
             _flag_order(submission, step, undefined[1])
         if step.check is None:
-            if outcome["outcome"] not in ("ok", "not run"):
+            is_new = all(cell["number"] != step.number for cell in cells)
+            if is_new and outcome["outcome"] not in ("ok", "not run"):
                 cells.append(
                     {
                         "number": step.number,
@@ -116,26 +116,50 @@ def score(
         by_check[step.check] = outcome
         if outcome["outcome"] == "died":
             submission.flag("running", f"the check of {step.check.question} ended the kernel")
+    parts = [part for cell in assignment.cells if (part := cell.check or cell.manual)]
     checks = [
-        _score_check(check, by_check.get(check, nothing), secrets)
-        | {"topic": assignment.find_topic(check.question)}
-        for check in assignment.checks
+        (
+            _score_check(part, by_check.get(part, nothing), secrets)
+            if isinstance(part, Check)
+            else _await_grading(part, submission)
+        )
+        | {"topic": assignment.find_topic(part.question)}
+        for part in parts
     ]
-    path = submission.path
+    owner = submission.owner
     return {
         "student": submission.student,
-        "file": path.relative_to(submissions).as_posix()
-        if path and path.is_relative_to(submissions)
-        else "",
+        "platform": owner.platform,
+        "id": owner.id,
+        "upload": owner.prefix,
+        "file": submission.file,
         "points": sum(check["earned"] for check in checks),
         "max_points": assignment.max_points,
         "problem": submission.problem,
         "flags": submission.flags,
         "checks": checks,
+        "adjustments": [],
         "cells": cells,
         "seconds": round(sum(outcome["seconds"] for outcome in outcomes), 1),
         "figures": _read_figures(outcomes),
+        "code": "\n".join(source for _, source in find_own_cells(assignment, submission.code)),
         "code_hash": hash_code(assignment, submission.code),
+    }
+
+
+def _await_grading(manual: Manual, submission: Submission) -> dict[str, Any]:
+    """Return the part of a result that the instructor grades: what the student wrote and drew."""
+    answer = submission.by_hand.get(manual.question, {"text": "", "figures": []})
+    return {
+        "question": manual.question,
+        "hidden": False,
+        "points": manual.points,
+        "earned": 0.0,
+        "outcome": BY_HAND,
+        "message": "",
+        "title": manual.title,
+        "answer": clean(answer["text"]),
+        "pictures": answer["figures"],
     }
 
 
@@ -163,13 +187,14 @@ def _flag_order(submission: Submission, step: Step, name: str) -> None:
             return
 
 
+@functools.cache
 def _find_secrets(assignment: Assignment) -> list[str]:
     """Return the lines and texts of hidden checks that are in no visible one, longest first."""
     visible = "\n".join(check.source for check in assignment.checks if not check.hidden)
     found = set()
     for check in assignment.checks:
         if check.hidden:
-            lines = [line.strip() for line in check.source.splitlines()]
+            lines = [line.strip() for line in check.source.split("\n")]
             nodes = ast.walk(ast.parse(check.source))
             texts = [n.value for n in nodes if isinstance(n, ast.Constant) and type(n.value) is str]
             found.update([line for line in lines if len(line) >= 20])
@@ -181,7 +206,7 @@ def _score_check(check: Check, outcome: dict, secrets: list[str]) -> dict:
     """Return one check's part of a result."""
     message = outcome["message"]
     if outcome.get("line") and message.endswith(": "):  # an assert without a message
-        message += check.source.splitlines()[outcome["line"] - 1].strip()
+        message += check.source.split("\n")[outcome["line"] - 1].strip()
     return {
         "question": check.question,
         "hidden": check.hidden,
@@ -194,13 +219,8 @@ def _score_check(check: Check, outcome: dict, secrets: list[str]) -> dict:
 
 
 def flag_copies(results: list[dict], solution: str = "") -> None:
-    """Flag students whose own code is the same as somebody else's, or as the reference's.
-
-    `solution` is the hash of the reference's. Flags of others' copies are made again, so that
-    the results of several folders can be put together.
-    """
+    """Flag students whose own code is the same as somebody else's, or as `solution` by its hash."""
     for result in results:
-        result["flags"] = [f for f in result["flags"] if not f["text"].startswith(COPY_OF)]
         if result["code_hash"] == solution != "":
             text = "the code is the same as the reference's"
             result["flags"].append({"kind": "copy", "text": text})
@@ -210,4 +230,20 @@ def flag_copies(results: list[dict], solution: str = "") -> None:
             if other is not result and result["code_hash"] == other["code_hash"] != ""
         ]
         if others:
-            result["flags"].append({"kind": "copy", "text": COPY_OF + ", ".join(others)})
+            text = f"the code is the same as that of {', '.join(others)}"
+            result["flags"].append({"kind": "copy", "text": text})
+
+
+def keep_best(results: list[dict]) -> list[dict]:
+    """Return one result for each student: of several notebooks, the one with most points."""
+    by_student: dict[str, list[dict]] = {}
+    for result in results:
+        by_student.setdefault(result["student"], []).append(result)
+    best = [max(own, key=lambda result: result["points"]) for own in by_student.values()]
+    for result in best:
+        own = by_student[result["student"]]
+        if len(own) > 1:
+            points = ", ".join(f"{other['file']} {other['points']:g}" for other in own)
+            text = f"{len(own)} notebooks are as good; the one with most points counts: {points}"
+            result["flags"].append({"kind": "file", "text": text})
+    return best

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-SAMPLE = "emnist_sample.h5"
-
 
 def split_sample(folder: Path) -> dict[str, str]:
     """Write both halves into a folder; what a notebook cannot see, it cannot look up.
@@ -22,16 +20,17 @@ def split_sample(folder: Path) -> dict[str, str]:
     import h5py
     import numpy as np
 
+    from text_recognizer.files.prepared import SAMPLE_FILE, set_texts
     from text_recognizer.paths import bundled
 
-    whole = bundled(SAMPLE)
-    for start, path in enumerate((folder / SAMPLE, folder / "LAB_DATA_DIR" / "emnist.h5")):
+    whole = bundled(SAMPLE_FILE)
+    for start, path in enumerate((folder / SAMPLE_FILE, folder / "LAB_DATA_DIR" / "emnist.h5")):
         with h5py.File(whole) as old, h5py.File(path, "w") as new:
-            new.attrs.update({name: old.attrs[name] for name in ("source",)}, made_from=SAMPLE)
+            set_texts(new, source=old.attrs["source"].decode(), made_from=SAMPLE_FILE)
             for name in ("x_train", "y_train"):
                 old.copy(name, new)
             labels = old["y_test"][:]
             chosen = np.sort(np.argsort(labels, kind="stable")[start::2])  # of each class, half
             for name in ("x_test", "y_test"):
                 new.create_dataset(name, data=old[name][:][chosen], chunks=True, fletcher32=True)
-    return {str(whole): str(folder / SAMPLE)}
+    return {str(whole): str(folder / SAMPLE_FILE)}

@@ -37,9 +37,9 @@ def find_packages() -> list[Path]:
     settings = checkout / "pyproject.toml"
     if not settings.exists():
         return packages
-    wheel = tomllib.loads(settings.read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
-    shipped = wheel["targets"]["wheel"]["force-include"]
-    return [*packages, *(checkout / name for name in shipped)]
+    build = tomllib.loads(settings.read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
+    shipped = build["targets"]["wheel"]["only-include"]
+    return [*packages, *(checkout / name for name in shipped if name.startswith("data/"))]
 
 
 def list_shown(imported: Iterable[str]) -> list[Path]:

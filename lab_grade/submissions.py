@@ -1,31 +1,35 @@
-"""The submissions of a class: found, and read with care."""
+"""The submissions of a class: whatever a platform has made of them, each student's found."""
 
-import difflib
-import json
+import contextlib
 import re
-import unicodedata
+import tempfile
+import zipfile
+import zlib
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import yaml
+
+from lab_grade.notebook import Assignment
+from lab_grade.platforms import (
+    ADDED,
+    AROUND,
+    BESIDE,
+    COPY,
+    Owner,
+    decode_name,
+    fold,
+    read_owner,
+    tidy_name,
+)
+from lab_grade.reading import Submission, read_submission
 from text_recognizer.errors import LabError
 
-MAX_NOTEBOOK = 100 * 2**20  # bytes; larger ones hold outputs that nobody wants to read
-# What learning platforms make of a student's file or folder, of which `id` is unique.
-PLATFORMS = [
-    # Moodle: Jane Kim_12345_assignsubmission_file_homework.ipynb
-    re.compile(r"(?P<name>[^_]+)_(?P<id>\d+)_assignsubmission_"),
-    # Canvas: kimjane_LATE_12345_67890_07_homework-1.ipynb
-    re.compile(r"(?P<name>[^_]+)_(?P<late>LATE_)?(?P<id>\d+)_\d+_."),
-    # Blackboard: Homework 6_kimjane_attempt_2026-03-01-14-05-22_homework.ipynb
-    re.compile(r"(?P<id>(?:.*_)?(?P<name>[^_]+))_attempt_(?P<date>\d[\d-]+)(?:_.|\.txt$|$)"),
-    # Brightspace: 12345-67890 - Jane Kim - Mar 1, 2026 205 PM - homework.ipynb, or such a folder
-    re.compile(
-        r"(?P<id>\d+)-\d+ - (?P<name>.+?) - (?P<date>\w+ \d+, \d{4} [\d:_]+ [AP]M)(?: - .|$)"
-    ),
-]
-MONTHS = "janfebmaraprmayjunjulaugsepoctnovdec"
+MAX_UNPACKED, MAX_MEMBERS = 8 * 2**30, 50_000  # bytes and files of one archive
+MAX_GRADED = 3  # notebooks of one student, where none is better than the others
+ENOUGH = 0.25  # of 2: what a notebook may be worse than the best of a student's to be graded, too
 ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz")
 PRINTS = (".pdf", ".html", ".htm", ".mhtml", ".docx")
 # A browser or a mail program may have renamed a notebook to these.
@@ -34,244 +38,243 @@ RENAMED = ("", ".json", ".txt")
 
 @dataclass(frozen=True)
 class _Entry:
-    """A file or folder of the submissions: whose it is, and which attempt.
-
-    `id` tells students of the same name apart; `attempt` is the time that the name tells, in parts.
-    """
+    """A file or folder of the submissions, what to call it, and the student's folder around it."""
 
     path: Path
+    owner: Owner
     name: str
-    id: str = ""
-    attempt: tuple[int, ...] = ()
-    is_late: bool = False
+    folder: Path | None = None
 
 
-@dataclass
-class Submission:
-    """What one student handed in.
+def find_submissions(
+    source: Path, assignment: Assignment, unpacked: Path, ignored: Iterable[Path] = ()
+) -> list[Submission]:
+    """Return the submissions in a folder or zip, read.
 
-    Attributes
-    ----------
-    student : str
-        A unique name, from the file or folder.
-    path : Path or None
-        The notebook, if there is one.
-    problem : str
-        Why it can't be run, or "".
-    flags : list[dict]
-        What an instructor should know: `kind` and `text`.
-    code : list[str]
-        The sources of its code cells.
-    """
-
-    student: str
-    path: Path | None
-    problem: str = ""
-    flags: list[dict] = field(default_factory=list)
-    code: list[str] = field(default_factory=list)
-
-    def flag(self, kind: str, text: str) -> None:
-        """Note something, once."""
-        if {"kind": kind, "text": text} not in self.flags:
-            self.flags.append({"kind": kind, "text": text})
-
-
-def find_submissions(folder: Path, notebook: str) -> list[Submission]:
-    """Return the submissions in a folder: notebooks, or one folder for each student, not yet read.
+    Of several notebooks of a student, the one is taken that has most of the assignment and most
+    work in it. Where others are as good, the list has them, too.
 
     Parameters
     ----------
-    folder : Path
-        As downloaded from Canvas, Moodle, Blackboard, Brightspace or Colab, or cloned from a git
-        classroom. Whatever lies in it belongs to somebody, and has a submission.
-    notebook : str
-        The file name of the assignment.
+    source : Path
+        As downloaded from Canvas, Moodle, Blackboard, Brightspace, Gradescope, Sakai, Google
+        Classroom, Teams or Colab, or cloned from a git classroom. Whatever lies in it belongs to
+        somebody, and has a submission, but for what a platform adds.
+    assignment : Assignment
+        What was handed out.
+    unpacked : Path
+        A folder in which archives are unpacked.
+    ignored : iterable of Path
+        What is no submission.
 
     Raises
     ------
     LabError
         If there is nothing to grade.
     """
-    if not folder.is_dir():
-        raise LabError(f"{folder} is not a folder: give the one that holds the submissions.")
+    if not source.exists():
+        raise LabError(f"{source} is not a folder: give what holds the submissions, or its zip.")
+    skipped = {path.resolve() for path in ignored}
+    archive = source.stem if source.is_file() else ""
+    try:
+        folder = _unpack(source, unpacked) if archive else source
+        entries = list(_list_entries(folder, unpacked, skipped, archive))
+    except ValueError as error:
+        raise LabError(f"{source}: what holds the submissions {error}.") from None
+    handed_in = (".ipynb", ".zip", ".json", ".txt")
+    if not any(e.owner.id or e.path.is_dir() or e.name.endswith(handed_in) for e in entries):
+        raise LabError(f"{source} holds neither notebooks nor folders of students.")
     by_student: dict[tuple[str, str], list[_Entry]] = defaultdict(list)
-    for path in sorted(folder.iterdir()):
-        if not path.name.startswith((".", "__")):
-            entry = _read_name(path)
-            by_student[entry.name, entry.id].append(entry)
-    entries = [entry for own in by_student.values() for entry in own]
-    if not any(entry.id or entry.path.is_dir() or _is_notebook(entry.path) for entry in entries):
-        raise LabError(f"{folder} holds neither notebooks nor folders of students.")
-    names = [_fold(name) for name, _ in by_student]
-    found = [
-        _choose_notebook(
-            f"{name} ({number})" if number and names.count(_fold(name)) > 1 else name,
-            own,
-            notebook,
-        )
-        for (name, number), own in by_student.items()
-    ]
+    for entry in _name_students(entries, assignment.path.stem):
+        by_student[entry.owner.name, entry.owner.id].append(entry)
+    names = [fold(name) for name, _ in by_student]
+    found = []
+    for (name, number), own in by_student.items():
+        student = f"{name} ({number})" if number and names.count(fold(name)) > 1 else name
+        found += _choose(_read_all(student, own, assignment, unpacked))
     return sorted(found, key=lambda submission: submission.student)
 
 
-def read_submission(submission: Submission) -> None:
-    """Read a notebook's code cells, or say in `problem` why that can't be done."""
-    path = submission.path
-    if path is None or submission.problem:
-        return
+def _list_entries(
+    folder: Path, unpacked: Path, skipped: set[Path], archive: str = ""
+) -> Iterator[_Entry]:
+    """Yield what belongs to students: past folders and archives around it, and added files."""
+    names = _read_gradescope(folder / "submission_metadata.yml")
+    entries = []
+    for path in sorted(folder.iterdir()):
+        name, is_folder = decode_name(path.name), path.is_dir()
+        owner = read_owner(name, is_folder)
+        is_added = BESIDE.fullmatch(name) if is_folder else ADDED.fullmatch(name) and not owner.id
+        if not is_added and not name.startswith((".", "__")) and path.resolve() not in skipped:
+            owner = replace(owner, name=names.get(path.name, owner.name))
+            entries.append(_Entry(path, owner, name))
+    for entry in entries:
+        path, inside, is_alone = entry.path, 0, len(entries) == 1
+        if not entry.owner.id and not path.is_symlink():
+            inside = _count_students(path)
+        if path.is_dir() and (
+            AROUND.fullmatch(entry.name)
+            or (is_alone and (inside or archive.startswith(entry.name)))
+        ):
+            yield from _list_entries(path, unpacked, skipped)
+        elif path.is_file() and inside > (0 if is_alone else 1):
+            yield from _list_entries(_unpack(path, unpacked), unpacked, skipped, path.stem)
+        else:
+            yield entry
+
+
+def _count_students(path: Path) -> int:
+    """Return how many students a platform has named the files of a folder or archive after."""
+    names = [child.name for child in path.iterdir()] if path.is_dir() else []
+    with contextlib.suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as opened:
+        names = opened.namelist()
+    parts = {decode_name(part[:255]) for name in names for part in name.split("/")[:2]}
+    return len({owner.id for p in parts if (owner := read_owner(p, is_folder="." not in p)).id})
+
+
+def _read_gradescope(path: Path) -> dict[str, str]:
+    """Return the students of the folders that Gradescope numbers."""
     try:
-        size = path.stat().st_size
-        if size > MAX_NOTEBOOK:
-            raise ValueError(f"it has {size / 2**20:.0f} MB; clear its outputs")
-        notebook = _parse_notebook(path.read_bytes())
-        submission.code = list(_read_code(notebook))
-        if not submission.code:
-            raise ValueError("it has no code cells")
-    except OSError as error:
-        submission.problem = f"{path.name} cannot be read: {error.strerror or error}"
-    except ValueError as error:
-        submission.problem = f"{path.name} is not a notebook that can be run: {error}"
-    else:
-        metadata = notebook.get("metadata")
-        kernel = metadata.get("kernelspec") if isinstance(metadata, dict) else None
-        language = kernel.get("language", "python") if isinstance(kernel, dict) else "python"
-        if str(language).lower() != "python":
-            submission.flag("file", f"its kernel is for {language!r}; it was run with Python")
+        known = yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return {
+            folder: tidy_name(
+                ", ".join(str(one[":name"]) for one in submission[":submitters"])[:80]
+            )
+            for folder, submission in known.items()
+        }
+    except (OSError, yaml.YAMLError, LookupError, TypeError, AttributeError):
+        return {}
 
 
-def _is_notebook(path: Path) -> bool:
-    return re.search(r"\.ipynb(\.txt|\.json)?$", path.name, re.IGNORECASE) is not None
+def _name_students(entries: list[_Entry], assignment: str) -> Iterator[_Entry]:
+    """Yield entries with names of students that only the other entries tell.
+
+    Google Classroom writes "Jane Kim - Homework 7", and a second copy has a number. Files whose
+    names tell nothing but the assignment are of different students.
+    """
+    assignment = fold(assignment)
+    names = [fold(COPY.sub("", e.owner.name)) for e in entries if not e.owner.id]
+    titles = [name.rpartition(" - ")[2] for name in names if " - " in name]
+    for number, entry in enumerate(entries, start=1):
+        name = entry.owner.name
+        if not entry.owner.id:
+            base = COPY.sub("", name)
+            student, _, title = base.rpartition(" - ")
+            if student and (fold(title) == assignment or titles.count(fold(title)) > 1):
+                name = student
+            elif fold(base) != assignment and names.count(fold(base)) > 1:
+                name = base
+        yield replace(entry, owner=replace(entry.owner, name=name or f"unnamed {number}"))
 
 
-def _strip_suffix(path: Path) -> str:
-    stem = re.sub(r"\.ipynb(\.txt|\.json)?$", "", path.name, flags=re.IGNORECASE)
-    return path.stem if stem == path.name else stem
+def _unpack(archive: Path, unpacked: Path) -> Path:
+    """Unpack a zip into a new folder, and return it; `zipfile` keeps to that and to the sizes."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = opened.infolist()
+            if len(members) > MAX_MEMBERS or sum(m.file_size for m in members) > MAX_UNPACKED:
+                raise ValueError("cannot be unpacked (it is too large)")
+            unpacked.mkdir(parents=True, exist_ok=True)
+            target = Path(tempfile.mkdtemp(dir=unpacked))
+            for member in members:
+                member.filename = decode_name(member.filename).replace("\\", "/")
+                with contextlib.suppress(zipfile.BadZipFile, zlib.error, EOFError):
+                    opened.extract(member, target)  # what is damaged is cut there
+            return target
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
+        raise ValueError(f"cannot be unpacked ({str(error).rstrip('.')})") from None
 
 
-def _list_notebooks(folder: Path) -> list[Path]:
-    found = [path for path in sorted(folder.rglob("*")) if _is_notebook(path) and path.is_file()]
-    inside = [path.relative_to(folder).parts for path in found]
-    hidden = [any(part.startswith((".", "__")) for part in parts) for parts in inside]
-    root = folder.resolve()
-    return [
-        path
-        for path, is_hidden in zip(found, hidden, strict=True)
-        if not is_hidden and path.resolve().is_relative_to(root)
-    ]
+def _is_notebook(name: str) -> bool:
+    return re.search(r"\.ipynb(\.txt|\.json)?$", name, re.IGNORECASE) is not None
 
 
-def _read_name(path: Path) -> _Entry:
-    """Return whose a file or folder is, by its name."""
-    text = unicodedata.normalize("NFC", path.name)
-    for platform in PLATFORMS:
-        if found := platform.match(text):
-            parts = found.groupdict()
-            attempt = _read_date(parts.get("date") or "")
-            return _Entry(path, parts["name"], parts["id"], attempt, bool(parts.get("late")))
-    return _Entry(path, path.name if path.is_dir() else _strip_suffix(path))
+def _list_files(entry: _Entry, unpacked: Path, depth: int = 2) -> list[_Entry]:
+    """Return the files of a student's file, folder or archive, and of archives in it."""
+    if entry.path.is_file():
+        if entry.path.suffix.lower() != ".zip":
+            return [entry]
+        entry = replace(entry, path=_unpack(entry.path, unpacked))
+    root, found = entry.path.resolve(), []
+    for path in sorted(entry.path.rglob("*")):
+        parts = [decode_name(part) for part in path.relative_to(entry.path).parts]
+        hidden = [p for p in parts if p.startswith((".", "__")) or BESIDE.fullmatch(p)]
+        if path.is_file() and not hidden and path.resolve().is_relative_to(root):
+            name = "/".join([entry.name, *parts])
+            found.append(_Entry(path, entry.owner, name, path.parent))
+    archives = [file for file in found if zipfile.is_zipfile(file.path)]
+    if depth and not any(_is_notebook(file.name) for file in found):
+        inner = [file for a in archives for file in _list_files(a, unpacked, depth - 1)]
+        return [file for file in inner if _is_notebook(file.name)] or found
+    return found
 
 
-def _read_date(text: str) -> tuple[int, ...]:
-    """Return the parts of a date, largest first, so that later ones are larger."""
-    if found := re.match(r"(\w{3})\w* (\d+), (\d{4}) (\d{1,2}?)\D?(\d\d) ([AP])M", text):
-        month = MONTHS.find(found[1].lower()) // 3 + 1
-        hour = int(found[4]) % 12 + (12 if found[6] == "P" else 0)
-        return int(found[3]), month, int(found[2]), hour, int(found[5])
-    return tuple(map(int, re.findall(r"\d+", text)))
-
-
-def _choose_notebook(student: str, entries: list[_Entry], notebook: str) -> Submission:
-    """Take the last attempt, and of it the notebook whose name is most like the assignment's."""
-    own = [entry for entry in entries if not entry.path.is_symlink()]
+def _read_all(
+    student: str, entries: list[_Entry], assignment: Assignment, unpacked: Path
+) -> list[Submission]:
+    """Return all notebooks of a student, read; or one that says why there is none."""
+    own, files, problem = [entry for entry in entries if not entry.path.is_symlink()], [], ""
     if not own:
-        return Submission(student, None, f"{entries[0].path.name} is a link, which is not followed")
-    found = {
-        entry: _list_notebooks(entry.path) if entry.path.is_dir() else [entry.path] for entry in own
+        problem = f"{entries[0].name} is a link, which is not followed"
+    for entry in own:
+        try:
+            files += _list_files(entry, unpacked)
+        except ValueError as error:
+            problem = f"{entry.name} {error}"
+    notebooks = [file for file in files if _is_notebook(file.name)] or [
+        file for file in files if file.path.suffix.lower() in RENAMED
+    ]
+    found = [Submission(student, f.path, "", f.owner, f.name, f.folder) for f in notebooks]
+    if not found:
+        problem = problem or _explain(entries[0], files)
+        found = [Submission(student, None, problem, entries[0].owner, entries[0].name)]
+    for submission in found:
+        read_submission(submission, assignment)
+        if submission.owner.is_late:
+            submission.flag("file", "it was handed in late")
+    return found
+
+
+def _choose(found: list[Submission]) -> list[Submission]:
+    """Return the best notebook of a student, and those that are as good."""
+    found = sorted(found, key=lambda submission: submission.quality, reverse=True)
+    has_work, attempt, score = found[0].quality
+    as_good = {  # of the same code, the first
+        tuple(submission.code): submission
+        for submission in reversed(found)
+        if submission.quality[:2] == (has_work, attempt)
+        if submission.quality[2] >= score - (ENOUGH if has_work else 0)
     }
-    notebooks = {
-        entry: kept for entry, paths in found.items() if (kept := list(filter(_is_notebook, paths)))
-    }
-    renamed = [p for entry in own for p in found[entry] if p.suffix.lower() in RENAMED]
-    if not notebooks and not renamed:
-        return _explain(student, own)
-    last = max((entry.attempt for entry in notebooks), default=())
-    paths = [
-        path for entry, kept in notebooks.items() if entry.attempt == last for path in kept
-    ] or renamed
-
-    def rank(path: Path) -> tuple:
-        attempt = re.search(r"(?:-|\()(\d+)\)?\.ipynb", path.name)
-        like = difflib.SequenceMatcher(None, path.name.lower(), notebook.lower()).ratio()
-        in_name = Path(notebook).stem.lower() in path.name.lower()
-        return in_name, 0 if in_name else like, int(attempt[1]) if attempt else 0, -len(path.parts)
-
-    chosen = max(paths, key=rank)
-    submission = Submission(student, chosen)
-    attempts = {entry.attempt for entry in notebooks}
-    if len(attempts) > 1:
-        submission.flag("file", f"there are {len(attempts)} attempts; the last was graded")
-    if len(paths) > 1:
-        submission.flag("file", f"there are {len(paths)} notebooks; {chosen.name} was graded")
-    if any(entry.is_late for entry in own if chosen.is_relative_to(entry.path)):
-        submission.flag("file", "it was handed in late")
-    return submission
+    chosen = [*reversed(as_good.values())][: MAX_GRADED if has_work else 1]
+    attempts = {submission.owner.attempt for submission in found}
+    last = "the last" if attempt == max(attempts) else "the last with an answer in it"
+    for number, submission in enumerate(chosen, start=1):
+        submission.number = number
+        if len(attempts) > 1:
+            submission.flag("file", f"there are {len(attempts)} attempts; {last} was graded")
+        if len(found) > 1 and len(chosen) == 1:
+            text = f"there are {len(found)} notebooks; {submission.file} was graded"
+            submission.flag("file", text)
+    return chosen
 
 
-def _explain(student: str, entries: list[_Entry]) -> Submission:
-    """Return the submission of a student without a notebook, and why there is nothing to grade."""
-    path = next((e.path for e in entries if e.path.is_file()), entries[0].path)
-    if path.is_file():
-        return Submission(student, path, f"{path.name} {_name_kind(path)}")
-    others = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-    if not others:
-        return Submission(student, None, "there is no notebook in the folder, nor anything else")
-    first = next((p for p in others if p.suffix.lower() in ARCHIVES), others[0])
-    why = f"there is no notebook in the folder; {first.name} {_name_kind(first)}"
-    return Submission(student, None, why)
+def _explain(entry: _Entry, files: list[_Entry]) -> str:
+    """Return why there is nothing to grade of a student without a notebook."""
+    if not files:
+        return "there is no notebook in the folder, nor anything else"
+    first = next((f for f in files if f.path.suffix.lower() in ARCHIVES), files[0])
+    where = "" if first.path == entry.path else "there is no notebook in the folder; "
+    return f"{where}{first.name.rpartition('/')[2]} {_name_kind(first.name)}"
 
 
-def _name_kind(path: Path) -> str:
-    suffix = path.suffix.lower()
+def _name_kind(name: str) -> str:
+    suffix = Path(name.lower()).suffix
+    if re.search(r"_(?:link|text|onlinetext)\.html$", name):
+        return "is a text or a link: the .ipynb file itself is needed"
+    if suffix == ".zip":
+        return "is an archive that holds no notebook, or is damaged"
     if suffix in ARCHIVES:
         return "is an archive: unpack it, and grade again"
     if suffix in PRINTS:
         return "is a printout: the .ipynb file itself is needed"
     return "is not a notebook"
-
-
-def _fold(name: str) -> str:
-    return unicodedata.normalize("NFKC", name).casefold()
-
-
-def _parse_notebook(content: bytes) -> dict:
-    if not content.strip():
-        raise ValueError("it is empty")
-    text = content.decode("utf-8-sig", errors="replace").strip()
-    if text.startswith("<"):
-        raise ValueError("it is a web page; the .ipynb file itself is needed")
-    try:
-        notebook = json.loads(text)
-    except RecursionError:
-        raise ValueError("its JSON is nested too deeply") from None
-    except ValueError as error:
-        at_end = getattr(error, "pos", 0) >= len(text) - 1 or "Unterminated" in str(error)
-        why = "it ends in the middle, as a half download does" if at_end else "it is not JSON"
-        raise ValueError(why) from None
-    cells = notebook.get("cells", notebook.get("worksheets")) if isinstance(notebook, dict) else 0
-    if not isinstance(cells, list):
-        raise ValueError("it is JSON, but has no cells")
-    return notebook
-
-
-def _read_code(notebook: dict) -> Iterator[str]:
-    """Yield the code of a notebook of any version, whatever else is wrong with it."""
-    cells = notebook.get("cells")
-    if cells is None:  # versions before 4 have worksheets
-        sheets = [sheet for sheet in notebook["worksheets"] if isinstance(sheet, dict)]
-        cells = [cell for sheet in sheets for cell in sheet.get("cells") or []]
-    for cell in cells:
-        if isinstance(cell, dict) and cell.get("cell_type") == "code":
-            source = cell.get("source", cell.get("input", ""))
-            parts = source if isinstance(source, list) else [source]
-            text = "".join(part for part in parts if isinstance(part, str))
-            yield "\n".join(text.splitlines()).encode("utf-8", "replace").decode()

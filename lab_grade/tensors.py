@@ -217,7 +217,7 @@ class Tensors:
             if module.training != self.modes[number]:
                 modes[number] = self.modes[number] = module.training
         dropped, self.dropped = self.dropped, []
-        state = {"tensors": changed, "modes": modes, "dropped": dropped}
+        state: dict[str, Any] = {"tensors": changed, "modes": modes, "dropped": dropped}
         state["grad"] = torch.is_grad_enabled()
         for number, module in list(self.unmade.items()):
             if not any(map(is_unmade, module.parameters())):
@@ -326,7 +326,7 @@ def is_unmade(tensor: torch.Tensor) -> bool:
     return isinstance(tensor, UninitializedTensorMixin)
 
 
-def is_library(kind: Any) -> bool:
+def is_library(kind: type) -> bool:
     """Tell whether a class is one of torch's own modules."""
     module = sys.modules.get(getattr(kind, "__module__", ""))
     if getattr(module, kind.__name__, None) is not kind or not issubclass(kind, nn.Module):

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from lab_utils.machine import check_machine
+from lab_utils.start_page import check_machine, inspect_machine
 
 
 def main() -> int:
@@ -14,9 +14,8 @@ def main() -> int:
         "가".encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
         os.environ["LAB_LANGUAGE"] = "en"  # what this terminal can show
-    findings = check_machine()
-    print(findings)
-    return int(findings.is_in_the_way)
+    print(check_machine())
+    return int(any(finding.status == "problem" for finding in inspect_machine()))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Says in one calm line what a notebook would show as a traceback.
 
 That is what a check cell found, which cell to run first after a restart, and what has become of the
-arguments of the 2021 course. In the folder of a translation it is said in its language.
+arguments of the 2021 course, in the student's language.
 """
 
 import json
@@ -13,21 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from text_recognizer.language import read_translations
+from text_recognizer.language import _, read_translations
 
 UNANSWERED = "your code is still missing"  # what `lab-release` writes in place of an answer
 SHOWN = (AssertionError, AttributeError, NameError, NotImplementedError, TypeError)
 MAX_FIRST_LINE = 60  # characters of a cell that is named
-LINES = {
-    "unanswered": "{}: not answered yet",
-    "hint": "{}, not yet: {}",
-    "nothing returned": "{}, not yet: your function returns None. Does it end with `return`?",
-    "undefined": (
-        "{} is not defined yet: run the cell that begins with  {}  first, "
-        "or all cells above this one."
-    ),
-    "old argument": "Lightning's Trainer has no {}= any more: write {}.",
-}
 # Arguments of Lightning's Trainer in 2021, and what to write today.
 OLD_ARGUMENTS = {
     "auto_select_gpus": 'accelerator="auto"',
@@ -38,6 +28,19 @@ OLD_ARGUMENTS = {
     "tpu_cores": 'accelerator="auto"',
     "weights_summary": "enable_model_summary=False",
 }
+
+
+def set_up(shell: Any) -> None:
+    """Let an IPython shell show these lines instead of tracebacks."""
+
+    def show(shell, kind, error, trace, tb_offset=None):
+        line = describe_failure(error, trace)
+        if line is None:
+            shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+        else:
+            print(line)
+
+    shell.set_custom_exc(SHOWN, show)
 
 
 def describe_failure(error: BaseException, trace: TracebackType | None) -> str | None:
@@ -57,32 +60,48 @@ def describe_failure(error: BaseException, trace: TracebackType | None) -> str |
         nothing, which cell to run first, or how an argument is written today. None where the
         traceback says more, such as of a mistake inside an answer.
     """
-    old = re.search(r"Trainer\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
-    if old and old.group(1) in OLD_ARGUMENTS:
-        return LINES["old argument"].format(old.group(1), OLD_ARGUMENTS[old.group(1)])
-    undefined = re.fullmatch(r"name '(\w+)' is not defined", str(error))
-    if undefined and (cell := find_cell(undefined.group(1))):
-        return LINES["undefined"].format(undefined.group(1), cell)
-    question, is_inside_answer = None, False
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        check = re.match(r"# CHECK (\w+)", linecache.getline(code.co_filename, 1))
-        if check:
-            question, path = check.group(1), code.co_filename
-        elif question is not None and code.co_filename.startswith(_folder(path)):
-            is_inside_answer = True
-        trace = trace.tb_next
+    text = str(error)
+    old = re.search(r"Trainer\.__init__\(\) got an unexpected keyword argument '(\w+)'", text)
+    if old and old[1] in OLD_ARGUMENTS:
+        line = _("Lightning's Trainer has no {}= any more: write {}.")
+        return line.format(old[1], OLD_ARGUMENTS[old[1]])
+    undefined = re.fullmatch(r"name '(\w+)' is not defined", text)
+    if undefined and (cell := find_cell(undefined[1])):
+        line = _(
+            "{} is not defined yet: run the cell that begins with  {}  first, "
+            "or all cells above this one."
+        )
+        return line.format(undefined[1], cell)
+    question, is_inside_answer = find_check(trace)
     if question is None:
         return None
     if isinstance(error, NotImplementedError):
-        return LINES["unanswered"].format(question) if str(error) == UNANSWERED else None
+        return _("{}: not answered yet").format(question) if text == UNANSWERED else None
     if is_inside_answer:
         return None
     if isinstance(error, AssertionError):
-        return LINES["hint"].format(question, error) if str(error) else None
-    if "NoneType" in str(error):
-        return LINES["nothing returned"].format(question)
+        return _("{}, not yet: {}").format(question, translate_hint(text)) if text else None
+    if "NoneType" in text:
+        line = _("{}, not yet: your function returns None. Does it end with `return`?")
+        return line.format(question)
     return None
+
+
+def find_check(trace: TracebackType | None) -> tuple[str | None, bool]:
+    """Return the question of the check in a traceback, and whether an answer that it called failed.
+
+    A kernel keeps the code of all cells in one folder; IPython before 8 has no folder, but
+    names such as `<ipython-input-1-...`.
+    """
+    question, is_inside_answer, cells = None, False, ""
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if check := re.match(r"# CHECK (\w+)", linecache.getline(file, 1)):
+            question, cells = check[1], file[: file.rfind("/") + 1] or file[:14]
+        elif question is not None and file.startswith(cells):
+            is_inside_answer = True
+        trace = trace.tb_next
+    return question, is_inside_answer
 
 
 def find_cell(name: str) -> str | None:
@@ -97,49 +116,27 @@ def find_cell(name: str) -> str | None:
     except (OSError, ValueError, LookupError, TypeError):
         return None
     for source in sources:
-        python = re.sub(r"^[!%].*", "", source, flags=re.MULTILINE)  # lines for IPython alone
+        python = re.sub(r"^(\s*)[!%].*", r"\1pass", source, flags=re.MULTILINE)  # IPython's lines
         try:
             names = symtable.symtable(python, "", "exec").get_symbols()
         except (SyntaxError, ValueError):
             continue
         if any(s.get_name() == name and (s.is_assigned() or s.is_imported()) for s in names):
-            line = source.strip().splitlines()[0]
+            line = re.split("[\r\n]", source.strip(), maxsplit=1)[0]
             return line if len(line) <= MAX_FIRST_LINE else line[:MAX_FIRST_LINE].rstrip() + " ..."
     return None
 
 
-def _folder(path: str) -> str:
-    """Return what the paths begin with under which a kernel keeps the code of its cells."""
-    return path[: path.rfind("/") + 1] or path[:14]  # "<ipython-input-1-..." has no folder
+def translate_hint(hint: str) -> str:
+    """Return the hint of a check, whose values are filled in, in the student's language.
 
-
-def translate(line: str, translations: dict[str, str]) -> str:
-    """Return a line as its translation has it; as it is, if there is none.
-
-    Of several templates that fit, `LINES` come first, as hints are values in them, and then those
-    with more words.
+    Of several templates that fit, the one with the most letters is taken; a value may be a hint.
     """
-
-    def rank(template: str) -> tuple[bool, int]:
-        return template not in LINES.values(), -len(template.replace("{}", ""))
-
-    for english in sorted(translations, key=rank):
+    templates: dict[str, str] = getattr(read_translations(), "_catalog", {})
+    for english in sorted(
+        filter(None, templates), key=lambda t: len(t.replace("{}", "")), reverse=True
+    ):
         pattern = "(.*?)".join(map(re.escape, english.split("{}")))
-        if found := re.fullmatch(pattern, line, re.DOTALL):
-            values = [translate(value, translations) for value in found.groups()]
-            return translations[english].format(*values)
-    return line
-
-
-def load_ipython_extension(shell: Any) -> None:
-    """Let an IPython shell show these lines instead of tracebacks."""
-    translations = read_translations()
-
-    def show(shell, kind, error, trace, tb_offset=None):
-        line = describe_failure(error, trace)
-        if line is None:
-            shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
-        else:
-            print(translate(line, translations))
-
-    shell.set_custom_exc(SHOWN, show)
+        if found := re.fullmatch(pattern, hint, re.DOTALL):
+            return templates[english].format(*map(translate_hint, found.groups()))
+    return hint

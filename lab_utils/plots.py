@@ -16,6 +16,8 @@ BLUE, ORANGE = "#44546a", "#c55a11"
 def show_images(images, titles=None, columns: int = 9, cmap: str = "gray", size: float = 1.1):
     """Show images in a grid.
 
+    Taught in notebook 1.
+
     Parameters
     ----------
     images : sequence of array or tensor
@@ -33,6 +35,12 @@ def show_images(images, titles=None, columns: int = 9, cmap: str = "gray", size:
     ------
     LabError
         If there is no image, or something else.
+
+    Examples
+    --------
+    >>> from lab_utils import prepare, sample_strokes, show_images
+    >>> images = [prepare(sample_strokes("R", variant)) for variant in range(5)]
+    >>> show_images(images, titles=range(5))
     """
     try:
         pictures = [np.asarray(image).squeeze() for image in images]
@@ -60,11 +68,14 @@ def show_images(images, titles=None, columns: int = 9, cmap: str = "gray", size:
         if titles is not None:
             axis.set_title(titles[index], fontsize=10)
     figure.tight_layout(pad=0.2)
-    plt.show()
+    named = f": {', '.join(map(str, titles[: len(images)]))}" if titles is not None else ""
+    show_figure(figure, f"{len(images)} image{'s' * (len(images) > 1)}{named}")
 
 
 def plot_history(history: list[dict]):
     """Draw the loss of training and validation, and their accuracy or character error rate.
+
+    Taught in notebook 2.
 
     Parameters
     ----------
@@ -75,6 +86,15 @@ def plot_history(history: list[dict]):
     ------
     LabError
         If there is none.
+
+    Examples
+    --------
+    >>> from lab_utils import plot_history
+    >>> history = [
+    ...     {"epoch": 0, "train_loss": 2.1, "val_loss": 1.7, "train_acc": 0.4, "val_acc": 0.5},
+    ...     {"epoch": 1, "train_loss": 1.2, "val_loss": 1.4, "train_acc": 0.6, "val_acc": 0.6},
+    ... ]
+    >>> plot_history(history)  # or: lit_model.history
     """
     is_history = isinstance(history, list) and all(
         isinstance(entry, dict) and "epoch" in entry for entry in history
@@ -86,23 +106,34 @@ def plot_history(history: list[dict]):
     epochs = [entry["epoch"] + 1 for entry in history]
     figure, axes = plt.subplots(1, 2, figsize=(9, 3))
     second = ("cer", "Character error rate") if "val_cer" in history[-1] else ("acc", "Accuracy")
+    said = [f"Learning curves, epochs {epochs[0]} to {epochs[-1]}"]
     for axis, (metric, title) in zip(axes, (("loss", "Loss"), second), strict=True):
         for part in ("train", "val"):
             if not any(f"{part}_{metric}" in entry for entry in history):
                 continue
             values = [entry.get(f"{part}_{metric}") for entry in history]
             axis.plot(epochs, values, marker="o", label=part)
+            known = [value for value in values if value is not None]
+            said.append(f"{title}, {part}: from {known[0]:.3g} to {known[-1]:.3g}")
         axis.set(title=title, xlabel="epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
         axis.legend()
     figure.tight_layout()
-    plt.show()
+    show_figure(figure, ". ".join(said))
 
 
 def show_blocks():
-    """Draw the course's convolution block and a residual block, side by side."""
-    axes = plt.subplots(1, 2, figsize=(10, 5.6))[1]
+    """Draw the course's convolution block and a residual block, side by side.
+
+    Taught in notebook 7.
+
+    Examples
+    --------
+    >>> from lab_utils import show_blocks
+    >>> show_blocks()
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(10, 5.6))
     twice = ("BatchNorm", "ReLU", "3 × 3 convolution", "BatchNorm", "+", "ReLU")
     chains = {
         "the course's block": ("x", "3 × 3 convolution", "ReLU", "output"),
@@ -111,24 +142,38 @@ def show_blocks():
     for axis, (title, chain) in zip(axes, chains.items(), strict=True):
         heights = [1 - i / (len(chain) - 1) for i in range(len(chain))]
         for above, below in itertools.pairwise(heights):
-            _arrow(axis, (0, above), (0, below), BLUE, shrink=10)
+            _draw_arrow(axis, (0, above), (0, below), BLUE, shrink=10)
         for part, height in zip(chain, heights, strict=True):
             color = {"x": "white", "output": "white", "+": "#f8d7a8"}.get(part, "#dbe9f6")
-            _box(axis, 0, height, part, color)
+            _draw_box(axis, 0, height, part, color)
         axis.set(title=title, xlim=(-0.6, 1.35), ylim=(-0.08, 1.08))
         axis.axis("off")
     plus = heights[chain.index("+")]
     axis.plot((0.06, 0.95, 0.95), (1, 1, plus), color=ORANGE, linewidth=2)
-    _arrow(axis, (0.95, plus), (0.05, plus), ORANGE, shrink=0)
-    _box(axis, 0.95, 0.62, "the skip:\nx itself, or a\n1 × 1 convolution", "#fbe5d6")
-    plt.show()
+    _draw_arrow(axis, (0.95, plus), (0.05, plus), ORANGE, shrink=0)
+    _draw_box(axis, 0.95, 0.62, "the skip:\nx itself, or a\n1 × 1 convolution", "#fbe5d6")
+    said = [f"{title}: {', '.join(chain)}" for title, chain in chains.items()]
+    show_figure(
+        figure, ". ".join([*said, "A skip leads x, or a 1 × 1 convolution of it, to the +"])
+    )
 
 
-def _box(axis, x: float, y: float, text: str, color: str):
+def show_figure(figure, description: str):
+    """Show a figure as `plt.show()` does; in a notebook, with a description as its `alt` text."""
+    if "inline" not in plt.get_backend():
+        plt.show()
+        return
+    from IPython.display import display
+
+    display(figure, metadata={"image/png": {"alt": description}})
+    plt.close(figure)
+
+
+def _draw_box(axis, x: float, y: float, text: str, color: str):
     style = {"boxstyle": "round,pad=0.45", "facecolor": color, "edgecolor": BLUE}
     axis.text(x, y, text, ha="center", va="center", fontsize=11, color="black", bbox=style)
 
 
-def _arrow(axis, start: tuple, end: tuple, color: str, shrink: float):
+def _draw_arrow(axis, start: tuple, end: tuple, color: str, shrink: float):
     style = {"arrowstyle": "-|>", "color": color, "linewidth": 1.8}
     axis.annotate("", end, start, arrowprops=style | {"shrinkA": shrink, "shrinkB": shrink})

@@ -43,10 +43,10 @@ def kept_images():
     read, kept = prepared.PreparedFile.read_images, {}
     names = {str(bundled(name)) for name in (prepared.SAMPLE_FILE, prepared.JOINED_FILE)}
 
-    def read_once(self, part, indices):
+    def read_once(self, part, indices=None):
         if self._file.filename not in names:
             return read(self, part, indices)
-        key = (self._file.filename, part, np.asarray(indices).tobytes())
+        key = (self._file.filename, part, None if indices is None else np.array(indices).tobytes())
         kept[key] = kept.pop(key) if key in kept else read(self, part, indices)
         if len(kept) > 8:
             del kept[next(iter(kept))]
@@ -77,7 +77,7 @@ def environment(tmp_path, monkeypatch):
     monkeypatch.setenv("LAB_OFFLINE", "1")
     from text_recognizer.files import prepared
 
-    prepared._say_once.cache_clear()
+    prepared.say_once.cache_clear()
     monkeypatch.setenv("LAB_DATA_DIR", str(tmp_path / "lab-data"))
 
 

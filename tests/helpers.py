@@ -134,8 +134,8 @@ class Page:
     ranges: bool = True  # whether range requests are answered with the range
     status: int = 200
     redirect: str = ""
-    # "truncated", "stalled" or "trickling" in the middle, "silent" or "dripping" at the start,
-    # "busy" (429) to the first question after the probe, "endless".
+    # "truncated" or "stalled" in the middle, "silent" at the start, "busy" (429) to the first
+    # question, "endless".
     fault: str = ""
 
 
@@ -169,21 +169,15 @@ class Handler(BaseHTTPRequestHandler):
         if page.fault == "silent":
             server.released.wait(20)
             return
-        if page.fault == "dripping":
-            for line in [b"HTTP/1.0 200 OK", *99 * [b"X-Wait: a little"]]:
-                self.send(line + b"\r\n")
-                if server.released.wait(0.1):
-                    break
-            return
         if page.redirect:
             self.answer(302, {"Location": page.redirect})
             return
-        is_probe = self.headers.get("Range") == "bytes=0-0"
-        if page.fault == "busy" and not is_probe:
-            page.fault = ""
-            self.answer(429, {"Retry-After": page.wait})
+        if page.fault.startswith("busy"):
+            page.fault = page.fault.removesuffix("busy")
+            status = page.status if page.status != 200 else 429
+            self.answer(status, {"Retry-After": page.wait})
             return
-        if page.fault == "endless" and not is_probe:
+        if page.fault == "endless":
             self.answer(200, {})
             while not server.released.is_set() and self.send(bytes(100_000)):
                 pass
@@ -200,9 +194,6 @@ class Handler(BaseHTTPRequestHandler):
         self.send(body[: len(body) // 2] if faulty else body)
         if faulty and page.fault == "stalled":
             server.released.wait(20)
-        if faulty and page.fault == "trickling":
-            while not server.released.wait(0.05) and self.send(b"x"):
-                pass
 
     def answer(self, status, headers):
         self.send_response(status)

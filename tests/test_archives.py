@@ -368,7 +368,7 @@ def test_a_file_that_the_browser_has_unpacked_keeps_its_name(mnist_folder, digit
 def test_the_original_is_taken_before_a_copy(mnist_folder):
     name = "train-images-idx3-ubyte.gz"
     (mnist_folder / name.replace(".gz", " (1).gz")).write_bytes(b"half a download")
-    assert find_idx_files(mnist_folder, "", ("train", "t10k"))[name[:-3]].name == name
+    assert find_idx_files(mnist_folder, archives.MNIST)[name[:-3]].name == name
 
 
 @pytest.mark.parametrize("packed", [True, False])

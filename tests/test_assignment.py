@@ -2,7 +2,13 @@
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import (
+    new_code_cell,
+    new_markdown_cell,
+    new_notebook,
+    new_output,
+    new_raw_cell,
+)
 
 from lab_grade.cli import release_main
 from lab_grade.notebook import Assignment
@@ -57,6 +63,81 @@ def test_students_get_neither_solutions_nor_hidden_checks_nor_outputs(tmp_path):
     assert "secret" not in (tmp_path / "student.ipynb").read_text()
 
 
+def test_nothing_that_tells_of_the_instructor_is_released(tmp_path):
+    person = {
+        "user": {"displayName": "Prof. Example", "userId": "0123"},
+        "timestamp": 1700000000000,
+    }
+    text = new_markdown_cell(
+        "Why? ![](attachment:task.png)\n\n<!-- ### Begin solution -->\n"
+        "Because. ![](attachment:solution.png)\n#### END SOLUTION\nRead on.",
+        attachments={name: {"image/png": "YQ=="} for name in ("task.png", "solution.png")},
+    )
+    start = "### BEGIN SOLUTION\nSecret.\n### STUDENT\n# Plan\n- step\n### END SOLUTION"
+    code = [new_code_cell(source) for source in (FUNCTION.replace("\n", "\r\n"), CHECK)]
+    cells = [text, new_raw_cell("### BEGIN SOLUTION\nraw secret\n### END SOLUTION"), *code]
+    cells.append(new_markdown_cell(start))
+    for cell in cells:
+        cell.metadata = {"executionInfo": person, "id": "x1", "execution": {"iopub": "2026-03-01"}}
+    code[1].metadata.update(tags=["raises-exception"], collapsed=True)
+    notebook = new_notebook(cells=cells, metadata={"colab": {"provenance": [person]}})
+    state = {"state": {"aa": {"model_name": "HTMLModel", "state": {"value": "pi * r**2"}}}}
+    notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": state}
+    notebook.metadata["kernelspec"] = {"name": "conda-prof", "display_name": "prof [conda]"}
+    (tmp_path / "prof").mkdir()
+    path, out = tmp_path / "prof" / "reference.ipynb", tmp_path / "student.ipynb"
+    nbformat.write(notebook, path)
+    assert release_main([str(path), "-o", str(out)]) == 0
+    released = out.read_text(encoding="utf-8")
+    for told in (
+        "rof",
+        "0123",
+        "17000",
+        "2026-03",
+        "widget",
+        "ecret",
+        "Because",
+        "pi *",
+        "solution.",
+    ):
+        assert told not in released
+    student = nbformat.reads(released, as_version=4)
+    why, raw, _, check, plan = student.cells
+    assert why.source == "Why? ![](attachment:task.png)\n\n*Your answer here.*\nRead on."
+    assert list(why.attachments) == ["task.png"]
+    assert (raw.source, plan.source) == ("*Your answer here.*", "# Plan\n- step")
+    assert check.metadata == {"tags": ["raises-exception"]}
+    assert student.metadata["kernelspec"]["name"] == "python3"
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\x0b", "\x0c", "\x85"])
+def test_what_is_no_end_of_a_line_stays_as_it_is(tmp_path, mark):
+    source = f'def area(r):\n    """Area.{mark}Of a circle."""\n    ### BEGIN SOLUTION\n'
+    source += f"    return 'a{mark}b'\n    ### END SOLUTION"
+    check = f"# CHECK q1 (2 points)\nassert area(1) == 'a{mark}b'"
+    assignment = Assignment(write(tmp_path, source, check))
+    released = assignment.release().cells[1].source
+    assert released.startswith(f'def area(r):\n    """Area.{mark}Of a circle."""\n    # YOUR CODE')
+    assert mark not in released[40:] and assignment.checks[0].source == check
+
+
+def test_a_question_may_be_graded_by_hand(tmp_path):
+    why = "# MANUAL q5 (3 points)\nWhy?\n\n### BEGIN SOLUTION\nThus.\n### END SOLUTION"
+    path = write(tmp_path, FUNCTION, CHECK, "# MANUAL q6 (1.5 points)\nx = 1")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells += [new_markdown_cell("## 5. Reasons\n"), new_markdown_cell(why)]
+    nbformat.write(notebook, path)
+    assignment = Assignment(path)
+    assert assignment.max_points == 6.5
+    assert [(m.question, m.points) for m in assignment.manual] == [("q6", 1.5), ("q5", 3)]
+    assert assignment.find_topic("q5") == "Reasons" and assignment.find_topic("q6") == "Title"
+    assert (
+        assignment.release().cells[-1].source
+        == "# MANUAL q5 (3 points)\nWhy?\n\n*Your answer here.*"
+    )
+    assert assignment.collect_prelude() == ""
+
+
 def test_answers_to_think_about_can_be_left_out(tmp_path):
     texts = [
         "✏️ Why?\n\n<details>\n<summary>Answer</summary>\n\nThus.\n\n</details>\n\nRead on.",
@@ -82,8 +163,6 @@ def test_an_assignment_knows_its_points_and_what_checks_may_rely_on(tmp_path):
     exec(assignment.collect_prelude(), names)
     assert names["half"](4) == 2 and "math" in names and "limit" not in names
     assert "scaled" not in names  # it needs more than imports
-    assert len(assignment.list_unsolved(assignment.checks[1])) == 1
-    assert len(assignment.list_unsolved(assignment.checks[2])) == 2
 
 
 @pytest.mark.parametrize(
@@ -94,6 +173,8 @@ def test_an_assignment_knows_its_points_and_what_checks_may_rely_on(tmp_path):
         ([FUNCTION, HIDDEN], "0 visible checks of q1"),
         ([FUNCTION, "# CHECK q1\nassert area"], "must read like"),
         ([FUNCTION, "# CHECK q1 (two points)\nassert area"], "must read like"),
+        ([FUNCTION, CHECK, "# MANUAL q2\nx = 1"], "# MANUAL q2 (2 points)"),
+        ([FUNCTION, *["# MANUAL q2 (1 point)\nx = 1"] * 2], "2 cells  # MANUAL q2"),
         ([FUNCTION, "# CHECK q1 (2 points)\nassert ("], "cell 3, is not Python"),
         ([FUNCTION.replace("### END SOLUTION", ""), CHECK], "without '### END SOLUTION'"),
         ([FUNCTION.replace("### BEGIN SOLUTION", ""), CHECK], "without its counterpart"),

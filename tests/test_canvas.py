@@ -5,6 +5,7 @@ import io
 import json
 import math
 import re
+import subprocess
 from collections import deque
 from itertools import repeat
 
@@ -26,12 +27,12 @@ from lab_utils import (
     sample_strokes,
 )
 from text_recognizer import strokes as strokes_module
-from text_recognizer.canvas.readers import CharacterReader, LineReader
-from text_recognizer.canvas.widget import FULL, MAX_INK
+from text_recognizer.canvas.ink import FULL
+from text_recognizer.canvas.script import MAX_INK, STATIC, join_modules, read_static
 from text_recognizer.data.emnist import EMNIST
 from text_recognizer.errors import LabError
 from text_recognizer.mapping import MAPPING
-from text_recognizer.paths import bundled
+from text_recognizer.reading.character import mark_prepared
 from text_recognizer.strokes import BASE_LINE, X_LINE, Stroke, encode
 
 DOT = Stroke([(100, 100)])
@@ -156,8 +157,8 @@ def test_only_some_characters_are_considered():
     reader = Recognizer.pretrained(equal_classes=True)
     canvas = HandwritingCanvas(reader, among="0123456789", strokes=sample_strokes("O"))
     assert canvas.result["text"] == "0"
-    with pytest.raises(LabError, match=r"^among="):
-        HandwritingCanvas(reader, among="é")
+    canvas.among = "é"
+    assert canvas.result["error"].startswith("among='é' has 'é'")
 
 
 def test_a_preparation_of_one_s_own_is_what_the_network_gets(reader):
@@ -209,20 +210,20 @@ def test_a_line_is_read_between_its_guide_lines_or_without(line):
 
 
 def test_a_language_model_is_asked_for_where_the_switch_is_on():
-    reader = Recognizer.pretrained("line")
+    reader = LineRecognizer.pretrained()
     canvas = HandwritingCanvas(reader, mode="line")
     canvas.draw(sample_strokes("Hello you"))
-    canvas.language = True
-    expected = reader.predict_line(canvas.strokes, (X_LINE, BASE_LINE), language=True)
+    canvas.language_model = True
+    expected = reader.predict_line(canvas.strokes, (X_LINE, BASE_LINE), language_model=True)
     assert canvas.result["text"] == expected.text
     assert canvas.result["confidences"] == expected.confidences
 
 
-def test_a_model_that_takes_no_language_says_so(line):
+def test_a_model_that_knows_no_language_model_says_so(line):
     line.draw([[(10, 10), (20, 30)]])
-    line.language = True
-    assert "takes no language=" in line.result["error"]
-    line.language = False
+    line.language_model = True
+    assert "unexpected keyword argument 'language_model'" in line.result["error"]
+    line.language_model = False
     assert "error" not in line.result
 
 
@@ -255,20 +256,18 @@ def test_a_chosen_alternative_stays_while_the_line_grows(line):
 # What a hand can do, from Python.
 
 
-def test_undo_redo_and_clear(canvas):
+def test_undo_and_redo_press_the_buttons_in_the_browser(canvas, sent):
     canvas.draw([DOT, TICK])
+    sent.clear()
     canvas.undo()
-    assert canvas.strokes == [DOT]
     canvas.redo()
-    assert canvas.strokes == [DOT, TICK]
-    canvas.undo()
-    canvas.draw([DOT])
-    canvas.redo()  # what was undone is gone once something else is drawn
-    assert canvas.strokes == [DOT, DOT]
+    assert [message["content"] for message in sent] == [{"undo": 1}, {"redo": 1}]
+
+
+def test_clear_takes_all_strokes_away(canvas):
+    canvas.draw([DOT, TICK])
     canvas.clear()
-    assert (canvas.strokes, canvas.result) == ([], {"number": canvas.number})
-    canvas.undo()
-    assert canvas.strokes == [DOT, DOT]
+    assert (canvas.strokes, canvas.result) == ([], {"number": 2})
 
 
 @pytest.mark.parametrize("act", ["undo", "redo", "clear"])
@@ -277,14 +276,12 @@ def test_with_nothing_to_do_nothing_happens(canvas, reader, act):
     assert (canvas.strokes, canvas.number, reader.images) == ([], 0, [])
 
 
-def test_commit_takes_the_character_over_and_undo_takes_it_back(canvas):
+def test_commit_takes_the_character_over(canvas):
     canvas.draw([DOT])
     canvas.commit()
     canvas.draw([TICK])
     canvas.commit()
     assert (canvas.text, canvas.strokes) == ("12", [])
-    canvas.undo()
-    assert (canvas.text, canvas.strokes) == ("1", [TICK])
 
 
 def test_a_line_that_is_taken_over_ends(line):
@@ -304,12 +301,8 @@ def test_strokes_that_are_made_on_the_way_are_drawn(canvas):
     assert canvas.strokes == [DOT, TICK]
 
 
-def test_what_lies_far_off_comes_back_after_clearing(canvas):
+def test_what_lies_far_off_has_a_picture(canvas):
     canvas.strokes = [[(1.3e8, -1.3e8), (-1.3e8, 1.3e8)]]
-    before = canvas.strokes
-    canvas.clear()
-    canvas.undo()
-    assert canvas.strokes == before
     assert canvas._repr_mimebundle_()[0]["image/png"]
 
 
@@ -345,11 +338,11 @@ def test_numbers_never_repeat_whoever_changes_the_strokes(canvas):
     numbers.append(canvas.number)
     send_state(canvas, strokes=[encode(DOT), encode(TICK)], number=canvas.number + 1)
     numbers.append(canvas.number)
-    for act in (canvas.undo, canvas.redo, canvas.clear, canvas.undo, canvas.commit):
+    for act in (canvas.clear, lambda: canvas.draw([DOT]), canvas.commit):
         act()
         numbers.append(canvas.number)
         assert canvas.result["number"] == canvas.number
-    assert numbers == list(range(8))
+    assert numbers == list(range(6))
 
 
 def test_what_the_browser_asks_for_of_older_strokes_is_not_done(canvas, sent):
@@ -403,16 +396,17 @@ def count_saved(canvas):
     return [MAPPING[label] for label in data.labels]
 
 
-@pytest.mark.parametrize(
-    "act", [HandwritingCanvas.undo, lambda c: send_message(c, do="undo", number=c.number)]
-)
-def test_undo_takes_back_what_a_tap_has_saved(canvas, act):
+def take_back(canvas):
+    send_message(canvas, do="take back", number=canvas.number)
+
+
+def test_what_was_saved_can_be_taken_back(canvas):
     canvas.ask = "a7"
     for character in "a7":
         canvas.draw(sample_strokes(character))
         canvas.commit()
     assert count_saved(canvas) == ["a", "7"]
-    act(canvas)
+    take_back(canvas)
     assert count_saved(canvas) == ["a"]
     assert canvas.status == "Taken back: 1 in own.h5."
     assert (canvas.strokes, canvas.text, canvas.ask) == (sample_strokes("7"), "a", "7")
@@ -420,15 +414,15 @@ def test_undo_takes_back_what_a_tap_has_saved(canvas, act):
     assert count_saved(canvas) == ["a", "1"]
 
 
-def test_undo_takes_back_its_own_drawing_and_no_other(canvas):
+def test_a_canvas_takes_back_its_own_drawing_and_no_other(canvas):
     canvas.draw(sample_strokes("a"))
     canvas.commit("a")
     other = HandwritingCanvas(Counting(), keep_in=canvas.keep_in, strokes=sample_strokes("b"))
     other.commit("b")
-    canvas.undo()
+    take_back(canvas)
     assert count_saved(canvas) == ["b"]
     MyHandwriting(canvas.keep_in).remove_last()
-    other.undo()  # it is gone already
+    take_back(other)  # it is gone already
     assert other.strokes == sample_strokes("b")
     assert not canvas.keep_in.exists()
 
@@ -436,26 +430,19 @@ def test_undo_takes_back_its_own_drawing_and_no_other(canvas):
 def test_the_browser_can_take_back_only_what_was_saved(canvas):
     canvas.draw(sample_strokes("a"))
     canvas.commit("a")
-    invented = {"strokes": [encode(DOT)], "text": "", "is_saved": True}
-    send_state(canvas, _cleared=invented)
-    canvas.undo()
-    assert (canvas.strokes, count_saved(canvas)) == ([DOT], ["a"])
-
-
-def test_what_was_cleared_after_saving_comes_back_and_the_file_stays(canvas):
-    canvas.draw(sample_strokes("a"))
-    canvas.commit("a")
-    canvas.draw([DOT])
+    send_state(canvas, _saved=[encode(DOT)])
+    take_back(canvas)
+    assert (canvas.strokes, canvas.keep_in.exists()) == (sample_strokes("a"), False)
     canvas.clear()
-    canvas.undo()
-    assert (canvas.strokes, count_saved(canvas)) == ([DOT], ["a"])
+    take_back(canvas)
+    assert canvas.strokes == []
 
 
 def test_what_cannot_be_taken_back_is_one_sentence(canvas):
     canvas.draw([DOT])
     canvas.commit("a")
     canvas.keep_in.write_bytes(b"damaged")
-    send_message(canvas, do="undo", number=canvas.number)
+    take_back(canvas)
     assert "own.h5 is damaged" in canvas.status
     assert canvas.strokes == []
 
@@ -522,7 +509,7 @@ def test_what_is_shown_is_what_the_network_gets():
         bytearray(read_pixels(canvas.result["seen"]).tobytes()), dtype=torch.uint8
     )
     reader = Recognizer.pretrained(equal_classes=True)
-    expected = reader.rank(seen.reshape(28, 28))
+    expected = reader.predict(mark_prepared(seen.reshape(28, 28)))
     assert [tuple(answer) for answer in canvas.result["answers"]] == expected
     assert torch.equal(seen.reshape(28, 28), turned(canvas.strokes))
 
@@ -583,16 +570,16 @@ def test_any_other_image_is_one_sentence_and_nothing_is_saved(image, data_folder
 @pytest.mark.parametrize("value", [math.nan, math.inf, -0.1, 7.5])
 def test_logits_are_not_probabilities(value):
     canvas = HandwritingCanvas(lambda image: [("a", value), ("b", 0.1)], strokes=[DOT])
-    assert "must be from 0 to 1: give logits to softmax first" in canvas.result["error"]
+    assert "give logits to softmax first" in canvas.result["error"]
     answer = ("a", [value], [[("a", 0.5)]])
     canvas = HandwritingCanvas(lambda s, guides: answer, mode="line", strokes=[DOT])
-    assert "must be from 0 to 1" in canvas.result["error"]
+    assert "probabilities, as softmax gives them" in canvas.result["error"]
     assert canvas._repr_mimebundle_()[0]["image/png"]
 
 
 def test_probabilities_sum_to_no_more_than_1():
     canvas = HandwritingCanvas(lambda image: [("a", 0.9), ("b", 0.8)], strokes=[DOT])
-    assert "probabilities that sum to 1.7" in canvas.result["error"]
+    assert "probabilities that sum to 1 at most" in canvas.result["error"]
 
 
 def test_of_answers_without_end_the_first_are_shown():
@@ -622,13 +609,13 @@ def test_an_answer_of_another_form_is_one_error(answer):
 )
 def test_a_reading_of_another_form_is_one_error(answer):
     canvas = HandwritingCanvas(lambda strokes, guides: answer, mode="line", strokes=[DOT])
-    assert "not a text with a confidence" in canvas.result["error"]
+    assert "not a text of at most 1,000 characters with a conf" in canvas.result["error"]
 
 
 def test_a_line_has_its_limit():
     answer = "a" * 1001, [1.0] * 1001, [[("a", 1.0)]] * 1001
     canvas = HandwritingCanvas(lambda strokes, guides: answer, mode="line", strokes=[DOT])
-    assert canvas.result["error"].startswith("The model returned 1,001 characters")
+    assert "not a text of at most 1,000 characters" in canvas.result["error"]
     answer = tuple(part[:1000] for part in answer)
     canvas.draw([DOT])
     assert canvas.result["text"] == "a" * 1000
@@ -652,7 +639,7 @@ BAD = {
     "endless pause": ({"recognizer": Counting(), "pause": math.inf}, "^pause=inf must be from 0"),
     "no pause": ({"recognizer": Counting(), "pause": math.nan}, "^pause=nan must be from 0"),
     "ours": ({"recognizer": Counting(), "models": ["a"]}, "^models is not an argument"),
-    "private": ({"recognizer": Counting(), "_undone": [3]}, "^_undone is not an argument"),
+    "private": ({"recognizer": Counting(), "_saved": [3]}, "^_saved is not an argument"),
     "a number for strokes": ({"recognizer": Counting(), "strokes": np.float64(3)}, "^strokes must"),
     "far away": ({"recognizer": Counting(), "strokes": [[(1e9, 0)]]}, "number of a point is too"),
     "no file": ({"keep_in": 5}, "^5 is not the path of a file"),
@@ -688,24 +675,87 @@ def test_stored_state_stays_small_however_much_is_drawn():
     fill = (canvas.draw([stroke]) for _ in range(2000))
     with pytest.raises(LabError, match="The canvas is full"):
         deque(fill)
-    assert len(dump_state(canvas)) < 100_000
+    assert len(dump_state(canvas)) < 120_000
     count = len(canvas.strokes)
-    canvas.clear()
-    canvas.draw([stroke] * count)
-    canvas.undo()
-    assert len(dump_state(canvas)) < 100_000
     assert MAX_INK / len(encode(stroke)) - count < 1
 
 
 def test_script_and_style_are_small_and_load_nothing():
-    static = bundled("sample_strokes.json").parents[1] / "text_recognizer" / "canvas" / "static"
-    files = [static / name for name in ("canvas.js", "canvas.css")]
-    assert sum(file.stat().st_size for file in files) <= 40_000
-    for file in files:
-        text = file.read_text(encoding="utf-8")
+    texts = [join_modules("canvas.js"), read_static("canvas.css")]
+    assert sum(map(len, texts)) <= 55_000
+    for text in texts:
         assert not any(
             word in text for word in ("http", "import ", "import(", "url(", "fetch(", "eval(")
         )
+
+
+def test_no_file_of_the_script_is_long():
+    for path in STATIC.glob("*.js"):
+        if path.name != "pen.js":
+            assert len(path.read_text(encoding="utf-8").splitlines()) <= 350, path.name
+
+
+def run_in_node(folder, script, *names):
+    """Return what a script prints as JSON, beside modules of the canvas."""
+    for name in names:
+        (folder / name).write_text(read_static(name), encoding="utf-8")
+    (folder / "package.json").write_text('{"type": "module"}')
+    (folder / "test.js").write_text(script)
+    node = ["node", "test.js"]
+    return json.loads(subprocess.run(node, cwd=folder, capture_output=True, check=True).stdout)
+
+
+def test_its_modules_become_one_that_anywidget_takes(tmp_path):
+    (tmp_path / "joined.js").write_text(join_modules("canvas.js"), encoding="utf-8")
+    script = 'import canvas from "./joined.js"; console.log(JSON.stringify(typeof canvas.render))'
+    assert run_in_node(tmp_path, script) == "function"
+    (tmp_path / "page.js").write_text(join_modules("page.js"), encoding="utf-8")
+    subprocess.run(["node", "--check", "page.js"], cwd=tmp_path, check=True)
+
+
+HISTORY = """
+import { History } from "./history.js";
+const values = { strokes: ["a"], text: "", _saved: [] };
+const history = new History({ get: (name) => values[name] });
+const told = [];
+const set = (state) => {
+  Object.assign(values, state);
+  history.record();
+};
+const step = (name) => {
+  const state = history[name]();
+  set(state ?? {});
+  told.push(state && `${state.strokes.join("")}|${state.text}`);
+};
+set({ strokes: ["a", "b"] });
+set({ strokes: [], text: "x" }); // what Next does
+step("undo");
+step("undo");
+step("undo"); // what was there from the start
+step("undo");
+step("redo");
+step("redo");
+set({ strokes: ["a", "b", "c"] });
+step("redo"); // something else was drawn since
+set({ strokes: [], _saved: ["a", "b", "c"] });
+told.push(history.wasSaved());
+set({ strokes: ["d"] });
+told.push(history.wasSaved());
+console.log(JSON.stringify(told));
+"""
+
+
+def test_each_change_can_be_undone_and_done_again(tmp_path):
+    told = run_in_node(tmp_path, HISTORY, "history.js")
+    assert told[:6] == ["ab|", "a|", "|", None, "a|", "ab|"]
+    assert told[6:] == [None, True, False]
+
+
+def test_a_canvas_that_was_saved_and_reopened_can_take_it_back(tmp_path):
+    script = """import { History } from "./history.js";
+    const values = { strokes: [], text: "a", _saved: ["a"] };
+    console.log(JSON.stringify(new History({ get: (name) => values[name] }).wasSaved()));"""
+    assert run_in_node(tmp_path, script, "history.js") is True
 
 
 def test_where_there_is_no_browser_a_picture_shows_ink_and_result():
@@ -715,10 +765,10 @@ def test_where_there_is_no_browser_a_picture_shows_ink_and_result():
     canvas.draw(sample_strokes("R"))
     bundle, _ = canvas._repr_mimebundle_()
     drawn = Image.open(io.BytesIO(bundle["image/png"])).convert("L")
-    left, right = (drawn.crop((x, 0, x + 400, 440)) for x in (20, 470))
-    assert min(left.get_flattened_data()) < 60  # ink
-    assert len(set(right.get_flattened_data())) > 3  # bars and letters
-    assert min(empty.crop((20, 20, 400, 400)).get_flattened_data()) > 250
+    left, right = (np.asarray(drawn.crop((x, 0, x + 400, 440))) for x in (20, 470))
+    assert left.min() < 60  # ink
+    assert len(np.unique(right)) > 3  # bars and letters
+    assert np.asarray(empty.crop((20, 20, 400, 400))).min() > 250
     assert bundle["text/plain"] == repr(canvas)
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert len(bundle["image/png"]) < 20_000
@@ -743,7 +793,7 @@ def test_repr_is_stable(canvas, line):
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (lambda x: torch.full((len(x), len(MAPPING)), torch.nan), "The model returned nan"),
+        (lambda x: torch.full((len(x), len(MAPPING)), torch.nan), "The model returned [('"),
         (lambda x: torch.zeros(len(x), 3), "mapping has 83 entries"),
         (lambda x: None, "AttributeError"),
         (lambda x: 1 / 0, "ZeroDivisionError: division by zero"),
@@ -785,11 +835,6 @@ def test_what_a_model_does_to_its_image_changes_neither_picture_nor_drawing(data
     assert data.strokes[-1] == sample_strokes("V")
 
 
-class MuteError(Exception):
-    def __str__(self):
-        raise RuntimeError
-
-
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -797,9 +842,8 @@ class MuteError(Exception):
         (ValueError("two\nlines"), "ValueError: two lines"),
         (ValueError("half of a character: \ud800"), "ValueError: half of a character: ?"),
         (ValueError(), "ValueError"),
-        (MuteError(), "MuteError"),
     ],
-    ids=["long", "lines", "surrogate", "empty", "mute"],
+    ids=["long", "lines", "surrogate", "empty"],
 )
 @pytest.mark.parametrize("mode", ["character", "line"])
 def test_any_error_is_one_line_that_can_be_shown(error, said, mode):
@@ -813,15 +857,13 @@ def test_any_error_is_one_line_that_can_be_shown(error, said, mode):
 
 
 class Vowels:
-    """Reads nothing but an a: what the Protocol asks for, and no more."""
+    """Reads nothing but an a: has the method that is asked for, and no more."""
 
     def predict(self, image):
         return [("a", image.float().mean().item() / 255)]
 
 
-def test_anything_that_offers_what_the_protocol_says_reads():
-    assert isinstance(Vowels(), CharacterReader)
-    assert not isinstance(Vowels(), LineReader)
+def test_anything_with_the_method_reads():
     assert HandwritingCanvas(Vowels(), strokes=[TICK]).result["text"] == "a"
 
 
@@ -844,8 +886,6 @@ def test_a_new_stroke_is_decoded_and_encoded_once(canvas, monkeypatch):
     assert not written
     canvas.draw([[(5.0, 5.0), (60.0, 70.0)]])
     canvas.get_state()
-    canvas.undo()
-    canvas.redo()
     assert len(written) == 1
 
 
@@ -897,14 +937,8 @@ def test_a_malformed_message_is_ignored_or_answered_with_a_sentence(canvas, cont
         {"strokes": [None]},
         {"strokes": ["mAAAA"] * 100_000},
         {"strokes": [""] * 1000},
-        {"_undone": "abc"},
-        {"_undone": ["mA"]},
-        {"_undone": ["mAAAA" * 100_000]},
-        {"_cleared": {"strokes": ["m!"], "text": ""}},
-        {"_cleared": {"strokes": ["mAAAA" * 100_000], "text": ""}},
-        {"_cleared": {"strokes": 5}},
-        {"_cleared": {"strokes": [5], "text": "a"}},
-        {"_cleared": 3},
+        {"_saved": ["mAAAA"]},
+        {"_constants": {}},
         {"number": "a"},
         {"pause": "x"},
         {"pause": -3},
@@ -921,11 +955,10 @@ def test_a_malformed_message_is_ignored_or_answered_with_a_sentence(canvas, cont
 )
 def test_a_malformed_state_changes_nothing(canvas, state):
     canvas.draw([DOT])
-    shown = ["strokes", "model", "pause", "live", "ask", "mode", "_cleared", "_undone"]
+    shown = ["strokes", "model", "pause", "live", "ask", "mode", "_saved", "_constants"]
     before = canvas.get_state(shown)
     canvas.set_state(state)
     assert canvas.get_state(shown) == before
-    canvas.undo()
     canvas.clear()
     assert canvas._repr_mimebundle_()[0]["image/png"]
 
@@ -946,26 +979,22 @@ def test_far_too_much_is_refused_before_it_is_read(canvas, drawing, monkeypatch)
     assert canvas.status == "The canvas is full: clear it first."
 
 
-def test_text_has_its_limit_and_can_always_be_sent(canvas):
-    send_state(canvas, text="a" * 100_000 + "\ud800")
-    assert canvas.text == "a" * 9999 + "?"
-    json.dumps(canvas.get_state(), ensure_ascii=False).encode()
-
-
 @pytest.mark.parametrize("ask", ["\uac00", "a b", "!", "a" * 2000])
 def test_only_characters_can_be_asked_for(ask):
-    with pytest.raises(LabError, match=r"^ask= takes letters"):
+    with pytest.raises(LabError, match="must be at most 1,000 letters A-Z, a-z and digits 0-9"):
         HandwritingCanvas(Counting(), ask=ask)
 
 
 def test_what_it_says_can_be_said_in_korean(tmp_path):
-    canvas = HandwritingCanvas(lambda image: [("a", 0.9)], keep_in=tmp_path / "mine.h5", lang="ko")
+    canvas = HandwritingCanvas(
+        lambda image: [("a", 0.9)], keep_in=tmp_path / "mine.h5", language="ko"
+    )
     said = []
     for label in ("a", "b"):
         canvas.draw([DOT])
         canvas.commit(label)
         said.append(canvas.status)
-    canvas.undo()
+    take_back(canvas)
     said.append(canvas.status)
     canvas.recognizer = lambda image: []
     canvas.commit("c")
@@ -975,12 +1004,14 @@ def test_what_it_says_can_be_said_in_korean(tmp_path):
         canvas.commit()
     said.append(str(nothing.value))
     assert len(set(said)) == 6
-    patterns = [re.escape(label).replace(r"\{\}", ".+?") for label in canvas._words["ko"]]
+    patterns = [
+        re.escape(label).replace(r"\{\}", ".+?") for label in canvas._constants["labels"]["ko"]
+    ]
     for sentence in said:
         assert any(re.fullmatch(pattern, sentence) for pattern in patterns), sentence
 
 
 def test_a_language_that_it_has_not_is_named():
-    with pytest.raises(LabError, match="lang='fr' must be one of en, ko"):
-        HandwritingCanvas(lang="fr")
-    assert HandwritingCanvas().lang == ""  # the browser's
+    with pytest.raises(LabError, match=r"'language' trait .* any of \['', 'en', 'ko'\]"):
+        HandwritingCanvas(language="fr")
+    assert HandwritingCanvas().language == ""  # the browser's

@@ -14,7 +14,7 @@ from helpers import emnist_members, make_images, write_gzip_zip
 from torch.utils.data import DataLoader, DistributedSampler, random_split
 
 from text_recognizer.data.base_data_module import CharacterDataset
-from text_recognizer.data.emnist import EMNIST, balanced_subset
+from text_recognizer.data.emnist import EMNIST, choose_balanced
 from text_recognizer.data.emnist_lines import EMNISTLines
 from text_recognizer.data.mnist import MNIST
 from text_recognizer.errors import LabError
@@ -214,14 +214,14 @@ def test_split_and_order_are_the_published_ones(emnist, parts):
 def test_the_balanced_subset_is_the_published_one(parts, dtype):
     for _, labels in parts.values():
         shifted = (labels + 4).astype(dtype)
-        chosen = balanced_subset(shifted)
+        chosen = choose_balanced(shifted)
         np.testing.assert_array_equal(chosen, published_subset(shifted))
         assert len(labels) / 3 < len(chosen) < len(labels)
 
 
 def test_the_balanced_subset_leaves_numpy_s_random_state_alone(parts):
     before = np.random.get_state()  # noqa: NPY002
-    balanced_subset(parts["test"][1] + 4)
+    choose_balanced(parts["test"][1] + 4)
     for old, new in zip(before, np.random.get_state(), strict=True):  # noqa: NPY002
         np.testing.assert_array_equal(old, new)
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import socket
+import time
 import zipfile
 
 import h5py
@@ -37,8 +38,7 @@ def mirror(server, emnist_sources, gzip_zip, members):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(download, "PROBE_SECONDS", 0.5)
-    monkeypatch.setattr(download, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(download, "TIMEOUT", (0.5, 0.5))
 
 
 @pytest.fixture
@@ -51,10 +51,11 @@ def closed_port():
 
 @pytest.fixture
 def black_hole():
-    """Return the address of a port that takes connections and never answers."""
-    with socket.socket() as listening:
+    """Return the address of a port that drops what it gets, as firewalls do."""
+    with socket.socket() as listening, socket.socket() as waiting:
         listening.bind(("127.0.0.1", 0))
-        listening.listen()
+        listening.listen(0)
+        waiting.connect(listening.getsockname())  # the only one for which there is room
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
@@ -107,7 +108,7 @@ def test_a_bad_first_mirror_leads_to_the_second(
         server.put("/first.zip", status=404)
     mirror("/second.zip")
     assert contents(download_emnist(tmp_path / "new")) == members
-    assert (server.sent["/second.zip"] > 10) == bool(fault)
+    assert (server.sent["/second.zip"] > 0) == bool(fault)
     assert emnist_sources[0]["url"] == url
 
 
@@ -156,11 +157,11 @@ def test_each_mirror_and_its_reason_are_in_the_message(
 ):
     reasons = {
         mirror("/gone.zip", status=404): "answered 404",
-        mirror("/silent.zip", fault="silent"): "",
+        mirror("/silent.zip", fault="silent"): "stopped answering",
         mirror("/broken.zip", fault="truncated"): "broke off in the middle",
         mirror("/stalled.zip", fault="stalled"): "stopped answering",
         f"{closed_port}/gzip.zip": "no connection",
-        f"{black_hole}/gzip.zip": "",
+        f"{black_hole}/gzip.zip": "no connection",
     }
     for url in list(reasons)[-2:]:
         emnist_sources.append(as_source(url, gzip_zip, {}))
@@ -174,32 +175,26 @@ def test_each_mirror_and_its_reason_are_in_the_message(
 
 
 @pytest.mark.parametrize("where", ["closed_port", "black_hole"])
-def test_without_a_network_all_mirrors_are_asked_at_once(
-    emnist_sources, gzip_zip, online, tmp_path, request, where, impatient
+def test_a_mirror_that_cannot_be_reached_is_asked_once(
+    emnist_sources,
+    gzip_zip,
+    online,
+    tmp_path,
+    request,
+    where,
+    impatient,
+    mnist_mirrors,
+    monkeypatch,
 ):
     address = request.getfixturevalue(where)
     emnist_sources += [as_source(f"{address}/{i}.zip", gzip_zip, {}) for i in range(3)]
+    started = time.monotonic()
     message = failure_of(tmp_path / "new")
-    reason = "no connection" if where == "closed_port" else "no answer within 0.5 seconds"
-    assert message.count(reason) == 3
-
-
-@pytest.fixture
-def hasty(monkeypatch):
-    monkeypatch.setattr(download, "SLOW_SECONDS", 0.3)
-
-
-@pytest.mark.parametrize("ranges", [True, False])
-def test_a_mirror_that_trickles_is_left_for_the_next(mirror, tmp_path, members, hasty, ranges):
-    mirror("/slow.zip", fault="trickling", ranges=ranges)
-    mirror("/gzip.zip")
-    assert contents(download_emnist(tmp_path / "new")) == members
-
-
-def test_mirrors_that_all_trickle_are_said_to(mirror, tmp_path, hasty):
-    url = mirror("/slow.zip", fault="trickling")
-    with pytest.raises(DownloadError, match=f"{url}: sent less than 5 kB a second"):
-        download_emnist(tmp_path)
+    assert message.count("no connection") == 3
+    mirrors = [f"{address}/", *download.ADDRESSES["mnist"]["mirrors"]]
+    monkeypatch.setitem(download.ADDRESSES["mnist"], "mirrors", mirrors)
+    assert downloaded(tmp_path / "new") == mnist_mirrors
+    assert time.monotonic() - started < 4  # three and one of half a second
 
 
 def test_a_mirror_that_is_busy_is_asked_again(mirror, server, tmp_path):
@@ -208,10 +203,12 @@ def test_a_mirror_that_is_busy_is_asked_again(mirror, server, tmp_path):
     assert [path for path, _ in server.requests].count("/gzip.zip") > 2
 
 
-def test_a_mirror_that_is_busy_for_long_is_left(mirror, tmp_path):
-    url = mirror("/gzip.zip", fault="busy", wait="3600", status=429)
-    message = failure_of(tmp_path / "new")
-    assert f"{url}: answered 429, and asks to wait" in message
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_mirror_that_is_busy_for_long_is_left(mirror, server, tmp_path, monkeypatch, status):
+    monkeypatch.setattr(download, "BACKOFF_SECONDS", 0)
+    url = mirror("/gzip.zip", fault="busy for long", wait="3600", status=status)
+    assert f"{url}: answered {status}" in failure_of(tmp_path / "new")
+    assert len(server.requests) == 4
 
 
 def test_a_file_without_an_end_is_left(mnist_mirrors, server, tmp_path):
@@ -240,7 +237,7 @@ def test_a_disk_without_room_is_said_before_the_download(mirror, server, tmp_pat
         download_emnist(tmp_path)
 
 
-def test_a_kept_download_that_has_changed_is_fetched_again_once(mirror, data_folder, characters):
+def test_a_kept_download_that_has_changed_is_fetched_again(mirror, data_folder, characters):
     mirror("/gzip.zip")
     kept = data_folder / "downloads" / "emnist-byclass.zip"
     kept.parent.mkdir(parents=True)
@@ -251,17 +248,12 @@ def test_a_kept_download_that_has_changed_is_fetched_again_once(mirror, data_fol
     assert zipfile.is_zipfile(kept)
 
 
-def test_a_mirror_that_answers_without_end_is_left_after_the_same_time(mirror, tmp_path, impatient):
-    url = mirror("/gzip.zip", fault="dripping")  # each line in time, so no time-out of its own
-    assert f"{url}: no answer within 0.5 seconds" in failure_of(tmp_path / "new")
-
-
 def test_a_name_that_does_not_resolve_counts_as_no_connection(
     emnist_sources, gzip_zip, online, tmp_path
 ):
     emnist_sources.append(as_source("http://mirror.invalid/gzip.zip", gzip_zip, {}))
     message = failure_of(tmp_path / "new")
-    assert "no connection" in message or "no answer within" in message
+    assert "no connection" in message
 
 
 @pytest.mark.parametrize("download", [download_emnist, download_mnist])
@@ -279,7 +271,7 @@ def test_what_was_downloaded_is_not_fetched_again(mirror, server, tmp_path):
     first = download_emnist(tmp_path / "new")
     sent = server.sent["/gzip.zip"]
     assert download_emnist(tmp_path / "new") == first
-    assert server.sent["/gzip.zip"] <= sent + 1  # the question whether the mirror is there
+    assert server.sent["/gzip.zip"] == sent
 
 
 def test_a_folder_that_cannot_be_written_is_named(mirror, tmp_path):
@@ -343,9 +335,7 @@ def downloaded(folder):
 
 def test_mnist_comes_from_the_first_mirror(mnist_mirrors, server, tmp_path):
     assert downloaded(tmp_path / "new") == mnist_mirrors
-    assert {path for path, _ in server.requests if path.startswith("/b/")} == {
-        "/b/train-images-idx3-ubyte.gz"  # asked whether it is there
-    }
+    assert len(server.requests) == 4
 
 
 @pytest.mark.parametrize("fault", ["gone", "html", "truncated", "stalled"])
@@ -390,9 +380,17 @@ def test_the_sources_file_is_complete():
     assert len(set(hashes)) == 4 + 2 + 5
 
 
-def test_what_was_fetched_before_is_not_fetched_again(mirror, server, tmp_path):
-    mirror("/gzip.zip")
-    first = download_emnist(tmp_path)
-    sent = server.sent["/gzip.zip"]
-    assert download_emnist(tmp_path) == first
-    assert server.sent["/gzip.zip"] == sent
+def test_a_kept_file_of_mnist_that_has_changed_is_fetched_again(
+    mnist_mirrors, server, tmp_path, monkeypatch
+):
+    downloaded(tmp_path)
+    kept = tmp_path / "mnist" / "t10k-labels-idx1-ubyte.gz"
+    kept.write_bytes(b"damaged")
+    monkeypatch.setenv("LAB_OFFLINE", "1")
+    with pytest.raises(DownloadError, match="LAB_OFFLINE=1"):
+        download_mnist(tmp_path)
+    monkeypatch.delenv("LAB_OFFLINE")
+    assert downloaded(tmp_path) == mnist_mirrors
+    assert len(server.requests) == 5
+    monkeypatch.setenv("LAB_OFFLINE", "1")
+    assert downloaded(tmp_path) == mnist_mirrors

@@ -7,12 +7,17 @@ import re
 import unicodedata
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 
+from lab_grade.adjustments import adjust
 from lab_grade.cli import grade_main
+from lab_grade.copies import find_near_copies
+from lab_grade.exports import format_grades
 from lab_grade.report import TEMPLATES, name_pages, write_reports
-from lab_grade.results import COPY_OF, MAX_MESSAGE, _read_figures, clean, redact
+from lab_grade.results import BY_HAND, MAX_MESSAGE, _read_figures, clean, redact
+from text_recognizer.errors import LabError
 
 
 def check(question, earned, points=2, hidden=False, message="", outcome=None):
@@ -103,6 +108,14 @@ def test_the_report_tells_the_instructor(out):
     links = re.findall(r'href="([^"]+)"', report)
     assert len(set(links)) == len(CLASS) and all((out / link).is_file() for link in links)
     assert not re.search(r"https?:|src=|url\(|@import", report)
+
+
+@pytest.mark.parametrize("sandbox", [True, False])
+def test_the_report_says_on_top_if_there_was_no_sandbox(tmp_path, sandbox):
+    results = {"assignment": "a", "max_points": 5.0, "sandbox": sandbox, "students": CLASS}
+    write_reports(results, tmp_path)
+    top, _ = read_text(tmp_path / "report.html").split("Questions, the hardest first", 1)
+    assert ("without a sandbox" in top) == (not sandbox)
 
 
 def test_the_report_shows_what_many_have_in_common(tmp_path):
@@ -202,32 +215,6 @@ def test_names_of_pages_are_safe_and_differ():
     assert len({unicodedata.normalize("NFC", page) for page in pages.values()}) == len(names)
 
 
-def write_part(folder, *students, **changes):
-    folder.mkdir()
-    found = {"assignment": "homework", "max_points": 5.0, "students": list(students)} | changes
-    (folder / "results.json").write_text(json.dumps(found), encoding="utf-8")
-    return folder
-
-
-def test_parts_of_a_class_are_merged_and_copies_found_across_them(tmp_path, capsys):
-    checks = [check("q1", 2), check("q2", 0)]
-    same = {"code_hash": "abc"}
-    one = write_part(
-        tmp_path / "one",
-        student("lee", *checks, flags=[("copy", COPY_OF + "nobody"), ("file", "kept")]) | same,
-    )
-    two = write_part(tmp_path / "two", student("kim", *checks) | same, student("an", *checks))
-    out = tmp_path / "new" / "grades"
-    assert grade_main(["--merge", str(one), str(two), "-o", str(out)]) == 0
-    assert capsys.readouterr().out.startswith("3 submissions, 2 to look at")
-    found = json.loads((out / "results.json").read_text("utf-8"))
-    flags = {each["student"]: [f["text"] for f in each["flags"]] for each in found["students"]}
-    assert flags == {"an": [], "kim": [COPY_OF + "lee"], "lee": ["kept", COPY_OF + "kim"]}
-    assert list(flags) == ["an", "kim", "lee"]
-    assert len((out / "gradebook.csv").read_text("utf-8-sig").splitlines()) == 4
-    assert len(list((out / "feedback").iterdir())) == 3
-
-
 def test_the_leaderboard_has_who_left_figures_the_best_first(tmp_path):
     checks = [check("q1", 2), check("q2", 0)]
     figures = {"test images": 0.5, "parameters": 1234567.0}
@@ -266,25 +253,188 @@ def test_figures_are_numbers_with_names_or_nothing(left, kept):
     assert _read_figures([{}]) == {}
 
 
-def test_parts_that_do_not_fit_together_are_one_line(tmp_path, capsys):
-    kim = student("kim", check("q1", 2), check("q2", 0))
-    lee = kim | {"student": "lee"}
-    one = write_part(tmp_path / "one", kim)
-    for other, message in [
-        (write_part(tmp_path / "twice", lee, kim), "kim is in "),
-        (write_part(tmp_path / "other", lee, max_points=6.0), "another reference"),
-        (write_part(tmp_path / "fewer", lee | {"checks": []}), "another reference"),
-        (write_part(tmp_path / "odd", students=None), "is not what lab-grade writes"),
-        (tmp_path / "missing", "cannot be read"),
-    ]:
-        assert grade_main(["--merge", str(one), str(other), "-o", str(tmp_path / "out")]) == 2
-        said = capsys.readouterr().err
-        assert said.startswith("lab-grade: ") and message in said and said.count("\n") == 1
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("arguments", [["a.ipynb"], [], ["a.ipynb", "b", "--merge", "c"]])
+@pytest.mark.parametrize("arguments", [["a.ipynb"], []])
 def test_a_command_without_what_it_needs_says_so(arguments, capsys):
     with pytest.raises(SystemExit):
         grade_main([*arguments, "-o", "grades"])
     assert "submissions" in capsys.readouterr().err.splitlines()[-1]
+
+
+def graded(name, *checks, number=""):
+    """Return a result as `score` returns it, of a student of Canvas."""
+    waits = {"outcome": BY_HAND, "answer": "mine", "pictures": []}
+    checks = [check("q1", 1), *checks, check("q2", 0, 3) | waits]
+    known = {"platform": "canvas" if number else "", "id": number, "upload": "", "adjustments": []}
+    return student(name, *checks) | known
+
+
+def results_of(*students):
+    return {"assignment": "hw", "max_points": 5.0, "students": list(students)}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_points_are_added_from_whatever_a_spreadsheet_writes(tmp_path, encoding, delimiter):
+    rows = [
+        ["Question", '"student"', "points", "comment", "checked by"],
+        ["q2", "김민수", "2,5" if delimiter == ";" else "2.5", "좋아요", "me"],
+        ["q1", "'=kim", "-1", "", ""],
+        ["late", "77", "-9", "a week", ""],
+        ["q2", "lee", "", "", ""],
+    ]
+    path, kept = tmp_path / "mine.csv", tmp_path / "adjustments.csv"
+    path.write_bytes("\r\n".join(delimiter.join(row) for row in rows).encode(encoding))
+    results = results_of(graded("김민수"), graded("=kim"), graded("lee", number="77"))
+    adjust(results, path, kept)
+    assert [s["points"] for s in results["students"]] == [3.5, 0, 0]  # never below 0
+    assert results["students"][2]["adjustments"][0]["comment"] == "a week"
+    again = list(csv.reader(io.StringIO(kept.read_text("utf-8-sig")), delimiter=delimiter))
+    assert again[1:5] == rows[1:] and again[5:] == [["q2", "'=kim", "", "", ""]]
+    write_reports(results, tmp_path)
+    gradebook = list(
+        csv.DictReader(io.StringIO((tmp_path / "gradebook.csv").read_text("utf-8-sig")))
+    )
+    assert [(row["q2"], row["adjusted"]) for row in gradebook] == [
+        ("2.5", "0"),
+        ("0", "0"),
+        ("0", "-9"),
+    ]
+    assert {row["id"] for row in gradebook} == {"", "77"}
+    report = read_text(tmp_path / "report.html")
+    assert "By hand: q2" in report and "to grade by hand2" in report
+    assert "김민수: 3 points, graded" in report and "lee: 3 points, to grade" in report
+    (page,) = (tmp_path / "feedback").glob("김민수*")
+    assert "+2.5 points from your instructor: 좋아요" in read_text(page)
+    assert "not graded yet" in read_text(next((tmp_path / "feedback").glob("lee*")))
+    results = results_of(graded("김민수"), graded("=kim"), graded("lee", number="77"))
+    adjust(results, None, kept)  # as kept
+    assert [s["points"] for s in results["students"]] == [3.5, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("student,points\nkim,1", "no column 'question'"),
+        ("student,question,points\nkin,q1,1", "row 2: no student 'kin': did you mean kim?"),
+        ("student,question,points\nkim,q9,1", "row 2: no question q9"),
+        ("student,question,points\nkim,q1,one", "row 2: points must be a number, not 'one'"),
+        ("student,question,points\nkim,q1,nan", "must be a number"),
+        ("student,question,points\n,q1,1", "no student ''"),
+        ("", "cannot be read"),
+        ("student,question,points\nkim,q1,\x001", "points must be a number"),
+    ],
+)
+def test_a_table_with_a_mistake_is_one_sentence_and_not_touched(tmp_path, text, message):
+    path = tmp_path / "adjustments.csv"
+    path.write_text(text)
+    with pytest.raises(LabError, match=re.escape(message)):
+        adjust(results_of(graded("kim")), None, path)
+    assert path.read_text() == text
+    with pytest.raises(LabError, match="cannot be read"):
+        adjust(results_of(graded("kim")), tmp_path / "none.csv", path)
+
+
+def test_canvas_and_moodle_import_what_is_written_for_them():
+    results = results_of(graded("kimjane", number="77"), graded("by mail"))
+    rows = list(csv.reader(io.StringIO(format_grades(results, "canvas"))))
+    assert rows == [
+        ["Student", "ID", "SIS Login ID", "Section", "hw"],
+        ["    Points Possible", "", "", "", "5"],
+        ["kimjane", "77", "", "", "1"],
+    ]
+    assert format_grades(results, "moodle").count("\n") == 1  # nobody is of Moodle
+
+
+SOLUTION = """def standardize(X):
+    mean, deviation = X.mean(axis=0), X.std(axis=0)
+    deviation[deviation == 0] = 1
+    return (X - mean) / deviation
+
+
+def fit(X, y):
+    design = np.hstack([X, np.ones((len(X), 1))])
+    solution = np.linalg.lstsq(design, y, rcond=None)[0]
+    return solution[:-1], float(solution[-1])
+
+
+def descend(f, x, lr=0.1, steps=100):
+    for _ in range(steps):
+        x = x.detach().requires_grad_()
+        f(x).backward()
+        x = x - lr * x.grad
+    return x.detach()"""
+OTHERS = [
+    """def standardize(X):
+    columns = []
+    for column in X.T:
+        spread = column.std()
+        columns.append((column - column.mean()) / spread if spread else 0 * column)
+    return np.array(columns).T
+def fit(X, y):
+    center, level = X.mean(0), y.mean()
+    moved = X - center
+    w = np.linalg.solve(moved.T @ moved, moved.T @ (y - level))
+    return w, level - center @ w
+def descend(f, x, lr=0.1, steps=100):
+    p = torch.nn.Parameter(x.clone())
+    optimizer = torch.optim.SGD([p], lr=lr)
+    for step in range(steps):
+        optimizer.zero_grad()
+        f(p).backward()
+        optimizer.step()
+    return p.data""",
+    """def standardize(X):
+    s = np.std(X, axis=0)
+    return (X - np.mean(X, axis=0)) / np.where(s == 0, 1, s)
+def fit(X, y):
+    A = np.column_stack([np.ones(len(X)), X])
+    b, *w = np.linalg.pinv(A) @ y
+    return np.array(w), b
+def descend(f, x, lr=0.1, steps=100):
+    i = 0
+    while i < steps:
+        x.requires_grad_(True)
+        (g,) = torch.autograd.grad(f(x), x)
+        with torch.no_grad():
+            x = x - lr * g
+        i += 1
+    return x""",
+]
+
+
+def rename(code, number):
+    for name in ("mean", "deviation", "design", "solution"):
+        code = re.sub(rf"(?<!\.)\b{name}\b", f"{name[:2]}{number}", code)
+    return code
+
+
+def test_twelve_that_differ_by_a_line_or_by_names_are_near_copies(tmp_path):
+    changes = [
+        lambda code: code,
+        lambda code: code.replace("    for _", "    print(x)\n    for _"),
+        lambda code: code.replace("    return (X", "    # by me\n    result = 0\n    return (X"),
+        lambda code: code.replace("deviation[deviation == 0] = 1", "deviation += deviation == 0"),
+    ]
+    copies = [change(rename(SOLUTION, n)) for n in range(3) for change in changes]
+    students = [
+        student(f"copy{i:02}", check("q1", 2)) | {"code": code} for i, code in enumerate(copies)
+    ]
+    students += [
+        student(f"own{i}", check("q1", 2)) | {"code": code} for i, code in enumerate(OTHERS)
+    ]
+    students.append(student("blank", check("q1", 0)) | {"code": ""})
+    given = SimpleNamespace(cells=[SimpleNamespace(released="import numpy as np")])
+    (group,) = find_near_copies(students, given)
+    assert group["students"] == [f"copy{i:02}" for i in range(12)]
+    assert all(0.7 <= share <= 1 for *_, share in group["pairs"])
+    assert {name for one, other, _ in group["pairs"] for name in (one, other)} == set(
+        group["students"]
+    )
+    results = {"assignment": "hw", "max_points": 2.0, "students": students, "near_copies": [group]}
+    write_reports(results, tmp_path)
+    report = (tmp_path / "report.html").read_text("utf-8")
+    section = report[report.index("Near copies") : report.index("Everybody</h2>")]
+    assert section.count("<details") == len(group["pairs"]) and "own0" not in section
+    assert "<code>    mean, deviation" in section or "<code>    me1, de1" in section
+    assert [s["points"] for s in students][:12] == [2] * 12  # it costs nothing
+    assert "alike" not in (tmp_path / "feedback" / "copy00.html").read_text("utf-8")

@@ -73,7 +73,7 @@ def test_a_line_is_the_same_whatever_it_is_drawn_with(maker):
     some = np.array([150, 3, 99, 100])
     assert torch.equal(maker.draw(numbers[some])[0], images[some])
     assert torch.equal(maker.draw(numbers[some])[1], labels[some])
-    assert torch.equal(torch.from_numpy(maker.labels(numbers)).long(), labels)
+    assert torch.equal(torch.from_numpy(maker.write_labels(numbers)).long(), labels)
 
 
 def test_the_first_lines_are_those_of_the_file(maker, bundled_lines):
@@ -99,7 +99,7 @@ def test_lines_never_end_and_each_round_varies_them(maker):
 def test_the_width_of_a_line_is_known_before_it_is_drawn(maker):
     numbers = np.arange(0, 10 * len(maker.text), 29)
     used = find_used_columns(maker.draw(numbers)[0].unsqueeze(1))
-    beyond = maker.widths(numbers) - used
+    beyond = maker.measure_widths(numbers) - used
     assert beyond.min() >= 0 and beyond.max() < 8
 
 
@@ -121,7 +121,7 @@ def test_a_line_that_is_too_wide_is_left_out():
     lines = make_lines([2, 2, 2], [56, 40, 30])
     maker = JoinedLineMaker(settings(2), "val", *lines)
     assert maker.used.tolist() == [40, 30]
-    assert maker.widths(np.arange(1000)).max() <= 56
+    assert maker.measure_widths(np.arange(1000)).max() <= 56
 
 
 def test_a_variation_is_wider_slanted_thicker_or_fainter_and_loses_nothing():

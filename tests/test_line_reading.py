@@ -13,7 +13,6 @@ from lab_utils import (
     LineCNNSimple,
     LineLitModel,
     LineRecognizer,
-    Recognizer,
     prepare_line,
     sample_strokes,
 )
@@ -24,6 +23,7 @@ from text_recognizer.mapping import MAPPING, text_of
 
 CONFIG = {"input_dims": (1, 28, 224), "output_dims": (8, 1), "mapping": MAPPING}
 GUIDES = (96, 150)  # of the sample strokes
+DOT = [[(0, 0)]]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def reader():
-    return Recognizer.pretrained("line")
+    return LineRecognizer.pretrained()
 
 
 # The networks.
@@ -187,7 +187,7 @@ def test_a_reading_has_a_confidence_and_alternatives_for_each_character(reader):
 @pytest.mark.parametrize("text", ["Hello you", "the man and the dog"])
 def test_with_a_language_model_each_character_has_a_confidence_too(reader, text):
     line = prepare_line(sample_strokes(text), GUIDES)
-    plain, reading = reader.predict_line(line), reader.predict_line(line, language=True)
+    plain, reading = reader.predict_line(line), reader.predict_line(line, language_model=True)
     assert reading.text == text
     assert len(reading.text) == len(reading.confidences) == len(reading.alternatives)
     for name, sure, others in zip(*reading, strict=True):
@@ -199,7 +199,7 @@ def test_with_a_language_model_each_character_has_a_confidence_too(reader, text)
 
 def test_the_shipped_network_reads_lines_of_both_styles(reader):
     for style in ("plain", "realistic"):
-        maker = EMNISTLines(style=style, source="sample", text="own").maker("test")
+        maker = EMNISTLines(style=style, source="sample", text="own").build_maker("test")
         images, labels = maker.draw(np.arange(10))
         written = [text_of(label) for label in labels.tolist()]
         read = [reader.predict_line(image).text for image in images]
@@ -216,18 +216,17 @@ def test_dots_and_straight_lines_have_a_place(strokes):
     ("call", "says"),
     [
         (
-            lambda: LineRecognizer(LineCNNSimple(CONFIG)).predict_line([[(0, 0)]], language=True),
-            "language=True needs a network trained with CTC, such as LineCNN, not LineCNNSimple",
+            lambda: LineRecognizer(LineCNNSimple(CONFIG)).predict_line(DOT, language_model=True),
+            "language_model=True needs a network trained with CTC, such as LineCNN, not LineCNNS",
         ),
         (
-            lambda: Recognizer.pretrained("line").predict_line([[(0, 0)]], language="en"),
-            "language='en' must be",
+            lambda: LineRecognizer.pretrained().predict_line(DOT, language_model="en"),
+            "language_model='en' must be",
         ),
         (lambda: prepare_line([]), "empty list of strokes"),
         (lambda: prepare_line(np.zeros((50, 300), np.uint8)), "shows no ink"),
         (lambda: prepare_line("nowhere.png"), "nowhere.png cannot be read"),
         (lambda: prepare_line([[(0, 0), (1, 1)]], (5, 2)), "guides=.* must be the top"),
-        (lambda: Recognizer.pretrained("page"), "kind='page' must be one of character, line"),
         (lambda: LineRecognizer(torch.nn.Linear(1, 1)), "model=Linear does not read lines"),
         (lambda: LineRecognizer(LineCNN(CONFIG), 0), "temperature=0 must be more than 0"),
     ],

@@ -84,12 +84,12 @@ def test_a_character_without_an_image_is_named_and_a_space_is_blank(pool):
 
 @pytest.mark.parametrize("style", ["plain", "realistic", "both"])
 def test_a_line_is_the_same_whatever_it_is_drawn_with(style):
-    maker = EMNISTLines(style=style, source="sample").maker("train")
+    maker = EMNISTLines(style=style, source="sample").build_maker("train")
     images, labels = maker.draw(np.arange(70))
     some = np.array([64, 3, 5])
     assert torch.equal(maker.draw(some)[0], images[some])
     assert torch.equal(maker.draw(some)[1], labels[some])
-    assert torch.equal(torch.from_numpy(maker.labels(np.arange(70))).long(), labels)
+    assert torch.equal(torch.from_numpy(maker.write_labels(np.arange(70))).long(), labels)
     assert not torch.equal(images[0], images[1])
 
 
@@ -110,14 +110,14 @@ def test_the_same_lines_come_from_any_number_of_workers(on_the_fly):
         for n in (0, 2)
     ]
     assert torch.equal(*batches)
-    fresh = data.maker("train").draw(np.array(order))[0].unsqueeze(1).float() / 255
+    fresh = data.build_maker("train").draw(np.array(order))[0].unsqueeze(1).float() / 255
     assert torch.equal(batches[0], fresh)
 
 
 def test_each_occurrence_has_its_own_glyph_unless_asked_otherwise():
     label = MAPPING.index("e")
     for fresh, wanted in ((True, True), (False, False)):
-        maker = EMNISTLines(source="sample", max_overlap=0, fresh_glyphs=fresh).maker("train")
+        maker = EMNISTLines(source="sample", max_overlap=0, fresh_glyphs=fresh).build_maker("train")
         images, labels = maker.draw(np.arange(60))
         differ = []
         for image, row in zip(images, labels, strict=True):
@@ -155,7 +155,7 @@ def test_every_character_of_the_text_has_glyphs_in_each_part():
 
 def test_real_emnist_gets_its_punctuation_from_the_sample(gzip_zip, monkeypatch):
     monkeypatch.setenv("EMNIST_ARCHIVE", str(gzip_zip))
-    maker = EMNISTLines().maker("train")
+    maker = EMNISTLines().build_maker("train")
     assert all(maker.pool.count[MAPPING.index(name)] for name in "!?.,")
     own = read_glyphs(bundled(prepared.SAMPLE_FILE), "train")[1]
     assert maker.pool.count[MAPPING.index("e")] < (own == MAPPING.index("e")).sum()
@@ -218,11 +218,11 @@ def rows_with_ink(image):
 
 def heights(names, bottom=False):
     """Return the mean top (or bottom) row of lines that are one character each."""
-    maker = EMNISTLines(style="realistic", source="sample", max_length=1).maker("train")
+    maker = EMNISTLines(style="realistic", source="sample", max_length=1).build_maker("train")
     found = []
     for name in names:
         labels = np.full((40, 1), MAPPING.index(name), np.uint8)
-        maker.labels = lambda numbers, labels=labels: labels
+        maker.write_labels = lambda numbers, labels=labels: labels
         rows = [rows_with_ink(image) for image in maker.draw(np.arange(40))[0]]
         found.append(np.mean([(r[-1] if bottom else r[0]).item() for r in rows if len(r)]))
     return np.array(found)
@@ -239,7 +239,9 @@ def test_a_g_hangs_below_the_line_and_a_full_stop_stands_low_on_it():
 
 
 def test_lines_stay_inside_the_paper():
-    images, _ = EMNISTLines(style="realistic", source="sample").maker("test").draw(np.arange(200))
+    images, _ = (
+        EMNISTLines(style="realistic", source="sample").build_maker("test").draw(np.arange(200))
+    )
     inked = images > 100
     assert inked[:, 0].sum() + inked[:, -1].sum() < 0.005 * inked.sum()
 
@@ -271,12 +273,27 @@ def test_a_half_written_file_is_never_used(monkeypatch):
     monkeypatch.undo()
 
 
-def test_a_damaged_file_is_named():
-    small()
-    (file,) = data_dir().glob("lines_*.h5")
-    file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(LabError, match=r"lines_.*h5 is missing or damaged .* delete it"):
-        small()
+def test_a_damaged_file_is_made_again(capsys):
+    before = small()
+    before.file.write_bytes(before.file.read_bytes()[:1000])
+    after = small()
+    assert f"{before.file.name} is damaged: it is made again." in capsys.readouterr().out
+    assert torch.equal(after.data_val.images, before.data_val.images)
+
+
+def test_damaged_characters_of_lines_are_made_again(gzip_zip, monkeypatch, capsys):
+    monkeypatch.setenv("EMNIST_ARCHIVE", str(gzip_zip))
+    before = small(source="full")
+    characters = data_dir() / "emnist.h5"
+    content = bytearray(characters.read_bytes())
+    with h5py.File(characters) as file:
+        content[file["x_train"].id.get_chunk_info(0).byte_offset + 500] ^= 1
+    characters.write_bytes(content)
+    stat = characters.stat()
+    after = small(source="full", max_overlap=0.3)
+    assert "emnist.h5 is damaged: it is made again." in capsys.readouterr().out
+    assert characters.stat().st_mtime_ns != stat.st_mtime_ns
+    assert len(after.data_train) == len(before.data_train)
 
 
 def _prepare(folder):
@@ -311,7 +328,7 @@ def test_lines_of_a_batch_are_about_equally_wide_and_none_is_left_out():
         numbers = list(loader.sampler)
         assert sorted(numbers) == list(range(300))
         seen.append(numbers)
-        used = data.data_train.widths(torch.tensor(numbers))
+        used = data.data_train.measure_widths(torch.tensor(numbers))
         widths += [part.float().std() for part in used[:296].split(8)]
     assert np.mean(widths) < 0.4 * used.float().std()
     sampler = loader.sampler
@@ -345,7 +362,7 @@ def test_a_batch_that_is_not_full_comes_last(on_the_fly):
         batches = torch.tensor(list(sampler)).split(8)
         assert [len(batch) for batch in batches] == [8] * 10 + [3]
         for batch in batches:  # each was cut out of lines sorted by width
-            assert data.data_train.widths(batch).diff().min() >= 0
+            assert data.data_train.measure_widths(batch).diff().min() >= 0
 
 
 @pytest.mark.parametrize("style", ["plain", "realistic"])

@@ -16,7 +16,7 @@ SETUP = {
     "cell_type": "code",
     "execution_count": 1,
     "id": "setup",
-    "metadata": {},
+    "metadata": links.FOLDED,
     "outputs": [],
     "source": links.FROM_WHEEL.splitlines(keepends=True),
 }
@@ -122,7 +122,7 @@ def test_the_readme_shows_badges_and_the_address_is_kept_in_one_place(checkout):
     assert lines[2].endswith(links.MARK)
     assert lines[3] == ""
     kept = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))
-    assert kept["tool"]["lab"] == {"repository": REPOSITORY}
+    assert kept["project"]["urls"] == {"Repository": REPOSITORY}
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,19 @@ CLAIMS = [
         r"once +([\d.]+) +passes[\s\S]*255 +([\d.]+) +passes\s.*frozen.* ([\d.]+) +passes",
         lambda *reached: min(reached) > 0.9,
     ),
+    (
+        "03",
+        "Each cure works on something else",
+        r"nothing +last: training ([\d.]+), validation ([\d.]+)",
+        lambda training, validation: training - validation > 0.4,
+    ),
+    (
+        "03",
+        "Augmentation is worth far more than the others here",
+        r"nothing .*?validation ([\d.]+)[\s\S]*dropout .*?validation ([\d.]+)"
+        r"[\s\S]*decay .*?validation ([\d.]+)[\s\S]*augmentation .*?validation ([\d.]+)",
+        lambda *reached: reached[3] > max(reached[:3]) + 0.02,
+    ),
     ("03", "about a thousand times", r"s: (\d+) times as long", lambda times: 300 < times < 4000),
     (
         "04",
@@ -54,16 +67,9 @@ CLAIMS = [
     ("04", "About half of all labels are padding", r"y ([\d.]+)\nalways", lambda p: 0.4 < p < 0.6),
     (
         "05",
-        "windows ended with about 0.2 on lines half as long without any overlap",
+        "CTC reads better, although nobody told it where a character is",
         r"16 characters: CER ([\d.]+)",
-        lambda ctc: ctc < 0.2,
-    ),
-    (
-        "05",
-        "English is worth more here",
-        r"greedy +CER ([\d.]+)\n[\s\S]*and English +CER ([\d.]+)\n"
-        r"[\s\S]*greedy +CER ([\d.]+)\nwith English +CER ([\d.]+)",
-        lambda apart, corrected, joined, mended: mended / joined < corrected / apart,
+        lambda ctc: ctc < 0.42,  # what windows reach on these lines
     ),
     (
         "06",

@@ -63,10 +63,8 @@ def test_a_notebook_shows_one_line_instead_of_a_traceback():
 
 
 @pytest.mark.parametrize("fetch", [download.download_mnist, download.download_brown])
-def test_a_full_disk_is_named_not_a_mirror(fetch, monkeypatch, tmp_path):
-    monkeypatch.setattr(download, "_find_unreachable", lambda urls: {})
+def test_a_full_disk_is_named_not_a_mirror(fetch, monkeypatch, tmp_path, online):
     monkeypatch.setattr(download, "_retrieve", fail)
-    monkeypatch.setattr(download, "_fetch_whole", fail)
     with pytest.raises(LabError, match=r"cannot be written \(No space left on device\)") as caught:
         fetch(tmp_path)
     assert not isinstance(caught.value, download.DownloadError)
@@ -76,7 +74,7 @@ def test_what_ships_and_is_damaged_is_named(monkeypatch, tmp_path):
     (tmp_path / "sample_strokes.json").write_text("{", encoding="utf-8")
     (tmp_path / "lab_text.txt").write_bytes(b"caf\xe9")
     for module, cached in (
-        (strokes, strokes._read_samples),
+        (strokes, strokes.read_samples),
         (sentence_generator, sentence_generator._read),
     ):
         monkeypatch.setattr(module, "bundled", lambda name: tmp_path / name)
@@ -87,7 +85,7 @@ def test_what_ships_and_is_damaged_is_named(monkeypatch, tmp_path):
         with pytest.raises(LabError, match=r"lab_text\.txt is missing or damaged"):
             SentenceGenerator(source="own")
     finally:
-        strokes._read_samples.cache_clear()
+        strokes.read_samples.cache_clear()
         sentence_generator._read.cache_clear()
 
 

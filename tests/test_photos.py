@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lab_utils import LabError, PictureUpload, Recognizer, prepare, sample_photo, sample_strokes
+from lab_utils import (
+    LabError,
+    LineRecognizer,
+    PictureUpload,
+    Recognizer,
+    prepare,
+    sample_photo,
+    sample_strokes,
+)
 
 
 def file_of(picture, form="PNG"):
@@ -33,7 +41,7 @@ def photo():
 def test_the_sample_photos_are_read():
     character = Recognizer.pretrained(equal_classes=True).predict(sample_photo())
     assert character[0][0] == "R"
-    assert Recognizer.pretrained("line").predict_line(sample_photo("line"))[0] == "read my hand"
+    assert LineRecognizer.pretrained().predict_line(sample_photo("line"))[0] == "read my hand"
 
 
 def test_the_script_draws_the_photos_that_ship(monkeypatch, tmp_path):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from lab_utils import LabError, plot_history, show_blocks, show_images
+from lab_utils import LabError, plot_history, show_blocks, show_images, show_preparation
+from lab_utils.preparation_steps import sample_photo
 
 
 @pytest.fixture(autouse=True)
@@ -85,3 +86,36 @@ def test_both_blocks_are_drawn_with_their_parts(shown):
     texts = [text.get_text() for text in residual.texts]
     assert texts.count("BatchNorm") == 2
     assert any("1 × 1 convolution" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("show", "said"),
+    [
+        (lambda: show_images(np.eye(28)[None]), "1 image"),
+        (lambda: show_images(np.zeros((2, 28, 28)), titles=["a", 7]), "2 images: a, 7"),
+        (
+            lambda: plot_history([{"epoch": i, "val_loss": 2 - i, "val_acc": i} for i in (0, 1)]),
+            "Learning curves, epochs 1 to 2. Loss, val: from 2 to 1. Accuracy, val: from 0 to 1",
+        ),
+        (show_blocks, "the course's block: x, 3 × 3 convolution, ReLU, output. a residual block"),
+        (lambda: show_preparation(sample_photo()), " images: "),
+        (lambda: show_preparation(sample_photo("line"), "line"), " images, one below the other: "),
+    ],
+)
+@pytest.mark.parametrize("backend", ["inline", "module://matplotlib_inline.backend_inline"])
+def test_in_a_notebook_a_figure_has_a_description(show, said, backend, monkeypatch, displayed):
+    monkeypatch.setattr(plt, "get_backend", lambda: backend)
+    show()
+    ((figure, metadata),) = displayed
+    assert said in metadata["image/png"]["alt"]
+    assert not plt.fignum_exists(figure.number)  # or the notebook would show it again
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    """Return what `display` was given."""
+    shown = []
+    monkeypatch.setattr(
+        "IPython.display.display", lambda figure, metadata: shown.append((figure, metadata))
+    )
+    return shown

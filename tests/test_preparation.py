@@ -9,9 +9,11 @@ import pytest
 import torch
 from PIL import Image, ImageDraw, ImageOps
 
+from lab_utils import prepare_line, sample_photo
 from text_recognizer.data.emnist import EMNIST
 from text_recognizer.errors import LabError
-from text_recognizer.reading.character import as_emnist, prepare
+from text_recognizer.reading.character import convert_to_emnist, mark_prepared, prepare
+from text_recognizer.reading.masks import Components, Ink
 
 # An R without its bowl's curve: no flip, turn or swap of x and y maps it to itself.
 STROKES = [
@@ -168,6 +170,49 @@ def test_what_is_prepared_already_passes_unchanged():
         assert difference(prepare(image[None].float() / 255), image) == 0
 
 
+def test_what_was_prepared_is_marked_and_passes_unchanged():
+    """It may not look like EMNIST's: a thin l, say, or what a preparation of one's own made."""
+    for strokes in (TALL, WIDE, STROKES):
+        once = prepare(strokes)
+        assert prepare(once) is once
+    odd = mark_prepared(torch.full((28, 28), 100, dtype=torch.uint8))
+    assert prepare(odd) is odd
+    with pytest.raises(LabError, match="shows no ink"):
+        prepare(odd.clone())  # the mark is on the image alone
+
+
+# What is found is handed on.
+
+
+def test_a_photograph_is_searched_few_times(monkeypatch):
+    calls = []
+    for owner, name in ((Ink, "measure"), (Components, "__init__")):
+        real = getattr(owner, name)
+        counted = lambda *args, real=real, name=name: (calls.append(name), real(*args))[1]  # noqa: E731
+        monkeypatch.setattr(owner, name, counted)
+    for mode, prepare_mode in (("character", prepare), ("line", prepare_line)):
+        calls.clear()
+        prepare_mode(sample_photo(mode))
+        assert calls.count("measure") <= 3  # pictures whose grey levels are counted
+        assert calls.count("__init__") <= 6  # searches for connected components
+
+
+def test_what_is_handed_on_is_what_would_be_found_anew():
+    random = np.random.default_rng(0)
+    for _ in range(200):
+        grey = random.integers(0, 256, random.integers(2, 40, 2)) * random.integers(0, 2)
+        ink = Ink.measure(grey.astype(np.uint8))
+        parts = ink.parts.keep(random.random(len(ink.parts)) < 0.5)
+        found = [ink.keep(parts.draw(), parts)] + ([ink.crop()] if ink.mask.any() else [])
+        for handed_on in found:
+            anew = Ink.measure(np.ascontiguousarray(handed_on.grey))
+            assert handed_on.threshold == anew.threshold
+            assert np.array_equal(handed_on.levels, anew.levels)
+            for name in ("area", "top", "bottom", "left", "right", "longer"):
+                assert np.array_equal(getattr(handed_on.parts, name), getattr(anew.parts, name))
+            assert np.array_equal(handed_on.parts.draw(), anew.mask)
+
+
 # What comes out.
 
 
@@ -256,7 +301,7 @@ def test_the_conversion_follows_the_published_steps(name):
     )
     framed = Image.fromarray(np.pad(square, 2).astype(np.uint8))
     expected = np.array(framed.resize((28, 28), Image.Resampling.BICUBIC), int)
-    assert np.abs(as_emnist(scan).numpy() - expected).max() <= 2
+    assert np.abs(convert_to_emnist(scan).numpy() - expected).max() <= 2
 
 
 # What cannot be read.

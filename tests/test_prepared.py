@@ -12,6 +12,7 @@ import pytest
 import torch
 from helpers import as_source, emnist_members, make_images, write_gzip_zip
 
+from text_recognizer.data.emnist import EMNIST
 from text_recognizer.errors import LabError
 from text_recognizer.files import archives, download, prepared
 from text_recognizer.files.download import DownloadError
@@ -216,23 +217,77 @@ def test_a_missing_archive_is_an_error(tmp_path, monkeypatch, source):
     one_sentence(caught, tmp_path / "gone.zip", "does not exist")
 
 
-@pytest.mark.parametrize("damage", ["truncated", "overwritten", "emptied", "another"])
-def test_a_damaged_prepared_file_says_how_to_mend_it(local, damage):
-    path = locate()
-    if damage == "truncated":
-        path.write_bytes(path.read_bytes()[:-1000])
-    elif damage == "overwritten":
+def damage(path, how):
+    content = path.read_bytes()
+    if how == "truncated":
+        path.write_bytes(content[:-1000])
+    elif how == "overwritten":
         path.write_bytes(b"x" * 10_000)
-    elif damage == "emptied":
+    elif how == "emptied":
         path.write_bytes(b"")
-    else:
+    elif how == "another":
         with h5py.File(path, "w") as file:
             file["something"] = 1
-    with pytest.raises(LabError) as caught:
-        read_images(locate(), "train", np.arange(1))
-    one_sentence(caught, path, "delete it")
-    path.unlink()
-    assert locate() == path
+    elif how == "images":  # which only reading them reveals
+        with h5py.File(path) as file:
+            start = file["x_test"].id.get_chunk_info(0).byte_offset + 500
+        path.write_bytes(content[:start] + bytes([content[start] ^ 1]) + content[start + 1 :])
+
+
+DAMAGES = ("truncated", "overwritten", "emptied", "another", "images")
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_prepared_file_is_named(local, how):
+    path = locate()
+    damage(path, how)
+    with pytest.raises(prepared.DamagedFileError) as caught:
+        read_images(path, "test", np.arange(1))
+    one_sentence(caught, path, "setup() of its data makes it again")
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_prepared_file_is_made_again_with_a_line_that_says_so(
+    local, characters, capsys, how
+):
+    first = EMNIST(balance=False)
+    first.setup()
+    damage(first.file, how)
+    capsys.readouterr()
+    again = EMNIST(balance=False)
+    again.setup()
+    assert capsys.readouterr().out == "emnist.h5 is damaged: it is made again.\n"
+    assert torch.equal(again.data_train.images, first.data_train.images)
+    assert_holds(first.file, characters)
+    EMNIST(balance=False).setup()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_module_that_knows_its_file_makes_it_again_too(local, capsys):
+    data = EMNIST()
+    data.prepare_data()
+    damage(data.file, "images")
+    data.setup()
+    assert capsys.readouterr().out == "emnist.h5 is damaged: it is made again.\n"
+    data = EMNIST()
+    data.prepare_data()
+    data.file.unlink()
+    data.setup()
+    assert len(data.data_test) and capsys.readouterr().out == ""
+
+
+def test_what_cannot_be_made_again_stays_and_the_sample_stands_in(local, monkeypatch, capsys):
+    path = locate()
+    damage(path, "images")
+    before = path.read_bytes()
+    monkeypatch.delenv("EMNIST_ARCHIVE")
+    data = EMNIST()
+    data.setup()
+    assert "synthetic" in data.source_name
+    assert "bundled sample stands in for EMNIST" in capsys.readouterr().out
+    assert path.read_bytes() == before  # a network drive that fails now may work later
+    with pytest.raises(DownloadError):
+        EMNIST(source="full").setup()
 
 
 def test_a_data_folder_that_cannot_be_made_is_named(local, tmp_path, monkeypatch):
@@ -315,7 +370,7 @@ def test_the_second_process_waits_for_the_first(local, data_folder, capsys, char
     process = in_child(locate, "auto", slowly(1.2))
     wait_for(lambda: list(data_folder.glob("emnist.h5.*.partial")), process)
     path = locate(read=never)
-    assert "Another process is preparing emnist.h5: waiting" in capsys.readouterr().out
+    assert "Another process is writing emnist.h5: waiting" in capsys.readouterr().out
     process.join()
     assert process.exitcode == 0
     assert_holds(path, characters)
@@ -478,7 +533,7 @@ def test_a_file_is_prepared_once_and_again_for_other_settings(tmp_path):
             prepared_from.append(made_from)
             prepared.write(target, lines()[0], "lines", made_from or "anything")
 
-        prepared.convert_once(target, made_from, prepare)
+        prepared.prepare_once(target, made_from, prepare)
 
     for made_from in ("a", "a", "b", "b", None, "a"):
         ask(made_from)
@@ -497,8 +552,8 @@ def test_what_fails_in_the_middle_is_not_taken_for_prepared(tmp_path):
         prepared.write(target, [parts[0]._replace(images=broken())], "lines", "a")
 
     with pytest.raises(LabError, match="It broke"):
-        prepared.convert_once(target, "a", prepare)
+        prepared.prepare_once(target, "a", prepare)
     assert not list(tmp_path.glob("*.h5*partial")) and not target.exists()
     parts, images = lines()
-    prepared.convert_once(target, "a", lambda: prepared.write(target, parts, "lines", "a"))
+    prepared.prepare_once(target, "a", lambda: prepared.write(target, parts, "lines", "a"))
     np.testing.assert_array_equal(read_images(target, "train", np.arange(50)), images)

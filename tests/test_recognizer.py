@@ -20,11 +20,12 @@ from text_recognizer.data.emnist import EMNIST
 from text_recognizer.errors import LabError
 from text_recognizer.lit_models.base import BaseLitModel
 from text_recognizer.mapping import MAPPING, SPECIAL_TOKENS, text_of
+from text_recognizer.models import weights
 from text_recognizer.models.cnn import CNN
 from text_recognizer.models.ctc import greedy, greedy_path
 from text_recognizer.paths import bundled
-from text_recognizer.reading import recognizer
-from text_recognizer.reading.recognizer import WEIGHTS, Recognizer
+from text_recognizer.reading.character import mark_prepared
+from text_recognizer.reading.recognizer import CHARACTER_WEIGHTS, LINE_WEIGHTS, Recognizer
 from text_recognizer.training.run_experiment import main
 
 SEVEN = [[(0, 0), (50, 0), (20, 90)]]
@@ -95,6 +96,20 @@ def test_expected_weighs_each_class_by_how_frequent_it_is(reader):
     assert MAPPING[10] not in [name for name, _ in weighed.predict(SEVEN, 78)]
 
 
+def test_what_is_prepared_is_read_as_it_is(reader):
+    odd = torch.full((28, 28), 100, dtype=torch.uint8)
+    answers = reader.predict(mark_prepared(odd), 79)
+    found = reader.probabilities(odd[None])[0].sort(descending=True).values[:79]
+    assert [p for _, p in answers] == pytest.approx(found.tolist())
+
+
+def test_fewer_characters_than_are_usual_are_all_answered():
+    answers = Recognizer(CNN(EMNIST().config() | {"mapping": ["a", "b"]}), ["a", "b"]).predict(
+        SEVEN
+    )
+    assert sorted(name for name, _ in answers) == ["a", "b"]
+
+
 def test_a_network_that_was_being_trained_answers_without_dropout(reader):
     reader.model.train()
     first = reader.predict(SEVEN)
@@ -113,7 +128,7 @@ def test_a_model_that_is_no_network_is_one_error(model):
 
 @pytest.mark.parametrize("mapping", [None, [], ()])
 def test_a_missing_mapping_is_one_error(mapping):
-    with pytest.raises(LabError, match=r"^mapping is missing"):
+    with pytest.raises(LabError, match=r"^mapping=.* must be a list of names: give data.mapping"):
         Recognizer(network(), mapping)
 
 
@@ -301,15 +316,22 @@ def test_the_shipped_network_can_take_all_62_characters_as_equally_frequent():
 
 
 def test_the_shipped_weights_are_small():
-    assert bundled(WEIGHTS["character"]).stat().st_size < 3_000_000
-    assert bundled(WEIGHTS["line"]).stat().st_size < 8_000_000
+    assert bundled(CHARACTER_WEIGHTS).stat().st_size < 3_000_000
+    assert bundled(LINE_WEIGHTS).stat().st_size < 8_000_000
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 1
+    return content
 
 
 WEIGHT_FILES = {
     "missing": lambda path: None,
     "empty": lambda path: path.touch(),
     "text": lambda path: path.write_text("weights, once"),
-    "truncated": lambda path: path.write_bytes(bundled(WEIGHTS["character"]).read_bytes()[:50_000]),
+    "one bit changed": lambda path: path.write_bytes(flip_a_bit(bundled(CHARACTER_WEIGHTS))),
+    "truncated": lambda path: path.write_bytes(bundled(CHARACTER_WEIGHTS).read_bytes()[:50_000]),
     "not described": lambda path: save_file({"weight": torch.ones(1)}, path),
     "of something else": lambda path: save_file(
         {"weight": torch.ones(1)}, path, {"model_class": '"CNN"'}
@@ -321,6 +343,6 @@ WEIGHT_FILES = {
 def test_damaged_weights_are_one_error_that_names_the_file(tmp_path, monkeypatch, kind):
     path = tmp_path / "weights.safetensors"
     WEIGHT_FILES[kind](path)
-    monkeypatch.setattr(recognizer, "bundled", lambda name: path)
+    monkeypatch.setattr(weights, "bundled", lambda name: path)
     with pytest.raises(LabError, match=r"weights\.safetensors is missing or damaged"):
         Recognizer.pretrained()

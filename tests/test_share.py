@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lab_utils import CNN, MLP, LabError, Recognizer, ResNet, share
-from text_recognizer.canvas.share import STATIC
+from lab_utils import CNN, MLP, LabError, Recognizer, ResNet, sample_strokes, share
+from text_recognizer.canvas.script import STATIC
 from text_recognizer.canvas.to_javascript import describe_network
 from text_recognizer.mapping import MAPPING
+from text_recognizer.strokes import BASE_LINE, decode
 
 CONFIG = {"input_dims": (1, 28, 28), "output_dims": (1,), "mapping": MAPPING}
 NODE = """
@@ -135,14 +136,36 @@ def test_the_shipped_network_s_page_is_one_small_file(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
+@pytest.mark.parametrize(("text", "width"), [("R", 220), ("Hello 42", 880)])
+def test_samples_are_written_as_in_python(text, width, tmp_path):
+    page = share(path=tmp_path / "reader.html").read_text(encoding="utf-8")
+    shared = json.loads(re.search(r'id="reader">(.+?)</script>', page)[1])
+    for name in ("samples", "strokes"):
+        script = (STATIC / f"{name}.js").read_text(encoding="utf-8").replace(".js", ".mjs")
+        (tmp_path / f"{name}.mjs").write_text(script, encoding="utf-8")
+    paper = {"width": width, "line": BASE_LINE}
+    given = ", ".join(map(json.dumps, (text, shared["samples"], paper)))
+    script = 'import { writeSample } from "./samples.mjs";\n'
+    (tmp_path / "run.mjs").write_text(f"{script}console.log(writeSample({given}).join())")
+    answer = subprocess.run(["node", "run.mjs"], cwd=tmp_path, capture_output=True, text=True)
+    written = [decode(stroke) for stroke in answer.stdout.strip().split(",")]
+    expected = sample_strokes(text)
+    assert len(written) == len(expected)
+    for mine, python in zip(written, expected, strict=True):
+        assert mine.pointer == python.pointer
+        torch.testing.assert_close(torch.tensor(mine), torch.tensor(python), atol=0.26, rtol=0)
+
+
 def test_a_page_in_korean_has_no_label_left(tmp_path):
     page = share(path=tmp_path / "reader.html", language="ko").read_text(encoding="utf-8")
     assert '<html lang="ko">' in page
     words = json.loads((STATIC / "ko.json").read_text(encoding="utf-8"))
-    source = (STATIC / "canvas.js").read_text(encoding="utf-8")
-    labels = re.findall(r'this\.word\(\s*"([^"]+)"', source)
-    labels += ["digit", "small", "capital", "Save the drawing as {}", "Next character"]
+    source = "".join(path.read_text(encoding="utf-8") for path in STATIC.glob("*.js"))
+    labels = re.findall(r'\bword\(\s*"([^"]+)"', source)
+    labels += ["digit", "small", "capital", "Save the drawing as {}", "Next character", "Pen only"]
+    labels += re.findall(r'(?:FULL|SILENT) = "([^"]+)"', source)
     labels += re.findall(r"data-word>([^<]+)<", (STATIC / "page.html").read_text(encoding="utf-8"))
+    labels += ["There is no sample of {}: only letters, digits and spaces."]
     assert len(labels) > 20
     assert set(labels) <= set(words)
     for label, said in words.items():

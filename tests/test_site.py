@@ -63,7 +63,8 @@ def test_every_link_leads_to_a_page_or_a_picture(site, language):
             continue
         folder = path.parent.relative_to(site / language).as_posix()
         published = posixpath.join("ko" if language == "ko" else "", folder)
-        for link in re.findall(r"\]\(([^)\s]+)\)", read_markdown(path)):
+        links = re.findall(r"\]\(([^)\s]+)\)|<img[^>]* src=\"([^\"]+)", read_markdown(path))
+        for link in map("".join, links):
             target = link.partition("#")[0]
             if target.startswith("site:"):
                 there = posixpath.normpath(posixpath.join(published, target[5:]))
@@ -80,7 +81,24 @@ def test_the_first_page_has_the_reader_and_a_picture_of_each_notebook(site):
         assert text.count(f'src="{build_site.READER}"') == 1
         assert "canvas.webp" not in text
         for path in ROOT.glob("labs/0[1-7]_*.ipynb"):
-            assert f"[![](labs/pictures/{path.stem}.webp)](labs/{path.name})" in text
+            picture = rf"\[!\[[^]]+\]\(labs/pictures/{path.stem}.webp\)\]\(labs/{path.name}\)"
+            assert re.search(picture, text)
+
+
+def test_the_pictures_of_a_cell_are_described():
+    def show(plain, **metadata):
+        data = {"image/png": "", "text/plain": [plain]}
+        return {"output_type": "display_data", "data": data, "metadata": metadata}
+
+    own = show("<Figure size 9x9>", **{"image/png": {"alt": "2 images: a, b"}})
+    canvas, plot = show("HandwritingCanvas('line')"), show("<Figure size 9x9>")
+    text = {"output_type": "stream", "name": "stdout", "text": [""]}
+    describe = build_site.describe_pictures
+    assert describe({"outputs": [text]}, "Averages") == ""
+    assert describe({"outputs": [plot, text, plot]}, "Averages") == "Averages"
+    assert describe({"outputs": [own, canvas]}, "Averages") == (
+        "2 images: a, b; HandwritingCanvas('line')"
+    )
 
 
 def test_the_package_page_has_every_public_name(site):
@@ -90,6 +108,23 @@ def test_the_package_page_has_every_public_name(site):
         r"(?:auto\w+|py:data):: lab_utils\.(\w+)$", build_site.make_api(), re.MULTILINE
     )
     assert sorted(found) == sorted(lab_utils.__all__)
+
+
+def test_a_link_an_anchor_or_a_picture_that_leads_nowhere_is_found(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "index.html").write_text('<h1 id="top">한</h1><img src="../b%20c.png">')
+    (tmp_path / "b c.png").touch()
+    fine = "https://x.org/a mailto:x@y.z #here a/ a/index.html#top b%20c.png data:,x ?q=1#here"
+    dead = "#there a/#bottom c.png ../d.html a/b.ipynb"
+    links = "".join(f'<a href="{link}">x</a>' for link in f"{fine} {dead}".split())
+    (tmp_path / "page.html").write_text(f'<p id="here">{links}<img src="none.png"></p>')
+    found = build_site.find_dead_links(tmp_path)
+    assert found == [f"page.html: {link}" for link in [*dead.split(), "none.png"]]
+
+
+def test_the_address_of_the_site_is_that_of_github_pages():
+    assert build_site.find_top(REPOSITORY) == "https://somebody.github.io/handwriting/"
+    assert build_site.find_top("") == "/"
 
 
 def test_files_that_are_not_pages_are_on_github_where_the_address_is_known(tmp_path):

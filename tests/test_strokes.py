@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from lab_utils import Recognizer, prepare, sample_strokes
+from lab_utils import Recognizer, prepare, prepare_line, sample_strokes
+from text_recognizer.canvas.script import list_constants
 from text_recognizer.errors import LabError
 from text_recognizer.mapping import CHARACTERS
 from text_recognizer.strokes import CANVAS_HEIGHT, Stroke, decode, encode, fit_strokes, to_strokes
@@ -226,12 +227,12 @@ def test_a_character_is_the_same_at_all_sizes_pens_and_places(reader, vary):
 # The same in JavaScript.
 
 NODE = """
-import canvas, { decode, encode } from "./canvas.mjs";
+import { decode, encode } from "./strokes.mjs";
 import { readFileSync } from "node:fs";
 const { drawn, texts } = JSON.parse(readFileSync("strokes.json", "utf8"));
 const read = texts.map((text) => decode(text));
 const written = drawn.map(({ pointer, points }) => encode(pointer, points));
-console.log(JSON.stringify({ read, written, widget: typeof canvas.render }));
+console.log(JSON.stringify({ read, written }));
 """
 
 
@@ -247,15 +248,48 @@ def test_the_canvas_s_script_encodes_and_decodes_the_same_bit_by_bit(tmp_path):
         drawn.append({"pointer": ("mouse", "pen", "touch")[i % 3], "points": points.tolist()})
     strokes = [Stroke(stroke["points"], stroke["pointer"]) for stroke in drawn]
     texts = [encode(stroke) for stroke in strokes]
-    script = ROOT / "text_recognizer" / "canvas" / "static" / "canvas.js"
-    shutil.copy(script, tmp_path / "canvas.mjs")
+    script = ROOT / "text_recognizer" / "canvas" / "static" / "strokes.js"
+    shutil.copy(script, tmp_path / "strokes.mjs")
     (tmp_path / "test.mjs").write_text(NODE, encoding="utf-8")
     (tmp_path / "strokes.json").write_text(json.dumps({"drawn": drawn, "texts": texts}))
     node = ["node", "test.mjs"]
     answer = subprocess.run(node, cwd=tmp_path, capture_output=True, text=True, check=True)
     found = json.loads(answer.stdout)
-    assert found["widget"] == "function"  # what anywidget asks for
     assert found["written"] == texts
     for stroke, read in zip(strokes, found["read"], strict=True):
         assert read["pointer"] == stroke.pointer
         assert [tuple(point) for point in read["points"]] == list(stroke)
+
+
+PREPARE = """
+import { prepareCharacter, prepareLine, setConstants } from "./pen.js";
+import { readFileSync } from "node:fs";
+const { constants, drawings, guides } = JSON.parse(readFileSync("drawings.json", "utf8"));
+setConstants(constants);
+const characters = drawings.map((drawing) => [...prepareCharacter(drawing)]);
+const lines = drawings.map((drawing) => prepareLine(drawing, guides));
+console.log(JSON.stringify({ characters, lines: lines.map(({ data }) => [...data]) }));
+"""
+
+
+@pytest.mark.parametrize("guides", [None, (96, 150)])
+def test_the_page_s_script_prepares_strokes_as_python_does(guides, tmp_path):
+    random = np.random.default_rng(0)
+    drawings = [[[(5.0, 5.0)]], [[(0.0, 0.0), (900.0, 0.0)]], [[(0.0, 0.0), (0.0, 900.0)]]]
+    for text in [*CHARACTERS[::4], "Hello you", "look at me", "minimum", "100"]:
+        change = np.eye(2) + random.normal(0, 0.1, (2, 2))
+        points = [np.array([point[:2] for point in stroke]) for stroke in sample_strokes(text)]
+        drawings.append([(curve @ change).round(2).tolist() for curve in points])
+    for name in ("pen.js", "pillow.js"):
+        shutil.copy(ROOT / "text_recognizer" / "canvas" / "static" / name, tmp_path)
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "test.js").write_text(PREPARE, encoding="utf-8")
+    given = {"constants": list_constants(), "drawings": drawings, "guides": guides}
+    (tmp_path / "drawings.json").write_text(json.dumps(given))
+    node = ["node", "test.js"]
+    answer = subprocess.run(node, cwd=tmp_path, capture_output=True, text=True, check=True)
+    found = json.loads(answer.stdout)
+    assert found["characters"] == [prepare(drawing).flatten().tolist() for drawing in drawings]
+    for drawing, line in zip(drawings, found["lines"], strict=True):
+        expected = prepare_line(drawing, guides).flatten()
+        assert (torch.tensor(line) - expected.int()).abs().max() <= 2

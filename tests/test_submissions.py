@@ -1,15 +1,23 @@
 """Submissions as they come: found, read, and their checks put back into place."""
 
 import json
+import os
+import stat
+import sys
+import unicodedata
+import zipfile
 
 import links
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 
+from lab_grade import submissions
 from lab_grade.notebook import Assignment
 from lab_grade.placement import find_own_cells, hash_code, plan_steps
-from lab_grade.submissions import Submission, find_submissions, read_submission
+from lab_grade.platforms import decode_name, read_owner
+from lab_grade.reading import Submission, read_submission
+from lab_grade.submissions import find_submissions
 from text_recognizer.errors import LabError
 
 GIVEN = "import math"
@@ -69,10 +77,13 @@ AS_IT_SHOULD = "A1 q1 A2 q2 h2 A3 q3"
             "A1 q1 A2 + q2 h2 A3 q3",
             ["q2 was changed"],
         ),
+        # points are nothing that runs, and may have changed since the notebook was handed out
+        ([GIVEN, A1, Q1, A2, Q2.replace("1 point", "9 points"), A3, Q3], AS_IT_SHOULD, []),
+        ([GIVEN, A1, "%%time\n" + Q1, A2, "#@title x\n" + Q2, A3, Q3], AS_IT_SHOULD, []),
         (
-            [GIVEN, A1, Q1, A2, Q2.replace("1 point", "9 points"), A3, Q3],
+            [GIVEN, A1, Q1, A2, "%%script false\n" + Q2, A3, Q3],
             "A1 q1 A2 + q2 h2 A3 q3",
-            ["q2 was changed"],
+            ["q2 was missing"],
         ),
         (
             [GIVEN, A1, Q1, A2, "x = 1\n" + Q2, A3, Q3],
@@ -95,22 +106,105 @@ def test_each_check_runs_once_and_after_its_answer(assignment, code, expected, f
     assert all(part in flag for part, flag in zip(flagged, flags, strict=True))
 
 
-def test_nothing_is_installed(assignment):
-    code = """!pip install a \\
-  b
-x = 1
-  %pip install c
-!ls
-!python -m pip install d
-pip = 3"""
+@pytest.mark.parametrize(
+    ("code", "left"),
+    [
+        ("!pip install a \\\n  b\nx = 1\n  %pip install c\n!ls\npip = 3", "x = 1 !ls pip = 3"),
+        ("pip install a", ""),
+        ("log = !pip3 install a\nprint(log)", "print(log)"),
+        ("!cd . && python3 -W ignore -m pip install a\n!pip list", "!pip list"),
+        ("%sx pip install a\n!!conda install a\n%conda install a\nuv pip install a", ""),
+        ("if True:\n    !apt-get -y install a", "if True:"),
+        ("get_ipython().system('pip install a')\n!{sys.executable} -m pip install a", ""),
+        ("%%bash\nls\npip install a\nuv add b", "%%bash ls"),
+        ("%%script sh\npython -m pip install a", "%%script sh"),
+        ("%%capture\n!pip install a", "%%capture"),
+        ("# pip install a\npip = 'install'\nprint('pip install a')", None),
+    ],
+)
+def test_nothing_is_installed(assignment, code, left):
     submission = Submission("kim", None, code=[code, *CHECKS])
-    lines = plan_steps(assignment, submission)[0].source.split("\n")
-    left = [line for line in lines if not line.strip().startswith("pass")]
-    assert left == ["x = 1", "!ls", "pip = 3"]
-    assert len(lines) == 7
-    assert [flag["text"] for flag in submission.flags] == [
-        "lines that install packages were left out"
-    ]
+    source = plan_steps(assignment, submission)[0].source
+    assert source.count("\n") == code.count("\n")
+    told = [flag["text"] for flag in submission.flags]
+    if left is None:
+        assert source == code and not told
+    else:
+        ours = "pass  # nothing is", ":  # nothing is"
+        lines = [line for line in source.split("\n") if not line.strip().startswith(ours)]
+        assert " ".join(lines) == left
+        assert told == ["lines that install packages were left out"]
+
+
+@pytest.mark.parametrize(
+    ("code", "parts"),
+    [
+        ("name = input('?')\nimport math\nx = 1", ["name = input('?')", "import math", "x = 1"]),
+        (
+            "import a, b\n# c\nplt.switch_backend('Tk')",
+            ["import a, b", "# c\nplt.switch_backend('Tk')"],
+        ),
+        (
+            "import cv2\n\n@a\ndef f():\n    pass\n\ndef g():\n    pass",
+            ["import cv2", "\n@a\ndef f():\n    pass\n\ndef g():\n    pass"],
+        ),
+        (
+            "x = 1\nk = getpass.getpass()\ny = 2\nz = 3",
+            ["x = 1\nk = getpass.getpass()", "y = 2\nz = 3"],
+        ),
+        (
+            "x = 7\n# CHECK q1 (1 point)\nassert x == 1\ndef f2():\n    return 2",
+            ["x = 7\n# CHECK q1 (1 point)\nassert x == 1", "def f2():\n    return 2"],
+        ),
+        ("def ask():\n    return input()\nx = 1", None),
+        ("import no_such\ndef f1():\n    return 1", None),  # an answer needs what it imports
+        ("import a; x = 1", None),
+        ("import (", None),
+    ],
+)
+def test_a_line_that_fails_here_does_not_take_others_with_it(assignment, code, parts):
+    submission = Submission("kim", None, code=[code, *CHECKS])
+    steps = [s for s in plan_steps(assignment, submission) if not s.check]
+    assert [s.source.rstrip("\n") for s in steps] == (parts or [code])
+    assert all(step.number == 1 for step in steps)
+
+
+DATA = "sizes = [1, 2]\nscale = 2"
+
+
+@pytest.fixture
+def with_data(tmp_path):
+    """Return an assignment whose checks need data that is given."""
+    check = "# CHECK q1 (1 point)\nassert f1() == 1 and sizes == [1, 2] and halve(4) == 2"
+    given = ["import math", DATA, "def halve(x):\n    return x / scale", "unused = 3"]
+    cells = [*given, solution(A1), check, solution(A2), Q2]
+    notebook = new_notebook(cells=[new_code_cell(source) for source in cells])
+    nbformat.write(notebook, tmp_path / "homework.ipynb")
+    return Assignment(tmp_path / "homework.ipynb")
+
+
+def test_given_cells_are_put_back_where_a_check_or_the_student_needs_them(with_data):
+    given = [cell.source for cell in with_data.cells if cell.is_given]
+    check = with_data.checks[0].source
+
+    def put_back(*code):
+        submission = Submission("kim", None, code=list(code))
+        sources = [step.source for step in plan_steps(with_data, submission)]
+        back = [step.source for step in plan_steps(with_data, submission) if step.number == 0]
+        kinds = {flag["kind"] for flag in submission.flags}
+        return back, sources, kinds
+
+    assert put_back(*given, A1, check, A2, Q2) == ([], [*given, A1, check, A2, Q2], set())
+    own = "import math, os\nsizes = [1, 2]\nscale = 2", "def halve(x):\n    return x / 2"
+    assert put_back(*own, A1, check, A2, Q2)[::2] == ([], set())  # written again, and the same
+    back, sources, kinds = put_back(given[0], *given[2:], A1, check, A2, Q2)
+    assert (back, kinds) == ([DATA], {"file"}) and sources.index(DATA) == 1
+    smaller = "sizes = [1]\nscale = 2"
+    back, sources, _ = put_back(given[0], smaller, *given[2:], A1, check, A2, Q2)
+    assert back == [DATA] and sources.index(DATA) == sources.index(smaller) + 1
+    back, *_ = put_back(*given[1:], "def f1():\n    return math.floor(1)", check, A2, Q2)
+    assert back == ["import math"]
+    assert put_back(*given[1:], A1, check, A2, Q2)[0] == []  # nobody needs it
 
 
 @pytest.mark.parametrize(
@@ -130,7 +224,7 @@ pip = 3"""
 )
 def test_lines_for_other_front_ends_are_left_out(assignment, code, left):
     submission = Submission("kim", None, code=[code, *CHECKS])
-    source = plan_steps(assignment, submission)[0].source
+    source = "\n".join(s.source for s in plan_steps(assignment, submission) if not s.check)
     assert source.count("\n") == code.count("\n")
     if left is None:
         assert source == code and not [f for f in submission.flags if f["kind"] == "file"]
@@ -170,23 +264,67 @@ def notebook_text(*sources, **metadata):
     return json.dumps(notebook)
 
 
-def read(path, content):
+def read(path, content, assignment):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     submission = Submission("kim", path)
-    read_submission(submission)
+    read_submission(submission, assignment)
     return submission
 
 
-def test_code_is_read_from_whatever_is_a_notebook(tmp_path):
+def test_code_is_read_from_whatever_is_a_notebook(tmp_path, assignment):
     path = tmp_path / "a.ipynb"
-    assert read(path, notebook_text("x = 1\r\ny = 2")).code == ["x = 1\ny = 2"]
-    assert read(path, b"\xef\xbb\xbf" + notebook_text("x = 1").encode()).code == ["x = 1"]
+    assert read(path, notebook_text("x = 1\r\ny = 2"), assignment).code == ["x = 1\ny = 2"]
     lines = {"cells": [{"cell_type": "code", "source": ["x = 1\n", "y = 2"]}, 3, {"source": "z"}]}
-    assert read(path, json.dumps(lines)).code == ["x = 1\ny = 2"]
+    assert read(path, json.dumps(lines), assignment).code == ["x = 1\ny = 2"]
     old = {"worksheets": [{"cells": [{"cell_type": "code", "input": "x = 1"}]}]}
-    assert read(path, json.dumps(old)).code == ["x = 1"]
-    odd = read(path, json.dumps({"cells": [{"cell_type": "code", "source": "\ud800"}]}))
-    odd.code[0].encode()  # a lone surrogate could not be sent to a kernel
+    assert read(path, json.dumps(old), assignment).code == ["x = 1"]
+    odd = json.dumps({"cells": [{"cell_type": "code", "source": "\ud800"}]})
+    read(path, odd, assignment).code[0].encode()  # a lone surrogate could not be sent to a kernel
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32", "cp949"]
+)
+def test_a_notebook_is_read_in_whatever_encoding_it_was_saved(tmp_path, assignment, encoding):
+    code = "# 원의 넓이: 반지름의 제곱\nx = '넓이'"
+    text = json.dumps(json.loads(notebook_text(code)), ensure_ascii=False)
+    assert read(tmp_path / "a.ipynb", text.encode(encoding), assignment).code == [code]
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\x0b", "\x0c", "\x1c", "\x85"])
+def test_a_line_ends_where_python_ends_it(tmp_path, assignment, mark):
+    code = [f"{mark if mark == chr(12) else ''}def f1():\n    # a{mark}b\n    return 1", Q1]
+    submission = read(tmp_path / "a.ipynb", notebook_text(*code, A2, Q2, A3, Q3), assignment)
+    assert submission.code[0] == code[0]
+    steps = plan_steps(assignment, submission)
+    assert [step.source for step in steps[:2]] == code and steps[1].check
+    assert submission.flags == []
+
+
+def turned(*cells):
+    """Return a notebook's text, of sources and of what stray keys made of some."""
+    cells = [cell if isinstance(cell, dict) else new_code_cell(cell) for cell in cells]
+    return json.dumps(new_notebook(cells=cells))
+
+
+def test_code_that_became_text_runs_and_is_told(tmp_path, assignment):
+    path = tmp_path / "a.ipynb"
+    prose = new_markdown_cell("f1 is what I wrote above: f1 = 1, or so.")
+    cells = [new_raw_cell(GIVEN), new_markdown_cell(A1), prose, new_markdown_cell(Q1)]
+    found = read(path, turned(*cells, A2, Q2, A3, Q3), assignment)
+    assert found.code == [GIVEN, A1, Q1, A2, Q2, A3, Q3]
+    assert order(assignment, found.code) == (AS_IT_SHOULD, [])
+    assert [flag["text"] for flag in found.flags] == [
+        f"the cell {first!r} had become {kind} text; it was run as code"
+        for first, kind in [
+            (GIVEN, "raw"),
+            ("def f1():", "markdown"),
+            (Q1.split("\n")[0], "markdown"),
+        ]
+    ]
+    earlier = new_raw_cell("def f1():\n    return 7")  # put away by the student, who wrote another
+    found = read(path, turned(GIVEN, earlier, A1, Q1, A2, Q2, A3, Q3), assignment)
+    assert found.code == [GIVEN, A1, Q1, A2, Q2, A3, Q3] and found.flags == []
 
 
 @pytest.mark.parametrize(
@@ -203,64 +341,86 @@ def test_code_is_read_from_whatever_is_a_notebook(tmp_path):
         ('{"cells": []}', "no code cells"),
         ("[" * 100_000, "nested too deeply"),
         (b"\xff\xfe\x00", "not JSON"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "pointer of Git LFS"),
+        ("<<<<<<< HEAD\n{", "git's conflict marks"),
+        ('{"cells": [\n<<<<<<< HEAD\n{},\n=======\n>>>>>>> main\n]}', "git's conflict marks"),
+        ("%PDF-1.4", "a printout"),
+        (b"PK\x03\x04rest", "an archive"),
     ],
 )
-def test_what_is_not_a_notebook_is_one_sentence(tmp_path, content, problem):
-    submission = read(tmp_path / "kim.ipynb", content)
+def test_what_is_not_a_notebook_is_one_sentence(tmp_path, assignment, content, problem):
+    submission = read(tmp_path / "kim.ipynb", content, assignment)
     assert problem in submission.problem and "kim.ipynb" in submission.problem
     assert "\n" not in submission.problem
 
 
-def test_another_language_is_flagged(tmp_path):
+def test_another_language_and_another_notebook_are_flagged(tmp_path, assignment):
     kernel = {"name": "ir", "language": "R", "display_name": "R"}
-    assert (
-        "'R'" in read(tmp_path / "a.ipynb", notebook_text("x", kernelspec=kernel)).flags[0]["text"]
-    )
+    path = tmp_path / "a.ipynb"
+    flags = read(path, notebook_text(GIVEN, kernelspec=kernel), assignment).flags
+    assert len(flags) == 1 and "'R'" in flags[0]["text"]
     kernel |= {"name": "conda-env-ml-py", "language": "python"}
-    assert read(tmp_path / "a.ipynb", notebook_text("x", kernelspec=kernel)).flags == []
+    assert read(path, notebook_text(GIVEN, kernelspec=kernel), assignment).flags == []
+    (flag,) = read(path, notebook_text("x = 1"), assignment).flags
+    assert "nothing in it is of this assignment" in flag["text"]
 
 
-def hand_in(folder, *names):
-    """Write files of these names, and return who is found to have handed in what."""
-    for name in names:
+SOLVED = notebook_text(GIVEN, A1, Q1, A2, Q2, A3, Q3)
+HALF = notebook_text(GIVEN, A1, Q1)  # of an answer less, or of two
+
+
+def hand_in(folder, assignment, *names, **contents):
+    """Write files, solved notebooks if nothing else is said; return what is found of whom."""
+    for name in [*names, *contents]:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("{}")
-    return {s.student: s for s in find_submissions(folder, "07_homework.ipynb")}
+        content = contents.get(name, SOLVED if ".ipynb" in name else "x")
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return find(folder, assignment)
+
+
+def find(source, assignment):
+    return {s.student: s for s in find_submissions(source, assignment, source.parent / "unpacked")}
 
 
 def list_flags(submission):
     return [flag["text"] for flag in submission.flags]
 
 
-def test_submissions_are_found_as_canvas_colab_and_git_hand_them_out(tmp_path):
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "submissions"
+
+
+def test_submissions_are_found_as_canvas_colab_and_git_hand_them_out(folder, assignment):
     found = hand_in(
-        tmp_path,
+        folder,
+        assignment,
         "kimjane_LATE_12345_67890_07_homework-2.ipynb",
-        "kimjane_LATE_12345_67890_07_homework-1.ipynb",
         "김민수.ipynb",
         ".DS_Store",
         "git-ann/labs/07_homework.ipynb",
-        "git-ann/labs/01_look.ipynb",
         "git-ann/.ipynb_checkpoints/07_homework.ipynb",
-        "bob/Copy of 07_homework (1).ipynb",
-        "bob/Copy of 07_homework.ipynb",
+        "submission_metadata.yml",
+        "git-ann/grades.csv",
+        **{"git-ann/labs/01_look.ipynb": notebook_text("import torch", "# CHECK q1 (2 points)\n1")},
     )
     assert {student: s.path.name for student, s in found.items()} == {
         "kimjane": "kimjane_LATE_12345_67890_07_homework-2.ipynb",
         "김민수": "김민수.ipynb",
         "git-ann": "07_homework.ipynb",
-        "bob": "Copy of 07_homework (1).ipynb",
     }
-    assert found["git-ann"].path.parent.name == "labs"
-    assert "2 notebooks" in list_flags(found["bob"])[0]
-    assert list_flags(found["kimjane"])[1] == "it was handed in late"
+    assert found["git-ann"].folder == folder / "git-ann" / "labs"
+    assert found["김민수"].folder is None  # it is everybody's
+    assert "2 notebooks" in list_flags(found["git-ann"])[0]
+    assert list_flags(found["kimjane"]) == ["it was handed in late"]
     assert not list_flags(found["김민수"])
 
 
-def test_students_of_the_same_name_are_told_apart(tmp_path):
+def test_students_of_the_same_name_are_told_apart(folder, assignment):
     found = hand_in(
-        tmp_path,
+        folder,
+        assignment,
         "kimjane_11111_22222_homework.ipynb",
         "kimjane_33333_44444_homework.ipynb",
         "Kimjane.ipynb",
@@ -270,102 +430,358 @@ def test_students_of_the_same_name_are_told_apart(tmp_path):
     assert not any(submission.flags for submission in found.values())
 
 
+# Of each platform: the files of a download, and who they are of, with the platform's number.
+DOWNLOADS = {
+    "canvas": (
+        [
+            "kimjane_12345_67890_homework-1.ipynb",
+            "kimjane_12345_67891_notes.pdf",
+            "lee_min_LATE_12346_67892_homework.ipynb",
+            "parkso_12347_link.html",
+        ],
+        {"kimjane": "12345", "lee_min": "12346", "parkso": "12347"},
+    ),
+    "canvas, anonymous": (
+        [
+            "anon_4tGsK_901_homework.ipynb",
+            "anon_4tGsK_902_report.pdf",
+            "anon_90125_904_x.ipynb",
+            "LATE_anon_Zq81b_903_homework-1.ipynb",
+            "anon_aB3dE_text.html",
+        ],
+        {name: name for name in ("anon_4tGsK", "anon_90125", "anon_Zq81b", "anon_aB3dE")},
+    ),
+    "moodle": (
+        [
+            "Jane Kim_12345_assignsubmission_file_homework.ipynb",
+            "Jane Kim_12345_assignsubmission_onlinetext_onlinetext.html",
+            "이 지은_12346_assignsubmission_file/homework.ipynb",
+            "grades.csv",
+            "Participant_12347_assignsubmission_file_/homework.ipynb",
+        ],
+        {"Jane Kim": "12345", "이 지은": "12346", "Participant": "12347"},
+    ),
+    "blackboard": (
+        [
+            "HW_6_ann_attempt_2026-03-01-14-05-22_homework.ipynb",
+            "HW_6_ann_attempt_2026-03-01-14-05-22.txt",
+            "HW_6_bo_attempt_2026-03-01-10-00-00.txt",
+        ],
+        {"ann": "HW_6_ann", "bo": "HW_6_bo"},
+    ),
+    "brightspace": (
+        [
+            "123-9 - Jane Kim - Mar 1, 2026 205 PM/homework.ipynb",
+            "index.html",
+            "124-9 - Bo Lee - 1 March, 2026 1405/homework.ipynb",
+            "125-9 - 김민준 - 2026년 3월 1일 오후 205/homework.ipynb",
+        ],
+        {"Jane Kim": "123", "Bo Lee": "124", "김민준": "125"},
+    ),
+    "gradescope": (
+        [
+            "assignment_1_export/submission_77/homework.ipynb",
+            "assignment_1_export/submission_78/homework.ipynb",
+            "assignment_1_export/submission_metadata.yml",
+        ],
+        {"Jane Kim": "77", "Bo Lee, 김민준": "78"},
+    ),
+    "sakai": (
+        [
+            "Homework/Kim, Jane(kimjane)/Submission attachment(s)/homework.ipynb",
+            "Homework/Kim, Jane(kimjane)/Feedback Attachment(s)/homework.ipynb",
+            "Homework/Kim, Jane(kimjane)/timestamp.txt",
+            "Homework/grades.csv",
+            "Homework/Lee, Bo(bo12)/comments.txt",
+        ],
+        {"Kim, Jane": "kimjane", "Lee, Bo": "bo12"},
+    ),
+    "classroom": (
+        [
+            "Homework/Jane Kim - Week 6.ipynb",
+            "Homework/김민준 - Week 6.ipynb",
+            "Homework/Jane Kim - Week 6 (1).ipynb",
+            "Homework/Bo - Lee - homework.ipynb",
+        ],
+        {"Jane Kim": "", "김민준": "", "Bo - Lee": ""},
+    ),
+    "teams": (
+        [
+            "Submitted files/Jane Kim/Homework 6/Version 2/homework.ipynb",
+            "Submitted files/김민준/Homework 6/homework.ipynb",
+            "Working files/Jane Kim/Homework 6/homework.ipynb",
+        ],
+        {"Jane Kim": "", "김민준": ""},
+    ),
+}
+METADATA = """submission_77:
+  :submitters:
+  - :name: Jane Kim
+    :sid: '1'
+submission_78:
+  :submitters:
+  - :name: Bo Lee
+  - :name: "\\uAE40\\uBBFC\\uC900"
+"""
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["folder", "zip"])
+@pytest.mark.parametrize("platform", DOWNLOADS)
+def test_students_are_who_a_platform_says(folder, assignment, platform, zipped):
+    names, students = DOWNLOADS[platform]
+    metadata = {name: METADATA for name in names if name.endswith("metadata.yml")}
+    source = folder / "Homework" if platform == "classroom" and not zipped else folder
+    hand_in(folder, assignment, *names, **metadata)
+    if zipped:
+        source = (
+            folder.with_suffix(".zip")
+            if platform != "classroom"
+            else folder.parent / "Homework.zip"
+        )
+        with zipfile.ZipFile(source, "w") as packed:
+            for path in folder.rglob("*"):
+                packed.write(path, path.relative_to(folder))
+    found = find(source, assignment)
+    assert {student: s.owner.id for student, s in found.items()} == students
+    if students := [s for s in found.values() if s.owner.id]:
+        assert {s.owner.platform for s in students} == {platform.partition(",")[0]}
+    for student, submission in found.items():
+        asks = student in ("parkso", "anon_aB3dE", "bo", "Lee, Bo")
+        assert bool(submission.problem) == asks, student
+        assert asks or submission.path.read_text() == SOLVED
+
+
 @pytest.mark.parametrize(
-    ("names", "students"),
+    ("names", "last"),
     [
         (
             [
-                "HW_6_ann_attempt_2026-03-01-14-05-22_homework.ipynb",
-                "HW_6_ann_attempt_2026-03-01-14-05-22.txt",
-                "HW_6_ann_attempt_2026-02-28-09-00-00_07_homework.ipynb",
-                "HW_6_bo_attempt_2026-03-01-10-00-00.txt",
+                "HW_ann_attempt_2026-02-28-09-00-00_x.ipynb",
+                "HW_ann_attempt_2026-03-01-14-05-22_x.ipynb",
             ],
-            {"ann": "HW_6_ann_attempt_2026-03-01-14-05-22_homework.ipynb", "bo": "not a notebook"},
+            1,
         ),
         (
             [
-                "123-9 - Jane Kim - Mar 1, 2026 205 PM - 07_homework.ipynb",
-                "123-9 - Jane Kim - Mar 1, 2026 1046 AM - 07_homework.ipynb",
-                "123-9 - Jane Kim - Feb 28, 2026 11_30 PM - 07_homework.ipynb",
-                "124-9 - Jane Kim - Mar 1, 2026 1200 AM - 07_homework.ipynb",
-                "125-9 - Bo Lee - Mar 1, 2026 200 PM/one.ipynb",
-                "125-9 - Bo Lee - Mar 2, 2026 200 AM/two.ipynb",
+                "123-9 - Jane Kim - Feb 28, 2026 11_30 PM - x.ipynb",
+                "123-9 - Jane Kim - Mar 1, 2026 205 PM - x.ipynb",
+                "123-9 - Jane Kim - Mar 1, 2026 1046 AM - x.ipynb",
             ],
-            {
-                "Bo Lee": "two.ipynb",
-                "Jane Kim (123)": "123-9 - Jane Kim - Mar 1, 2026 205 PM - 07_homework.ipynb",
-                "Jane Kim (124)": "124-9 - Jane Kim - Mar 1, 2026 1200 AM - 07_homework.ipynb",
-            },
+            1,
         ),
-        (
-            [
-                "Jane Kim_12345_assignsubmission_file_07_homework.ipynb",
-                "Jane Kim_12345_assignsubmission_onlinetext_onlinetext.html",
-                "이 지은_12346_assignsubmission_file/homework.ipynb",
-            ],
-            {
-                "Jane Kim": "Jane Kim_12345_assignsubmission_file_07_homework.ipynb",
-                "이 지은": "homework.ipynb",
-            },
-        ),
+        (["5-9 - Bo - 2 March, 2026 0905/x.ipynb", "5-9 - Bo - 1 March, 2026 1405/x.ipynb"], 0),
     ],
-    ids=["blackboard", "brightspace", "moodle"],
 )
-def test_other_platforms_names_and_attempts(tmp_path, names, students):
-    found = hand_in(tmp_path, *names)
-    for submission in found.values():
-        if submission.path.suffix == ".txt":
-            read_submission(submission)
-    told = {student: s.problem or s.path.name for student, s in found.items()}
-    assert told.keys() == students.keys()
-    assert all(told[student].find(said) >= 0 for student, said in students.items())
-    several = [s for s in found.values() if any("attempts; the last" in t for t in list_flags(s))]
-    assert len(several) == {"HW": 1, "12": 2, "Ja": 0}[names[0][:2]]
+def test_the_last_attempt_with_an_answer_counts(folder, assignment, names, last):
+    (found,) = hand_in(folder, assignment, *names).values()
+    assert found.file.startswith(names[last])
+    assert f"{len(names)} attempts; the last was graded" in list_flags(found)[0]
+    (found,) = hand_in(
+        folder, assignment, **{names[last]: notebook_text(GIVEN, Q1, Q2, Q3)}
+    ).values()
+    assert not found.file.startswith(names[last])
+    assert "the last with an answer in it" in list_flags(found)[0]
 
 
-def test_whatever_was_handed_in_has_a_row_that_says_why(tmp_path):
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["homework.ipynb", "homework-Copy1.ipynb"],
+        ["homework (1).ipynb", "homework.ipynb"],
+        ["homework - Copy.ipynb", "homework.ipynb"],
+        ["homework.ipynb", "homework_solved.ipynb"],
+        ["Untitled.ipynb", "homework.ipynb"],
+        ["homework (Kim's conflicted copy 2026-03-01).ipynb", "homework.ipynb"],
+        ["backup/homework.ipynb", "homework.ipynb"],
+        ["Version 1/homework.ipynb", "Version 2/homework.ipynb"],
+        ["attempt_1.ipynb", "attempt_2.ipynb"],
+    ],
+)
+@pytest.mark.parametrize("solved", [0, 1])
+def test_the_notebook_with_answers_is_graded_whatever_its_name(folder, assignment, names, solved):
+    released = nbformat.writes(assignment.release())
+    stub = released.replace("your code is still missing", "answer me")  # of an earlier release
+    for blank in (released, stub):
+        contents = {f"kim/{name}": SOLVED if i == solved else blank for i, name in enumerate(names)}
+        (found,) = find_all(folder, assignment, contents)
+        assert found.path.read_text() == SOLVED
+        assert list_flags(found) == [f"there are 2 notebooks; kim/{names[solved]} was graded"]
+
+
+def find_all(folder, assignment, contents):
+    hand_in(folder, assignment, **contents)
+    return find_submissions(folder, assignment, folder.parent / "unpacked")
+
+
+def test_notebooks_that_are_as_good_are_all_graded(folder, assignment):
+    other = SOLVED.replace("return 3", "return 1 + 2")
+    contents = {"kim/Version 1/a.ipynb": SOLVED, "kim/Version 2/a.ipynb": other}
+    contents |= {"kim/half.ipynb": HALF, "kim/same.ipynb": SOLVED}
+    found = find_all(folder, assignment, contents)
+    assert sorted(s.path.read_text() for s in found) == sorted([SOLVED, other])
+    assert [s.number for s in found] == [1, 2] and {s.student for s in found} == {"kim"}
+
+
+def test_one_person_has_one_row(folder, assignment):
+    decomposed = unicodedata.normalize("NFD", "김민준")
     found = hand_in(
-        tmp_path,
-        "ann.ipynb",
+        folder,
+        assignment,
+        "김민준/homework.ipynb",
+        f"{decomposed}.ipynb",
+        "김철수 과제.ipynb",
+        "김철수 과제 (1).ipynb",
+        "이 지은 (2).ipynb",  # there is no other
+        "homework.ipynb",  # of whom?
+        "homework (1).ipynb",
+        "\u200b.ipynb",
+    )
+    known = ["homework", "homework (1)", "unnamed 4", "김민준", "김철수 과제", "이 지은 (2)"]
+    assert list(found) == known
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        ("이서연", "cp949"),
+        ("똠방각하", "cp949"),
+        ("山田太郎", "cp932"),
+        ("さくら", "cp932"),
+        ("林 健", "cp932"),
+        ("José", "cp437"),
+        ("Björn Größe", "cp437"),
+        ("Renée", "cp437"),
+    ],
+)
+def test_names_in_zips_and_on_disks_are_decoded(folder, assignment, name, encoding):
+    raw = f"{name}.ipynb".encode(encoding)
+    folder.mkdir()
+    zipped = folder.with_suffix(".zip")
+    with zipfile.ZipFile(zipped, "w") as packed:  # as systems without UTF-8 write it
+        placeholder = "x" * len(raw)
+        packed.writestr(placeholder, SOLVED)
+    zipped.write_bytes(zipped.read_bytes().replace(placeholder.encode(), raw))
+    assert list(find(zipped, assignment)) == [name]
+    assert decode_name(name) == decode_name(unicodedata.normalize("NFD", name)) == name
+    if sys.platform == "linux":
+        (folder / os.fsdecode(raw)).write_text(SOLVED)
+        assert list(find(folder, assignment)) == [name]
+
+
+def test_a_zip_is_unpacked_into_its_folder_and_within_bounds(folder, assignment, monkeypatch):
+    folder.mkdir()
+    hostile = folder / "kim.zip"
+    with zipfile.ZipFile(hostile, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in ("../../outside.ipynb", "/absolute.ipynb", "a\\..\\..\\..\\b.ipynb"):
+            packed.writestr(name, SOLVED)
+        link = zipfile.ZipInfo("link.ipynb")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        packed.writestr(link, "/etc/passwd")
+        packed.writestr("inner/x.ipynb", HALF)
+        packed.writestr("bomb.ipynb", "0" * 10**6)
+    lying = hostile.read_bytes().replace((10**6).to_bytes(4, "little"), (10).to_bytes(4, "little"))
+    hostile.write_bytes(lying)  # a bomb that says to be small
+    before = set(folder.parent.rglob("*"))
+    (found,) = find(folder, assignment).values()
+    assert found.path.read_text() == SOLVED and "/inner/" not in found.file
+    new = set(folder.parent.rglob("*")) - before
+    unpacked = folder.parent / "unpacked"
+    assert new and all(path == unpacked or path.is_relative_to(unpacked) for path in new)
+    assert not any(path.is_symlink() for path in new)
+    assert sum(path.stat().st_size for path in new if path.is_file()) < 10 * len(SOLVED)
+    for limit in ("MAX_UNPACKED", "MAX_MEMBERS"):
+        monkeypatch.setattr(submissions, limit, 3)
+        (found,) = find(folder, assignment).values()
+        assert found.problem == "kim.zip cannot be unpacked (it is too large)"
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "locked"])
+def test_a_damaged_zip_is_one_sentence(folder, assignment, damage):
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "kim.zip", "w") as packed:
+        packed.writestr("homework.ipynb", SOLVED)
+    content = (folder / "kim.zip").read_bytes()
+    broken = {
+        "cut": content[: len(content) // 2],
+        "changed": content.replace(b"return 1", b"return 7"),
+        "locked": content.replace(b"PK\x03\x04\x14\0\0", b"PK\x03\x04\x14\0\1").replace(
+            b"PK\x01\x02\x14\x03\x14\0\0", b"PK\x01\x02\x14\x03\x14\0\1"
+        ),
+    }[damage]
+    assert broken != content
+    (folder / "kim.zip").write_bytes(broken)
+    (found,) = find(folder, assignment).values()
+    why = "/homework.ipynb is not" if damage == "changed" else " cannot be unpacked ("
+    assert found.problem.startswith(f"kim.zip{why}") and "\n" not in found.problem
+
+
+def test_whatever_was_handed_in_has_a_row_that_says_why(folder, assignment):
+    hand_in(
+        folder,
+        assignment,
         "ann.pdf",
         "bob.zip",
         "cyd.py",
         "dan.pdf",
         "eve.html",
-        "fay/homework.zip",
+        "fay/homework.7z",
         "fay/readme.md",
         "gil/readme.md",
         "leebo_222_333_essay.pdf",
-        "notes.txt",
         "__MACOSX/x",
+        "index.html",
+        "Thumbs.db",
+        "grades.csv",
+        "download-log.txt",
+        **{"ann.ipynb": "{}", "notes.txt": "{}"},
     )
-    (tmp_path / "outside").symlink_to("/")
-    (tmp_path / "hal").mkdir()
-    found = hand_in(tmp_path)
-    for submission in found.values():
-        read_submission(submission)
-    told = {student: submission.problem for student, submission in found.items()}
+    (folder / "outside").symlink_to("/")
+    (folder / "hal").mkdir()
+    with zipfile.ZipFile(folder / "ida.zip", "w") as packed:
+        packed.writestr("homework/homework.ipynb", SOLVED)
+    told = {student: s.problem for student, s in find(folder, assignment).items()}
     assert told == {
         "ann": "ann.ipynb is not a notebook that can be run: it is JSON, but has no cells",
-        "bob": "bob.zip is an archive: unpack it, and grade again",
+        "bob": "bob.zip cannot be unpacked (File is not a zip file)",
         "cyd": "cyd.py is not a notebook",
         "dan": "dan.pdf is a printout: the .ipynb file itself is needed",
         "eve": "eve.html is a printout: the .ipynb file itself is needed",
-        "fay": "there is no notebook in the folder; homework.zip is an archive: unpack it, "
+        "fay": "there is no notebook in the folder; homework.7z is an archive: unpack it, "
         "and grade again",
         "gil": "there is no notebook in the folder; readme.md is not a notebook",
         "hal": "there is no notebook in the folder, nor anything else",
+        "ida": "",
         "leebo": "leebo_222_333_essay.pdf is a printout: the .ipynb file itself is needed",
         "notes": "notes.txt is not a notebook that can be run: it is JSON, but has no cells",
         "outside": "outside is a link, which is not followed",
     }
 
 
-def test_nothing_to_grade_is_an_error(tmp_path):
+def test_nothing_to_grade_is_an_error(folder, assignment):
     with pytest.raises(LabError, match="is not a folder"):
-        find_submissions(tmp_path / "none", "a.ipynb")
+        find(folder, assignment)
+    folder.mkdir()
     with pytest.raises(LabError, match="neither notebooks nor folders"):
-        find_submissions(tmp_path, "a.ipynb")
-    (tmp_path / "holiday.jpg").touch()
+        find(folder, assignment)
+    (folder / "holiday.jpg").touch()
     with pytest.raises(LabError, match="neither notebooks nor folders"):
-        find_submissions(tmp_path, "a.ipynb")
+        find(folder, assignment)
+    with pytest.raises(LabError, match="cannot be unpacked"):
+        find(folder / "holiday.jpg", assignment)
+
+
+def test_feedback_goes_back_under_the_name_it_came_with():
+    prefixes = {
+        "kimjane_LATE_12345_67890_homework-1.ipynb": "kimjane_LATE_12345_67890_",
+        "LATE_anon_Zq81b_903_homework.ipynb": "LATE_anon_Zq81b_903_",
+        "parkso_12347_link.html": "",
+        "Kim_12345_assignsubmission_file_a_1_2_b.ipynb": "Kim_12345_assignsubmission_file_",
+        "Jane Kim_12345_assignsubmission_file": "Jane Kim_12345_assignsubmission_file_",
+        "kimjane_123_456_2026_03_01_x.ipynb": "kimjane_123_456_",
+        "lee_min_LATE_123_456_x.ipynb": "lee_min_LATE_123_456_",
+        "kim_2026_03_01_x.ipynb": "",  # a date is no number of Canvas
+        "9-9 - Bo - Mar 2026 - x.ipynb": "",
+        "kim.ipynb": "",
+    }
+    assert {name: read_owner(name, False).prefix for name in prefixes} == prefixes

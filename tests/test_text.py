@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers import described
 
-from text_recognizer.counter_rng import random_numbers
+from text_recognizer.counter_rng import draw_random
 from text_recognizer.data import sentence_generator
 from text_recognizer.data.sentence_generator import SentenceGenerator, restore_spacing
 from text_recognizer.errors import LabError
@@ -51,7 +51,7 @@ def test_phrases_come_in_the_same_order_each_time_and_for_each_way_to_ask():
     first, second = SentenceGenerator(), SentenceGenerator()
     phrases = [first.generate(20) for _ in range(50)]
     assert phrases == [second.generate(20) for _ in range(50)]
-    labels = second.labels(np.arange(49, -1, -1), 20)[::-1]
+    labels = second.write_labels(np.arange(49, -1, -1), 20)[::-1]
     assert phrases == ["".join(MAPPING[i] for i in row if i) for row in labels]
     assert phrases != [SentenceGenerator(seed=1).generate(20) for _ in range(50)]
 
@@ -167,16 +167,16 @@ def test_a_download_that_fails_says_why_and_leaves_nothing(
 
 
 def test_random_numbers_depend_on_seed_and_number_alone():
-    together = random_numbers(7, np.arange(1000), 5)
-    assert np.array_equal(together[[900, 3]], random_numbers(7, np.array([900, 3]), 5))
-    assert np.array_equal(together[:, :2], random_numbers(7, np.arange(1000), 2))
-    assert not np.isin(together, random_numbers(8, np.arange(1000), 5)).any()
+    together = draw_random(7, np.arange(1000), 5)
+    assert np.array_equal(together[[900, 3]], draw_random(7, np.array([900, 3]), 5))
+    assert np.array_equal(together[:, :2], draw_random(7, np.arange(1000), 2))
+    assert not np.isin(together, draw_random(8, np.arange(1000), 5)).any()
     assert together.min() >= 0
     assert together.max() < 1
 
 
 def test_random_numbers_are_even_and_unrelated():
-    numbers = random_numbers(1, np.arange(20_000), 4)
+    numbers = draw_random(1, np.arange(20_000), 4)
     counts = np.histogram(numbers, 20, (0, 1))[0]
     assert abs(counts / numbers.size - 0.05).max() < 0.003
     beside = np.corrcoef(numbers.T) - np.eye(4)

@@ -224,7 +224,7 @@ def answers():
         few = {"num_train=6000": "num_train=64", "num_val=500": "num_val=32"}
         few |= {"num_test=500": "num_test=60", "range(100)": "range(60)"}
         book.run("imports", "lines-data", changes=few)
-        book.run("recognizer = Recognizer.pretrained('line')\nreader = recognizer.model")
+        book.run("recognizer = LineRecognizer.pretrained()\nreader = recognizer.model")
         book.run("cell-44", "cell-45", "join-up", changes=few)
     return book
 
@@ -313,7 +313,7 @@ def test_06_4_somebody_else_writes(own):
 
 def test_06_5_a_canvas_that_reads_live(own):
     canvas = eval(suggested("06", "5")[0], own)
-    assert canvas.live and canvas.keep_in.name == "play.h5"
+    assert canvas.live and canvas.keep_in.name == "play.jsonl"
 
 
 def test_06_6_any_function_reads(own):

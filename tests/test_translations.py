@@ -1,5 +1,6 @@
 """Notebooks in other languages: code as in English, every text translated and nothing left out."""
 
+import gettext
 import json
 import re
 import shutil
@@ -58,7 +59,7 @@ def checkout(tmp_path, monkeypatch):
     monkeypatch.setattr(translate, "LINES", [])
     (tmp_path / "labs").mkdir()
     (tmp_path / "docs").mkdir()
-    (tmp_path / "pyproject.toml").write_text('[tool.lab]\nrepository = ""\n', encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text("[project.urls]\n", encoding="utf-8")
     for name in ("both.md", "both.ko.md", "english.md"):
         (tmp_path / "docs" / name).write_text("# A page\n", encoding="utf-8")
     output = {"name": "stdout", "output_type": "stream", "text": ["1\n"]}
@@ -171,8 +172,21 @@ print("q1: passed")"""
     known[-1].msgstr = "{1}이어야 하는데 {0}입니다. {2}"
     known.save(str(path))
     translate.main([], checkout)
-    built = checkout / "text_recognizer" / "language_ko.json"
-    assert json.loads(built.read_text(encoding="utf-8")) == {known[-1].msgid: known[-1].msgstr}
+    with (checkout / translate.COMPILED).open("rb") as file:
+        compiled = gettext.GNUTranslations(file)
+    assert compiled.gettext(known[-1].msgid) == known[-1].msgstr
+    assert compiled.gettext("look again") == "look again"
+    capsys.readouterr()
+    translate.main([], checkout)
+    assert capsys.readouterr().out == ""
+
+
+def test_what_the_code_marks_is_found(tmp_path):
+    (tmp_path / "lab_utils").mkdir()
+    (tmp_path / "text_recognizer" / "canvas").mkdir(parents=True)
+    (tmp_path / "lab_utils" / "a.py").write_text('_("b {}").format(_("c"))\n_(name)\nsay("x")\n')
+    (tmp_path / "text_recognizer" / "canvas" / "b.py").write_text('_(label or "d")\n_("e" " f")\n')
+    assert translate.find_lines(tmp_path)[:4] == ["b {}", "c", "d", "e f"]
 
 
 def test_a_cell_that_is_gone_takes_its_entry_along(checkout):

@@ -5,7 +5,7 @@ import numpy as np
 SEED = 42  # the published lab's seed: it picks the balanced subset and the train/val split
 
 
-def random_numbers(seed: int, numbers: np.ndarray, count: int) -> np.ndarray:
+def draw_random(seed: int, numbers: np.ndarray, count: int) -> np.ndarray:
     """Return random numbers that depend on nothing but the seed and the row's number.
 
     So line 1,000 is the same line whether it is drawn alone, in a batch, or by another process.

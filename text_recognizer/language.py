@@ -1,29 +1,22 @@
-"""Says things in the student's language."""
+"""Says things in the student's language: gettext, with `_` as its mark in the code."""
 
-import json
+import gettext
 import os
 from pathlib import Path
 
+LOCALE = Path(__file__).with_name("locale")
 
-def read_translations() -> dict[str, str]:
-    """Return these lines, those of the start page and the hints of checks, by the English ones.
+
+def read_translations() -> gettext.NullTranslations:
+    """Return the translations into the student's language; without any, the English stands.
 
     The language is what `LAB_LANGUAGE` says, else that of the notebook's folder, such as `labs/ko`.
-    Each {} is a value. `make translations` writes the file.
+    `make translations` compiles them from `labs/ko/checks.po`, and gettext reads a file once.
     """
     language = os.environ.get("LAB_LANGUAGE") or Path.cwd().name
-    path = Path(__file__).parent / f"language_{language}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return gettext.translation("lab", LOCALE, [language], fallback=True)
 
 
-def say(line: str, *values: object) -> str:
-    """Return a line in the student's language, with the values of its {}.
-
-    Parameters
-    ----------
-    line : str
-        The English one, which `make translations` finds in a dict `LINES`.
-    *values
-        What stands for each {}.
-    """
-    return read_translations().get(line, line).format(*values)
+def _(line: str) -> str:
+    """Return a line in the student's language."""
+    return read_translations().gettext(line)

@@ -3,8 +3,10 @@
 import contextlib
 import errno
 import os
+import secrets
 import shutil
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -104,11 +106,32 @@ def _switch(name: str) -> bool:
     return os.environ.get(name, "").strip().lower() not in ("", "0", "false", "no")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file under a temporary name, then rename it, so that it is whole or not there."""
-    temporary = path.with_name(path.name + ".part")
+@contextlib.contextmanager
+def replace_whole(target: Path) -> Iterator[Path]:
+    """Give a name to write a file under, which then takes its place: whole, and on the disk."""
+    partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}.partial")
     try:
-        temporary.write_bytes(text.encode(errors="replace"))  # names of files may not be UTF-8
-        temporary.replace(path)
+        yield partial
+        with open(partial, "r+b") as file:
+            os.fsync(file.fileno())
+        partial.replace(target)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that it is whole or not there.
+
+    Raises
+    ------
+    LabError
+        If it cannot be written.
+    """
+    if isinstance(content, str):
+        content = content.encode(errors="replace")  # names of files may not be UTF-8
+    try:
+        with replace_whole(path) as partial:
+            partial.write_bytes(content)
     except OSError as error:
         raise LabError(f"{path} cannot be written ({error.strerror or error}).") from None

@@ -11,16 +11,16 @@ import string
 
 import numpy as np
 
-from text_recognizer.errors import LabError, show
+from text_recognizer.errors import LabError, check_int, missing_or_damaged, show
 from text_recognizer.paths import bundled
 
 CANVAS_HEIGHT = 220
-CAP_LINE, X_LINE, BASE_LINE = 50, 96, 150  # y where capitals, small letters and lines end
+CAP_LINE, X_LINE, BASE_LINE = 50, 96, 150  # y of the tops of capitals and of x, and the baseline
 POINTERS = ("mouse", "pen", "touch")
 RESOLUTION = (4, 4, 1, 100)  # steps per unit of x and y, per millisecond, per full pressure
 MAX_STEPS = 2**29  # of a number of a point: a difference of two then fits JavaScript's 32 bits
 SAMPLES_FILE = "sample_strokes.json"
-LETTER_GAP, WORD_GAP, SAMPLE_MARGIN = 18, 55, 30
+LETTER_GAP, WORD_GAP, SAMPLE_MARGIN = 18, 55, 30  # units
 BASE64 = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
 MAX_SHIFT = 30  # bits before the last digit of an encoded number
 BASE64_VALUES = {digit: value for value, digit in enumerate(BASE64)}
@@ -43,7 +43,7 @@ class Stroke(tuple):
     """
 
     pointer: str
-    _text: str | None = None  # what `encode` made of it, kept: it is asked for at each new stroke
+    _text: str | None = None  # what `encode` made of it, as a canvas asks for it at each new stroke
 
     def __new__(cls, points, pointer: str = "mouse"):
         missing = (0.0, 0.5)
@@ -68,13 +68,7 @@ def _round(value: float, steps: int) -> float:
 
 
 def to_strokes(drawing) -> list[Stroke]:
-    """Return a drawing, in any form that `prepare` takes for strokes, as a list of `Stroke`.
-
-    Raises
-    ------
-    LabError
-        If it is not a list of strokes.
-    """
+    """Return a drawing, in any form that `prepare` takes for strokes, as a list of `Stroke`."""
     try:
         return [s if isinstance(s, Stroke) else Stroke(s) for s in drawing if len(s)]
     except (OverflowError, TypeError, ValueError) as error:
@@ -87,14 +81,10 @@ def encode(stroke: Stroke) -> str:
     """Write a stroke in about five characters per point: its pointer's first letter, then numbers.
 
     Each number of a point is its difference from the point before, in steps of `RESOLUTION`, as
-    the Base64 VLQ of JavaScript's source maps. `canvas.js` reads and writes the same.
+    the Base64 VLQ of JavaScript's source maps. The canvas's script reads and writes the same.
     """
-    if stroke._text is None:
-        stroke._text = _write(stroke)
-    return stroke._text
-
-
-def _write(stroke: Stroke) -> str:
+    if stroke._text is not None:
+        return stroke._text
     text, before = [stroke.pointer[0]], (0, 0, 0, 0)
     for point in stroke:
         now = tuple(round(value * steps) for value, steps in zip(point, RESOLUTION, strict=True))
@@ -105,18 +95,13 @@ def _write(stroke: Stroke) -> str:
                 rest >>= 5
             text.append(BASE64[rest])
         before = now
-    return "".join(text)
+    stroke._text = "".join(text)
+    return stroke._text
 
 
 @functools.lru_cache(maxsize=4096)
 def decode(text: str) -> Stroke:
-    """Read what `encode` wrote.
-
-    Raises
-    ------
-    ValueError, KeyError, TypeError
-        If it is anything else.
-    """
+    """Read what `encode` wrote; anything else is a ValueError, KeyError or TypeError."""
     numbers, number, shift = [], 0, 0
     for digit in text[1:]:
         value = BASE64_VALUES[digit]
@@ -155,17 +140,19 @@ def _move(stroke: Stroke, start, scale: float = 1.0, origin=(0.0, 0.0)) -> Strok
 
 
 @functools.cache
-def _read_samples() -> dict[str, list[list[str]]]:
+def read_samples() -> dict[str, list[list[str]]]:
+    """Return the sample strokes: character -> ways to write it -> encoded strokes."""
+    path = bundled(SAMPLES_FILE)
     try:
-        return json.loads(bundled(SAMPLES_FILE).read_text(encoding="utf-8"))["characters"]
+        return json.loads(path.read_text(encoding="utf-8"))["characters"]
     except (OSError, ValueError, LookupError) as error:
-        raise LabError(
-            f"{SAMPLES_FILE} is missing or damaged ({error}): get the lab again."
-        ) from None
+        raise missing_or_damaged(path, error) from None
 
 
 def sample_strokes(text: str, variant: int = 0) -> list[Stroke]:
     """Return the strokes of a character or a few words, to try the canvas without drawing.
+
+    Taught in notebook 5.
 
     Parameters
     ----------
@@ -175,10 +162,6 @@ def sample_strokes(text: str, variant: int = 0) -> list[Stroke]:
     variant : int
         How it is written: each character has several ways, which repeat after the last.
 
-    Returns
-    -------
-    list of Stroke
-
     Raises
     ------
     LabError
@@ -187,25 +170,28 @@ def sample_strokes(text: str, variant: int = 0) -> list[Stroke]:
     References
     ----------
     `tools/assets/make_sample_strokes.py` makes them from our own `data/stroke_templates.json`.
+
+    Examples
+    --------
+    >>> from lab_utils import sample_strokes
+    >>> sample_strokes("l")
+    [Stroke(60 points, pointer='pen')]
     """
     if not isinstance(text, str) or not text.strip():
         raise LabError(f"text={show(text)} must be a character or a few words.")
-    if not isinstance(variant, int):
-        raise LabError(f"variant={show(variant)} must be a whole number.")
+    check_int("variant", variant, 0)
     written, x = [], SAMPLE_MARGIN
     for character in text:
         if character == " ":
             x += WORD_GAP
             continue
-        if character not in _read_samples():
+        if character not in read_samples():
             raise LabError(f"There is no sample of {character!r}: only letters, digits and spaces.")
-        variants = _read_samples()[character]
+        variants = read_samples()[character]
         strokes = [decode(stroke) for stroke in variants[variant % len(variants)]]
-        left, right = (
-            side(point[0] for stroke in strokes for point in stroke) for side in (min, max)
-        )
-        written += [_move(stroke, (x - left, 0)) for stroke in strokes]
-        x += right - left + LETTER_GAP
+        xs = [point[0] for stroke in strokes for point in stroke]
+        written += [_move(stroke, (x - min(xs), 0)) for stroke in strokes]
+        x += max(xs) - min(xs) + LETTER_GAP
     if len(text.strip()) == 1:
         middle = (CANVAS_HEIGHT - (x - LETTER_GAP - SAMPLE_MARGIN)) / 2 - SAMPLE_MARGIN
         written = [_move(stroke, (middle, 0)) for stroke in written]

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from lab import SCREENSHOTS, START, Lab, chromium, find_chromium, jupyterlab
 
+from lab_utils import share
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2}
 HERE = str(Path(__file__).parent)
 CHECKOUT = str(Path(__file__).parents[2])  # not another one that is installed
 
@@ -58,3 +61,29 @@ def lab(session_lab, request):
     session_lab.page.keyboard.up("Control")
     assert session_lab.errors == []
     assert session_lab.strangers == []
+
+
+@pytest.fixture
+def open_page(browser, tmp_path, request):
+    """Return a function that shares a recogniser and opens its file on a phone, offline."""
+    contexts, errors, requests = [], [], []
+
+    def open_page(recognizer=None, language="en", **options):
+        file = share(recognizer, tmp_path / "reader.html", language)
+        options = PHONE | {"has_touch": True, "is_mobile": True} | options
+        contexts.append(browser.new_context(**options, offline=True))
+        page = contexts[-1].new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(file.as_uri())
+        page.wait_for_selector("#steps li", state="attached")
+        return page
+
+    open_page.requests = requests
+    yield open_page
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    contexts[-1].pages[0].screenshot(path=SCREENSHOTS / f"{request.node.name}.png")
+    for context in contexts:
+        context.close()
+    assert errors == []
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []

@@ -103,8 +103,10 @@ def test_a_finger_draws_and_the_page_does_not_scroll(lab, devtools):
 def test_a_second_finger_does_not_disturb_the_first(lab, devtools):
     lab.show(CANVAS)
     finger(lab, "Start", (50, 50))
-    finger(lab, "Start", (50, 50), (180, 180))
-    for x in range(55, 120, 6):
+    for x in range(56, 80, 6):
+        finger(lab, "Move", (x, 50))
+    finger(lab, "Start", (74, 50), (180, 180))
+    for x in range(80, 120, 6):
         finger(lab, "Move", (x, 50), (180, 180))
     finger(lab, "End")
     lab.read()
@@ -249,6 +251,14 @@ def test_all_text_has_contrast_in_light_and_dark(lab, code, request):
         assert {text: value for text, value in found.items() if value < 4.5} == {}
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         root.screenshot(path=SCREENSHOTS / f"{request.node.callspec.id}-{name}.png")
+
+
+def test_a_canvas_that_comes_onto_a_dark_page_is_dark(lab):
+    lab.show(CANVAS)
+    theme(lab, "dark")
+    lab.show(LINE)
+    lab.page.wait_for_selector(".hw-root[data-mode='line'][data-theme='dark']")
+    theme(lab, "light")
 
 
 def test_it_follows_the_width_of_its_cell_and_stays_sharp(lab):
@@ -495,7 +505,7 @@ def visible_labels(lab):
 
 @pytest.mark.parametrize("options", ["ask='Rg'", "mode='line'"])
 def test_in_korean_no_label_is_left_in_english(lab, options):
-    lab.show(f"canvas = HandwritingCanvas(lang='ko', {options})\ncanvas")
+    lab.show(f"canvas = HandwritingCanvas(language='ko', {options})\ncanvas")
     lab.page.locator(".hw-more summary").click()
     lab.draw(sample_strokes("R"))
     assert lab.read()
@@ -522,9 +532,9 @@ def test_a_korean_browser_gets_korean_and_what_python_says_is_translated(lab):
         lab.page.wait_for_function("document.querySelector('.hw-status').textContent")
         status = lab.page.locator(".hw-status").text_content()
         assert status.startswith("R(으)로 저장했습니다. 지금까지 ")
-        assert "my_handwriting.h5" in status
+        assert "my_handwriting.jsonl" in status
         assert lab.python("canvas.status").startswith("Saved as R: ")
-        lab.show("canvas = HandwritingCanvas(lang='en')\ncanvas")
+        lab.show("canvas = HandwritingCanvas(language='en')\ncanvas")
         assert lab.page.locator(".hw-root").get_attribute("aria-label") == "Handwriting canvas"
     finally:
         lab.page.evaluate("delete navigator.language")

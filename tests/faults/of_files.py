@@ -3,6 +3,7 @@
 import bz2
 import contextlib
 import gzip
+import io
 import os
 import resource
 import shutil
@@ -35,12 +36,13 @@ from lab_utils import (
 )
 from text_recognizer.data import sentence_generator
 from text_recognizer.data.my_handwriting import save_drawing
-from text_recognizer.files import archives, whole_file
+from text_recognizer.files import archives, prepared
 from text_recognizer.mapping import CHARACTERS
-from text_recognizer.models.weights import load_network
+from text_recognizer.models import weights as weights_module
+from text_recognizer.models.weights import load_network, load_shipped
 from text_recognizer.paths import bundled
-from text_recognizer.reading import recognizer
-from text_recognizer.training.run_experiment import _check_can_go_on
+from text_recognizer.reading.recognizer import CHARACTER_WEIGHTS, LINE_WEIGHTS
+from text_recognizer.training.run_experiment import _check_resumable
 
 CHARACTER_IMAGES = {"train": 300, "test": 120}
 LARGE = bytes(60_000_000)
@@ -112,7 +114,7 @@ def make_for_full_disk(folder: Path) -> tuple[dict, dict, dict]:
     for name in ("emnist", "matlab", "mnist", "lines", "hand"):
         data = folder / "data"
         expected[name] = _prepare(found, name)
-        sizes[name] = max(p.stat().st_size for p in data.glob("*.h5"))
+        sizes[name] = max(p.stat().st_size for p in data.glob("*.[hj]*"))
         shutil.rmtree(data)
     return found, sizes, expected
 
@@ -121,7 +123,7 @@ def _prepare(found: dict, name: str) -> dict:
     os.environ["EMNIST_ARCHIVE"] = str(found["matlab" if name == "matlab" else "gzip"])
     os.environ["MNIST_DIR"] = str(found["mnist"])
     if name == "hand":
-        path = Path(os.environ["LAB_DATA_DIR"], "my_handwriting.h5")
+        path = Path(os.environ["LAB_DATA_DIR"], "my_handwriting.jsonl")
         save_drawings(path)
         return read_drawings(path)
     if name == "lines":
@@ -141,8 +143,8 @@ def fill_disk(made, random, folder: Path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
         kept = [p.name for p in data.glob("*") if not p.name.endswith(".lock")]
         # Drawings that were saved before stay; anything else that is left is damaged or too much.
-        if name == "hand" and kept == ["my_handwriting.h5"]:
-            read_drawings(data / "my_handwriting.h5")
+        if name == "hand" and kept == ["my_handwriting.jsonl"]:
+            read_drawings(data / "my_handwriting.jsonl")
         elif kept:
             return False
         raise
@@ -152,31 +154,27 @@ def fill_disk(made, random, folder: Path):
 
 
 def make_prepared(folder: Path) -> tuple[Path, Callable, dict]:
-    os.environ["EMNIST_ARCHIVE"] = str(make_archives(folder)["gzip"])
-    expected = read_parts(EMNIST())
-    return folder / "data" / "emnist.h5", lambda: read_parts(EMNIST()), expected
+    archive = str(make_archives(folder)["gzip"])
+
+    def read():
+        os.environ["EMNIST_ARCHIVE"] = archive
+        return read_parts(EMNIST())
+
+    expected = read()
+    return folder / "data" / "emnist.h5", read, expected
 
 
 def make_lines(folder: Path) -> tuple[Path, Callable, dict]:
     def read():
-        return read_parts(EMNISTLines(source="sample", text="own", **LINES))
+        return read_parts(EMNISTLines(style="joined", **LINES))
 
     expected = read()
     (path,) = (folder / "data").glob("lines_*.h5")
     return path, read, expected
 
 
-def make_drawings(folder: Path) -> tuple[Path, Callable, dict]:
-    path = folder / "data" / "my_handwriting.h5"
-    save_drawings(path)
-    return (
-        path,
-        lambda: read_drawings(Path(os.environ["LAB_DATA_DIR"], path.name)),
-        read_drawings(path),
-    )
-
-
 def change_file(made, random, folder: Path) -> bool:
+    """Change a file that the lab has made: it reads as it was, or is made again."""
     path, read, expected = made
     damaged = folder / "data" / path.name
     damaged.parent.mkdir()
@@ -184,28 +182,65 @@ def change_file(made, random, folder: Path) -> bool:
     return is_same(read(), expected)
 
 
-def make_old_files(folder: Path) -> list[tuple[Path, Callable]]:
-    """Make files as versions before had them, without a checksum."""
-    made = []
-    for make in (make_prepared, make_drawings):
-        path, read, _ = make(folder)
-        whole_file._break_seal(path)
-        with h5py.File(path, "r+") as file:
-            del file.attrs[whole_file.SEALED]
-        made.append((path, read))
-    return made
+def make_bundled(folder: Path) -> dict[str, tuple[bytes, dict]]:
+    return {
+        name: (bundled(name).read_bytes(), _read_bundled(bundled(name)))
+        for name in (prepared.SAMPLE_FILE, prepared.JOINED_FILE)
+    }
 
 
-def change_old_file(made, random, folder: Path) -> None:
-    """Change what has no checksum: it may read as other data, but ends, and in a sentence."""
-    path, read = pick(random, made)
+def _read_bundled(path: Path) -> dict:
+    parts, found = ["train", "test"], {}
+    with prepared.open_prepared(path) as file:
+        for part in [*parts, "val"] if path.name == prepared.JOINED_FILE else parts:
+            found[f"y_{part}"] = labels = file.read_labels(part)
+            found[f"x_{part}"] = file.read_images(part, np.arange(len(labels)))
+    return found
+
+
+def change_bundled(made, random, folder: Path) -> bool:
+    name = pick(random, made)
+    content, expected = made[name]
+    (folder / name).write_bytes(change_bytes(random, content))
+    with mock.patch.object(prepared, "bundled", lambda name: folder / name):
+        try:
+            return is_same(_read_bundled(folder / name), expected)
+        except LabError as error:
+            if "get the lab again" not in str(error):
+                return False
+            raise
+
+
+def make_drawings(folder: Path) -> tuple[Path, bytes, list[tuple]]:
+    path = folder / "data" / "my_handwriting.jsonl"
+    save_drawings(path)
+    return path, path.read_bytes(), list_drawings(path)
+
+
+def list_drawings(path: Path) -> list[tuple]:
+    data = MyHandwriting(path)
+    data.setup()
+    images = [image.numpy().tobytes() for image in data.images]
+    return list(zip(data.labels.tolist(), data.strokes, images, strict=True))
+
+
+def change_drawings(made, random, folder: Path) -> bool | str:
+    """Change a file of drawings: those that it no longer has are said to be left out."""
+    path, content, expected = made
     damaged = folder / "data" / path.name
     damaged.parent.mkdir()
-    damaged.write_bytes(change_bytes(random, path.read_bytes()))
-    found = read()
-    for images in (found[name] for name in found if name[0] in "xi"):
-        if images.dtype != torch.uint8 or images.shape[1:] != (28, 28):
-            raise AssertionError(f"images in the shape {tuple(images.shape)}")
+    changed = change_bytes(random, content)
+    damaged.write_bytes(changed)
+    prepared.say_once.cache_clear()
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        found = list_drawings(damaged)
+    if found == expected:
+        return True
+    rest = iter(expected)
+    if not all(drawing in rest for drawing in found):  # in the same order
+        return False
+    # A file that ends where a line ends is what it was before later lines were written.
+    return said.getvalue().strip() or (changed == content[: len(changed)] and changed[-1:] == b"\n")
 
 
 # Checkpoints and weights.
@@ -250,7 +285,8 @@ def read_checkpoint_by(random, path: Path, whole: dict) -> dict:
         case "canvas":
             return HandwritingCanvas(path).recognizer.model.state_dict()
     lit_model = BaseLitModel(MLP(MNIST("sample").config(), fc1_dim=4, fc2_dim=4))
-    _check_can_go_on(path, lit_model, whole["hyper_parameters"])
+    lit_model.save_hyperparameters(whole["hyper_parameters"])
+    _check_resumable(path, lit_model)
     return lit_model.model.state_dict()
 
 
@@ -285,21 +321,17 @@ def craft_checkpoint(made, random, folder: Path) -> bool:
 
 def make_weights(folder: Path) -> dict:
     return {
-        name: (
-            bundled(name).read_bytes(),
-            Recognizer.pretrained(kind).model.state_dict(),
-        )
-        for kind, name in recognizer.WEIGHTS.items()
+        name: (bundled(name).read_bytes(), load_shipped(name)[0].state_dict())
+        for name in (CHARACTER_WEIGHTS, LINE_WEIGHTS)
     }
 
 
 def change_weights(made, random, folder: Path) -> bool:
-    kind = pick(random, recognizer.WEIGHTS)
-    name = recognizer.WEIGHTS[kind]
+    name = pick(random, made)
     content, weights = made[name]
     (folder / name).write_bytes(change_bytes(random, content))
-    with mock.patch.object(recognizer, "bundled", lambda name: folder / name):
-        found = Recognizer.pretrained(kind).model.state_dict()
+    with mock.patch.object(weights_module, "bundled", lambda name: folder / name):
+        found = load_shipped(name)[0].state_dict()
     return is_same(found, weights)
 
 
@@ -453,8 +485,8 @@ KINDS = [
     Kind("disk full while preparing", fill_disk, 2, 150, make_for_full_disk, is_alone=True),
     Kind("bytes changed: prepared file", change_file, 200, 2000, make_prepared),
     Kind("bytes changed: cached lines", change_file, 200, 2000, make_lines),
-    Kind("bytes changed: my_handwriting.h5", change_file, 200, 2000, make_drawings),
-    Kind("bytes changed: files of before", change_old_file, 200, 2000, make_old_files),
+    Kind("bytes changed: bundled file", change_bundled, 20, 1000, make_bundled),
+    Kind("bytes changed: drawings", change_drawings, 200, 2000, make_drawings),
     Kind("bytes changed: checkpoint", change_checkpoint, 200, 2000, make_checkpoint),
     Kind("crafted checkpoint", craft_checkpoint, 200, 1000, make_checkpoint),
     Kind("bytes changed: weights", change_weights, 200, 500, make_weights),

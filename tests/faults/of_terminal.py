@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ LINE_MODEL = [
 ]
 LINE_DATA = ["--max_length=6", "--num_train=40", "--num_val=16", "--num_test=16", "--text=own"]
 CUT = ["--limit_train_batches=3", "--limit_val_batches=1", "--limit_test_batches=1"]
-ROOT = Path(run_experiment.__file__).parents[1]
+ROOT = Path(run_experiment.__file__).parents[2]
 
 
 def start(argv: list[str], folder: Path):
@@ -38,7 +39,6 @@ def start(argv: list[str], folder: Path):
 
 
 def _be_program(argv: list[str], folder: Path, out: Path) -> None:
-    os.setsid()
     warnings.simplefilter("default")  # pytest makes errors of them, a program does not
     os.chdir(folder)
     with open(out, "wb", buffering=0) as file:
@@ -49,6 +49,7 @@ def _be_program(argv: list[str], folder: Path, out: Path) -> None:
     atexit._clear()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     status = 0
+    os.setsid()  # from now on it can be interrupted
     try:
         run_experiment.run_as_program()
     except SystemExit as error:  # as the interpreter does it
@@ -70,9 +71,14 @@ def read_lines(out: Path) -> list[str]:
 
 def find_last_line(status: int, lines: list[str]) -> str | None:
     """Return the sentence with which a command ended, or None where all went well."""
-    if any("Traceback" in line for line in lines):
-        raise RuntimeError(" / ".join(lines[-4:])[-300:])
-    if status == 0 and lines and lines[-1].startswith(("Best checkpoint", "usage")):
+    traces = [i for i, line in enumerate(lines) if "Traceback" in line]
+    if traces:
+        raise RuntimeError(" / ".join(lines[traces[0] :])[:600])
+    if (
+        status == 0
+        and lines
+        and lines[-1].startswith(("Best checkpoint", "Last checkpoint", "usage"))
+    ):
         return None
     if status != 0 and lines and lines[-1].startswith(("Error: ", "Stopped.")):
         return lines[-1].rstrip(".") + "."  # a path ends some of them
@@ -108,6 +114,8 @@ def interrupt(made, random, folder: Path):
 
 
 def _press(random, pid: int, is_alive) -> None:
+    while is_alive() and os.getpgid(pid) != pid:
+        time.sleep(0.005)
     for _ in range(int(random.integers(1, 4))):
         if is_alive():
             with contextlib.suppress(ProcessLookupError):
@@ -153,7 +161,7 @@ def interrupt_imports(made, random, folder: Path):
 
 
 def _has_started(pid: int) -> bool:
-    """Tell whether a process is past its first lines: it has loaded a library that they need."""
+    """Tell whether a process is past its first lines: it has loaded a library for the others."""
     return "_socket" in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
 
 
@@ -166,16 +174,17 @@ WHOLE = (
 REAL = ("-1", "0", "0.001", "0.1", "1", "1e30", "nan", "inf", "null", "x", "true")
 EMPTY = ("",)
 WHOLE_NAMES = (
-    *("max_epochs", "num_nodes", "overfit_batches", "limit_train_batches", "gpus"),
+    *("max_epochs", "overfit_batches", "limit_train_batches", "gpus"),
     *("limit_val_batches", "limit_test_batches", "batch_size", "num_workers", "stop_early"),
     *("fc1_dim", "fc2_dim", "max_length"),
 )
 VALUES = {
     **dict.fromkeys(WHOLE_NAMES, WHOLE),
     **dict.fromkeys(("lr", "one_cycle_max_lr", "label_smoothing"), REAL),
-    "devices": [value for value in WHOLE if value != "2"],  # which would start this again
+    # What starts several processes, or waits for other machines, is Lightning's own affair.
+    "devices": ["-2", "-1", "0", "1", "1.5", "nan", "null", "x", "[0]", ""],
     "accelerator": ["tpu", "mps", "hpu", "gpu", "cuda", "CPU", "auto", "x"],
-    "strategy": ["ddp_notebook", "ddp_spawn", "ddp_fork", "fsdp", "deepspeed", "dp", "x", "auto"],
+    "strategy": ["fsdp", "deepspeed", "dp", "x", "auto"],
     "precision": ["8", "16", "16-mixed", "bf16-mixed", "32", "64", "64-true", "x", "16-true"],
     "max_time": ["00:00:00:01", "00:00:00:00", "x", "-1", "1", "{}", "99:99:99:99"],
     "optimizer": ["Adagrad", "SGD", "LBFGS", "Rprop", "ASGD", "SparseAdam", "x", "RMSprop"],
@@ -214,11 +223,12 @@ def _show(argv, status, out: Path):
 
 
 def write_nowhere(made, random, folder: Path):
-    """Train where logs is a file, cannot be written, or is on a disk that is full."""
+    """Train where logs is a file, cannot be written, disappears, or is on a disk that is full."""
     os.environ.update(LAB_FAST="1")
     argv = [*MODEL, "--source=sample", "--max_epochs=2", "--enable_progress_bar=false", *CUT]
     logs = folder / "logs"
-    match pick(random, ["file", "link", "full", "full", "below"]):
+    kind = pick(random, ["file", "link", "full", "full", "below", "gone"])
+    match kind:
         case "file":
             logs.touch()
         case "link":
@@ -226,13 +236,22 @@ def write_nowhere(made, random, folder: Path):
         case "below":
             (logs / "MLP_MNIST").mkdir(parents=True)
             (logs / "MLP_MNIST" / "version_0").touch()
+        case "gone":
+            argv += ["--max_epochs=20"]
         case "full":
             argv += ["--fc1_dim=512"]
             room = int(random.integers(6_000_000))
             resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
     process, out = start(argv, folder)
+    if kind == "gone":
+        while process.is_alive() and not logs.exists():
+            time.sleep(0.01)
+        time.sleep(float(random.random()) * 2)
+        shutil.rmtree(logs, ignore_errors=True)
     process.join(25)
     result = _show(argv, process.exitcode, out)
+    if logs.is_symlink():  # what lies in /proc comes and goes
+        return result
     for path in folder.glob("logs/*/*/checkpoints/*.ckpt"):
         try:
             torch.load(path, weights_only=True)

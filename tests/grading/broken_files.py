@@ -40,3 +40,17 @@ def web_page(student):
 def no_cells(student):
     """Delete everything."""
     student.notebook.cells = []
+
+
+@case("bad", NOTHING, None, "pointer of Git LFS")
+def git_lfs_pointer(student):
+    """Push the pointer, and not the file."""
+    return "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
+
+
+@case("bad", NOTHING, None, "git's conflict marks")
+def git_conflict(student):
+    """Merge, and hand in what git has made of both sides."""
+    student.solve()
+    text = nbformat.writes(student.notebook)
+    return text.replace(' "cells"', '<<<<<<< HEAD\n "cells"', 1) + "\n>>>>>>> upstream/main\n"

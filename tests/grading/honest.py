@@ -212,6 +212,70 @@ def with_own_files(student):
     student.answer("q1", "def area(width, height):\n    return my_tools.times(width, height)")
 
 
+@case("honest", ALL, "")
+def odd_line_ends(student):
+    """Paste what is no end of a line to Python: from slides, editors and terminals."""
+    student.solve()
+    for question, mark in zip(RIGHT, "\u2028\x0b\x0c\x85\x1c", strict=True):
+        student.answer(question, f"# from the{mark}slides\ntext = 'a{mark}b'\n{RIGHT[question]}")
+    student.answer("q1", "\x0c" + RIGHT["q1"] + f"\n\n\nauthor = {student.name!r}")
+
+
+@case("honest", ALL, "file")
+def cells_that_became_text(student):
+    """Turn imports and answers into Markdown or Raw by a stray key."""
+    student.solve()
+    for cell, kind in [(1, "raw"), (student.place("q1") - 1, "markdown")]:
+        student.cells[cell].cell_type = kind
+        del student.cells[cell]["outputs"], student.cells[cell]["execution_count"]
+
+
+@case("honest", ALL, "")
+def waits_for_somebody(student):
+    """Ask for a name, a key and a window, before what else stands in the cell."""
+    student.solve()
+    student.cells[1].source = "name = input('Your name: ')\n" + student.cells[1].source
+    student.start_with(
+        """
+        import getpass
+        import matplotlib.pyplot as plt
+        key = getpass.getpass('key: ')
+        plt.switch_backend('TkAgg')
+        import no_such_package_of_ours
+        kernels = 8
+        """
+    )
+    student.answer("q2", "n = int(input('n? '))\nweights = kernels * 26")
+
+
+@case("honest", ALL, "file")
+def without_given_cells(student):
+    """Delete the imports, which have run already."""
+    student.solve()
+    del student.cells[1]
+
+
+@case("honest", ALL, "file")
+def installs_in_all_forms(student):
+    """Install packages in each of IPython's ways, next to what is needed."""
+    student.solve()
+    for source in (
+        "pip install no-such-package-of-ours",
+        "%%bash\nmkdir -p data\npip install no-such-package-of-ours",
+        "log = !pip install no-such-package-of-ours\nfactor = 1",
+        "!cd . && python -m pip -q install no-such-package-of-ours",
+    ):
+        student.start_with(source)
+
+
+@case("honest", ALL, "file")
+def copies_beside_the_solved_one(student):
+    """Leave the notebook as it was handed out beside the solved one."""
+    student.files = {"homework (1).ipynb": nbformat.writes(student.notebook)}
+    student.files["Untitled.ipynb"] = '{"cells": []}'
+    student.solve()
+
+
 @case("honest", "q1 q3", "")
 def half_done(student):
     """Solve some, leave one empty and get the others wrong."""

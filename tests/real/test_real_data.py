@@ -10,7 +10,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from lab_utils import CNN, EMNIST, MNIST, SEED, BaseLitModel, Recognizer
+from lab_utils import CNN, EMNIST, MNIST, SEED, BaseLitModel, LineRecognizer
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_the_shipped_weights_read_what_their_card_says():
 def test_the_shipped_weights_read_lines_as_their_card_says():
     from line_reading import measure
 
-    found = measure(Recognizer.pretrained("line"), lines=40)
+    found = measure(LineRecognizer.pretrained(), lines=40)
     for name, rates in found.items():
         print(f"\n{name}: {rates}")
     assert found["plain", "test", "greedy"]["cer"] <= 0.08

@@ -1,20 +1,32 @@
 """Pictures for the canvas: what the network sees, and a still where there is no browser."""
 
 import base64
+import html
 import io
 
 import numpy as np
+from IPython.display import HTML, display
 from PIL import Image, ImageDraw, ImageFont
 
 from text_recognizer.strokes import CANVAS_HEIGHT, Stroke
 
+DATA_URI = "data:image/png;base64,"
 INK_COLOUR = "#1f2328"
 MAX_TOLD = 200  # characters of a text or an error: more is not seen on a canvas
+
+# An output of its own above the canvas. It shows where a notebook is reopened without its kernel,
+# in the place of "Error displaying widget: model not found", and on pages made of the notebook.
+STILL = """<div class="hw-still"><style>
+.jp-OutputArea-child:has(.hw-still):has(+ .jp-OutputArea-child > .lm-Panel:not(.jupyter-widgets)),
+.output_area:has(.hw-still):has(+ .output_area .hw-root),
+.jp-OutputArea-child:has(.hw-still) + .jp-OutputArea-child:has(> .lm-Panel.jupyter-widgets)
+{{ display: none }}
+</style><img src="{picture}" alt="{name}" style="max-height: 280px"></div>"""
 
 
 def encode_data_uri(pixels: np.ndarray) -> str:
     """Return an image, uint8 (H, W), as the address of a PNG that holds it."""
-    return "data:image/png;base64," + base64.b64encode(encode_png(Image.fromarray(pixels))).decode()
+    return DATA_URI + base64.b64encode(encode_png(Image.fromarray(pixels))).decode()
 
 
 def encode_png(image: Image.Image) -> bytes:
@@ -25,21 +37,7 @@ def encode_png(image: Image.Image) -> bytes:
 
 
 def draw_still(strokes: list[Stroke], width: int, result: dict) -> bytes:
-    """Draw the ink and what was read, for where there is no browser to show the canvas.
-
-    Parameters
-    ----------
-    strokes : list of Stroke
-    width : int
-        Of the canvas, in its units.
-    result : dict
-        The canvas's result.
-
-    Returns
-    -------
-    bytes
-        A PNG, twice as large as the canvas's units.
-    """
+    """Draw a canvas and its result for where no browser shows it: a PNG, 2 pixels per unit."""
     size = (width + 260, CANVAS_HEIGHT) if "answers" in result else (width, CANVAS_HEIGHT + 60)
     # Drawn four times as large and then halved, for smooth edges.
     sheet = Image.new("RGB", (4 * size[0], 4 * size[1]), "white")
@@ -63,3 +61,9 @@ def draw_still(strokes: list[Stroke], width: int, result: dict) -> bytes:
         colour = "#b3261e" if "error" in result else INK_COLOUR
         pen.text((32, 4 * CANVAS_HEIGHT + 60), told[:MAX_TOLD], font=large, fill=colour)
     return encode_png(sheet.reduce(2).quantize(64))
+
+
+def show_still(picture: bytes, name: str) -> None:
+    """Show the picture of a canvas where its notebook is reopened without a kernel."""
+    address = DATA_URI + base64.b64encode(picture).decode()
+    display(HTML(STILL.format(picture=address, name=html.escape(name))))

@@ -1,88 +1,53 @@
-"""What the canvas asks of a model, and the examples that it shows beside the answer."""
+"""What the canvas asks of a model, and what it makes of the answer."""
 
 import contextlib
-import functools
-import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import nn
 
+from text_recognizer.canvas.nearest import find_nearest_examples
 from text_recognizer.canvas.pictures import encode_data_uri
-from text_recognizer.errors import LabError
-from text_recognizer.files import prepared
-from text_recognizer.mapping import MAPPING, SPECIAL_TOKENS
-from text_recognizer.paths import bundled, data_dir
-from text_recognizer.reading.character import prepare
+from text_recognizer.canvas.script import MAX_ANSWERS
+from text_recognizer.errors import LabError, show
+from text_recognizer.reading.character import mark_prepared, prepare
 from text_recognizer.reading.recognizer import LineRecognizer, Recognizer
 from text_recognizer.strokes import Stroke, sample_strokes
 
-MAX_ANSWERS = 5  # bars of a character, alternatives of a character in a line
-MAX_NEAREST = 5
+METHODS = {"character": "predict", "line": "predict_line"}
 MAX_CLASSES = 1000  # answers that are looked at
 MAX_NAME, MAX_LINE = 20, 1000  # letters of a character's name, and characters of a line
 MAX_TOTAL = 1.01  # of probabilities, rounded as they may be
 MAX_MESSAGE = 300  # letters of an error
-MAX_EXAMPLES = 100  # of each class, among which the nearest are looked for
-SHIPPED = "shipped network"
 
 
-@runtime_checkable
-class CharacterReader(Protocol):
-    """What reads in "character" mode: `Recognizer`, or anything with this method."""
+class Reader(Protocol):
+    """What reads: a function, or an object whose method in `METHODS` is called in the same way.
 
-    def predict(self, image: torch.Tensor, /) -> Sequence[tuple[str, float]]:
-        """Return characters with their probabilities, the likeliest first.
-
-        Parameters
-        ----------
-        image : torch.Tensor
-            uint8, (28, 28), white ink on black, as the canvas shows it.
-        """
-        ...
-
-
-@runtime_checkable
-class LineReader(Protocol):
-    """What reads in "line" mode: `LineRecognizer`, or anything with this method."""
-
-    def predict_line(
-        self, strokes: list[Stroke], /, *, guides: tuple[float, float] | None
-    ) -> tuple[str, Sequence[float], Sequence[Sequence[tuple[str, float]]]]:
-        """Return the text, a confidence for each character, and alternatives of each.
-
-        Parameters
-        ----------
-        strokes : list of Stroke
-            The ink.
-        guides : tuple of float or None
-            y of the x-height and of the baseline, if there are guide lines.
-        """
-        ...
-
-
-Reader = CharacterReader | LineReader | Callable
-# What the canvas makes a reader of: a path is that of a checkpoint.
-Readable = Reader | str | os.PathLike
-
-
-def make_readers(
-    recognizer: Readable | Mapping[str, Readable] | None, mode: str
-) -> dict[str, Reader]:
-    """Return what reads, by name, ready to do so at once.
-
-    Raises
-    ------
-    LabError
-        If there is nothing, or something that cannot read in this mode.
+    A character is an image, uint8 (28, 28); what comes back are (character, probability) pairs, the
+    likeliest first. A line is a list of `Stroke`, with `guides=`, y of the x-height and of the
+    baseline or None; what comes back is a `LineReading`, or a tuple of its parts.
     """
+
+    def __call__(self, drawing: torch.Tensor | list[Stroke], /, **how: Any) -> Sequence: ...
+
+
+# What the canvas makes a reader of: a path is that of a checkpoint.
+Readable = Reader | Recognizer | LineRecognizer | str | os.PathLike
+
+
+def make_readers(recognizer: Any, mode: str) -> dict[str, Any]:
+    """Return what reads, by name, ready to do so at once; raise if it cannot in this mode."""
     if recognizer is None:
-        recognizer = {SHIPPED: Recognizer.pretrained(mode, equal_classes=True)}
+        if mode == "line":
+            recognizer = LineRecognizer.pretrained()
+        else:
+            recognizer = Recognizer.pretrained(equal_classes=True)
+        recognizer = {"shipped network": recognizer}
     if not isinstance(recognizer, Mapping):
         recognizer = {"model": recognizer}
     if not recognizer:
@@ -90,17 +55,14 @@ def make_readers(
     return {str(name): _make_reader(model, mode) for name, model in recognizer.items()}
 
 
-def _make_reader(model: Readable, mode: str) -> Reader:
+def _make_reader(model: Any, mode: str) -> Any:
     if isinstance(model, str | os.PathLike):
         model = LineRecognizer(model) if mode == "line" else Recognizer(model)
-    protocol, method = (
-        (LineReader, "predict_line") if mode == "line" else (CharacterReader, "predict")
-    )
     # A network is callable, but does not read: it needs a mapping to do so.
-    if isinstance(model, nn.Module) or not (isinstance(model, protocol) or callable(model)):
+    if isinstance(model, nn.Module) or not callable(_find_method(model, mode)):
         raise LabError(
             f"recognizer={type(model).__name__} cannot read in {mode!r} mode: give a Recognizer, "
-            f"something else with a method {method}, or a function."
+            f"something else with a method {METHODS[mode]}, or a function."
         )
     # The very first answer takes a second: this one comes before the first stroke. A model that
     # fails shows on the canvas what is wrong.
@@ -112,263 +74,130 @@ def _make_reader(model: Readable, mode: str) -> Reader:
     return model
 
 
+def _find_method(model: Any, mode: str) -> Any:
+    return getattr(model, METHODS[mode], model)
+
+
 def describe_error(error: Exception) -> str:
     """Return what went wrong, in one line that any message to a browser can hold."""
-    try:
-        said = " ".join(str(error)[: MAX_MESSAGE + 1].split())
-    except Exception:  # noqa: BLE001 - an exception of a student's own
-        said = ""
-    if len(said) > MAX_MESSAGE:
-        said = f"{said[:MAX_MESSAGE]}..."
-    said = make_sendable(said)
-    if isinstance(error, LabError):
-        return said
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    said = " ".join(str(error)[: MAX_MESSAGE + 1].split())
+    said = said if len(said) <= MAX_MESSAGE else f"{said[:MAX_MESSAGE]}..."
+    said = said.encode("utf-8", "replace").decode()  # no halves of characters
+    name = type(error).__name__
+    return said if isinstance(error, LabError) else f"{name}: {said}" if said else name
 
 
-def make_sendable(text: str) -> str:
-    """Return a text without halves of characters, which no message to a browser can hold."""
-    return text.encode("utf-8", "replace").decode()
+def check_image(image: Any) -> torch.Tensor:
+    """Return an image that a preparation made as the network gets it: uint8, (28, 28).
 
-
-def check_image(image) -> torch.Tensor:
-    """Return what a preparation made, as the network gets it and the canvas shows it.
-
-    Parameters
-    ----------
-    image : torch.Tensor or numpy.ndarray
-        uint8, or float from 0 to 1; (28, 28) or (1, 28, 28).
-
-    Returns
-    -------
-    torch.Tensor
-        uint8, (28, 28).
-
-    Raises
-    ------
-    LabError
-        If it is anything else.
+    It may be uint8 or float from 0 to 1, of NumPy or torch, (28, 28) or (1, 28, 28).
     """
-    found = type(image).__name__
+    with contextlib.suppress(TypeError):  # NumPy has types that torch has not, such as texts
+        pixels = torch.from_numpy(image.copy()) if isinstance(image, np.ndarray) else image
+        if isinstance(pixels, torch.Tensor) and pixels.shape in ((28, 28), (1, 28, 28)):
+            pixels = pixels.detach().cpu().reshape(28, 28)
+            if pixels.dtype == torch.uint8:
+                return pixels.clone()
+            if pixels.is_floating_point() and pixels.min() >= 0 and pixels.max() <= 1:
+                return pixels.float().mul(255).round().to(torch.uint8)
+    found = show(image)
     if isinstance(image, np.ndarray | torch.Tensor):
         found = f"{str(image.dtype).removeprefix('torch.')} of shape {tuple(image.shape)}"
-        if image.shape in ((28, 28), (1, 28, 28)):
-            # NumPy's and torch's rarer types and layouts are those that fail here.
-            with contextlib.suppress(TypeError, ValueError, RuntimeError):
-                if isinstance(image, np.ndarray):
-                    image = torch.from_numpy(np.ascontiguousarray(image))
-                pixels = image.detach().cpu().reshape(28, 28)
-                if pixels.dtype == torch.uint8:
-                    return pixels.clone()
-                if pixels.is_floating_point():
-                    low, high = pixels.min().item(), pixels.max().item()
-                    if low >= 0 and high <= 1:
-                        return pixels.float().mul(255).round().to(torch.uint8)
-                    found = f"values from {low:.3g} to {high:.3g}"
     raise LabError(
         f"prepare= returned {found}: it must return an image of shape (28, 28), uint8 or float "
         "from 0 to 1, white ink on black."
     )
 
 
-def read_character(model: Reader, image: torch.Tensor, among: str = "") -> dict:
-    """Read one character and find the images that are nearest to it.
+def read_character(model: Any, image: torch.Tensor, among: str = "") -> dict:
+    """Read one character in an image, uint8 (28, 28), only those in `among` if there are any.
 
-    Parameters
-    ----------
-    model : Recognizer, CharacterReader or callable
-        A function takes the image and returns what `CharacterReader.predict` does.
-    image : torch.Tensor
-        uint8, (28, 28).
-    among : str
-        The only characters to consider, if there are any.
-
-    Returns
-    -------
-    dict
-        `text`, the likeliest character; `answers`, a list of [character, probability]; `seen` and
-        `nearest`, PNGs as data URIs: the image, and images of the likeliest class side by side.
-
-    Raises
-    ------
-    LabError
-        If the model returns anything else than characters and probabilities.
+    The result has `text`, the likeliest character; `answers`, a list of [character, probability];
+    and PNGs as data URIs: `seen`, the image, and `nearest`, images of that character side by side.
     """
-    given = image.clone()  # what is shown is what the model got, whatever it does with it
-    if isinstance(model, Recognizer) and type(model).predict is Recognizer.predict:
-        # Its predict would prepare the image a second time.
-        classes = sum(name not in SPECIAL_TOKENS for name in model.mapping)
-        answers = model.rank(given, min(MAX_ANSWERS, classes), among or None)
-    else:
-        read: Any = getattr(model, "predict", model)
-        answers = read(given)
+    given = mark_prepared(image.clone())  # what is shown is what the model got, whatever it does
+    how = {"among": among} if among and isinstance(model, Recognizer) else {}
+    returned: Any = _find_method(model, "character")(given, **how)
     try:
-        named = _parse_answers(answers, MAX_CLASSES)
-        character = named[0][0]
-    except (TypeError, ValueError, IndexError):
+        answers = _parse_answers(returned, MAX_CLASSES)
+        if not answers:
+            raise ValueError
+    except (TypeError, ValueError):
         raise LabError(
-            f"The model returned {answers!r:.60}, not a list of (character, probability)."
+            f"The model returned {returned!r:.60}, not a list of (character, probability) with "
+            "probabilities that sum to 1 at most: give logits to softmax first."
         ) from None
-    _check_distribution(named)
     if among:
-        named = _choose_among(named, among)
-        character = named[0][0]
+        answers = _choose_among(answers, among)
     result = {
-        "text": character,
-        "answers": [list(pair) for pair in named[:MAX_ANSWERS]],
+        "text": answers[0][0],
+        "answers": [list(pair) for pair in answers[:MAX_ANSWERS]],
         "seen": encode_data_uri(image.numpy()),
     }
     with contextlib.suppress(LabError):  # a damaged file of images takes no answer away
-        nearest = find_nearest_examples(image, character)
+        nearest = find_nearest_examples(image, answers[0][0])
         if len(nearest):
             result["nearest"] = encode_data_uri(np.concatenate(list(nearest.numpy()), axis=1))
     return result
 
 
-def _choose_among(named: list[tuple[str, float]], among: str) -> list[tuple[str, float]]:
+def _choose_among(answers: list[tuple[str, float]], among: str) -> list[tuple[str, float]]:
     """Return those answers that are among some characters, with probabilities of sum 1."""
-    chosen = [(name, probability) for name, probability in named if name in set(among)]
+    chosen = [(name, probability) for name, probability in answers if name in set(among)]
     total = sum(probability for _, probability in chosen)
     if not total > 0:
-        raise LabError(f"The model's answers have none of among={among!r}: {named!r:.60}.")
+        raise LabError(f"The model's answers have none of among={among!r}: {answers!r:.60}.")
     return [(name, probability / total) for name, probability in chosen]
 
 
 def read_line(
-    model: Reader,
+    model: Any,
     strokes: list[Stroke],
     guides: tuple[float, float] | None,
     choices: Mapping[int, tuple[str, str]],
-    language: bool = False,
+    language_model: bool = False,
 ) -> dict:
-    """Read a line.
+    """Read a line; the result has `text`, `confidences` and `alternatives`.
 
-    Parameters
-    ----------
-    model : LineReader or callable
-        A function takes and returns what `LineReader.predict_line` does.
-    strokes : list of Stroke
-    guides : tuple of float or None
-        y of the x-height and of the baseline, where the line was written between guide lines.
-    choices : mapping of int to tuple of str
-        What has been corrected by hand: at which place, which character, and by which.
-    language : bool
-        Whether a language model has a say; then the model is called with `language=True`.
-
-    Returns
-    -------
-    dict
-        `text`, `confidences` and `alternatives`.
-
-    Raises
-    ------
-    LabError
-        If the model returns anything else than `LineReader.predict_line` does, or it takes no
-        `language`.
+    `choices` has what was corrected by hand: at which place, which character, and by which.
     """
-    read: Any = getattr(model, "predict_line", model)
-    if language and not _takes_language(read):
-        raise LabError("language=True: this model takes no language=, as LineRecognizer does.")
-    reading = read(strokes, guides=guides, **({"language": True} if language else {}))
+    how = {"language_model": True} if language_model else {}
+    returned: Any = _find_method(model, "line")(strokes, guides=guides, **how)
     try:
-        text, confidences, alternatives = reading
+        text, confidences, alternatives = returned
         characters = list("".join(text).encode().decode())
-        if not len(characters) == len(confidences) == len(alternatives):
+        confidences = [_check_probability(value) for value in confidences]
+        alternatives = [_parse_answers(answers, MAX_ANSWERS) for answers in alternatives]
+        if not MAX_LINE >= len(characters) == len(confidences) == len(alternatives):
             raise ValueError
-        count = len(characters)
-        if count > MAX_LINE:
-            raise LabError(f"The model returned {count:,} characters: a line has {MAX_LINE:,}.")
-        confidences = [float(value) for value in confidences]
-        alternatives = [_parse_answers(found, MAX_ANSWERS) for found in alternatives]
     except (TypeError, ValueError):
         raise LabError(
-            f"The model returned {reading!r:.60}, not a text with a confidence and alternatives "
-            "for each of its characters."
+            f"The model returned {returned!r:.60}, not a text of at most {MAX_LINE:,} characters "
+            "with a confidence and alternatives for each: probabilities, as softmax gives them."
         ) from None
-    _check_probabilities(confidences)
-    for found in alternatives:
-        _check_distribution(found)
     for place, (wrong, chosen) in choices.items():
         if characters[place : place + 1] == [wrong]:
             characters[place], confidences[place] = chosen, 1.0
     return {
         "text": "".join(characters),
         "confidences": confidences,
-        "alternatives": [[list(pair) for pair in found] for found in alternatives],
+        "alternatives": [[list(pair) for pair in answers] for answers in alternatives],
     }
 
 
-def _takes_language(read: Callable) -> bool:
-    names = inspect.signature(read).parameters.values()
-    return any(p.name == "language" or p.kind is p.VAR_KEYWORD for p in names)
-
-
 def _parse_answers(answers: Iterable, count: int) -> list[tuple[str, float]]:
-    """Return the first answers of a model as names and numbers; raise if they are none."""
+    """Return the first answers of a model as names and probabilities; raise if they are none."""
     parsed = []
     for name, probability in islice(answers, count):
         if not isinstance(name, str | int | np.integer) or len(str(name)) > MAX_NAME:
             raise ValueError("not the name of a character")
-        parsed.append((str(name).encode().decode(), float(probability)))
+        parsed.append((str(name).encode().decode(), _check_probability(probability)))
+    if sum(probability for _, probability in parsed) > MAX_TOTAL:
+        raise ValueError("more than 1 in all")
     return parsed
 
 
-def _check_distribution(answers: Sequence[tuple[str, float]]) -> None:
-    _check_probabilities(probability for _, probability in answers)
-    total = sum(probability for _, probability in answers)
-    if total > MAX_TOTAL:
-        raise LabError(
-            f"The model returned probabilities that sum to {total:.3g}, which must be 1 at most: "
-            "give logits to softmax first."
-        )
-
-
-def _check_probabilities(values: Iterable[float]) -> None:
-    wrong = [value for value in values if not 0 <= value <= 1]  # and so is what is not a number
-    if wrong:
-        raise LabError(
-            f"The model returned {wrong[0]:.3g} as a probability, which must be from 0 to 1: give "
-            "logits to softmax first."
-        )
-
-
-def find_nearest_examples(image: torch.Tensor, character: str) -> torch.Tensor:
-    """Return the test images of a character that differ least from an image, pixel by pixel.
-
-    They are EMNIST's where it has been prepared, else the bundled sample's.
-
-    Parameters
-    ----------
-    image : torch.Tensor
-        uint8, (28, 28).
-    character : str
-        Whose images to compare with.
-
-    Returns
-    -------
-    torch.Tensor
-        uint8, (at most 5, 28, 28), the nearest first; none where the data has no such character.
-    """
-    images, labels = read_examples(_find_prepared_file())
-    # In NumPy: torch would wake its threads for this, which takes longer on a busy machine.
-    label = MAPPING.index(character) if character in MAPPING else -1
-    chosen = images.numpy()[labels.numpy() == label]
-    difference = chosen.astype(np.int32) - image.numpy()
-    distance = np.square(difference).sum((1, 2))
-    return torch.from_numpy(chosen[distance.argsort(kind="stable")[:MAX_NEAREST]])
-
-
-def _find_prepared_file() -> Path:
-    """Return the file of images that is there already: nothing is fetched for a canvas."""
-    real = data_dir() / "emnist.h5"
-    return real if real.exists() else bundled(prepared.SAMPLE_FILE)
-
-
-@functools.lru_cache(maxsize=1)
-def read_examples(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return some test images of each class: uint8 (N, 28, 28), and their labels, int64 (N,)."""
-    with prepared.open_prepared(path) as file:
-        labels = file.read_labels("test").astype(np.int64)
-        indices = [np.flatnonzero(labels == label)[:MAX_EXAMPLES] for label in np.unique(labels)]
-        chosen = np.concatenate(indices)
-        return file.read_images("test", chosen), torch.from_numpy(labels[chosen])
+def _check_probability(value: Any) -> float:
+    if not 0 <= float(value) <= 1:  # and so is what is not a number
+        raise ValueError("not a probability")
+    return float(value)

@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import re
 from pathlib import Path
 from string import Template
 from typing import cast
@@ -11,17 +10,15 @@ from typing import cast
 import torch
 from torch import nn
 
+from text_recognizer.canvas import script
 from text_recognizer.canvas.to_javascript import describe_network
 from text_recognizer.errors import LabError, check_choice
-from text_recognizer.mapping import MAPPING
+from text_recognizer.mapping import MAPPING, SPECIAL_TOKENS
 from text_recognizer.models.line_cnn import LineCNN
 from text_recognizer.paths import write_whole
 from text_recognizer.reading.recognizer import LineRecognizer, Recognizer
-from text_recognizer.strokes import BASE_LINE, X_LINE
+from text_recognizer.strokes import LETTER_GAP, SAMPLE_MARGIN, WORD_GAP, read_samples
 
-STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("canvas.js", "pen.js", "network.js", "page.js")
-LANGUAGES = ("en", "ko")
 MAX_BYTES = 6_000_000  # of a page: mail and messengers take that
 
 
@@ -53,14 +50,11 @@ def share(
     Raises
     ------
     LabError
-        If the network computes what a page cannot, is too large, or the file cannot be written.
-
-    References
-    ----------
-    `text_recognizer/canvas/static/network.js` is all that runs the network.
+        If the network computes what a page cannot (`static/network.js` is all that runs it), is too
+        large, or the file cannot be written.
     """
     if language is not None:
-        check_choice("language", language, LANGUAGES)
+        check_choice("language", language, script.LANGUAGES)
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
         raise LabError(f"path={str(path)!r} must end in .html, so that a browser opens it.")
@@ -110,34 +104,32 @@ def _make_page(recognizer: Recognizer | LineRecognizer, language: str | None) ->
         image = torch.zeros(1, 28, 28, dtype=torch.uint8)
         recognizer.probabilities(image)  # which says what is wrong
         steps, weights = describe_network(recognizer.model, image[None].float())
-    offered = LANGUAGES if language is None else (language,)
-    words = {name: json.loads(_read_static(f"{name}.json")) for name in offered if name != "en"}
     shared = {
         "name": type(recognizer.model).__name__,
         "reads": reads,
         "mapping": mapping,
+        "special": len(SPECIAL_TOKENS),
         "temperature": recognizer.temperature,
         "expected": expected,
         "steps": steps,
-        "guides": [X_LINE, BASE_LINE],
         "language": language,
-        "words": words,
+        "width": script.WIDTHS[reads],
+        "preparation": script.list_constants(),
+        "samples": {
+            "characters": {name: ways[0] for name, ways in read_samples().items()},
+            "margin": SAMPLE_MARGIN,
+            "gap": LETTER_GAP,
+            "word_gap": WORD_GAP,
+        },
+        "canvas": script.describe_canvas(
+            False, script.LANGUAGES if language is None else (language,)
+        ),
     }
-    return Template(_read_static("page.html")).substitute(
+    return Template(script.read_static("page.html")).substitute(
         language=language or "en",
-        style=_read_static("canvas.css") + _read_static("page.css"),
+        style=script.read_static("canvas.css") + script.read_static("page.css"),
         # In a script, "</script>" would end it, whatever it is part of.
         reader=json.dumps(shared, ensure_ascii=False).replace("<", "\\u003c"),
         weights=base64.b64encode(weights).decode(),
-        script="\n".join(_read_script(name) for name in SCRIPTS),
+        script=script.join_modules("page.js"),
     )
-
-
-def _read_static(name: str) -> str:
-    return (STATIC / name).read_text(encoding="utf-8")
-
-
-def _read_script(name: str) -> str:
-    """Return a module without its exports, since the page puts all of them into one."""
-    script = re.sub(r"^export \{.*\};.*\n", "", _read_static(name), flags=re.MULTILINE)
-    return re.sub(r"^export default ", "const canvas = ", script, flags=re.MULTILINE)

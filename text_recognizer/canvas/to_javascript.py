@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.fx import Graph, Node
+from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from text_recognizer.errors import LabError
@@ -18,31 +18,12 @@ MAX_WEIGHT = torch.finfo(torch.float16).max
 
 
 def describe_network(network: nn.Module, *examples: torch.Tensor) -> tuple[list[dict], bytes]:
-    """Describe what a network computes, as steps, each of which uses the results of earlier ones.
+    """Return the steps that a network computes, and all of their weights, float16, little-endian.
 
-    `torch.fx` traces it, so it doesn't matter how it was written. BatchNorm becomes part of the
-    convolution or linear layer before it.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        It is not changed.
-    examples : torch.Tensor
-        What it may get, float32 (1, C, H, W): where sizes differ between two of them, the
-        description holds for all sizes.
-
-    Returns
-    -------
-    steps : list of dict
-        `do`, what the step does; `of`, the numbers of the results it uses (0 is the input, 1 the
-        first step's result, ...); sizes; and `weights` and `bias`, where these are: [first, count].
-    weights : bytes
-        All weights, float16, the lowest byte first.
-
-    Raises
-    ------
-    LabError
-        If it computes anything that is not among these steps.
+    `torch.fx` traces it with each of the examples, float32 (1, C, H, W); where their sizes differ,
+    the steps hold for all sizes. A step has `do`, what it does; `of`, the numbers of the results it
+    uses (0 is the input, 1 the first step's result, ...); sizes; and where its `weights` and `bias`
+    are: [first, count]. BatchNorm becomes part of the layer before it.
     """
     network = copy.deepcopy(network).cpu().float().eval()
     with torch.no_grad():
@@ -65,20 +46,13 @@ def describe_network(network: nn.Module, *examples: torch.Tensor) -> tuple[list[
 
 
 class _Trace:
-    """The steps of a traced network, and their weights.
+    """The steps of a traced network, in which torch's operations have the names of ATen."""
 
-    Parameters
-    ----------
-    traced : torch.fx.GraphModule
-        What torch computes, by the names of ATen.
-    """
-
-    def __init__(self, traced):
+    def __init__(self, traced: GraphModule):
         self.steps: list[dict] = []
         self.values: dict[Node, Any] = {}  # of a node: the number of a result, or a constant tensor
-        graph: Graph = traced.graph
-        graph.eliminate_dead_code()
-        for node in graph.nodes:
+        traced.graph.eliminate_dead_code()
+        for node in traced.graph.nodes:
             if node.op == "placeholder":
                 self.values[node] = 0
             elif node.op == "get_attr":
@@ -100,8 +74,7 @@ class _Trace:
         if name == "getitem" or name in NOTHING:
             return arguments[0]
         if name in RESHAPES:
-            shape = list(node.meta["tensor_meta"].shape)
-            return self.add("reshape", arguments[:1], shape=shape)
+            return self.add("reshape", arguments[:1], shape=_find_shape(node))
         if describe is None:
             raise _unknown(name)
         return describe(node, *arguments)
@@ -112,44 +85,27 @@ class _Trace:
         self.steps.append({"do": do, "of": of, **more})
         return len(self.steps)
 
-    # By the names of ATen, with its arguments.
+    # Named as in ATen, with its arguments.
 
     def describe_convolution(
-        self, node, x, weights, bias, stride, padding, dilation, transposed, _output, groups
+        self, _node, x, weights, bias, stride, padding, dilation, transposed, _output, groups
     ):
         if transposed:
             raise _unknown("transposed convolution")
-        kernel = list(weights.shape[2:])
-        is_sequence = len(kernel) == 1  # which is an image that is one pixel high
-        if is_sequence:
-            x = self.add("reshape", [x], shape=_insert(node.args[0], 2))
-        x = self.add(
-            "convolution",
-            [x],
-            kernel=[1] * is_sequence + kernel,
-            stride=[1] * is_sequence + _expand(stride, len(kernel)),
-            padding=[0] * is_sequence + _expand(padding, len(kernel)),
-            dilation=[1] * is_sequence + _expand(dilation, len(kernel)),
-            groups=groups,
-            channels=len(weights),
-            weights=weights,
-            bias=bias,
-        )
-        if is_sequence:
-            x = self.add("reshape", [x], shape=list(node.meta["tensor_meta"].shape))
-        return x
+        window = {"kernel": weights.shape[2:], "stride": stride}
+        window |= {"padding": padding, "dilation": dilation}
+        window = {name: _expand(value, weights.dim() - 2) for name, value in window.items()}
+        layer = {"groups": groups, "channels": len(weights), "weights": weights, "bias": bias}
+        return self.add("convolution", [x], **window, **layer)
 
     def describe_addmm(self, node, bias, x, weights):
-        return self._add_linear(node, x, weights.T, bias)
+        return self.describe_linear(node, x, weights.T, bias)
 
     def describe_mm(self, node, x, weights):
-        return self._add_linear(node, x, weights.T, None)
+        return self.describe_linear(node, x, weights.T)
 
     def describe_linear(self, node, x, weights, bias=None):
-        return self._add_linear(node, x, weights, bias)
-
-    def _add_linear(self, node, x, weights, bias):
-        if len(node.meta["tensor_meta"].shape) != 2:
+        if len(_find_shape(node)) != 2:
             raise _unknown("linear of more than one vector")
         return self.add("linear", [x], features=len(weights), weights=weights, bias=bias)
 
@@ -160,11 +116,8 @@ class _Trace:
         scale = scale if weight is None else scale * weight
         shift = -mean * scale if bias is None else bias - mean * scale
         step = self.steps[x - 1] if x else {}
-        if step.get("do") == "reshape" and step["of"] == [x - 1] and x > 1:
-            step = self.steps[x - 2]  # as after a convolution of a sequence
-        alone = len(node.args[0].users) == 1 and x == len(self.steps)
-        has_weights = step.get("do") in ("convolution", "linear")
-        if alone and has_weights and len(step["weights"]) == len(scale):
+        is_alone = len(node.args[0].users) == 1 and x == len(self.steps)
+        if is_alone and step.get("do") in ("convolution", "linear"):
             weights, old = step["weights"], step["bias"]
             step["weights"] = weights * scale.reshape(-1, *[1] * (weights.dim() - 1))
             step["bias"] = shift if old is None else shift + old * scale
@@ -175,13 +128,13 @@ class _Trace:
         return self.add("relu", [x])
 
     def describe_add(self, node, x, y, alpha=1):
-        shapes = [n.meta["tensor_meta"].shape for n in node.args if isinstance(n, Node)]
+        shapes = [_find_shape(n) for n in node.args if isinstance(n, Node)]
         if len(shapes) != 2 or shapes[0] != shapes[1] or node.kwargs.get("alpha", alpha) != 1:
             raise _unknown("add of other than two tensors of one shape")
         return self.add("add", [x, y])
 
     def describe_mean(self, node, x, axes, keep=False, **_):
-        dims = len(node.args[0].meta["tensor_meta"].shape)
+        dims = len(_find_shape(node.args[0]))
         return self.add("mean", [x], axes=[axis % dims for axis in axes], keep=keep)
 
     def describe_max_pool2d_with_indices(
@@ -189,17 +142,12 @@ class _Trace:
     ):
         if ceil_mode:
             raise _unknown("max_pool2d with ceil_mode")
-        return self.add(
-            "max_pool",
-            [x],
-            kernel=_expand(kernel, 2),
-            stride=_expand(stride or kernel, 2),
-            padding=_expand(padding, 2),
-            dilation=_expand(dilation, 2),
-        )
+        window = {"kernel": kernel, "stride": stride or kernel}
+        window |= {"padding": padding, "dilation": dilation}
+        return self.add("max_pool", [x], **{name: _expand(v, 2) for name, v in window.items()})
 
     def describe_transpose(self, node, x, first, second):
-        axes = list(range(len(node.meta["tensor_meta"].shape)))
+        axes = list(range(len(_find_shape(node))))
         axes[first], axes[second] = axes[second], axes[first]
         return self.add("permute", [x], axes=axes)
 
@@ -208,21 +156,20 @@ class _Trace:
 
     def pack_weights(self) -> bytes:
         """Return all weights; the steps keep their places."""
-        packed, place = [], 0
+        packed = b""
         for step in self.steps:
             for name in ("weights", "bias"):
-                values = step.get(name)
-                if values is not None:
-                    flat = values.detach().reshape(-1)
-                    if not flat.abs().max() <= MAX_WEIGHT:
-                        raise LabError(
-                            "recognizer's network has weights that are not finite or larger than "
-                            f"{MAX_WEIGHT:,.0f}: train it again, with a smaller lr."
-                        )
-                    packed.append(flat.half().numpy().astype("<f2").tobytes())
-                    step[name] = [place, len(flat)]
-                    place += len(flat)
-        return b"".join(packed)
+                if step.get(name) is None:
+                    continue
+                flat = step[name].detach().reshape(-1)
+                if not flat.abs().max() <= MAX_WEIGHT:
+                    raise LabError(
+                        "recognizer's network has weights that are not finite or larger than "
+                        f"{MAX_WEIGHT:,.0f}: train it again, with a smaller lr."
+                    )
+                step[name] = [len(packed) // 2, len(flat)]
+                packed += flat.half().numpy().astype("<f2").tobytes()
+        return packed
 
 
 def _name_of(node: Any) -> str:
@@ -230,9 +177,8 @@ def _name_of(node: Any) -> str:
     return packet.__name__.rstrip("_")  # relu_ is relu in place
 
 
-def _insert(node: Node, axis: int) -> list[int]:
-    shape = list(node.meta["tensor_meta"].shape)
-    return [*shape[:axis], 1, *shape[axis:]]
+def _find_shape(node: Any) -> list[int]:
+    return list(node.meta["tensor_meta"].shape)
 
 
 def _expand(value, count: int) -> list[int]:

@@ -6,9 +6,7 @@ from ipywidgets import FileUpload
 from PIL import Image
 
 from text_recognizer.errors import LabError
-from text_recognizer.language import say
-
-LINES = {"picture": "Choose a picture", "character": "A character", "line": "A line"}
+from text_recognizer.language import _
 
 
 class PictureUpload(FileUpload):
@@ -22,8 +20,9 @@ class PictureUpload(FileUpload):
         The picture that was chosen last, or None as long as there is none.
     """
 
-    def __init__(self, description: str = LINES["picture"]):
-        super().__init__(accept="image/*", multiple=False, description=say(description))
+    def __init__(self, description: str = ""):
+        label = _(description or "Choose a picture")
+        super().__init__(accept="image/*", multiple=False, description=label)
         self.layout.width = "16em"
 
     @property

@@ -1,82 +1,26 @@
 """A canvas in the notebook that reads what is written on it, while it is written."""
 
-import contextlib
-import json
-import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import anywidget
 import torch
 import traitlets
 
-from text_recognizer.canvas.pictures import draw_still
-from text_recognizer.canvas.readers import (
-    Readable,
-    Reader,
-    check_image,
-    describe_error,
-    make_readers,
-    make_sendable,
-    read_character,
-    read_line,
-)
-from text_recognizer.canvas.share import LANGUAGES, STATIC
+from text_recognizer.canvas import readers, script
+from text_recognizer.canvas.ink import check_strokes, decode_all, encode_all
+from text_recognizer.canvas.pictures import draw_still, show_still
 from text_recognizer.data.my_handwriting import handwriting_file, remove_drawing, save_drawing
-from text_recognizer.errors import LabError, check_choice, nearest, shorten, show
+from text_recognizer.errors import LabError, check_choice, check_number, nearest, shorten, show
 from text_recognizer.mapping import CHARACTERS
 from text_recognizer.reading import character
-from text_recognizer.reading.recognizer import Recognizer
-from text_recognizer.strokes import (
-    BASE_LINE,
-    CANVAS_HEIGHT,
-    X_LINE,
-    Stroke,
-    decode,
-    encode,
-    fit_strokes,
-    sample_strokes,
-    to_strokes,
-)
+from text_recognizer.strokes import BASE_LINE, X_LINE, Stroke, fit_strokes, sample_strokes
 
-WIDTHS = {"character": CANVAS_HEIGHT, "line": 4 * CANVAS_HEIGHT}
-FULL = "The canvas is full: clear it first."
 # What the browser may change; the rest of the state is Python's alone.
-OF_INK = ("strokes", "number", "text", "_undone", "_cleared")
-FROM_BROWSER = (*OF_INK, "model", "live", "pause", "guides", "language")
+FROM_BROWSER = "strokes", "number", "text", "model", "live", "pause", "guides", "language_model"
 NOT_ARGUMENTS = ("comm", "models", "number", "result", "width")
-MAX_ASKED, MAX_SAMPLE, MAX_TEXT = 1000, 40, 10_000  # characters
+MAX_ASKED, MAX_SAMPLE = 1000, 40  # characters
 MAX_PAUSE = 3600  # seconds
-MAX_INK = 45_000  # letters that all strokes may take (`encode`): some 400 strokes of a hand
-
-
-def _encode_all(strokes: Iterable[Stroke], _widget: object = None) -> list[str]:
-    return [encode(stroke) for stroke in strokes]
-
-
-def _decode_all(texts: list[str], _widget: object = None) -> list[Stroke]:
-    if sum(map(len, texts)) > MAX_INK:  # before the time is spent
-        raise LabError(FULL)
-    return [decode(text) for text in texts]
-
-
-def _check_strokes(drawing) -> list[Stroke]:
-    """Return a drawing as strokes, no more than a canvas can hold.
-
-    Raises
-    ------
-    LabError
-        If they are more, or it is not a list of strokes.
-    """
-    with contextlib.suppress(TypeError):  # `to_strokes` says what is wrong
-        drawing = list(drawing)
-        # A point takes four letters or more: millions of them are refused before they are read.
-        if sum(map(len, drawing)) > MAX_INK / 4:
-            raise LabError(FULL)
-    strokes = to_strokes(drawing)
-    if sum(map(len, _encode_all(strokes))) > MAX_INK:
-        raise LabError(FULL)
-    return strokes
 
 
 class HandwritingCanvas(anywidget.AnyWidget):
@@ -88,18 +32,17 @@ class HandwritingCanvas(anywidget.AnyWidget):
     Parameters
     ----------
     recognizer : Recognizer, path, callable or dict, optional
-        What reads: the shipped network if none is given, anything with a method `predict` (in a
-        line `predict_line`), a checkpoint's path, or a function in the place of these methods. In
-        "character" mode it gets the prepared image, uint8 (28, 28), and returns a list of
-        (character, probability); in "line" mode it gets the strokes and `guides=`, and returns
-        what `predict_line` does. A dict of several, by their names, to choose from.
+        What reads: the shipped network if none is given, a checkpoint's path, anything with a
+        method `predict` (for lines `predict_line`), or a function in its place, which gets the
+        image, uint8 (28, 28), and returns a list of (character, probability); for lines, it gets
+        the strokes and `guides=`, and returns a `LineReading`. Or a dict of several, by name.
     mode : {"character", "line"}
         Whether one character is read, or a line on a wide canvas.
     prepare : callable
         Makes an image of the strokes, uint8 or float from 0 to 1, (28, 28) or (1, 28, 28), white
         ink on black; `prepare` if none is given. It is what is shown, read and saved.
     keep_in : path, optional
-        The file for labelled drawings; `my_handwriting.h5` in `data_dir()` if none is given.
+        The file for labelled drawings; `my_handwriting.jsonl` in `data_dir()` if none is given.
     **traits
         Initial values of the attributes below.
 
@@ -125,22 +68,22 @@ class HandwritingCanvas(anywidget.AnyWidget):
         Seconds after which what is read is accepted; 0 waits for the button.
     guides : bool
         Whether a line is written between guide lines.
-    language : bool
+    language_model : bool
         Whether a language model of English has a say in "line" mode: see
         `LineRecognizer.predict_line`.
-    lang : str
+    language : str
         The language of the labels, "en" or "ko"; the browser's if empty.
     status : str
         What happened last: a drawing saved, or what went wrong.
     """
 
-    _esm = STATIC / "canvas.js"
-    _css = STATIC / "canvas.css"
+    _esm = script.join_modules("canvas.js")
+    _css = script.read_static("canvas.css")
 
     mode = traitlets.Unicode(read_only=True).tag(sync=True)
     width = traitlets.Int(read_only=True).tag(sync=True)
     strokes: traitlets.List = traitlets.List().tag(
-        sync=True, to_json=_encode_all, from_json=_decode_all
+        sync=True, to_json=encode_all, from_json=decode_all
     )
     number = traitlets.Int(0).tag(sync=True)
     result: traitlets.Dict = traitlets.Dict({"number": 0}).tag(sync=True)
@@ -150,52 +93,41 @@ class HandwritingCanvas(anywidget.AnyWidget):
     models: traitlets.List = traitlets.List().tag(sync=True)
     model = traitlets.Unicode("").tag(sync=True)
     live = traitlets.Bool(False).tag(sync=True)
-    pause = traitlets.Float(0.0, min=0.0).tag(sync=True)
+    pause = traitlets.Float(0.0).tag(sync=True)
     guides = traitlets.Bool(True).tag(sync=True)
-    language = traitlets.Bool(False).tag(sync=True)
-    lang = traitlets.Unicode("").tag(sync=True)
+    language_model = traitlets.Bool(False).tag(sync=True)
+    language = traitlets.Enum(("", *script.LANGUAGES), "").tag(sync=True)
     status = traitlets.Unicode("").tag(sync=True)
-    # For undo and redo: strokes that were undone, and what there was before the last clearing.
-    _undone: traitlets.List = traitlets.List().tag(
-        sync=True, to_json=_encode_all, from_json=_decode_all
-    )
-    _cleared = traitlets.Dict().tag(sync=True)
-    _guides = traitlets.Tuple((X_LINE, BASE_LINE)).tag(sync=True)
-    _max_ink = traitlets.Int(MAX_INK).tag(sync=True)
-    # Of each language but English, its labels by the English ones: the browser's is chosen there.
-    _words = traitlets.Dict(
-        {"ko": json.loads((STATIC / "ko.json").read_text(encoding="utf-8"))}
-    ).tag(sync=True)
+    _saved: traitlets.List = traitlets.List().tag(sync=True)  # the strokes saved last, encoded
+    _constants = traitlets.Dict(script.describe_canvas()).tag(sync=True)
 
     def __init__(
         self,
-        recognizer: Readable | Mapping[str, Readable] | None = None,
+        recognizer: readers.Readable | Mapping[str, readers.Readable] | None = None,
         mode: str = "character",
         prepare: Callable[[list[Stroke]], torch.Tensor] = character.prepare,
         keep_in: str | os.PathLike | None = None,
         **traits,
     ):
-        if not isinstance(mode, str) or mode not in WIDTHS:
-            raise LabError(f"mode={show(mode)} must be one of {', '.join(WIDTHS)}.")
+        check_choice("mode", mode, script.WIDTHS)
         if not callable(prepare):
             raise LabError(f"prepare={show(prepare)} must be a function of strokes.")
         known = [n for n in self.traits() if n[0] != "_" and n not in NOT_ARGUMENTS]
         for name in set(traits) - set(known):
             own = set(known) & set(self.class_own_traits())
             raise LabError(f"{name} is not an argument: {nearest(name, own)}")
-        self._read_by: dict[str, Reader] = {}
-        self._choices: dict[int, tuple[str, str]] = {}
-        self._saved: tuple[list[str], str] = [], ""  # the last strokes saved, and `ask` before
+        self._readers: dict = {}
+        self._choices: dict[int, tuple[str, str]] = {}  # by hand, of characters of a line
+        self._before_saving = "", ""  # `text` and `ask`
         self.prepare, self.keep_in = prepare, handwriting_file(keep_in)
-        read_by = make_readers(recognizer, mode)
-        first, among = traits.pop("model", next(iter(read_by))), traits.pop("among", "")
-        strokes = _check_strokes(traits.pop("strokes", []))
+        read_by = readers.make_readers(recognizer, mode)
+        model, strokes = traits.pop("model", None), check_strokes(traits.pop("strokes", []))
         self.set_trait("mode", mode)
-        self.set_trait("width", WIDTHS[mode])
+        self.set_trait("width", script.WIDTHS[mode])
         try:
             super().__init__(models=list(read_by), **traits)
-            self._read_by = read_by
-            self.among, self.model = among, first
+            self._readers = read_by
+            self.model = self.models[0] if model is None else model
         except traitlets.TraitError as error:
             raise LabError(f"{shorten(error)}.") from None
         self.strokes = strokes
@@ -204,13 +136,13 @@ class HandwritingCanvas(anywidget.AnyWidget):
     @property
     def recognizer(self):
         """What reads now. Can be set, to whatever the argument of this name takes."""
-        return self._read_by[self.model]
+        return self._readers[self.model]
 
     @recognizer.setter
     def recognizer(self, recognizer):
-        read_by = make_readers(recognizer, self.mode)
+        read_by = readers.make_readers(recognizer, self.mode)
         with self.hold_sync():
-            self._read_by, self.models = read_by, list(read_by)
+            self._readers, self.models = read_by, list(read_by)
             if self.model in read_by:
                 self._read()
             else:
@@ -219,41 +151,23 @@ class HandwritingCanvas(anywidget.AnyWidget):
     # What a hand can do, Python can do, too.
 
     def draw(self, strokes) -> None:
-        """Add strokes, as a hand would; those that reach beyond the canvas are scaled to fit.
-
-        Parameters
-        ----------
-        strokes : list of strokes
-            As for `prepare`, in the canvas's units: see `sample_strokes`.
-        """
-        drawn = _check_strokes(strokes)
-        if drawn:
-            self._change([*self.strokes, *fit_strokes(drawn, self.width)])
+        """Add strokes, such as `sample_strokes("R")`; they are scaled if they would not fit."""
+        if drawn := check_strokes(strokes):
+            with self.hold_sync():  # one message, with what is read of them
+                self.strokes = [*self.strokes, *fit_strokes(drawn, self.width)]
 
     def undo(self) -> None:
-        """Take the last stroke back, or the last clearing; a drawing that was saved is removed."""
-        if self.strokes:
-            *strokes, last = self.strokes
-            self._change(strokes, [*self._undone, last])
-        elif cleared := self._cleared:
-            strokes, back = _decode_all(cleared["strokes"]), {"text": cleared["text"]}
-            if "is_saved" in cleared:
-                count = remove_drawing(self.keep_in, strokes=strokes)
-                back |= {"status": f"Taken back: {count} in {self.keep_in.name}."}
-                back |= {"ask": self._saved[1]}
-            self._change(strokes, **back, _cleared={})
+        """Press the button: what is on the canvas in the browser becomes what it was before."""
+        self.send({"undo": self.number})
 
     def redo(self) -> None:
-        """Draw the stroke again that was undone last."""
-        if self._undone:
-            *undone, last = self._undone
-            self._change([*self.strokes, last], undone)
+        """Press the button: what was undone last in the browser is there again."""
+        self.send({"redo": self.number})
 
     def clear(self) -> None:
-        """Take all strokes away; `undo` brings them back."""
-        if self.strokes:
-            cleared = {"strokes": _encode_all(self.strokes), "text": self.text}
-            self._change([], _cleared=cleared)
+        """Take all strokes away; in the browser, they can be brought back."""
+        with self.hold_sync():
+            self.strokes = []
 
     def commit(self, label: str | None = None) -> None:
         """Append what was read to `text`, and make room for what comes next.
@@ -267,25 +181,36 @@ class HandwritingCanvas(anywidget.AnyWidget):
         if not self.strokes:
             raise LabError("Nothing is drawn yet.")
         label = label or self.ask[:1]
-        read, status = self.result.get("text", ""), ""
-        if label:
-            if self.mode == "line":
-                raise LabError("Only single characters can be saved: take mode='character'.")
-            try:
-                image = self._prepare_image(self.strokes)
-            except LabError:
-                raise
-            except Exception as error:  # noqa: BLE001 - a preparation of a student's own
-                raise LabError(f"prepare= failed: {describe_error(error)}") from None
-            count = save_drawing(self.keep_in, label, self.strokes, image)
-            seen_as = "" if read == label else f" (read as {read})" if read else " (not read)"
-            status = f"Saved as {label}{seen_as}: {count} in {self.keep_in.name}."
-        strokes = _encode_all(self.strokes)
-        cleared = {"strokes": strokes, "text": self.text} | ({"is_saved": True} if label else {})
-        text = self.text + (label or read) + ("\n" if self.mode == "line" else "")
-        if label:
-            self._saved = strokes, self.ask
-        self._change([], text=text, status=status, _cleared=cleared, ask=self.ask[1:])
+        status = self._save(label) if label else ""
+        read = label or self.result.get("text", "")
+        text = self.text + read + ("\n" if self.mode == "line" else "")
+        with self.hold_sync():
+            self.strokes, self.text, self.ask, self.status = [], text, self.ask[1:], status
+
+    def _save(self, label: str) -> str:
+        """Save the drawing with its label; return a sentence that says so."""
+        if self.mode == "line":
+            raise LabError("Only single characters can be saved: take mode='character'.")
+        try:
+            image = self._prepare_image(self.strokes)
+        except LabError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a preparation of a student's own
+            raise LabError(f"prepare= failed: {readers.describe_error(error)}") from None
+        count = save_drawing(self.keep_in, label, self.strokes, image)
+        self._saved, self._before_saving = encode_all(self.strokes), (self.text, self.ask)
+        read = self.result.get("text", "")
+        seen_as = "" if read == label else f" (read as {read})" if read else " (not read)"
+        return f"Saved as {label}{seen_as}: {count} in {self.keep_in.name}."
+
+    def _take_back(self) -> None:
+        """Remove the drawing that was saved last from its file, and show it again."""
+        strokes = decode_all(self._saved)
+        count = remove_drawing(self.keep_in, strokes=strokes)
+        with self.hold_sync():
+            self.strokes, self._saved = strokes, []
+            self.text, self.ask = self._before_saving
+            self.status = f"Taken back: {count} in {self.keep_in.name}."
 
     def choose(self, index: int, character: str) -> None:
         """Replace a character of the line that was read by one of its alternatives."""
@@ -295,65 +220,36 @@ class HandwritingCanvas(anywidget.AnyWidget):
         self._choices[index] = (reading[index][0][0], character)
         self._read()
 
-    def _change(self, strokes: list[Stroke], undone: Sequence[Stroke] = (), **traits) -> None:
-        """Set the strokes and what goes with them, in one message to the browser."""
-        cleared = traits.get("_cleared", self._cleared)
-        ink = [*_encode_all([*strokes, *undone]), *cleared.get("strokes", [])]
-        if sum(map(len, ink)) > MAX_INK:
-            traits["_cleared"] = {}
-        with self.hold_sync():
-            self.strokes = strokes  # first, as it fails where the canvas is full
-            self._undone = list(undone)
-            for name, value in traits.items():
-                setattr(self, name, value)
+    # What is set, from Python or by the browser.
 
     @traitlets.validate("strokes")
     def _validate_strokes(self, proposal):
-        return _check_strokes(proposal["value"])
+        return check_strokes(proposal["value"])
 
     @traitlets.validate("ask")
     def _validate_ask(self, proposal):
-        wrong = [character for character in proposal["value"] if character not in CHARACTERS]
-        if wrong or len(proposal["value"]) > MAX_ASKED:
-            what = f"{wrong[0]!r} in it is none" if wrong else f"it has more than {MAX_ASKED:,}"
-            raise LabError(f"ask= takes letters A-Z, a-z and digits 0-9, and {what} of them.")
+        if len(proposal["value"]) > MAX_ASKED or not set(proposal["value"]) <= set(CHARACTERS):
+            wanted = f"at most {MAX_ASKED:,} letters A-Z, a-z and digits 0-9"
+            raise LabError(f"ask={show(proposal['value'])} must be {wanted}.")
         return proposal["value"]
 
     @traitlets.validate("among")
     def _validate_among(self, proposal):
-        if proposal["value"]:
-            if self.mode == "line":
-                raise LabError("among= is for single characters: take mode='character'.")
-            for reader in self._read_by.values():
-                if isinstance(reader, Recognizer):
-                    reader.check_among(proposal["value"])
-        return proposal["value"]
-
-    @traitlets.validate("text", "status")
-    def _validate_text(self, proposal):
-        return make_sendable(proposal["value"][-MAX_TEXT:])
-
-    @traitlets.validate("lang")
-    def _validate_lang(self, proposal):
-        if proposal["value"]:
-            check_choice("lang", proposal["value"], LANGUAGES)
+        if proposal["value"] and self.mode == "line":
+            raise LabError("among= is for single characters: take mode='character'.")
         return proposal["value"]
 
     @traitlets.validate("pause")
     def _validate_pause(self, proposal):
-        if not (math.isfinite(proposal["value"]) and proposal["value"] <= MAX_PAUSE):
-            raise LabError(f"pause={proposal['value']} must be from 0 to {MAX_PAUSE:,} seconds.")
-        return proposal["value"]
+        wanted = f"from 0 to {MAX_PAUSE:,} seconds"
+        return check_number("pause", proposal["value"], 0, MAX_PAUSE, wanted)
 
-    @traitlets.validate("_cleared")
-    def _validate_cleared(self, proposal):
-        match proposal["value"]:
-            case {"strokes": [*strokes], "text": str(text)}:
-                _decode_all(strokes)
-                cleared = {"strokes": strokes, "text": make_sendable(text[-MAX_TEXT:])}
-                is_saved = "is_saved" in proposal["value"] and strokes == self._saved[0]
-                return cleared | ({"is_saved": True} if is_saved else {})
-        return {}
+    @traitlets.validate("model")
+    def _validate_model(self, proposal):
+        if self._readers and proposal["value"] not in self._readers:
+            found = nearest(proposal["value"], self._readers)
+            raise LabError(f"model={show(proposal['value'])}: {found}")
+        return proposal["value"]
 
     def set_state(self, sync_data):
         """Take what the browser has changed; if that makes no sense, nothing changes."""
@@ -368,14 +264,33 @@ class HandwritingCanvas(anywidget.AnyWidget):
                 self.status = str(error)
             self.send_state()  # so that the browser shows again what there is
 
-    @traitlets.validate("model")
-    def _validate_model(self, proposal):
-        name = proposal["value"]
-        if self._read_by and name not in self._read_by:
-            raise LabError(f"model={show(name)}: {nearest(name, self._read_by)}")
-        return name
+    def _on_message(self, _widget: object, content: object, _buffers: object) -> None:
+        """Do what the browser asks for, unless the strokes have changed since."""
+        if not isinstance(content, dict) or content.get("number") != self.number:
+            return
+        try:
+            match content:
+                case {"do": "live", "stroke": str(stroke), "number": number}:
+                    result = self._read_strokes([*self.strokes, *decode_all([stroke])])
+                    self.send({"live": {"number": number} | result})
+                case {"do": "commit"}:
+                    label = content.get("label")
+                    self.commit(label if isinstance(label, str) else None)
+                case {"do": "take back"} if self._saved and not self.strokes:
+                    self._take_back()
+                case {"do": "choose", "index": int(index), "character": str(character)}:
+                    self.choose(index, character)
+                case {"do": "sample", "text": str(text)}:
+                    self.draw(sample_strokes(text[:MAX_SAMPLE]))
+        except LabError as error:
+            self.status = ""  # so that the browser hears the same sentence twice
+            self.status = str(error)
+        except (ValueError, LookupError, TypeError):
+            return  # not what a browser of ours sends
 
-    @traitlets.observe("strokes", "model", "guides", "language", "among")
+    # Reading.
+
+    @traitlets.observe("strokes", "model", "guides", "language_model", "among")
     def _on_ink(self, change):
         with self.hold_sync():
             # The browser sends a new number with new strokes; strokes from Python get it here.
@@ -386,7 +301,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
             self._read()
 
     def _read(self) -> None:
-        if self._read_by:
+        if self._readers:
             self.result = {"number": self.number} | self._read_strokes(self.strokes)
 
     def _read_strokes(self, strokes: list[Stroke]) -> dict:
@@ -394,40 +309,18 @@ class HandwritingCanvas(anywidget.AnyWidget):
             return {}
         try:
             if self.mode == "character":
-                return read_character(self.recognizer, self._prepare_image(strokes), self.among)
-            guides = self._guides if self.guides else None
-            return read_line(self.recognizer, list(strokes), guides, self._choices, self.language)
+                return readers.read_character(
+                    self.recognizer, self._prepare_image(strokes), self.among
+                )
+            guides = (X_LINE, BASE_LINE) if self.guides else None
+            settings = guides, self._choices, self.language_model
+            return readers.read_line(self.recognizer, list(strokes), *settings)
         except Exception as error:  # noqa: BLE001 - a model or preparation of a student's own
-            return {"error": describe_error(error)}
+            return {"error": readers.describe_error(error)}
 
     def _prepare_image(self, strokes: list[Stroke]) -> torch.Tensor:
         """Return the image that is shown, read and saved: uint8 (28, 28)."""
-        return check_image(self.prepare(list(strokes)))
-
-    def _on_message(self, _widget: object, content: object, _buffers: object) -> None:
-        """Do what the browser asks for, unless the strokes have changed since."""
-        if not isinstance(content, dict) or content.get("number") != self.number:
-            return
-        try:
-            match content:
-                case {"do": "live", "stroke": str(stroke), "number": number}:
-                    if len(stroke) > MAX_INK:
-                        raise LabError(FULL)
-                    result = self._read_strokes([*self.strokes, decode(stroke)])
-                    self.send({"live": {"number": number} | result})
-                case {"do": "commit"}:
-                    label = content.get("label")
-                    self.commit(label if isinstance(label, str) else None)
-                case {"do": "undo"}:
-                    self.undo()
-                case {"do": "choose", "index": int(index), "character": str(character)}:
-                    self.choose(index, character)
-                case {"do": "sample", "text": str(text)}:
-                    self.draw(sample_strokes(text[:MAX_SAMPLE]))
-        except LabError as error:
-            self.status = str(error)
-        except (ValueError, LookupError, TypeError):
-            return  # not what a browser of ours sends
+        return readers.check_image(self.prepare(list(strokes)))
 
     def __repr__(self) -> str:
         count = f"{len(self.strokes)} stroke{'s' * (len(self.strokes) != 1)}"
@@ -437,4 +330,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs):
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         picture = draw_still(self.strokes, self.width, self.result)
+        if "JPY_SESSION_NAME" in os.environ:  # in JupyterLab or Notebook, which may be reopened
+            show_still(picture, repr(self))
+            return data, metadata
         return data | {"image/png": picture}, metadata

@@ -2,9 +2,9 @@
 
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, TypeVar, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -16,37 +16,28 @@ from text_recognizer.data.augment import augment
 from text_recognizer.errors import LabError, check_bool, check_choice, check_int
 from text_recognizer.files import prepared
 
+T = TypeVar("T")
 MAX_WORKERS = max(16, os.cpu_count() or 1)  # more would only take memory, and a thousand hang
 
 
 class BatchedDataset(Dataset):
-    """A data set that a loader asks for whole batches, which cost it one indexing."""
-
-    def __len__(self) -> int:
-        raise NotImplementedError
-
-    def __getitems__(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the images and labels of a batch."""
-        raise NotImplementedError
-
-
-class CharacterDataset(BatchedDataset):
     """Images and labels in memory, fetched by the batch.
 
-    An item is a float32 tensor (1, 28, 28) in [0, 1] and an int. A `DataLoader` asks for all
-    items of a batch at once (`__getitems__`): one indexing of a uint8 tensor and one conversion,
-    where the usual data set converts and stacks image by image.
+    A `DataLoader` asks for all items of a batch at once (`__getitems__`): one indexing of a uint8
+    tensor and one conversion, where the usual data set converts and stacks image by image.
 
     Parameters
     ----------
     images : torch.Tensor
-        uint8, (N, 28, 28).
+        uint8, (N, 28, W).
     labels : torch.Tensor
-        int64, (N,).
+        int64, (N,) or (N, max_length).
     augment : bool
-        Whether each image is changed at random whenever it is fetched (`augment`). Under
-        a number of `Reshuffle` it is changed in the same way in any process.
+        Whether each image is changed at random whenever it is fetched (`augment`). One that has
+        a number of `Reshuffle` is changed in the same way in any process.
     """
+
+    amounts: ClassVar[dict] = {}  # of `augment`
 
     def __init__(self, images: torch.Tensor, labels: torch.Tensor, augment: bool = False):
         self.images = images
@@ -56,29 +47,43 @@ class CharacterDataset(BatchedDataset):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, index: int) -> tuple:
+        """Return an image, float32 (1, 28, W) from 0 to 1, and its label."""
         images, labels = self.__getitems__([index])
-        return images[0], int(labels)
+        return images[0], labels[0]
 
     def __getitems__(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return a whole batch: float32 (B, 1, 28, 28) and int64 (B,)."""
-        chosen = torch.as_tensor(indices)
-        numbers, chosen = chosen, chosen % len(self)
-        images = self.images.index_select(0, chosen)  # ten times as fast as images[chosen]
+        """Return a whole batch: float32 (B, 1, 28, W) from 0 to 1, and its labels, int64."""
+        numbers = torch.as_tensor(indices)
+        images, labels = self.fetch(numbers)
         if self.augment:
-            images = augment(images, generator=seed_by(numbers, len(self)))
-        return images.unsqueeze(1).float().div_(255), self.labels.index_select(0, chosen)
+            images = augment(images, generator=self._seed_by(numbers), **self.amounts)
+        return images.unsqueeze(1).float().div_(255), labels
+
+    def fetch(self, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the images, uint8 (B, 28, W), and labels of some numbers."""
+        chosen = numbers % len(self)
+        # index_select is ten times as fast as images[chosen].
+        return self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
+
+    @property
+    def num_recurring(self) -> int:
+        """How many numbers, from 0 on, stand for the same images in each epoch."""
+        return len(self)
+
+    def _seed_by(self, numbers: torch.Tensor) -> torch.Generator | None:
+        """Return a generator of the numbers of a batch alone; torch's (None) if they recur."""
+        if not len(numbers) or numbers.min() < self.num_recurring:
+            return None
+        return torch.Generator().manual_seed(zlib.crc32(numbers.to(torch.int64).numpy().tobytes()))
 
 
-def seed_by(numbers: torch.Tensor, count: int) -> torch.Generator | None:
-    """Return a generator that depends on the numbers of a batch alone, for such of `Reshuffle`.
+class CharacterDataset(BatchedDataset):
+    """Images of single characters, whose labels are plain numbers."""
 
-    Numbers of a data set itself, below `count`, come again and again: for them it is None, which
-    stands for torch's global generator.
-    """
-    if not len(numbers) or numbers.min() < count:
-        return None
-    return torch.Generator().manual_seed(zlib.crc32(numbers.to(torch.int64).numpy().tobytes()))
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        image, label = super().__getitem__(index)
+        return image, int(label)
 
 
 class Reshuffle(Sampler[int]):
@@ -114,22 +119,12 @@ def _keep_batch(batch):
     return batch  # `__getitems__` has made it
 
 
-class DataPart:
-    """An attribute of a data module that holds a part of its data, once `setup` has read it."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, module: "BaseDataModule | None", owner: type | None = None) -> BatchedDataset:
-        if module is None:  # of the class, as `help` asks
-            return self  # type: ignore[return-value]
-        if self.name not in module._parts:
-            name = type(module).__name__
-            raise LabError(f"{name} has no data yet: call prepare_data() and setup() first.")
-        return module._parts[self.name]
-
-    def __set__(self, module: "BaseDataModule", dataset: BatchedDataset) -> None:
-        module._parts[self.name] = dataset
+def _try_twice(act: Callable[[], T]) -> T:
+    """Do what reads prepared files; once more after a damaged one, which is then made again."""
+    try:
+        return act()
+    except prepared.DamagedFileError:
+        return act()
 
 
 class BaseDataModule(pl.LightningDataModule):
@@ -146,14 +141,52 @@ class BaseDataModule(pl.LightningDataModule):
     mapping: list[str]
     dims: tuple[int, ...]
     output_dims: tuple[int, ...]
-    data_train, data_val, data_test = DataPart(), DataPart(), DataPart()
+    data_train: BatchedDataset
+    data_val: BatchedDataset
+    data_test: BatchedDataset
     source_name: str | None = None  # what the images are, in words, once they are read
+    file: Path | None = None  # where they are prepared, once it is known
 
     def __init__(self, batch_size: int = 128, num_workers: int = 0):
         super().__init__()
         self.batch_size = check_int("batch_size", batch_size, 1)
         self.num_workers = check_int("num_workers", num_workers, 0, MAX_WORKERS)
-        self._parts: dict[str, BatchedDataset] = {}
+
+    def __getattr__(self, name: str):
+        """Explain what is missing; Python asks only for what is not there."""
+        if name in ("data_train", "data_val", "data_test"):
+            name = type(self).__name__
+            raise LabError(f"{name} has no data yet: call prepare_data() and setup() first.")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def locate(self) -> Path:
+        """Return the prepared file, made if it is not there yet."""
+        raise NotImplementedError
+
+    def read(self) -> None:
+        """Read the prepared file into `data_train`, `data_val` and `data_test`."""
+        raise NotImplementedError
+
+    def prepare_data(self) -> None:
+        """Make sure that the images are there: prepared, fetched, or the bundled sample.
+
+        Raises
+        ------
+        LabError
+            If local files are damaged, or `source="full"` and the download failed.
+        """
+        # Lightning asks again before each fit and test.
+        if self.file is None or prepared.is_damaged(self.file):
+            self.file = _try_twice(self.locate)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the images that were prepared into `data_train`, `data_val` and `data_test`."""
+        if "data_train" not in vars(self):  # Lightning calls again before each of fit and test
+            _try_twice(self._prepare_and_read)
+
+    def _prepare_and_read(self) -> None:
+        self.prepare_data()
+        self.read()
 
     def config(self) -> dict:
         """Return what a model must know of the data: `input_dims`, `output_dims`, `mapping`."""
@@ -198,7 +231,7 @@ class BaseDataModule(pl.LightningDataModule):
         return "\n".join(lines + self._describe_data())
 
     def _describe_data(self) -> list[str]:
-        if not self._parts:
+        if "data_train" not in vars(self):
             return []
         sizes = ", ".join(str(len(d)) for d in (self.data_train, self.data_val, self.data_test))
         # The first batch, not a random one, so that printing never disturbs the seed.
@@ -233,19 +266,11 @@ class CharacterDataModule(BaseDataModule):
         super().__init__(**loading)
         self.source = check_choice("source", source, prepared.IMAGE_SOURCES)
         self.augment = check_bool("augment", augment)
-        self.file: Path | None = None
-
-    def locate(self) -> Path:
-        """Return the prepared file, made if it is not there yet."""
-        raise NotImplementedError
 
     def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return which images of a part are used, int64 (N,), and their classes, int64 (N,).
+        """Return which images of a part are used, and their classes, both int64 (N,).
 
-        Parameters
-        ----------
-        labels : numpy.ndarray
-            uint8, the labels of the whole part, indices into the 83-entry mapping.
+        The labels, uint8, are those of the whole part: indices into the 83-entry mapping.
         """
         raise NotImplementedError
 
@@ -253,21 +278,7 @@ class CharacterDataModule(BaseDataModule):
         """Return how many of the train part's images are to train on; the rest validates."""
         raise NotImplementedError
 
-    def prepare_data(self) -> None:
-        """Make sure that the images are there: prepared, fetched, or the bundled sample.
-
-        Raises
-        ------
-        LabError
-            If local files are damaged, or `source="full"` and the download failed.
-        """
-        self.file = self.file or self.locate()  # Lightning asks again before each fit and test
-
-    def setup(self, stage: str | None = None) -> None:
-        """Read the images that were prepared into `data_train`, `data_val` and `data_test`."""
-        if self._parts:  # Lightning calls again before each of fit and test
-            return
-        self.prepare_data()
+    def read(self) -> None:
         with prepared.open_prepared(cast(Path, self.file)) as file:
             self.source_name = file.source
             chosen, classes = self.choose(file.read_labels("train"))
@@ -276,8 +287,8 @@ class CharacterDataModule(BaseDataModule):
             order = torch.randperm(len(chosen), generator=split)  # as torch's random_split
             images = file.read_images("train", chosen[order])
             labels = torch.from_numpy(classes)[order]
-            self.data_train = CharacterDataset(images[:num_train], labels[:num_train], self.augment)
-            self.data_val = CharacterDataset(images[num_train:], labels[num_train:])
             chosen, classes = self.choose(file.read_labels("test"))
-            images = file.read_images("test", chosen)
-            self.data_test = CharacterDataset(images, torch.from_numpy(classes))
+            test = CharacterDataset(file.read_images("test", chosen), torch.from_numpy(classes))
+        self.data_train = CharacterDataset(images[:num_train], labels[:num_train], self.augment)
+        self.data_val = CharacterDataset(images[num_train:], labels[num_train:])
+        self.data_test = test

@@ -51,14 +51,14 @@ class EMNIST(CharacterDataModule):
         # The sample has punctuation too, for the lines of a later lab; ByClass has none.
         chosen = np.flatnonzero(np.isin(labels, CHARACTER_LABELS))
         if self.balance:
-            chosen = chosen[balanced_subset(labels[chosen])]
+            chosen = chosen[choose_balanced(labels[chosen])]
         return chosen, labels[chosen].astype(np.int64)
 
     def count_train(self, count: int) -> int:
         return int(0.8 * count)
 
 
-def balanced_subset(labels: np.ndarray) -> np.ndarray:
+def choose_balanced(labels: np.ndarray) -> np.ndarray:
     """Choose the indices of the subset that Full Stack Deep Learning calls balanced.
 
     For each class in ascending order, as many indices as the mean class has are drawn with

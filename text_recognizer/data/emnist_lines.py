@@ -1,20 +1,20 @@
 """The data module EMNISTLines: lines of handwriting, of single characters or joined up."""
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
-from tqdm.auto import trange
+from tqdm.auto import tqdm
 
 from text_recognizer.counter_rng import SEED
-from text_recognizer.data.augment import augment as augment_images
-from text_recognizer.data.base_data_module import BaseDataModule, BatchedDataset, seed_by
+from text_recognizer.data.base_data_module import BaseDataModule, BatchedDataset
 from text_recognizer.data.emnist import EMNIST
 from text_recognizer.data.sentence_generator import TEXT_SOURCES, SentenceGenerator
 from text_recognizer.errors import LabError, check_bool, check_choice, check_int, check_number
@@ -25,7 +25,6 @@ from text_recognizer.lines.glyphs import GLYPH_SIZE, GlyphPool
 from text_recognizer.lines.joined import JoinedLineMaker
 from text_recognizer.lines.render import find_used_columns
 from text_recognizer.mapping import (
-    CHARACTER_LABELS,
     CHARACTERS,
     FIRST_CHARACTER,
     MAPPING,
@@ -42,45 +41,11 @@ MAX_GLYPHS = 4000  # of a class, in train: more would take memory and add little
 
 
 class LineDataset(BatchedDataset):
-    """Lines in memory, fetched by the batch: float32 (B, 1, 28, W) and int64 (B, max_length).
+    """Lines in memory, which augmentation only shifts."""
 
-    Parameters
-    ----------
-    images : torch.Tensor
-        uint8, (N, 28, W).
-    labels : torch.Tensor
-        int64, (N, max_length), padded.
-    augment : bool
-        Whether each line is shifted at random, as `CharacterDataset` changes images.
-    """
+    amounts: ClassVar[dict] = {"share": 0}
 
-    def __init__(self, images: torch.Tensor, labels: torch.Tensor, augment: bool = False):
-        self.images = images
-        self.labels = labels
-        self.augment = augment
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        images, labels = self.__getitems__([index])
-        return images[0], labels[0]
-
-    def __getitems__(self, numbers: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        chosen = torch.as_tensor(numbers)
-        images, labels = self._lines(chosen)
-        if self.augment:
-            images = augment_images(images, share=0, generator=self._seed_by(chosen))
-        return images.unsqueeze(1).float().div_(255), labels
-
-    def _lines(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        chosen = chosen % len(self)
-        return self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
-
-    def _seed_by(self, numbers: torch.Tensor) -> torch.Generator | None:
-        return seed_by(numbers, len(self))
-
-    def widths(self, numbers: torch.Tensor) -> torch.Tensor:
+    def measure_widths(self, numbers: torch.Tensor) -> torch.Tensor:
         """Return how many columns lines have, or about so many: int64 (B,)."""
         return find_used_columns(self.images[numbers % len(self)].unsqueeze(1))
 
@@ -95,8 +60,10 @@ class FreshLines(LineDataset):
     count : int
         Lines per epoch.
     augment : bool
-        As for `LineDataset`.
+        As for `BatchedDataset`.
     """
+
+    num_recurring = 0  # each epoch has new ones
 
     def __init__(self, maker: LineMaker | JoinedLineMaker, count: int, augment: bool = False):
         self.maker = maker
@@ -106,14 +73,11 @@ class FreshLines(LineDataset):
     def __len__(self) -> int:
         return self.count
 
-    def _lines(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.maker.draw(chosen.numpy())
+    def fetch(self, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.maker.draw(numbers.numpy())
 
-    def _seed_by(self, numbers: torch.Tensor) -> torch.Generator | None:
-        return seed_by(numbers, 0)  # none comes again
-
-    def widths(self, numbers: torch.Tensor) -> torch.Tensor:
-        return self.maker.widths(numbers.numpy())
+    def measure_widths(self, numbers: torch.Tensor) -> torch.Tensor:
+        return self.maker.measure_widths(numbers.numpy())
 
 
 class ByWidth(Sampler):
@@ -151,7 +115,7 @@ class ByWidth(Sampler):
         self.epoch += 1
         batches = []
         for group in numbers.split(self.batch_size * ALIKE_BATCHES):
-            sorted_group = group[torch.argsort(self.dataset.widths(group), stable=True)]
+            sorted_group = group[torch.argsort(self.dataset.measure_widths(group), stable=True)]
             batches += sorted_group.split(self.batch_size)
         # A batch that is not full stays at the end, where a loader expects it.
         full = sum(len(batch) == self.batch_size for batch in batches)
@@ -232,8 +196,7 @@ class EMNISTLines(BaseDataModule):
     ):
         super().__init__(**loading)
         counts = {"num_train": num_train, "num_val": num_val, "num_test": num_test}
-        check_bool("with_start_end_tokens", with_start_end_tokens)
-        least = 3 if with_start_end_tokens else 1
+        least = 3 if check_bool("with_start_end_tokens", with_start_end_tokens) else 1
         check_int("max_length", max_length, least, MAX_LENGTH)
         for name, value in counts.items():
             check_int(name, value, 1, MAX_LINES)
@@ -264,61 +227,41 @@ class EMNISTLines(BaseDataModule):
         self.output_dims = (max_length, 1)
         self._emnist = EMNIST(source)
         self._text = text
-        self._file: Path | None = None
 
-    def prepare_data(self) -> None:
-        """Make sure that the lines are there: the file of these settings is made if need be.
-
-        Raises
-        ------
-        LabError
-            As for `EMNIST` and `SentenceGenerator`, if no joined-up line is as short as
-            `max_length`, or if the file cannot be written.
-        """
-        if self._file is not None:
-            return
+    def locate(self) -> Path:
         if self.settings.style == "joined":
             origin = bundled(prepared.JOINED_FILE)
         else:
             self._emnist.prepare_data()
-            self._text = SentenceGenerator(source=self._text).source
             origin = cast(Path, self._emnist.file)
+            self._text = SentenceGenerator(source=self._text).source
         with prepared.open_prepared(origin) as file:
-            self.source_name = file.source
+            source = file.source
         if self.settings.style != "joined":
-            self.source_name += f"; text: {self._text}"
-        settings = {
-            "max_length": self.settings.max_length,
-            "overlap": [self.settings.min_overlap, self.settings.max_overlap],
-            "sizes": self.sizes,
-            "tokens": self.settings.with_start_end_tokens,
-            "fresh_glyphs": self.settings.fresh_glyphs,
-            "style": self.settings.style,
-            "on_the_fly": self.on_the_fly,
-            "text": self._text,
-            "characters": prepared.fingerprint(origin),
-        }
-        made_from = json.dumps(settings)
+            source += f"; text: {self._text}"
+        made_from = json.dumps(
+            dataclasses.asdict(self.settings)
+            | {"sizes": self.sizes, "on_the_fly": self.on_the_fly, "text": self._text}
+            | {"characters": prepared.fingerprint(origin)}
+        )
         digest = hashlib.sha256(made_from.encode()).hexdigest()[:8]
         target = data_dir() / f"lines_{self.settings.max_length}_{self.settings.style}_{digest}.h5"
-        write = partial(prepared.write, target, self._draw_parts(), self.source_name, made_from)
-        prepared.convert_once(target, made_from, write)
-        self._file = target
+        write = partial(prepared.write, target, self._draw_parts(), source, made_from)
+        prepared.prepare_once(target, made_from, write)
+        return target
 
-    def setup(self, stage: str | None = None) -> None:
-        """Read the lines into `data_train`, `data_val` and `data_test`."""
-        if self._parts:  # Lightning calls again before each of fit and test
-            return
-        self.prepare_data()
+    def read(self) -> None:
         found: dict[str, LineDataset] = {}
-        with prepared.open_prepared(cast(Path, self._file)) as file:
+        with prepared.open_prepared(cast(Path, self.file)) as file:
+            self.source_name = file.source
             for part in PARTS[1:] if self.on_the_fly else PARTS:
-                labels = file.read_labels(part)
-                images = file.read_images(part, np.arange(len(labels)))
+                labels = torch.from_numpy(file.read_labels(part)).long()
                 is_augmented = self.augment and part == "train"
-                found[part] = LineDataset(images, torch.from_numpy(labels).long(), is_augmented)
+                found[part] = LineDataset(file.read_images(part), labels, is_augmented)
         if self.on_the_fly:
-            found["train"] = FreshLines(self.maker("train"), self.sizes["train"], self.augment)
+            found["train"] = FreshLines(
+                self.build_maker("train"), self.sizes["train"], self.augment
+            )
         self.data_train, self.data_val, self.data_test = (found[part] for part in PARTS)
 
     def train_dataloader(self) -> DataLoader:
@@ -326,7 +269,7 @@ class EMNISTLines(BaseDataModule):
             return self._loader(self.data_train)
         return self._loader(self.data_train, sampler=ByWidth(self.data_train, self.batch_size))
 
-    def maker(self, part: str) -> LineMaker | JoinedLineMaker:
+    def build_maker(self, part: str) -> LineMaker | JoinedLineMaker:
         """Return what draws the lines of a part."""
         if self.settings.style == "joined":
             return JoinedLineMaker(self.settings, part, *read_joined_lines(part))
@@ -336,15 +279,10 @@ class EMNISTLines(BaseDataModule):
 
     def _draw_parts(self) -> Iterator[Part]:
         for part in PARTS[1:] if self.on_the_fly else PARTS:
-            maker, count = self.maker(part), self.sizes[part]
-            starts = trange(
-                0, count, BLOCK_LINES, desc=f"Writing {part} lines", unit=" blocks", delay=2
-            )
-            labels = maker.labels(np.arange(count))
-            blocks = (
-                maker.draw(np.arange(s, min(s + BLOCK_LINES, count)))[0].numpy() for s in starts
-            )
-            yield Part(part, labels, blocks)
+            maker, numbers = self.build_maker(part), np.arange(self.sizes[part])
+            blocks = np.split(numbers, range(BLOCK_LINES, len(numbers), BLOCK_LINES))
+            bar = tqdm(blocks, desc=f"Writing {part} lines", unit=" blocks", delay=2)
+            yield Part(part, maker.write_labels(numbers), (maker.draw(b)[0].numpy() for b in bar))
 
     def __str__(self) -> str:
         lines = [
@@ -361,46 +299,23 @@ class EMNISTLines(BaseDataModule):
 
 
 def read_joined_lines(part: str) -> tuple[torch.Tensor, np.ndarray]:
-    """Return the bundled joined-up lines of a part.
-
-    Returns
-    -------
-    tuple of torch.Tensor and numpy.ndarray
-        Images, uint8 (N, 28, W), and labels, uint8 (N, 32), padded.
-
-    Raises
-    ------
-    LabError
-        If their file is missing or damaged.
-    """
+    """Return the bundled joined-up lines: images, uint8 (N, 28, W), and labels, uint8 (N, 32)."""
     with prepared.open_prepared(bundled(prepared.JOINED_FILE)) as file:
-        labels = file.read_labels(part)
-        return file.read_images(part, np.arange(len(labels))), labels
+        return file.read_images(part), file.read_labels(part)
 
 
 def read_glyphs(characters: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the glyphs of a part; those of val are set aside from the train part of the file.
+    """Return the glyphs of a part: images, uint8 (N, 28, 28), and labels, int64 (N,).
 
-    Parameters
-    ----------
-    characters : Path
-        The prepared file of EMNIST, or of the bundled sample, which adds its punctuation.
-    part : {"train", "val", "test"}
-        Which glyphs.
-
-    Returns
-    -------
-    tuple of torch.Tensor
-        Images, uint8 (N, 28, 28), and labels, int64 (N,); at most 4,000 of a class.
+    They are of a prepared file, of EMNIST or of the bundled sample, which adds its punctuation to
+    EMNIST; those of val are set aside from its train part. A class has 4,000 glyphs at most.
     """
     sample = bundled(prepared.SAMPLE_FILE)
     all_labels = FIRST_CHARACTER + np.arange(len(CHARACTERS) + len(PUNCTUATION))
     labels_of = {characters: all_labels}
     if characters != sample:  # EMNIST has no punctuation
-        labels_of = {
-            characters: np.asarray(CHARACTER_LABELS),
-            sample: all_labels[len(CHARACTERS) :],
-        }
+        letters, marks = np.split(all_labels, [len(CHARACTERS)])
+        labels_of = {characters: letters, sample: marks}
     name = "test" if part == "test" else "train"
     images, labels = [], []
     for path, wanted in labels_of.items():

@@ -1,38 +1,97 @@
-"""Your own labelled drawings: kept one by one in an HDF5 file, and a data module of them.
+"""Your own labelled drawings: a text file with one of them a line, and a data module of them.
 
-Layout of `my_handwriting.h5`, in the order in which they were drawn:
+A line of `my_handwriting.jsonl` is an object in JSON:
 
-    x         uint8, (N, 28, 28), as the network saw them
-    y         uint8, (N,), indices into the 83-entry mapping
-    strokes   text, (N,), the strokes, from which everything else can be made again
+    character   what was drawn: one of the 62 letters and digits
+    strokes     how: of each stroke its `pointer` and its `points` [x, y, milliseconds, pressure]
+    image       what the network saw, as the address of a PNG: a browser shows it
+    crc32       of the other three, by which a changed line is noticed
+
+The image is kept because it cannot always be made of the strokes again: a canvas may have a
+preparation of its own. Files can be joined line by line, and may hold more than these four.
 """
 
+import base64
+import io
+import json
 import os
+import re
+import zlib
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
-import h5py
 import numpy as np
 import torch
+from PIL import Image
 
 from text_recognizer.data.base_data_module import BaseDataModule, CharacterDataset
-from text_recognizer.errors import LabError, cannot_write, check_bool, check_int, shorten, show
+from text_recognizer.errors import LabError, cannot_write, check_bool, check_int, show
 from text_recognizer.files import whole_file
-from text_recognizer.mapping import CHARACTER_LABELS, CHARACTERS, MAPPING
-from text_recognizer.paths import data_dir
-from text_recognizer.strokes import Stroke, decode, encode
+from text_recognizer.files.prepared import say_once
+from text_recognizer.mapping import CHARACTERS, MAPPING
+from text_recognizer.paths import data_dir, write_whole
+from text_recognizer.strokes import Stroke
 
-FILE = "my_handwriting.h5"
-UNREADABLE = (KeyError, OSError, RuntimeError, TypeError, ValueError, AttributeError)
+FILE = "my_handwriting.jsonl"
+PNG_ADDRESS = "data:image/png;base64,"
+
+
+class Drawing(NamedTuple):
+    """A labelled drawing: its character, its strokes, and the image (uint8, 28x28) made of them."""
+
+    character: str
+    strokes: list[Stroke]
+    image: np.ndarray
+
+    def compute_checksum(self) -> int:
+        """Return the CRC-32 of all that a drawing holds, however it is written down."""
+        checksum = zlib.crc32(self.image.tobytes(), zlib.crc32(self.character.encode()))
+        for stroke in self.strokes:
+            checksum = zlib.crc32(stroke.pointer.encode(), checksum)
+            checksum = zlib.crc32(np.array(stroke, "<f8").tobytes(), checksum)
+        return checksum
+
+    def to_line(self) -> bytes:
+        """Return the line of a file that holds a drawing."""
+        png = io.BytesIO()
+        Image.fromarray(self.image).save(png, format="PNG")
+        strokes = [
+            {
+                "pointer": stroke.pointer,
+                "points": [[int(v) if v.is_integer() else v for v in point] for point in stroke],
+            }
+            for stroke in self.strokes
+        ]
+        image = PNG_ADDRESS + base64.b64encode(png.getvalue()).decode()
+        fields: dict[str, object] = {"character": self.character, "strokes": strokes}
+        fields |= {"image": image, "crc32": self.compute_checksum()}
+        return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+
+
+def _read_line(line: bytes) -> Drawing | None:
+    """Return the drawing that a line holds; None where the line has changed since."""
+    try:
+        fields = json.loads(line)
+        strokes = [Stroke(stroke["points"], stroke["pointer"]) for stroke in fields["strokes"]]
+        png = base64.b64decode(fields["image"].removeprefix(PNG_ADDRESS), validate=True)
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
+            is_small = picture.size == (28, 28)  # unpacking another one may take all memory
+            image = np.array(picture) if is_small else np.zeros(0)
+        drawing = Drawing(fields["character"], strokes, image)
+        is_right = image.shape == (28, 28) and drawing.character in CHARACTERS
+        return drawing if is_right and fields["crc32"] == drawing.compute_checksum() else None
+    except Exception:  # noqa: BLE001 - a changed byte makes JSON and Pillow raise many kinds
+        return None
 
 
 def handwriting_file(path: str | os.PathLike | None = None) -> Path:
-    """Return the file that drawings are kept in: the given one, else `my_handwriting.h5`.
+    """Return the file that drawings are kept in: the given one, else `my_handwriting.jsonl`.
 
     Raises
     ------
     LabError
-        If it is not a path, or that of a folder.
+        If it is not the path of a file.
     """
     if path is None:
         return data_dir() / FILE
@@ -40,53 +99,45 @@ def handwriting_file(path: str | os.PathLike | None = None) -> Path:
         raise LabError(f"{show(path)} is not the path of a file.")
     path = Path(path)
     try:
-        is_folder, is_other = path.is_dir(), path.exists() and not path.is_file()
+        is_folder, is_other = path.is_dir() or not path.name, path.exists() and not path.is_file()
     except OSError as error:  # such as a name that is too long
         raise LabError(f"{path} is not the path of a file ({error.strerror}).") from None
-    if not path.name or is_folder:
-        raise LabError(f"{path} is a folder: give the path of a file in it, such as {path / FILE}.")
-    if is_other:
-        raise LabError(f"{path} is a pipe or a device: give the path of a file.")
+    if is_folder or is_other:
+        kind = "a folder" if is_folder else "a pipe or a device"
+        raise LabError(f"{path} is {kind}: give the path of a file, such as {data_dir() / FILE}.")
     return path
 
 
 def save_drawing(path: Path, character: str, strokes: list[Stroke], image: torch.Tensor) -> int:
-    """Append a drawing to the file, which always holds all of its drawings or one more.
-
-    Parameters
-    ----------
-    path : Path
-        The file; made if it does not exist.
-    character : str
-        What was drawn: a letter or a digit.
-    strokes : list of Stroke
-        How it was drawn.
-    image : torch.Tensor
-        uint8, (28, 28), what was read.
-
-    Returns
-    -------
-    int
-        The number of drawings in the file.
+    """Append a drawing, with the image (uint8, 28x28) that was read; return the number of lines.
 
     Raises
     ------
     LabError
-        If the character is none of the 62, or the file is damaged or cannot be written.
+        If the character is none of the 62, or the file holds something else or cannot be written.
     """
     if character not in CHARACTERS:
         raise LabError(
             f"{show(character)} is not one of the 62 characters: give a letter or a digit."
         )
-    new = (image.numpy(), MAPPING.index(character), " ".join(map(encode, strokes)))
+    line = Drawing(character, strokes, image.numpy()).to_line()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file.lock(path):
-            is_new = not path.exists()
-            if not is_new:
-                _read(path)
-            with whole_file.create(path, None if is_new else path) as (file, _):
-                return _append(file, new)
+        with whole_file.lock(path), open(path, "a+b", buffering=0) as file:
+            file.seek(0)
+            before = file.read()
+            _check_content(path, before)
+            if before and not before.endswith(b"\n"):
+                line = b"\n" + line  # the last drawing was cut off
+            try:
+                rest = line  # in one go, so that it stays whole even on a drive without locks
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(len(before))  # half a line is of no use to anybody
+                raise
+            return (before + line).count(b"\n")
     except OSError as error:
         raise cannot_write(path, error) from None
 
@@ -94,88 +145,69 @@ def save_drawing(path: Path, character: str, strokes: list[Stroke], image: torch
 def remove_drawing(
     path: Path, number: int | None = None, strokes: list[Stroke] | None = None
 ) -> int:
-    """Remove one drawing from the file, which always holds all of its drawings or one less.
+    """Remove one drawing from the file, and the file with its last one; return how many are left.
 
-    Parameters
-    ----------
-    path : Path
-        The file; it is deleted along with its last drawing.
-    number : int, optional
-        Which drawing, in the order in which they were drawn; the last one if none is given.
-    strokes : list of Stroke, optional
-        The last drawing with these strokes, instead; where there is none, nothing is removed.
-
-    Returns
-    -------
-    int
-        The number of drawings that are left.
+    It is the one at that place, or the last with these strokes if there is any, or the last one.
 
     Raises
     ------
     LabError
         If there is no such drawing, or the file is missing, damaged or cannot be written.
     """
-    try:
-        if strokes is not None and not path.exists():
-            return 0
-        with whole_file.lock(path):
-            _, labels, drawings = _read(path)
-            count = len(labels)
-            if strokes is not None:
-                same = [i for i, drawing in enumerate(drawings) if drawing == strokes]
-                if not same:
-                    return count
-                number = same[-1]
-            number = count - 1 if number is None else check_int("number", number, 0, count - 1)
-            if count == 1:
+    with whole_file.lock(path):
+        lines = _read_lines(path)
+        found = [(at, drawing) for at, (_, drawing) in enumerate(lines) if drawing]
+        if strokes is not None:
+            same = [i for i, (_, drawing) in enumerate(found) if drawing.strokes == strokes]
+            if not same:
+                return len(found)
+            number = same[-1]
+        if not found:
+            raise _no_drawings(path)
+        last = len(found) - 1
+        del lines[found[last if number is None else check_int("number", number, 0, last)][0]]
+        try:
+            if lines:
+                write_whole(path, b"".join(line + b"\n" for line, _ in lines))
+            else:
                 path.unlink()
-                return 0
-            with whole_file.create(path, path) as (file, _):
-                for name in ("x", "y", "strokes"):
-                    after = file[name][number + 1 :]
-                    file[name].resize(count - 1, axis=0)
-                    if len(after):
-                        file[name][number:] = after
-            return count - 1
-    except OSError as error:
-        raise cannot_write(path, error) from None
+        except OSError as error:
+            raise cannot_write(path, error) from None
+        return last
 
 
-def _append(file: h5py.File, new: tuple) -> int:
-    if not len(file):
-        layout = {"chunks": True, "compression": "gzip"}
-        file.create_dataset("x", (0, 28, 28), np.uint8, maxshape=(None, 28, 28), **layout)
-        file.create_dataset("y", (0,), np.uint8, maxshape=(None,))
-        file.create_dataset("strokes", (0,), h5py.string_dtype(), maxshape=(None,))
-    count = len(file["y"])
-    for name, value in zip(("x", "y", "strokes"), new, strict=True):
-        file[name].resize(count + 1, axis=0)
-        file[name][count] = value
-    return count + 1
+def _read(path: Path) -> list[Drawing]:
+    """Return the drawings of a file; say which lines are left out because they are damaged."""
+    lines = _read_lines(path)
+    damaged = [str(number) for number, (_, drawing) in enumerate(lines, 1) if drawing is None]
+    if damaged:
+        say_once(f"{path}: left out, as cut off or damaged: line {', '.join(damaged)}.")
+    return [drawing for _, drawing in lines if drawing]
 
 
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray, list[list[Stroke]]]:
-    """Return the images, labels and strokes of a file, checked."""
-    if not path.exists():
-        raise LabError(f"{path} does not exist yet: draw on a canvas and label it first.")
+def _read_lines(path: Path) -> list[tuple[bytes, Drawing | None]]:
+    """Return the lines of a file with the drawings in them; None stands for one that is damaged."""
     try:
-        with whole_file.open_checked(path) as file:
-            stored = [file[name] for name in ("x", "y", "strokes")]
-            count = len(stored[1])
-            shapes = [thing.shape for thing in stored]
-            if shapes != [(count, 28, 28), (count,), (count,)] or count > path.stat().st_size:
-                raise ValueError(f"arrays in the shapes {', '.join(map(str, shapes))}")
-            images, labels, texts = stored[0][:], stored[1][:], stored[2].asstr()[:]
-        if images.dtype != np.uint8 or not set(labels.tolist()) <= set(CHARACTER_LABELS):
-            raise ValueError("labels that are no letter or digit")
-        return images, labels, [[decode(stroke) for stroke in text.split()] for text in texts]
-    except (*UNREADABLE, whole_file.DamagedFileError) as error:
-        raise _damaged(path, error) from None
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise LabError(f"{path} cannot be read ({error.strerror or error}).") from None
+    _check_content(path, content)
+    return [(line, _read_line(line)) for line in content.split(b"\n") if line.strip()]
 
 
-def _damaged(path: Path, error: Exception | str) -> LabError:
-    reason = error if isinstance(error, str) else shorten(error)
-    return LabError(f"{path} is damaged ({reason}): move it away or delete it, and draw again.")
+def _check_content(path: Path, content: bytes) -> None:
+    """Refuse a file of another kind, which would be lost among drawings, and they in it."""
+    if content.strip() and not re.search(rb'^\{.*"character"', content, re.MULTILINE):
+        raise LabError(
+            f"{path} is damaged (it holds something other than drawings): move it away or delete "
+            "it, and draw again."
+        )
+
+
+def _no_drawings(path: Path) -> LabError:
+    return LabError(f"{path} holds no drawings yet: draw on a canvas and label it first.")
 
 
 class MyHandwriting(BaseDataModule):
@@ -188,7 +220,7 @@ class MyHandwriting(BaseDataModule):
     Parameters
     ----------
     path : path, optional
-        The file, `my_handwriting.h5` in `data_dir()` where none is given.
+        The file, `my_handwriting.jsonl` in `data_dir()` where none is given.
     augment : bool
         Whether training images are changed at random (`augment`).
     **loading
@@ -212,6 +244,9 @@ class MyHandwriting(BaseDataModule):
         self.path = handwriting_file(path)
         self.source_name = f"drawings in {self.path.name}"
 
+    def prepare_data(self) -> None:
+        """Do nothing: drawings need no preparation."""
+
     def setup(self, stage: str | None = None) -> None:
         """Read the drawings into `data_train`, `data_val` and `data_test`.
 
@@ -220,9 +255,12 @@ class MyHandwriting(BaseDataModule):
         LabError
             If there are none, or the file is damaged.
         """
-        images, labels, self.strokes = _read(self.path)
-        self.images = torch.from_numpy(images)
-        self.labels = torch.from_numpy(labels.astype(np.int64))
+        drawings = _read(self.path)
+        if not drawings:
+            raise _no_drawings(self.path)
+        self.strokes = [drawing.strokes for drawing in drawings]
+        self.images = torch.from_numpy(np.stack([drawing.image for drawing in drawings]))
+        self.labels = torch.tensor([MAPPING.index(drawing.character) for drawing in drawings])
         earlier = (self.labels[:, None] == self.labels).tril(-1).sum(1)
         test, val = earlier % 4 == 1, earlier % 4 == 3
         self.data_train = self._part(~(test | val), self.augment)
@@ -240,7 +278,7 @@ class MyHandwriting(BaseDataModule):
         if remove_drawing(self.path, number):
             self.setup()
         else:
-            print(f"{self.path.name} is deleted: there was only this drawing in it.")
+            print(f"There was only this drawing in {self.path.name}.")
 
     def find_missing(self, characters: str, each: int) -> str:
         """Return what is still to be drawn until the file holds `each` drawings of each character.
@@ -258,8 +296,7 @@ class MyHandwriting(BaseDataModule):
             As for `HandwritingCanvas(ask=...)`: each round has the characters that are short of it.
         """
         check_int("each", each, 1)
-        labels = _read(self.path)[1].tolist() if self.path.exists() else []
-        drawn = Counter(MAPPING[label] for label in labels)
+        drawn = Counter(drawing.character for drawing in _read(self.path))
         wanted = dict.fromkeys(characters)
         return "".join(c for turn in range(each) for c in wanted if drawn[c] <= turn)
 

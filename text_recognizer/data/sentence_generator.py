@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from text_recognizer.counter_rng import SEED, random_numbers
+from text_recognizer.counter_rng import SEED, draw_random
 from text_recognizer.errors import (
     LabError,
     WrongFileError,
@@ -17,7 +17,7 @@ from text_recognizer.errors import (
     missing_or_damaged,
     shorten,
 )
-from text_recognizer.files.download import DownloadError, delete, download_brown
+from text_recognizer.files.download import DownloadError, download_brown
 from text_recognizer.mapping import CHARACTERS, MAPPING, PARTS, PUNCTUATION, SPACE
 from text_recognizer.paths import bundled, data_dir, named_path, open_regular
 
@@ -38,7 +38,7 @@ class SentenceGenerator:
     """Draws phrases of whole words from a text.
 
     Train, val and test have disjoint parts of the text, cut out in blocks. The phrases come in a
-    fixed order that depends on the seed alone: `labels` gives the phrases of any numbers.
+    fixed order that depends on the seed alone: `write_labels` gives those of any numbers.
 
     Parameters
     ----------
@@ -95,11 +95,11 @@ class SentenceGenerator:
             If no word is so short.
         """
         check_int("max_length", max_length, 1, MAX_PHRASE)
-        labels = self.labels(np.array([self._generated]), max_length)[0]
+        labels = self.write_labels(np.array([self._generated]), max_length)[0]
         self._generated += 1
         return "".join(MAPPING[label] for label in labels if label)
 
-    def labels(self, numbers: np.ndarray, max_length: int) -> np.ndarray:
+    def write_labels(self, numbers: np.ndarray, max_length: int) -> np.ndarray:
         """Return the phrases of the given numbers, all at once.
 
         Parameters
@@ -117,7 +117,7 @@ class SentenceGenerator:
         if max_length not in self._fitting:
             self._fitting[max_length] = self._fit(max_length)
         fitting, possible = self._fitting[max_length]
-        draws = random_numbers(self.seed, numbers, 2)
+        draws = draw_random(self.seed, numbers, 2)
         first = possible[(draws[:, 0] * len(possible)).astype(int)]
         count = 1 + (draws[:, 1] * fitting[first]).astype(int)
         start, end = self._starts[first], self._ends[first + count - 1]
@@ -167,14 +167,7 @@ def _read(source: str) -> list[str]:
             return path.read_text(encoding="ascii").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise missing_or_damaged(path, error) from None
-    try:
-        return _read_brown(_find_brown())
-    except WrongFileError:
-        kept = data_dir() / "downloads" / "brown.zip"
-        if _find_brown() != kept:
-            raise
-        delete(kept)  # a kept download that has changed: fetch it again, once
-        return _read_brown(_find_brown())
+    return _read_brown(_find_brown())
 
 
 def _read_brown(path: Path) -> list[str]:

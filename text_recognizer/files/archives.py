@@ -11,7 +11,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -27,11 +27,9 @@ BLOCK_IMAGES = 8192  # images at a time: 6 MB, whatever the size of the archive
 MAX_IMAGES = 2_000_000  # of a part: a header that says more is wrong, and would take memory
 MAX_DEPTH, MAX_FOLDERS, MAX_WALKED = 3, 50, 500  # folders in which files are looked for
 GZIP_MAGIC = b"\x1f\x8b"
-NUM_BYCLASS = 62
-EMNIST_EXPECTED = "NIST's gzip.zip or matlab.zip"
-MNIST_EXPECTED = "one of MNIST's four files"
-EMNIST_ARCHIVES = r"(gzip|matlab|emnist-byclass)\.zip|emnist-byclass\.mat"
 IDX_KINDS = ("images-idx3", "labels-idx1")
+MATLAB_MEMBER = "emnist-byclass.mat"
+EMNIST_ARCHIVES = r"(gzip|matlab|emnist-byclass)\.zip|emnist-byclass\.mat"
 
 
 class Part(NamedTuple):
@@ -52,6 +50,20 @@ class Part(NamedTuple):
     images: Iterator[np.ndarray]
 
 
+class Form(NamedTuple):
+    """How a data set is published."""
+
+    expected: str  # what its files are, in words
+    prefix: str  # of the names of its IDX files
+    parts: tuple[str, str]  # train and test, in these names
+    num_classes: int
+    is_transposed: bool
+
+
+EMNIST = Form("NIST's gzip.zip or matlab.zip", "emnist-byclass-", ("train", "test"), 62, True)
+MNIST = Form("one of MNIST's four files", "", ("train", "t10k"), 10, False)
+
+
 def read_emnist(path: Path) -> Iterator[Part]:
     """Stream the ByClass parts of NIST's `gzip.zip` or `matlab.zip`, whole or cut.
 
@@ -67,56 +79,23 @@ def read_emnist(path: Path) -> Iterator[Part]:
     WrongFileError
         If the file is missing, unreadable, truncated, damaged or another archive.
     """
-    with _name_errors(path, EMNIST_EXPECTED):
+    with _name_errors(path, EMNIST):
         if path.is_dir():
-            files = find_idx_files(path, "emnist-byclass-", ("train", "test"))
-            if files:
-                for name in ("train", "test"):
-                    prefix = f"emnist-byclass-{name}"
-                    yield from _read_idx_files(path, files, prefix, _turn_upright, EMNIST_EXPECTED)
+            if files := find_idx_files(path, EMNIST):
+                yield from _read_folder(path, files, EMNIST)
             elif inner := _find(path, EMNIST_ARCHIVES):
                 yield from read_emnist(inner)
             else:
                 raise WrongFileError(
-                    f"{path} is a folder without {EMNIST_EXPECTED}: name the file."
+                    f"{path} is a folder without {EMNIST.expected}: name the file."
                 )
             return
         with open_regular(path) as file:
-            if file.read(6) == b"MATLAB":
-                file.seek(0)
-                for part in _read_matlab(file):
-                    yield _turn_upright(part, path, EMNIST_EXPECTED)
-                return
-            with zipfile.ZipFile(file) as archive:
-                yield from _read_emnist_zip(archive, path)
-
-
-def _read_emnist_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[Part]:
-    members = {info.filename.rsplit("/", 1)[-1]: info for info in archive.infolist()}
-
-    def open_member(name: str):
-        if name not in members:
-            raise ValueError(f"it holds no {name}")
-        if members[name].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"it packs {name} in another way")
-        return archive.open(members[name])
-
-    if "emnist-byclass.mat" in members:
-        with open_member("emnist-byclass.mat") as stream:
-            for part in _read_matlab(stream):
-                yield _turn_upright(part, path, EMNIST_EXPECTED)
-        return
-    for name in ("train", "test"):
-        files = [f"emnist-byclass-{name}-{kind}-ubyte.gz" for kind in IDX_KINDS]
-        with (
-            open_member(files[0]) as packed_images,
-            open_member(files[1]) as packed_labels,
-            gzip.open(packed_images) as images,
-            gzip.open(packed_labels) as labels,
-        ):
-            (label_block,) = _read_idx(labels, ndim=1)
-            part = Part(name, label_block, _read_idx(images, ndim=3))
-            yield _turn_upright(part, path, EMNIST_EXPECTED)
+            is_matlab = file.read(6) == b"MATLAB"
+            file.seek(0)
+            parts = _read_matlab(file) if is_matlab else _read_zip(zipfile.ZipFile(file))
+            for part in parts:
+                yield _finish(part, EMNIST, path)
 
 
 def read_mnist(folder: Path) -> Iterator[Part]:
@@ -127,39 +106,33 @@ def read_mnist(folder: Path) -> Iterator[Part]:
     WrongFileError
         If a file is missing, unreadable, truncated, damaged or another file.
     """
-    with _name_errors(folder, MNIST_EXPECTED):
+    with _name_errors(folder, MNIST):
         if folder.is_file():
             raise WrongFileError(f"{folder} is a file: name the folder of MNIST's four files.")
-    files = find_idx_files(folder, "", ("train", "t10k"))
-    for part in ("train", "t10k"):
-        yield from _read_idx_files(folder, files, part, _check_digits, MNIST_EXPECTED)
+    yield from _read_folder(folder, find_idx_files(folder, MNIST), MNIST)
 
 
-def find_idx_files(folder: Path, prefix: str, parts: tuple[str, str]) -> dict[str, Path]:
+def find_idx_files(folder: Path, form: Form) -> dict[str, Path]:
     """Return the IDX files of a folder or of folders in it, by their official names.
 
     Browsers, 7-Zip, torchvision and Kaggle change them: `train-images.idx3-ubyte`, unpacked under
     a name in `.gz`, `t10k-labels-idx1-ubyte (1).gz`, and in folders such as `MNIST/raw`.
     """
     found = {}
-    for part in parts:
-        for kind in IDX_KINDS:
-            what, idx = kind.split("-")
-            copy = r"( ?\(\d+\))?"
-            name = rf"{prefix}{part}[-_. ]{what}[-_. ]{idx}[-_. ]ubyte{copy}(\.gz)?{copy}"
-            if path := _find(folder, name):
-                found[f"{prefix}{part}-{kind}-ubyte"] = path
+    for part, kind in itertools.product(form.parts, IDX_KINDS):
+        words, copy = f"{part}-{kind}-ubyte".split("-"), r"( ?\(\d+\))?"
+        if path := _find(folder, rf"{form.prefix}{'[-_. ]'.join(words)}{copy}(\.gz)?{copy}"):
+            found[f"{form.prefix}{part}-{kind}-ubyte"] = path
     return found
 
 
 def _find(folder: Path, pattern: str) -> Path | None:
-    """Return the file of such a name that lies nearest to the folder's top, originals first."""
-    found = []
-    for path in walk(folder):
-        if re.fullmatch(pattern, path.name, re.IGNORECASE):
-            depth, is_copy = len(path.parts), "(" in path.name
-            # As ever, x.gz is taken before x.
-            found.append((depth, is_copy, path.suffix != ".gz", path.name, path))
+    """Return the file of such a name that lies nearest to the folder's top: originals first."""
+    found = [
+        (len(path.parts), "(" in path.name, path.suffix != ".gz", path)
+        for path in walk(folder)
+        if re.fullmatch(pattern, path.name, re.IGNORECASE)
+    ]
     return min(found)[-1] if found else None
 
 
@@ -171,20 +144,16 @@ def walk(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in names)
 
 
-def _read_idx_files(
-    folder: Path, files: dict[str, Path], part: str, turn: Callable, expected: str
-) -> Iterator[Part]:
-    """Stream one part of a folder, its labels first, so that an error names the wrong file."""
-    names = [f"{part}-{kind}-ubyte" for kind in reversed(IDX_KINDS)]
-    if missing := [name for name in names if name not in files]:
-        raise WrongFileError(f"{folder / missing[0]} does not exist; it should be {expected}.")
-    labels, images = (files[name] for name in names)
-    name = "train" if part.endswith("train") else "test"
-    with _name_errors(labels, expected), _open_idx(labels) as stream:
-        (label_block,) = _read_idx(stream, ndim=1)
-        turn(Part(name, label_block, iter(())), labels, expected)  # refuses wrong labels
-    with _name_errors(images, expected), _open_idx(images) as stream:
-        yield turn(Part(name, label_block, _read_idx(stream, ndim=3)), images, expected)
+def _read_folder(folder: Path, files: dict[str, Path], form: Form) -> Iterator[Part]:
+    """Stream the parts of a folder, labels first, so that an error names the wrong file."""
+    for part, name in zip(form.parts, ("train", "test"), strict=True):
+        official = [f"{form.prefix}{part}-{kind}-ubyte" for kind in IDX_KINDS]
+        images, labels = (files.get(file, folder / file) for file in official)
+        with _name_errors(labels, form), _open_idx(labels) as stream:
+            (label_block,) = _read_idx(stream, ndim=1)
+            _check_labels(label_block, name, form)
+        with _name_errors(images, form), _open_idx(images) as stream:
+            yield _finish(Part(name, label_block, _read_idx(stream, ndim=3)), form, images)
 
 
 @contextlib.contextmanager
@@ -200,66 +169,79 @@ def _open_idx(path: Path) -> Iterator[Readable]:
             yield unpacked
 
 
+def _read_zip(archive: zipfile.ZipFile) -> Iterator[Part]:
+    members = {info.filename.rsplit("/", 1)[-1]: info for info in archive.infolist()}
+
+    def open_member(name: str):
+        if name not in members:
+            raise ValueError(f"it holds no {name}")
+        if members[name].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"it packs {name} in another way")
+        return archive.open(members[name])
+
+    if MATLAB_MEMBER in members:
+        with open_member(MATLAB_MEMBER) as stream:
+            yield from _read_matlab(stream)
+        return
+    for name in EMNIST.parts:
+        images, labels = (f"{EMNIST.prefix}{name}-{kind}-ubyte.gz" for kind in IDX_KINDS)
+        with (
+            open_member(images) as packed_images,
+            open_member(labels) as packed_labels,
+            gzip.open(packed_images) as image_stream,
+            gzip.open(packed_labels) as label_stream,
+        ):
+            (label_block,) = _read_idx(label_stream, ndim=1)
+            yield Part(name, label_block, _read_idx(image_stream, ndim=3))
+
+
+def _finish(part: Part, form: Form, path: Path) -> Part:
+    """Turn images upright and labels into those of the mapping; refuse what does not fit."""
+    _check_labels(part.labels, part.name, form)
+
+    def images():
+        missing = len(part.labels)
+        with _name_errors(path, form):
+            for block in part.images:
+                missing -= len(block)
+                if missing < 0:
+                    break
+                yield np.ascontiguousarray(block.swapaxes(1, 2)) if form.is_transposed else block
+            if missing:
+                raise ValueError(f"its {part.name} images are not as many as its labels")
+
+    return Part(part.name, part.labels + np.uint8(FIRST_CHARACTER), images())
+
+
+def _check_labels(labels: np.ndarray, name: str, form: Form) -> None:
+    if labels.max() >= form.num_classes:
+        raise ValueError(f"its {name} labels are not 0 to {form.num_classes - 1}")
+
+
 @contextlib.contextmanager
-def _name_errors(path: Path, expected: str):
+def _name_errors(path: Path, form: Form):
     """Turn whatever a damaged file makes the readers raise into one sentence with its name."""
     try:
         yield
     except FileNotFoundError:
-        raise WrongFileError(f"{path} does not exist; it should be {expected}.") from None
+        raise WrongFileError(f"{path} does not exist; it should be {form.expected}.") from None
     except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
         raise WrongFileError(
             f"{path} is damaged or cut off ({shorten(error)}): "
-            f"it should be {expected}; get it again."
+            f"it should be {form.expected}; get it again."
         ) from None
     except (ValueError, struct.error, RuntimeError, LookupError, OverflowError, MemoryError) as e:
-        reason = shorten(e)
-        raise WrongFileError(f"{path} is not {expected} ({reason}): get the right file.") from None
+        raise WrongFileError(
+            f"{path} is not {form.expected} ({shorten(e)}): get the right file."
+        ) from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise LabError(
                 f"{tempfile.gettempdir()}, the folder of temporary files, is full: free some space."
             ) from None
         raise WrongFileError(
-            f"{path} cannot be read ({error.strerror or error}); it should be {expected}."
+            f"{path} cannot be read ({error.strerror or error}); it should be {form.expected}."
         ) from None
-
-
-def _check_digits(part: Part, path: Path, expected: str) -> Part:
-    return _check_count(
-        part._replace(labels=_shift_labels(part.labels, part.name, num_classes=10)), path, expected
-    )
-
-
-def _turn_upright(part: Part, path: Path, expected: str) -> Part:
-    """Turn EMNIST's images, which are stored transposed, upright."""
-    images = (np.ascontiguousarray(block.swapaxes(1, 2)) for block in part.images)
-    labels = _shift_labels(part.labels, part.name, NUM_BYCLASS)
-    return _check_count(Part(part.name, labels, images), path, expected)
-
-
-def _shift_labels(labels: np.ndarray, name: str, num_classes: int) -> np.ndarray:
-    """Shift the archive's own classes into the mapping; refuse others."""
-    if labels.max() >= num_classes:
-        raise ValueError(f"its {name} labels are not 0 to {num_classes - 1}")
-    return labels + np.uint8(FIRST_CHARACTER)
-
-
-def _check_count(part: Part, path: Path, expected: str) -> Part:
-    """Refuse more or fewer images than labels, and name the file if it breaks while read."""
-
-    def images():
-        missing = len(part.labels)
-        with _name_errors(path, expected):
-            for block in part.images:
-                missing -= len(block)
-                if missing < 0:
-                    break
-                yield block
-            if missing:
-                raise ValueError(f"its {part.name} images are not as many as its labels")
-
-    return part._replace(images=images())
 
 
 # IDX, MNIST's format: a header of two zero bytes, the type (8 is uint8), the number of dimensions
@@ -276,11 +258,10 @@ def _read_idx(stream: Readable, ndim: int) -> Iterator[np.ndarray]:
         raise ValueError("its images are not 28 x 28")
     if length > MAX_IMAGES:
         raise ValueError(f"its header speaks of {length:,} items")
-    item_size = math.prod(item_shape)
     block = length if ndim == 1 else BLOCK_IMAGES
     for start in range(0, length, max(block, 1)):
         count = min(block, length - start)
-        values = read_exactly(stream, count * item_size)
+        values = read_exactly(stream, count * math.prod(item_shape))
         yield np.frombuffer(values, np.uint8).reshape(count, *item_shape)
     if stream.read(1):  # reading up to the end also makes gzip and zip check their own CRC
         raise ValueError("more values than its header says")

@@ -11,7 +11,6 @@ Attributes: `source` (what the images are, in words), `made_from` (which file th
 
 import contextlib
 import functools
-import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -20,11 +19,10 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from text_recognizer.errors import WrongFileError, missing_or_damaged
+from text_recognizer.errors import LabError, missing_or_damaged
 from text_recognizer.files import whole_file
 from text_recognizer.files.archives import BLOCK_IMAGES, Part, walk
-from text_recognizer.files.download import DownloadError, delete
-from text_recognizer.files.whole_file import DamagedFileError
+from text_recognizer.files.download import DownloadError
 from text_recognizer.mapping import MAPPING
 from text_recognizer.paths import bundled, check_space, data_dir, named_path
 
@@ -32,8 +30,13 @@ IMAGE_SOURCES = ("auto", "full", "sample")
 SAMPLE_FILE = "emnist_sample.h5"
 JOINED_FILE = "joined_lines.h5"  # of lines, with a part for validation besides
 CHUNK_COLUMNS = 512 * 28  # columns of images that are compressed together
-MAX_COMPRESSION = 2000  # times: what is larger than this for its file was never written
-MIN_SHARE = 0.8  # of the space that the first images make one expect: less is too little
+SURE_SHARE = 0.8  # of the space that the first images make one expect, the rest takes at least this
+
+_damaged: set[tuple | None] = set()  # files that could not be read, as `_identify` names them
+
+
+class DamagedFileError(LabError):
+    """A file that the lab has made itself has changed since, or is gone."""
 
 
 def locate(
@@ -43,23 +46,11 @@ def locate(
     read: Callable[[Path], Iterable[Part]],
     download: Callable[[Path], Path],
 ) -> Path:
-    """Return the HDF5 file of a data set, preparing it if need be.
+    """Return the HDF5 file of a data set, `"EMNIST"` or `"MNIST"`, preparing it if need be.
 
-    Parameters
-    ----------
-    name : str
-        The data set, `"EMNIST"` or `"MNIST"`; its file is called after it.
-    source : {"auto", "full", "sample"}
-        `"full"` takes what is prepared already, else the local files, else the download.
-        `"auto"` does too, and falls back to the bundled sample where there is no download.
-        `"sample"` takes the bundled sample and never touches the network.
-    variable : str
-        The environment variable that names local files (`EMNIST_ARCHIVE`, `MNIST_DIR`). Where it
-        is set, a file that was prepared from something else is prepared again.
-    read : Callable[[Path], Iterable[Part]]
-        Streams the parts of the local or downloaded files.
-    download : Callable[[Path], Path]
-        Fetches the official files into a folder and returns what `read` takes.
+    `source` is that of `EMNIST`. `variable` is the environment variable that may name local files;
+    where it is set, a file that was prepared from something else is prepared again. `read` streams
+    the parts of these files, or of what `download` fetches into a folder.
 
     Raises
     ------
@@ -75,25 +66,16 @@ def locate(
     made_from = fingerprint(local) if local else None
 
     def prepare():
-        if local:
-            write(target, read(local), f"real {name} from {local.name}", made_from or "")
-            return
-        for is_last in (False, True):
-            files = download(data_dir() / "downloads")
-            try:
-                write(target, read(files), f"official {name} from {files.name}", "download")
-                return
-            except WrongFileError:  # a kept download that has changed: fetch it again, once
-                if is_last:
-                    raise
-                delete(files)
+        files = local or download(data_dir() / "downloads")
+        kind = "real" if local else "official"
+        write(target, read(files), f"{kind} {name} from {files.name}", made_from or "download")
 
     try:
-        convert_once(target, made_from, prepare)
+        prepare_once(target, made_from, prepare)
     except DownloadError as error:
         if source == "full":
             raise DownloadError(f"{error} {_how_to_get(name, variable)}") from None
-        _say_once(
+        say_once(
             f"The bundled sample stands in for {name}: synthetic handwriting, made from fonts and "
             f"pen strokes.\nReason: {error}\n{_how_to_get(name, variable)}"
         )
@@ -102,27 +84,48 @@ def locate(
 
 
 @functools.cache
-def _say_once(message: str) -> None:
-    print(message)  # a notebook may ask for the same data several times
+def say_once(message: str) -> None:
+    """Print a message, once however often a notebook asks for the same data."""
+    print(message)
 
 
-def convert_once(target: Path, made_from: str | None, prepare: Callable[[], None]) -> None:
+def prepare_once(target: Path, made_from: str | None, prepare: Callable[[], None]) -> None:
     """Call `prepare` unless `target` is there and made from the same; one process at a time.
 
-    Parameters
-    ----------
-    target : Path
-        The file that `prepare` writes.
-    made_from : str, optional
-        What it must have been made from; without it any will do.
-    prepare : Callable[[], None]
-        Calls `write`.
+    Without `made_from`, anything that it was made from will do.
     """
     if is_current(target, made_from):
         return
     with whole_file.lock(target):
-        if not is_current(target, made_from):  # prepared by the process we waited for
-            prepare()
+        if is_current(target, made_from):  # prepared by the process that we waited for
+            return
+        if target.exists() and is_damaged(target):
+            print(f"{target.name} is damaged: it is made again.")
+        prepare()
+
+
+def is_current(target: Path, made_from: str | None) -> bool:
+    """Tell whether a prepared file is there, undamaged as far as is known, and made from that."""
+    if is_damaged(target):
+        return False
+    try:
+        with open_prepared(target) as file:
+            return made_from in (None, file.made_from)
+    except DamagedFileError:
+        return False
+
+
+def is_damaged(path: Path) -> bool:
+    """Tell whether a prepared file is gone, or reading it has failed before."""
+    return _identify(path) in {None, *_damaged}
+
+
+def _identify(path: Path) -> tuple | None:
+    """Return what tells a file from another one that takes its place, or None if it is gone."""
+    with contextlib.suppress(OSError):
+        stat = path.stat()
+        return path, stat.st_ino, stat.st_size, stat.st_mtime_ns
+    return None
 
 
 def write(target: Path, parts: Iterable[Part], source: str, made_from: str) -> None:
@@ -134,30 +137,41 @@ def write(target: Path, parts: Iterable[Part], source: str, made_from: str) -> N
         If the file cannot be written; also what the readers in `archives` raise.
     """
     with whole_file.create(target) as (file, check):
-        file.attrs.update(source=source, made_from=made_from)
+        set_texts(file, source=source, made_from=made_from)
         for part in parts:
             _write_part(file, part, target, check)
 
 
+def set_texts(file: h5py.File, **texts: str) -> None:
+    """Give a file attributes of fixed length, which its checksums cover."""
+    for name, text in texts.items():
+        file.attrs[name] = np.bytes_(text.encode(errors="surrogateescape"))
+
+
 def _write_part(file: h5py.File, part: Part, target: Path, check: Callable[[], None]) -> None:
     count = len(part.labels)
-    file[f"y_{part.name}"] = part.labels
+    file.create_dataset(f"y_{part.name}", data=part.labels, fletcher32=True)
     images, start = None, 0
     with tqdm(total=count, desc=f"Preparing {part.name}", unit=" images", delay=2) as bar:
         for block in part.images:
             if images is None:
                 size = block.shape[1:]
                 together = min(count, max(1, CHUNK_COLUMNS // size[1]))
-                layout = {"shape": (count, *size), "chunks": (together, *size)}
                 images = file.create_dataset(
-                    f"x_{part.name}", dtype=np.uint8, compression="lzf", **layout
+                    f"x_{part.name}",
+                    shape=(count, *size),
+                    dtype=np.uint8,
+                    chunks=(together, *size),
+                    compression="gzip",  # whose own checksum is the stronger one
+                    compression_opts=1,
+                    fletcher32=True,
                 )
             images[start : start + len(block)] = block
             check()
             if start == 0 and len(block) < count:
                 file.flush()
                 rest = images.id.get_storage_size() * (count / len(block) - 1)
-                check_space(target, rest * MIN_SHARE)
+                check_space(target, rest * SURE_SHARE)
             start += len(block)
             bar.update(len(block))
 
@@ -171,33 +185,32 @@ class PreparedFile:
     @property
     def source(self) -> str:
         """The words that name what its images are."""
-        return str(self._file.attrs["source"])
+        return self._file.attrs["source"].decode()
 
     @property
     def made_from(self) -> str:
         """Which files they came from, as `fingerprint` names them."""
-        return str(self._file.attrs["made_from"])
+        return self._file.attrs["made_from"].decode(errors="surrogateescape")
 
     def read_labels(self, part: str) -> np.ndarray:
         """Return all labels of a part: uint8, (N,), or (N, max_length) of lines."""
-        stored = self._find(f"y_{part}")
-        labels = stored[:] if stored.ndim in (1, 2) else np.empty(0, np.uint8)
-        if not labels.size or labels.min() < 0 or labels.max() >= len(MAPPING):
-            raise DamagedFileError(f"labels of {part} that are none")
+        labels = self._file[f"y_{part}"][:]
+        if labels.dtype != np.uint8 or not labels.size or labels.max() >= len(MAPPING):
+            raise ValueError(f"labels of {part} that are none")
         return labels
 
-    def read_images(self, part: str, indices: np.ndarray) -> torch.Tensor:
-        """Return the chosen images of a part: uint8, (len(indices), 28, W), in that order.
+    def read_images(self, part: str, indices: np.ndarray | None = None) -> torch.Tensor:
+        """Return the chosen images of a part, or all: uint8, (len(indices), 28, W), in that order.
 
         The file is read block by block, so no more than the chosen images are ever in memory.
         """
+        stored = self._file[f"x_{part}"]
+        is_image = stored.dtype == np.uint8 and stored.ndim == 3 and stored.shape[1] == 28
+        if not is_image or len(stored) != len(self._file[f"y_{part}"]):
+            raise ValueError(f"images of {part} in the shape {stored.shape}")
+        indices = np.arange(len(stored)) if indices is None else indices
         order = np.argsort(indices, kind="stable")
         ascending = np.asarray(indices)[order]
-        stored = self._find(f"x_{part}")
-        if stored.dtype != np.uint8:
-            raise DamagedFileError(f"images of {part} in {stored.dtype}")
-        if stored.ndim != 3 or stored.shape[1] != 28 or len(stored) != len(self._find(f"y_{part}")):
-            raise DamagedFileError(f"images of {part} in the shape {stored.shape}")
         images = torch.empty((len(indices), *stored.shape[1:]), dtype=torch.uint8)
         size = max(1, BLOCK_IMAGES * 28 // stored.shape[2])
         starts = range(0, len(stored), size)
@@ -209,15 +222,6 @@ class PreparedFile:
                 images[positions] = block[torch.from_numpy(ascending[low:high] - start)]
         return images
 
-    def _find(self, name: str) -> h5py.Dataset:
-        stored = self._file[name]
-        kinds = "u" if name.startswith("x") else "ui"
-        if not isinstance(stored, h5py.Dataset) or stored.dtype.kind not in kinds:
-            raise DamagedFileError(f"something else as {name}")
-        if math.prod(stored.shape) > MAX_COMPRESSION * Path(self._file.filename).stat().st_size:
-            raise DamagedFileError(f"{name} in the shape {stored.shape}")
-        return stored
-
 
 @contextlib.contextmanager
 def open_prepared(path: Path) -> Iterator[PreparedFile]:
@@ -226,33 +230,28 @@ def open_prepared(path: Path) -> Iterator[PreparedFile]:
     Raises
     ------
     LabError
-        If the file is missing or damaged.
+        If the file ships with the lab, and is missing or damaged.
+    DamagedFileError
+        If the lab has made it. `prepare_once` then makes it again.
     """
+    identity = _identify(path)
     try:
-        with whole_file.open_checked(path) as file:
+        # Without locking, which fails on read-only and network drives: the file never changes.
+        with h5py.File(path, "r", locking=False) as file:
             yield PreparedFile(file)
-    except (OSError, KeyError, RuntimeError, DamagedFileError) as error:
-        is_bundled = path in (bundled(SAMPLE_FILE), bundled(JOINED_FILE))
-        remedy = "get the lab again" if is_bundled else "delete it and run this again"
-        raise missing_or_damaged(path, error, remedy) from None
-
-
-def is_current(target: Path, made_from: str | None) -> bool:
-    """Tell whether a prepared file is there, and made from the same as is wanted."""
-    if not target.exists():
-        return False
-    if made_from is None:
-        return True
-    with open_prepared(target) as file:
-        return file.made_from == made_from
+    except (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+        if path in (bundled(SAMPLE_FILE), bundled(JOINED_FILE)):
+            raise missing_or_damaged(path, error) from None
+        _damaged.add(identity)
+        message = missing_or_damaged(path, error, "setup() of its data makes it again")
+        raise DamagedFileError(message) from None
 
 
 def fingerprint(local: Path) -> str:
     """Name the local files in a way that changes when they do: path, size and time."""
     files = [local]
     if local.is_dir():
-        files = sorted(local.glob("*-ubyte*"))
-        files = files or sorted(path for path in walk(local) if "-ubyte" in path.name)
+        files = sorted(path for path in walk(local) if "ubyte" in path.name)
     stats = [file.stat() for file in files if file.exists()]
     return " ".join([str(local.resolve())] + [f"{s.st_size}:{s.st_mtime_ns}" for s in stats])
 

@@ -1,261 +1,96 @@
-"""HDF5 files that are whole or not there, with a checksum of every byte.
+"""HDF5 files that are whole or not there, and locks for what two processes may write at once.
 
-A file ends in 24 bytes that HDF5 does not look at: a name, the length and the CRC-32 of all
-before. They are checked before HDF5 opens the file, since HDF5 reads many a changed byte as other
-data, and a few of them without end. A file of an earlier version, which lacks them, is read too.
+HDF5 checks all of a file by itself if its format is that of HDF5 1.10 or later, whose metadata have
+checksums; if each data set is written with `fletcher32=True`; and if texts have a fixed length,
+since the heap of the others has no checksum. Images are compressed with gzip besides, which has a
+stronger checksum: to Fletcher's, two bytes of 0 and two of 255 are the same.
 """
 
 import contextlib
-import errno
 import io
-import mmap
 import os
-import secrets
-import shutil
-import struct
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
 from filelock import FileLock, Timeout
 
-from text_recognizer.errors import LabError, cannot_write
+from text_recognizer.errors import cannot_write
+from text_recognizer.paths import replace_whole
 
-SEAL = struct.Struct("<8sQQ")  # name, length, CRC-32
-SEAL_NAME = b"labcrc32"
-SEALED = "sealed"  # the attribute of a file that must have a checksum
-CHUNK_BYTES = 1 << 20
-HEAP = b"GCOL\1\0\0\0"  # how a collection of texts begins in an HDF5 file
-LOCKS_MISSING = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # of network homes
-
-_checked: dict[tuple, bool] = {}  # files that were right, as they were then: have they a seal?
-
-
-class DamagedFileError(Exception):
-    """What a file holds is not what was written."""
+FORMAT = ("v110", "v110")  # the oldest with checksums, which all versions of h5py can read
+MAX_QUIET_WAIT = 2  # seconds until somebody who waits for a lock is told so
 
 
 @contextlib.contextmanager
-def create(target: Path, origin: Path | None = None) -> Iterator[tuple[h5py.File, Callable]]:
-    """Write an HDF5 file that gets its name once all of it is on the disk, and checked.
+def create(target: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+    """Write an HDF5 file that gets its name once all of it is on the disk.
 
-    Parameters
-    ----------
-    target : Path
-        The file.
-    origin : Path, optional
-        A file to copy and go on with.
-
-    Yields
-    ------
-    tuple of h5py.File and Callable
-        The file to write to, and a function that raises what has gone wrong by then.
-
-    Raises
-    ------
-    LabError
-        If the file cannot be written, such as on a full disk.
+    Yields the file, and a function that raises what has gone wrong by then; a LabError if it cannot
+    be written, such as on a full disk.
     """
-    partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}.partial")
     try:
-        if origin is not None:
-            shutil.copyfile(origin, partial)
-            _break_seal(partial)
-        with open(partial, "r+b" if origin else "w+b", buffering=0) as raw:
-            disk = _Disk(raw)
+        with replace_whole(target) as partial, _Disk(partial, "w+") as disk:
             try:
-                with h5py.File(disk, "r+" if origin else "w") as file:
-                    file.attrs[SEALED] = True
+                with h5py.File(disk, "w", libver=FORMAT) as file:
                     yield file, disk.check
             except (OSError, RuntimeError):
-                disk.check()  # what HDF5 says of it is of no help
+                disk.check()  # which says more than HDF5 does
                 raise
             disk.check()
-            raw.seek(0)
-            length, checksum = _compute_checksum(raw)
-            raw.write(SEAL.pack(SEAL_NAME, length, checksum))
-            os.fsync(raw.fileno())
-        check(partial)
-        partial.replace(target)
     except OSError as error:
         raise cannot_write(target, error) from None
-    except DamagedFileError as error:
-        raise LabError(f"{target} cannot be written: the disk gives back {error}.") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
-class _Disk(io.RawIOBase):
-    """The file as HDF5 writes it: an error is kept for `check` and never told to HDF5.
+class _Disk(io.FileIO):
+    """The file that HDF5 writes to; an error is kept for `check` and never told to HDF5.
 
-    HDF5 that could not write keeps the file open, tries again when the process ends, and crashes.
+    An HDF5 that could not write keeps the file open, tries again when Python ends, and crashes.
     """
 
-    def __init__(self, raw: io.FileIO):
-        self._raw = raw
-        self._error: BaseException | None = None
+    _error: BaseException | None = None
 
     def check(self) -> None:
         """Raise what has gone wrong so far, if anything has."""
         if self._error is not None:
             raise self._error
 
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
     def write(self, data) -> int:
-        view = memoryview(data).cast("B")
+        rest = memoryview(data).cast("B")
         try:
-            done = 0
-            while done < len(view) and self._error is None:
-                done += self._raw.write(view[done:])
+            while rest and self._error is None:
+                rest = rest[super().write(rest) :]
         except BaseException as error:  # noqa: BLE001 - Ctrl-C too: HDF5 would swallow it
-            self._error = self._error or error
-        return len(view)
-
-    def readinto(self, buffer) -> int:
-        view = memoryview(buffer).cast("B")
-        view[:] = bytes(len(view))  # what was not written reads as nothing
-        try:
-            done = 0
-            while done < len(view) and (count := self._raw.readinto(view[done:])):
-                done += count
-        except BaseException as error:  # noqa: BLE001
-            self._error = self._error or error
-        return len(view)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._raw.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._raw.tell()
+            self._error = error
+        return len(data)
 
     def truncate(self, size: int | None = None) -> int:
         try:
-            return self._raw.truncate(size)
+            return super().truncate(size)
         except BaseException as error:  # noqa: BLE001
             self._error = self._error or error
-            return size or 0
-
-
-@contextlib.contextmanager
-def open_checked(path: Path) -> Iterator[h5py.File]:
-    """Open an HDF5 file for reading once its checksum is right.
-
-    Raises
-    ------
-    DamagedFileError, OSError
-        If its bytes have changed, or it is missing or cannot be read.
-    """
-    is_sealed = check(path)
-    # Without locking, which fails on read-only and network drives: the file never changes.
-    with h5py.File(path, "r", locking=False) as file:
-        if not is_sealed and SEALED in file.attrs:
-            raise DamagedFileError("no checksum any more")
-        yield file
-
-
-def check(path: Path) -> bool:
-    """Compare a file with its checksum, once as long as it stays the same; tell if it has one.
-
-    Raises
-    ------
-    DamagedFileError, OSError
-        As for `open_checked`.
-    """
-    if not path.is_file() and path.exists():
-        raise DamagedFileError("something other than a file")
-    with open(path, "rb") as file:
-        stat = os.fstat(file.fileno())
-        known = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-        if known in _checked:
-            return _checked[known]
-        seal = _read_seal(file, stat.st_size)
-        file.seek(0)
-        if seal is None:
-            _check_heaps(file)
-        elif seal != _compute_checksum(file, seal[0]):
-            raise DamagedFileError("other bytes than were written")
-    _checked[known] = seal is not None
-    return _checked[known]
-
-
-def _read_seal(file, size: int) -> tuple[int, int] | None:
-    if size < SEAL.size:
-        return None
-    file.seek(size - SEAL.size)
-    name, length, checksum = SEAL.unpack(file.read(SEAL.size))
-    return (length, checksum) if name == SEAL_NAME else None
-
-
-def _break_seal(path: Path) -> None:
-    with open(path, "r+b") as file:
-        size = os.fstat(file.fileno()).st_size
-        if _read_seal(file, size) is not None:
-            file.truncate(size - SEAL.size)
-
-
-def _compute_checksum(file, length: int | None = None) -> tuple[int, int]:
-    """Return how many bytes a file has, up to `length`, and their CRC-32."""
-    count = checksum = 0
-    while chunk := file.read(CHUNK_BYTES if length is None else min(CHUNK_BYTES, length - count)):
-        count += len(chunk)
-        checksum = zlib.crc32(chunk, checksum)
-    return count, checksum
-
-
-def _check_heaps(file) -> None:
-    """Refuse texts in which HDF5 would read without end: one of size 0 never leads to the next."""
-    if not os.fstat(file.fileno()).st_size:
-        return
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        start = data.find(HEAP)
-        while start >= 0:
-            size = int.from_bytes(data[start + 8 : start + 16], "little")
-            place, end = start + 16, min(start + size, len(data))
-            while place + 16 <= end:
-                number, length = struct.unpack_from("<H6xQ", data, place)
-                if number == 0 and length == 0:
-                    raise DamagedFileError("a text without an end")
-                place += length if number == 0 else 16 + -(-length // 8) * 8
-            start = data.find(HEAP, start + 1)
+            return 0
 
 
 @contextlib.contextmanager
 def lock(target: Path) -> Iterator[None]:
     """Let one process at a time write `target`; the lock goes with a process that dies.
 
-    A drive that knows no locks goes without: two processes then do the same work, each in a file
-    of its own, and the last one to end gives it its name.
-
-    Raises
-    ------
-    LabError
-        If the folder cannot be written.
+    Where no lock can be made, as on some network drives and in a folder of somebody else's, it goes
+    without: each process writes a file of its own, and the last one gives it its name.
     """
     held = FileLock(f"{target}.lock")
-    try:
+    with contextlib.suppress(OSError, NotImplementedError):
         try:
-            held.acquire(timeout=2)
+            held.acquire(timeout=MAX_QUIET_WAIT)
         except Timeout:
-            if not os.path.lexists(held.lock_file):  # filelock would try for ever
-                raise FileNotFoundError(errno.ENOENT, "no lock can be made beside it") from None
-            print(f"Another process is preparing {target.name}: waiting for it.")
-            held.acquire()
-        for leftover in target.parent.glob(f"{target.name}.*.partial"):
-            leftover.unlink(missing_ok=True)  # of a process that was killed
-    except (OSError, NotImplementedError) as error:
-        if isinstance(error, OSError) and error.errno not in LOCKS_MISSING:
-            raise cannot_write(target, error) from None
+            if os.path.lexists(held.lock_file):  # else there is none to wait for
+                print(f"Another process is writing {target.name}: waiting for it.")
+                held.acquire()
     try:
+        if held.is_locked:
+            for leftover in target.parent.glob(f"{target.name}.*.partial"):
+                leftover.unlink(missing_ok=True)  # of a process that was killed
         yield
     finally:
         held.release()

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from text_recognizer.counter_rng import SEED, random_numbers
+from text_recognizer.counter_rng import SEED, draw_random
 from text_recognizer.lines.glyphs import GLYPH_SIZE, GlyphPool
 from text_recognizer.lines.render import (
     GLYPH_DRAWS,
@@ -44,19 +44,9 @@ class LineSettings:
 
 
 def finish_labels(text: np.ndarray, settings: LineSettings) -> np.ndarray:
-    """Return the labels of lines, padded, and between `<S>` and `<E>` if the settings say so.
+    """Return the labels of lines, uint8 (B, max_length), padded and with tokens as settings say.
 
-    Parameters
-    ----------
-    text : numpy.ndarray
-        uint8, (B, settings.text_length), indices into the mapping, 0 after the end.
-    settings : LineSettings
-        How long labels are.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8, (B, settings.max_length).
+    The text is uint8, (B, settings.text_length): indices into the mapping, 0 after the end.
     """
     if not settings.with_start_end_tokens:
         return np.where(text, text, PADDING).astype(np.uint8)
@@ -70,7 +60,7 @@ def finish_labels(text: np.ndarray, settings: LineSettings) -> np.ndarray:
 class Sentences(Protocol):
     """What gives the text of lines, as `SentenceGenerator` does."""
 
-    def labels(self, numbers: np.ndarray, max_length: int) -> np.ndarray:
+    def write_labels(self, numbers: np.ndarray, max_length: int) -> np.ndarray:
         """Return the phrases of the given numbers: uint8 (B, max_length), 0 after their end."""
         ...
 
@@ -96,42 +86,34 @@ class LineMaker:
         self.pool = pool
         self.seed = SEED + 1 + PARTS.index(part)
 
-    def labels(self, numbers: np.ndarray) -> np.ndarray:
+    def write_labels(self, numbers: np.ndarray) -> np.ndarray:
         """Return the labels of lines, padded: uint8, (B, max_length)."""
-        text = self.sentences.labels(numbers, self.settings.text_length)
+        text = self.sentences.write_labels(numbers, self.settings.text_length)
         return finish_labels(text, self.settings)
 
     def draw(self, numbers: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the lines of the given numbers.
+        """Return the lines of the given numbers, (B,): the same number is always the same line.
 
-        Parameters
-        ----------
-        numbers : numpy.ndarray
-            Integers, (B,). The same number is always the same line.
-
-        Returns
-        -------
-        tuple of torch.Tensor
-            Images, uint8 (B, 28, 28 * max_length), and labels, int64 (B, max_length).
+        They are images, uint8 (B, 28, 28 * max_length), and labels, int64 (B, max_length).
         """
-        labels = torch.from_numpy(self.labels(numbers)).long()
+        labels = torch.from_numpy(self.write_labels(numbers)).long()
         text = labels[:, 1:] if self.settings.with_start_end_tokens else labels
-        of_line = self.random("writer", numbers, LINE_DRAWS)
+        of_line = self._draw_random("writer", numbers, LINE_DRAWS)
         if self.settings.fresh_glyphs:
-            of_glyph = self.random("glyph", numbers, text.shape[1])
+            of_glyph = self._draw_random("glyph", numbers, text.shape[1])
         else:
-            of_glyph = self.random("glyph", numbers, len(MAPPING)).gather(1, text)
+            of_glyph = self._draw_random("glyph", numbers, len(MAPPING)).gather(1, text)
         glyphs = self.pool.choose(text, of_glyph)
         width = self.settings.width
         is_plain = self._is_plain(numbers)
         if is_plain.all():
-            return draw_plain_lines(self.pool, glyphs, self.steps(numbers), width), labels
+            return draw_plain_lines(self.pool, glyphs, self._draw_steps(numbers), width), labels
         images = torch.empty((len(text), GLYPH_SIZE, width), dtype=torch.uint8)
         images[is_plain] = draw_plain_lines(
-            self.pool, glyphs[is_plain], self.steps(numbers[is_plain.numpy()]), width
+            self.pool, glyphs[is_plain], self._draw_steps(numbers[is_plain.numpy()]), width
         )
         rest = torch.nonzero(~is_plain).squeeze(1)
-        more = self.random("more", numbers, text.shape[1] * GLYPH_DRAWS)
+        more = self._draw_random("more", numbers, text.shape[1] * GLYPH_DRAWS)
         more = more.view(*text.shape, GLYPH_DRAWS)
         for some in rest.split(FEW):
             images[some] = draw_realistic_lines(
@@ -139,11 +121,11 @@ class LineMaker:
             )
         return images, labels
 
-    def widths(self, numbers: np.ndarray) -> torch.Tensor:
+    def measure_widths(self, numbers: np.ndarray) -> torch.Tensor:
         """Return about how many columns lines have, without drawing them: int64 (B,)."""
-        characters = torch.from_numpy((self.labels(numbers) >= FIRST_CHARACTER).sum(1))
+        characters = torch.from_numpy((self.write_labels(numbers) >= FIRST_CHARACTER).sum(1))
         return characters * torch.where(
-            self._is_plain(numbers), self.steps(numbers), REALISTIC_STEP
+            self._is_plain(numbers), self._draw_steps(numbers), REALISTIC_STEP
         )
 
     def _is_plain(self, numbers: np.ndarray) -> torch.Tensor:
@@ -152,13 +134,13 @@ class LineMaker:
             return torch.from_numpy(numbers % 2 == 0)
         return torch.full((len(numbers),), style == "plain")
 
-    def random(self, what: str, numbers: np.ndarray, count: int) -> torch.Tensor:
+    def _draw_random(self, what: str, numbers: np.ndarray, count: int) -> torch.Tensor:
         """Return the random numbers of lines for one purpose: float64 (B, count)."""
         seed = self.seed + 100 * ("overlap", "glyph", "writer", "more").index(what)
-        return torch.from_numpy(random_numbers(seed, numbers, count))
+        return torch.from_numpy(draw_random(seed, numbers, count))
 
-    def steps(self, numbers: np.ndarray) -> torch.Tensor:
+    def _draw_steps(self, numbers: np.ndarray) -> torch.Tensor:
         """Return the columns from one glyph to the next, of lines in plain style: int64 (B,)."""
         low, high = self.settings.min_overlap, self.settings.max_overlap
-        draws = self.random("overlap", numbers, 1)[:, 0]
+        draws = self._draw_random("overlap", numbers, 1)[:, 0]
         return GLYPH_SIZE - ((low + (high - low) * draws) * GLYPH_SIZE).long()

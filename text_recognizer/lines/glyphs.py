@@ -32,24 +32,10 @@ class GlyphPool:
         self.first = 1 + self.count.cumsum(0) - self.count
 
     def choose(self, labels: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-        """Return a glyph for each character.
+        """Return a glyph for each character: an index, int64 (B, L); NO_GLYPH where it has no ink.
 
-        Parameters
-        ----------
-        labels : torch.Tensor
-            int64, (B, L), indices into the mapping.
-        draws : torch.Tensor
-            float64, (B, L), from 0 to below 1: which of the glyphs of its class.
-
-        Returns
-        -------
-        torch.Tensor
-            int64, (B, L), indices of glyphs; blank for a space and for special tokens.
-
-        Raises
-        ------
-        LabError
-            If there is no glyph of a character.
+        The labels are int64, (B, L); the random numbers, float64 (B, L) from 0 to below 1, say
+        which of the glyphs of its class each takes. LabError if there is none of a character.
         """
         has_ink = (labels >= len(SPECIAL_TOKENS)) & (labels != SPACE)
         missing = torch.unique(labels[has_ink & (self.count[labels] == 0)]).tolist()

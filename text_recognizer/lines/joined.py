@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from text_recognizer.counter_rng import SEED, random_numbers
+from text_recognizer.counter_rng import SEED, draw_random
 from text_recognizer.errors import LabError
 from text_recognizer.lines.batches import FEW, LineSettings, finish_labels
 from text_recognizer.lines.glyphs import GLYPH_SIZE
@@ -58,7 +58,7 @@ class JoinedLineMaker:
         self.text = np.zeros((len(self.used), settings.text_length), np.uint8)
         self.text[:, :length] = np.where(labels == PADDING, 0, labels)[fits, :length]
 
-    def labels(self, numbers: np.ndarray) -> np.ndarray:
+    def write_labels(self, numbers: np.ndarray) -> np.ndarray:
         """Return the labels of lines, padded: uint8, (B, max_length)."""
         return finish_labels(self.text[numbers % len(self.text)], self.settings)
 
@@ -70,14 +70,14 @@ class JoinedLineMaker:
         later = np.flatnonzero(numbers >= len(self.used))
         for some in np.split(later, range(FEW, len(later), FEW)):
             if len(some):
-                columns = int(self.widths(numbers[some]).max())
+                columns = int(self.measure_widths(numbers[some]).max())
                 lines[some] = 0
                 lines[some, :, :columns] = _vary(
                     self.images[chosen[some]], self._variation(numbers[some]), columns
                 )
-        return torch.from_numpy(lines), torch.from_numpy(self.labels(numbers)).long()
+        return torch.from_numpy(lines), torch.from_numpy(self.write_labels(numbers)).long()
 
-    def widths(self, numbers: np.ndarray) -> torch.Tensor:
+    def measure_widths(self, numbers: np.ndarray) -> torch.Tensor:
         """Return about how many columns lines have, without drawing them: int64 (B,)."""
         used = self.used[numbers % len(self.used)]
         stretch, slant = self._variation(numbers)[:2]
@@ -88,7 +88,7 @@ class JoinedLineMaker:
     def _variation(self, numbers: np.ndarray) -> np.ndarray:
         """Return how lines differ from those of the file, by `VARIATION`: float64 (4, B)."""
         low, high = np.array(VARIATION).T
-        return (low + (high - low) * random_numbers(self.seed, numbers, len(VARIATION))).T
+        return (low + (high - low) * draw_random(self.seed, numbers, len(VARIATION))).T
 
 
 def _vary_widths(
@@ -99,17 +99,7 @@ def _vary_widths(
 
 
 def _vary(images: np.ndarray, variation: np.ndarray, columns: int) -> np.ndarray:
-    """Return variations of lines: uint8 (B, 28, columns).
-
-    Parameters
-    ----------
-    images : numpy.ndarray
-        uint8, (B, 28, W).
-    variation : numpy.ndarray
-        float64, (4, B), by `VARIATION`.
-    columns : int
-        Columns of the result.
-    """
+    """Return variations, float64 (4, B) as of VARIATION, of lines: uint8 (B, 28, columns)."""
     stretch, slant, thickness, brightness = variation[..., None, None]
     # In whole numbers of 1/256, so that no last bit depends on the machine.
     padded = np.pad(images, ((0, 0), (1, 1), (2, 3))).astype(np.int32)

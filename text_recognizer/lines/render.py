@@ -39,23 +39,9 @@ def draw_plain_lines(
 ) -> torch.Tensor:
     """Put glyphs side by side, each line with its own overlap, as the published lab did.
 
-    Where ink overlaps it adds up to white at most; it never wraps around.
-
-    Parameters
-    ----------
-    pool : GlyphPool
-        The images.
-    glyphs : torch.Tensor
-        int64, (B, L), indices into the pool.
-    steps : torch.Tensor
-        int64, (B,), columns from one glyph to the next, 1 to 28.
-    width : int
-        Columns of a line.
-
-    Returns
-    -------
-    torch.Tensor
-        uint8, (B, 28, width); in memory column by column.
+    Where ink overlaps it adds up to white at most; it never wraps around. `glyphs`, int64 (B, L),
+    are indices into the pool, and `steps`, int64 (B,), the columns from one glyph to the next, 1
+    to 28. The lines are uint8, (B, 28, width), and lie in memory column by column.
     """
     # All glyphs of a line lie equally far apart. So each is cut into pieces one step wide: the
     # first piece falls into the glyph's own slot, the next into the slot to its right.
@@ -118,23 +104,9 @@ def draw_realistic_lines(
 ) -> torch.Tensor:
     """Write each line as one writer would: on a baseline, small letters small, a g below it.
 
-    Parameters
-    ----------
-    pool : GlyphPool
-        The images.
-    labels, glyphs : torch.Tensor
-        int64, (B, L), the characters and their glyphs.
-    line_draws : torch.Tensor
-        float64, (B, LINE_DRAWS), from 0 to below 1: what the writer is like.
-    glyph_draws : torch.Tensor
-        float64, (B, L, GLYPH_DRAWS), likewise: how each glyph differs.
-    width : int
-        Columns of a line.
-
-    Returns
-    -------
-    torch.Tensor
-        uint8, (B, 28, width).
+    `labels` and `glyphs`, int64 (B, L), are the characters and their glyphs in the pool. What the
+    writer is like and how each glyph differs follow from random numbers from 0 to below 1, float64
+    (B, LINE_DRAWS) and (B, L, GLYPH_DRAWS). The lines are uint8, (B, 28, width).
     """
     low, high = torch.tensor(WRITER).T
     writer = low + (high - low) * line_draws.float()
@@ -166,21 +138,11 @@ def draw_realistic_lines(
     line_row = (baseline[:, None] + drift)[has_ink] + 6 * jitter[:, 2]
     from_box = BOX_MARGIN + (x - box)[has_ink]
 
-    # Each glyph in a box of its own, as high as the line: where each pixel is read from.
-    pixels = torch.arange(GLYPH_SIZE) + 0.5
-    row_here = line_row - torch.where(is_boxed, 0, bottom) * capital[line]
-    row_there = torch.where(is_boxed, 26, bottom_row)
-    above = row_here[:, None] - pixels  # (N, 28 rows)
-    y = row_there[:, None] - above / scale[:, None]
-    offset = pixels[None, None] - (from_box[:, None] + slant[line][:, None] * above)[..., None]
-    x_there = left[:, None, None] + offset / scale[:, None, None]
-    grid = torch.stack([x_there, y[..., None].expand_as(x_there)], -1).div_(GLYPH_SIZE / 2).sub_(1)
-    blurred = F.avg_pool2d(images.float().unsqueeze(1), 3, 1, padding=1)
-    drawn_ink = F.grid_sample(blurred, grid, align_corners=False).squeeze(1)
-    strength = torch.where(scale < 0.55, 2.4, 1.8)  # blurring takes more of small ones
-    drawn_ink = (drawn_ink - 255 * threshold[line][:, None, None]) * strength[:, None, None]
-    boxes = torch.zeros((len(line) + 1, GLYPH_SIZE, GLYPH_SIZE), dtype=torch.uint8)
-    boxes[1:] = drawn_ink.clamp_(0, 255).round_().to(torch.uint8).transpose(1, 2)
+    row = line_row - torch.where(is_boxed, 0, bottom) * capital[line]
+    from_row = torch.where(is_boxed, 26, bottom_row)
+    boxes = _draw_boxes(
+        images, scale, (from_box, row), (left, from_row), slant[line], threshold[line]
+    )
 
     numbers = torch.zeros_like(glyphs)
     numbers[has_ink] = torch.arange(1, len(line) + 1)
@@ -194,6 +156,34 @@ def draw_realistic_lines(
     lines = torch.zeros((len(glyphs), GLYPH_SIZE, width), dtype=torch.uint8)
     lines[:, :, :used] = inked.clamp_(0, 255).to(torch.uint8)
     return lines
+
+
+def _draw_boxes(
+    images: torch.Tensor,
+    scale: torch.Tensor,
+    here: tuple[torch.Tensor, torch.Tensor],
+    there: tuple[torch.Tensor, torch.Tensor],
+    slant: torch.Tensor,
+    threshold: torch.Tensor,
+) -> torch.Tensor:
+    """Draw each glyph into a box of its own, as high as the line, after a blank one.
+
+    The point `there` (x, y) of a glyph comes to `here` in its box. The boxes are uint8, (N + 1, 28
+    columns, 28 rows).
+    """
+    pixels = torch.arange(GLYPH_SIZE) + 0.5
+    above = here[1][:, None] - pixels  # (N, 28 rows)
+    y = there[1][:, None] - above / scale[:, None]
+    offset = pixels[None, None] - (here[0][:, None] + slant[:, None] * above)[..., None]
+    x = there[0][:, None, None] + offset / scale[:, None, None]
+    grid = torch.stack([x, y[..., None].expand_as(x)], -1).div_(GLYPH_SIZE / 2).sub_(1)
+    blurred = F.avg_pool2d(images.float().unsqueeze(1), 3, 1, padding=1)
+    ink = F.grid_sample(blurred, grid, align_corners=False).squeeze(1)
+    strength = torch.where(scale < 0.55, 2.4, 1.8)  # blurring takes more of small ones
+    ink = (ink - 255 * threshold[:, None, None]) * strength[:, None, None]
+    boxes = torch.zeros((len(images) + 1, GLYPH_SIZE, GLYPH_SIZE), dtype=torch.uint8)
+    boxes[1:] = ink.clamp_(0, 255).round_().to(torch.uint8).transpose(1, 2)
+    return boxes
 
 
 def _find_extents(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -216,19 +206,8 @@ def _paste(
 ) -> torch.Tensor:
     """Put boxes at any columns: each column of a line looks up the boxes that it cuts.
 
-    Parameters
-    ----------
-    boxes : torch.Tensor
-        uint8, (N, 28 columns, 28 rows), the first one blank.
-    numbers, left : torch.Tensor
-        int64, (B, L), which box, and its left column, ascending.
-    width : int
-        Columns of a line.
-
-    Returns
-    -------
-    torch.Tensor
-        uint8, (B, 28, width).
+    `numbers` and `left`, int64 (B, L), say which box, and its left column, ascending. The lines are
+    uint8, (B, 28, width).
     """
     count = len(numbers)
     columns = torch.arange(width).expand(count, -1).contiguous()

@@ -8,11 +8,11 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from pytorch_lightning.callbacks import TQDMProgressBar
-from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 from torch import nn
 from torchmetrics.classification import MulticlassAccuracy
 
 from text_recognizer.errors import LabError, check_number, nearest, show
+from text_recognizer.lit_models.callbacks import EndOnInterrupt, TrainingBar
 from text_recognizer.paths import is_fast
 
 # Lightning's advice that does not fit here: the loaders need no workers (a batch is one
@@ -93,6 +93,13 @@ class BaseLitModel(pl.LightningModule):
         """Return the model's logits."""
         return self.model(x)
 
+    def configure_callbacks(self):
+        ending = EndOnInterrupt()
+        ending.arm(self)  # before data are prepared, which a callback's hooks are too late for
+        # Lightning lets it replace the bar that a trainer has by default.
+        has_bar = type(self.trainer.progress_bar_callback) is TQDMProgressBar
+        return [ending, TrainingBar()] if has_bar else [ending]
+
     def setup(self, stage: str) -> None:
         if is_fast():
             trainer = self.trainer
@@ -140,12 +147,5 @@ class BaseLitModel(pl.LightningModule):
         names = ("train_loss", "train_acc", "val_loss", "val_acc", "val_cer")
         metrics = self.trainer.callback_metrics
         epoch = {name: metrics[name].item() for name in names if name in metrics}
-        self.history.append({"epoch": self.current_epoch, **epoch})
-
-
-class TrainingBar(TQDMProgressBar):
-    """Lightning's progress bar without one for each validation: a notebook would keep them all."""
-
-    def init_validation_tqdm(self) -> Tqdm:
-        """Return a bar that is not shown."""
-        return Tqdm(disable=True)
+        following = self.history[-1]["epoch"] + 1 if self.history else 0
+        self.history.append({"epoch": max(self.current_epoch, following), **epoch})

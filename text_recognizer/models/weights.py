@@ -11,10 +11,12 @@ import zlib
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from text_recognizer.errors import LabError, shorten
+from text_recognizer.errors import LabError, missing_or_damaged, shorten
 from text_recognizer.models.registry import build_network
+from text_recognizer.paths import bundled
 
 UNREADABLE = (
     *(OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError),
@@ -80,6 +82,26 @@ def load_network(path: str | os.PathLike) -> tuple[nn.Module, list[str]]:
             f"{path} does not fit the network that it names ({shorten(error)}): "
             "give another checkpoint of run_experiment."
         ) from None
+
+
+def load_shipped(name: str) -> tuple[nn.Module, dict]:
+    """Return a network that ships with the lab, and what its file says of it.
+
+    Raises
+    ------
+    LabError
+        If the file is missing, or has other bytes than were written.
+    """
+    path = bundled(name)
+    try:
+        with safe_open(path, framework="pt") as file:
+            described = {key: json.loads(text) for key, text in file.metadata().items()}
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if described.pop("checksum") != compute_checksum(described, weights):
+            raise ValueError("other bytes than were written")
+        return build_network(described, weights), described
+    except (*UNREADABLE, SafetensorError) as error:
+        raise missing_or_damaged(path, error) from None
 
 
 def compute_checksum(described: dict, weights: dict[str, torch.Tensor]) -> int:

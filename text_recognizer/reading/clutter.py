@@ -1,157 +1,122 @@
-"""Finds what is dark and not writing: rules, boxes of forms, scraps at the edges, specks."""
+"""Removes what is dark and not writing: rules, boxes of forms, scraps at the edges, specks."""
 
 import numpy as np
 
-from text_recognizer.reading.masks import Components, measure_pen_width, otsu, widen
+from text_recognizer.reading.masks import (
+    Components,
+    Ink,
+    draw_runs,
+    find_runs,
+    has_run,
+    measure_pen_width,
+)
 
 MAX_ROUNDS = 6  # of looking for clutter
-LEAST_SIZE = 0.3  # of the picture's shorter side: what is larger and off the edges is a character
-LEAST_STRIPED = 0.1  # ... beside strips along the edges
-STRIP = 0.25  # of the shorter side: no strip along an edge is wider
-BLOCKS = 16  # that a rule is looked for in, side by side
-TILT = 0.04  # of the width: how far a rule rises or falls at most
-RULE = 0.035  # of the height: no rule is wider
-FRAME = 0.4  # of each side: no frame is smaller
-SPECK = 0.5  # of a dot of the pen, as a square: what is smaller is a speck
-SPECK_SIZE = 0.15  # of the largest part: no speck is longer
-SCRAP_SIZE = 0.25  # of the largest part: what is smaller and far away is a scrap
-FAR = 0.6  # of the largest part's size
+MIN_CHARACTER = 0.3  # of the picture's shorter side: what is longer and off the edges is writing
+MIN_BESIDE_STRIPS = 0.1  # of the shorter side: the same where all at the edges are strips
+MAX_STRIP_WIDTH = 0.25  # of the shorter side: what lies along an edge and is wider is no strip
+RULE_BLOCKS = 16  # side by side, in which a rule is looked for
+MAX_RULE_TILT = 0.04  # rows a column
+MAX_RULE_WIDTH = 0.035  # of the height
+MIN_BESIDE_RULES = 0.1  # of the shorter side: the longest part of writing on rules
+MIN_FRAME = 0.4  # of each side of the picture: the box of a form
+MAX_SPECK_AREA = 0.5  # of the area of a pen's dot, as a square
+MAX_SPECK_LENGTH = 0.15  # of the largest part
+MAX_SCRAP_LENGTH = 0.25  # of the largest part
+MAX_GAP = 0.6  # of the largest part: what is no longer than a scrap and farther away is one
 
 
-def remove_clutter(ink: np.ndarray, is_line: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Remove what is dark and not writing.
-
-    Parameters
-    ----------
-    ink : numpy.ndarray
-        uint8, (H, W), light on black.
-    is_line : bool
-        Whether it is a line of writing, whose letters may touch the edges, or one character.
-
-    Returns
-    -------
-    found : numpy.ndarray
-        bool, (H, W): all that is as light as ink.
-    ink : numpy.ndarray
-        uint8, (H, W), without the clutter.
-    """
-    found = mask = ink > otsu(ink)
+def remove_clutter(ink: Ink, is_line: bool = False) -> Ink:
+    """Remove what is dark and not writing from a line of writing or from one character."""
     # Without its darkest clutter a picture has another threshold, by which more may show.
     for _ in range(MAX_ROUNDS):
-        ink, kept = _remove_shown(ink, mask, is_line)
-        if kept is mask:
+        before, ink = ink, _remove_visible(ink, is_line)
+        if ink is before:
             break
-        mask = ink > otsu(ink)
-    return found, ink
+    return ink
 
 
-def _remove_shown(
-    ink: np.ndarray, mask: np.ndarray, is_line: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return ink without the clutter that a mask shows, and what is kept of the mask."""
-    rules = find_rules(mask)
-    if rules is not None:
-        kept = mask & ~rules
-        return _erase(ink, rules, kept), kept
-    kept = _keep_off_edges(mask, is_line)
-    frame = find_frame(kept)
-    if frame is not None:
-        kept = kept & ~frame
-    kept = _keep_writing(kept)
-    if kept is not mask:
-        ink = _erase(ink, mask & ~kept, kept)
-    return ink, kept
+def _remove_visible(ink: Ink, is_line: bool) -> Ink:
+    """Return ink without the clutter that its mask shows; the same object if it shows none."""
+    without_rules = remove_rules(ink.mask)
+    if without_rules is not None:
+        return ink.keep(without_rules)
+    parts = _remove_at_edges(ink, is_line)
+    parts = _remove_specks(_remove_frame(parts))
+    return ink if parts is ink.parts else ink.keep(parts.draw(), parts)
 
 
-def _erase(ink: np.ndarray, clutter: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Return ink without clutter and its soft edges, but with all that is kept."""
-    return np.where(widen(clutter, 2) & ~kept, 0, ink).astype(np.uint8)
-
-
-def _keep_off_edges(mask: np.ndarray, is_line: bool) -> np.ndarray:
-    """Return a mask without a neighbour's parts, margins and borders that touch the edges."""
-    parts = Components(mask)
+def _remove_at_edges(ink: Ink, is_line: bool) -> Components:
+    """Return the components of ink without a neighbour's, margins and borders at the edges."""
+    parts, mask = ink.parts, ink.mask
     at_edge = parts.touch_edge()
     touched = [side.mean() for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1])]
     is_cut_tightly = min(touched) > 0 and max(touched) < 0.5
     if not at_edge.any() or at_edge.all() or is_cut_tightly:
-        return mask
+        return parts
     side = min(mask.shape)
     rest = parts.longer[~at_edge].max()
-    if rest <= LEAST_STRIPED * side:
-        return mask
-    if is_line or rest <= LEAST_SIZE * side:
-        is_strip = parts.measure_depth() < STRIP * side
+    if rest <= MIN_BESIDE_STRIPS * side:
+        return parts
+    if is_line or rest <= MIN_CHARACTER * side:  # what touches the edges may be writing
+        is_strip = parts.measure_depth() < MAX_STRIP_WIDTH * side
         at_edge &= is_strip & (parts.longer > (0.5 * max(mask.shape) if is_line else 0.5 * side))
-    return parts.draw(~at_edge) if at_edge.any() else mask
+    return parts.keep(~at_edge) if at_edge.any() else parts
 
 
-def _keep_writing(mask: np.ndarray) -> np.ndarray:
-    """Return a mask without specks, and without scraps that are far from all else."""
-    parts = Components(mask)
+def _remove_specks(parts: Components) -> Components:
+    """Return components without specks, and without scraps that are far from all else."""
     if len(parts) < 2:
-        return mask
+        return parts
     main = parts.longer.argmax()
     size = parts.longer[main]
     inside = slice(parts.top[main], parts.bottom[main]), slice(parts.left[main], parts.right[main])
-    pen = measure_pen_width(parts.draw(np.arange(len(parts)) == main)[inside])
-    dropped = (parts.area <= SPECK * pen**2) & (parts.longer <= SPECK_SIZE * size)
-    large = parts.longer >= SCRAP_SIZE * size
+    pen = measure_pen_width(parts.keep(np.arange(len(parts)) == main).draw()[inside])
+    dropped = parts.area <= MAX_SPECK_AREA * pen**2
+    dropped &= parts.longer <= MAX_SPECK_LENGTH * size
+    large = parts.longer >= MAX_SCRAP_LENGTH * size
     small = np.flatnonzero(~large & ~dropped)
     gaps = [
         np.maximum(first[small, None] - last[large], first[large] - last[small, None])
         for first, last in ((parts.top, parts.bottom), (parts.left, parts.right))
     ]
-    dropped[small] = np.maximum(*gaps).min(1) > FAR * size
-    return parts.draw(~dropped) if dropped.any() else mask
+    dropped[small] = np.maximum(*gaps).min(1) > MAX_GAP * size
+    return parts.keep(~dropped) if dropped.any() else parts
 
 
-def find_rules(mask: np.ndarray) -> np.ndarray | None:
-    """Find the rules of ruled or squared paper.
-
-    Parameters
-    ----------
-    mask : numpy.ndarray
-        bool, (H, W).
-
-    Returns
-    -------
-    numpy.ndarray or None
-        bool, (H, W): the rules, but for where strokes cross them; None where there are none.
-    """
+def remove_rules(mask: np.ndarray) -> np.ndarray | None:
+    """Return a mask without the rules of ruled or squared paper, or None if there are none."""
     across, count_across = _trace_rules(mask)
-    down, count_down = _trace_rules(np.ascontiguousarray(mask.T))
+    down, count_down = _trace_rules(mask.T)
     if count_across + count_down == 0:
         return None
-    rules = across | down.T
-    rest = Components(mask & ~rules)
-    if not len(rest):
-        return None
-    main = rest.longer.argmax()
-    if rest.longer[main] < 0.1 * min(mask.shape):
+    rest = mask & ~(across | down.T)
+    least = MIN_BESIDE_RULES * min(mask.shape)
+    if count_across + count_down > 1 and has_run(rest, least):
+        return rest  # without a search for its components, which is slower
+    parts = Components(rest)
+    if parts.longer.max(initial=0) < least:
         return None
     if count_across + count_down == 1:
         # One alone may be the bar of a t, an H or an e that is cut tightly.
-        height, width = mask.shape
-        room = [rest.top[main], rest.left[main]]
-        room += [height - rest.bottom[main], width - rest.right[main]]
-        if sum(margin > 1 for margin in room) < 3:
+        main = parts.longer.argmax()
+        margins = [parts.top[main], parts.left[main]]
+        margins += [mask.shape[0] - parts.bottom[main], mask.shape[1] - parts.right[main]]
+        if sum(margin > 1 for margin in margins) < 3:
             return None
-    return rules
+    return rest
 
 
 def _trace_rules(mask: np.ndarray) -> tuple[np.ndarray, int]:
     """Return the pixels of rules from left to right, and how many rules are off the edges."""
     height, width = mask.shape
-    rules = np.zeros_like(mask)
     lines = _find_lines(mask)
     if not lines:
-        return rules, 0
-    rows, columns = np.arange(height)[:, None], np.arange(width)
-    # For each pixel, the nearest row above and below it that has no ink.
-    above = np.maximum.accumulate(np.where(mask, -1, rows))
-    below = np.minimum.accumulate(np.where(mask, height, rows)[::-1])[::-1]
-    count = 0
+        return np.zeros_like(mask), 0
+    chosen, count = [np.zeros(0, int)], 0
+    columns = np.arange(width)
+    column_of_run, tops, bottoms = find_runs(mask.T)
+    places = column_of_run * height + tops
     for row, drop in lines:
         middle = np.rint(row + drop * ((columns + 0.5) / width - 0.5)).astype(int)
         at = np.full(width, -1)
@@ -159,62 +124,63 @@ def _trace_rules(mask: np.ndarray) -> tuple[np.ndarray, int]:
             near = (middle + step).clip(0, height - 1)
             at = np.where(mask[near, columns], near, at)
         x = np.flatnonzero(at >= 0)
-        first, last = above[at[x], x] + 1, below[at[x], x]
-        thickness = np.median(last - first)
-        if thickness > max(3, RULE * height):
+        runs = np.searchsorted(places, x * height + at[x], "right") - 1
+        lengths = bottoms[runs] - tops[runs]
+        thickness = np.median(lengths)
+        if thickness > max(3, MAX_RULE_WIDTH * height):
             continue
         # Where a stroke crosses the rule, more ink is on top of each other: that stays.
-        alone = last - first <= thickness + max(1, 0.3 * thickness)
-        steps = np.zeros((height + 1, width), np.int8)
-        steps[first[alone], x[alone]] = 1
-        steps[last[alone], x[alone]] -= 1
-        rules |= steps.cumsum(0, dtype=np.int8)[:-1] > 0
+        chosen.append(runs[lengths <= thickness + max(1, 0.3 * thickness)])
         count += thickness + 2 < row < height - thickness - 3
-    return rules, count
+    alone = np.concatenate(chosen)
+    rules = draw_runs(column_of_run[alone], tops[alone], bottoms[alone], (width, height))
+    return rules.T, count
 
 
 def _find_lines(mask: np.ndarray) -> list[tuple[int, int]]:
     """Return lines of ink from left to right: the row in the middle, and the rows it falls."""
     height, width = mask.shape
-    if width < 2 * BLOCKS or height < BLOCKS:
+    if width < 2 * RULE_BLOCKS or height < RULE_BLOCKS:
+        return []
+    first = -(-np.arange(RULE_BLOCKS) * width // RULE_BLOCKS)  # column of each block
+    least = 0.8 * np.diff(first, append=width)
+    with_ink = np.add.reduceat(mask.any(0), first, dtype=int) >= least
+    if np.count_nonzero(with_ink) < RULE_BLOCKS - 1:
         return []
     thick = mask.copy()
     thick[1:] |= mask[:-1]
     thick[:-1] |= mask[1:]
-    # A product of matrices is the fastest way to sum over blocks of columns.
-    is_of_block = np.arange(width)[:, None] * BLOCKS // width == np.arange(BLOCKS)
-    is_full = thick.astype(np.float32) @ is_of_block.astype(np.float32) >= 0.8 * is_of_block.sum(0)
-    if np.count_nonzero(is_full.any(0)) < BLOCKS - 1:
+    is_full = np.add.reduceat(thick, first, axis=1, dtype=np.int16) >= least
+    if np.count_nonzero(is_full.any(0)) < RULE_BLOCKS - 1:
         return []
-    places, rows = (np.arange(BLOCKS) + 0.5) / BLOCKS - 0.5, np.arange(height)
-    most, drops = np.zeros(height, int), np.zeros(height, int)
-    steepest = round(TILT * width)
-    for drop in sorted(range(-steepest, steepest + 1), key=abs):
-        at = rows[:, None] + np.rint(drop * places).astype(int)
-        inside = (at >= 0) & (at < height)
-        count = (is_full[at.clip(0, height - 1), np.arange(BLOCKS)] & inside).sum(1)
-        drops = np.where(count > most, drop, drops)
-        most = np.maximum(most, count)
-    steps = np.diff((most >= BLOCKS - 1).astype(np.int8), prepend=0, append=0)
+    steepest = round(MAX_RULE_TILT * width)
+    drops = np.array(sorted(range(-steepest, steepest + 1), key=abs))
+    shifts = np.rint(drops[:, None] * ((np.arange(RULE_BLOCKS) + 0.5) / RULE_BLOCKS - 0.5))
+    room = ((0, 0), (steepest, steepest))
+    shifted = np.lib.stride_tricks.sliding_window_view(np.pad(is_full.T, room), height, 1)
+    # For each drop and row, how many blocks are full along a line that falls so much.
+    counts = shifted[np.arange(RULE_BLOCKS), steepest + shifts.astype(int)].sum(1, dtype=np.int8)
+    most, drop = counts.max(0), drops[counts.argmax(0)]
+    steps = np.diff((most >= RULE_BLOCKS - 1).astype(np.int8), prepend=0, append=0)
     lines = []
     for start, stop in zip(np.flatnonzero(steps == 1), np.flatnonzero(steps == -1), strict=True):
         best = start + np.flatnonzero(most[start:stop] == most[start:stop].max())
         middle = best[len(best) // 2]
         if stop - start <= 2 + max(3, 0.05 * height):
-            lines.append((int(middle), int(drops[middle])))
+            lines.append((int(middle), int(drop[middle])))
     return lines
 
 
-def find_frame(mask: np.ndarray) -> np.ndarray | None:
-    """Find the box of a form round what is written: bool (H, W), or None where there is none."""
-    height, width = mask.shape
-    parts = Components(mask)
+def _remove_frame(parts: Components) -> Components:
+    """Return components without the box of a form, and without all that is outside of it."""
+    height, width = parts.shape
     for index in np.argsort(-parts.longer)[:3]:
         top, bottom = parts.top[index], parts.bottom[index]
         left, right = parts.left[index], parts.right[index]
-        if bottom - top < max(16, FRAME * height) or right - left < max(16, FRAME * width):
+        if bottom - top < max(16, MIN_FRAME * height) or right - left < max(16, MIN_FRAME * width):
             continue
         band = max(2, round(0.05 * min(bottom - top, right - left)))
+        mask = parts.draw()
         frame = np.zeros_like(mask)
         box, sides = mask[top:bottom, left:right], frame[top:bottom, left:right]
         if not all(_trace_side(np.rot90(box, n), np.rot90(sides, n), band) for n in range(4)):
@@ -226,8 +192,8 @@ def find_frame(mask: np.ndarray) -> np.ndarray | None:
         inside &= (rest.bottom > top + band) & (rest.top < bottom - band)
         inside &= (rest.right > left + band) & (rest.left < right - band)
         if rest.longer[inside].max(initial=0) > 0.2 * min(bottom - top, right - left):
-            return frame | rest.draw(~inside)
-    return None
+            return rest.keep(inside)
+    return parts
 
 
 def _trace_side(box: np.ndarray, side: np.ndarray, band: int) -> bool:

@@ -1,179 +1,149 @@
-"""Tells ink from paper, where light, shadows and the desk beside the sheet differ."""
+"""Tells ink from its background, where light, shadows and the desk beside the sheet differ."""
 
 import numpy as np
 from PIL import Image
 
-from text_recognizer.reading.masks import (
-    Components,
-    close,
-    extent,
-    highest_in_squares,
-    lowest_in_squares,
-    otsu,
-    widen,
-)
+from text_recognizer.reading.masks import Components, Ink, close, dilate, erode, find_extent, widen
 
-STROKE = 0.25  # of the longer side: what is wider than that is paper, however dark
-STROKE_OF_HEIGHT = 0.6  # ... at most so much of the height, which is little in a line
-SMALL = 128  # pixels: the longer side of the copy in which dark and light, and a sheet, are told
-SMALL_SIDE = 48  # pixels: the shorter side of that copy is at least as long
-CLEARLY = 0.8  # times as uneven is one kind of paper as the other, if that is to count
-MIN_GRAINY = 100  # pixels: the shorter side of a picture that shows the paper's grain
-DARKEST_PAPER = 0.3  # of the lightest: nothing is read where it is darker
-LEAST_LIT = 0.2  # of the way from ink to paper: a shadow is that much lighter than ink
-DARKEST_SHADOW = 0.45  # of a sheet's brightness: what is darker round it is a desk
+MAX_STROKE = 0.25  # of the longer side: what is wider than that is background, however dark
+MAX_STROKE_OF_HEIGHT = 0.6  # ... and of the height, which is little in a picture of a line
+COPY_SIDE = 128  # pixels: the longer side of the small copy that tells dark from light, and a sheet
+MIN_COPY_SIDE = 48  # pixels: its shorter side
+MAX_EVENNESS = 0.8  # of one background's unevenness: the other is clearly more even
+MIN_GRAINY_SIDE = 100  # pixels: the shorter side of a picture that shows the paper's grain
+MIN_BACKGROUND = 0.3  # of the lightest background: nothing is read where it is darker
+MIN_SHADOW = 0.2  # of the way from ink to background: a shadow is at least that light
+MAX_DESK = 0.45  # of a sheet's brightness: what is lighter round it may be a part of it
 
 
-def remove_paper(grey: np.ndarray) -> np.ndarray:
-    """Return the ink of a picture, as if its paper were black and evenly lit.
-
-    The paper is what stays when all that is narrower than a wide stroke is filled; ink is what is
-    darker, as a share of the paper's own brightness there. A picture of light ink is inverted
-    first.
-
-    Parameters
-    ----------
-    grey : numpy.ndarray
-        uint8, (H, W).
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8, (H, W), light ink on black.
-    """
-    desk, darkness = find_desk(grey)
+def remove_background(grey: np.ndarray) -> np.ndarray:
+    """Return the ink of a picture, uint8 (H, W), light on an evenly lit black background."""
+    # The background is what stays when all that is narrower than a wide stroke is filled; ink is
+    # what is darker, as a share of the background's own brightness there.
+    desk, brightness = find_desk(grey)
     if desk is None and not has_dark_ink(grey):
         grey = 255 - grey
-    paper = estimate_paper(grey)
-    ink = np.maximum(paper, grey) - grey
-    if paper.min() < paper.max():
-        white = np.percentile(paper[::4, ::4], 95)
-        ink = (ink * (white / np.maximum(paper, 1, dtype=np.float32))).clip(0, 255).astype(np.uint8)
-        ink[paper < DARKEST_PAPER * white] = 0
-    if desk is not None and darkness < DARKEST_SHADOW:
-        height, width = grey.shape
-        ink[np.asarray(Image.fromarray(widen(desk, 2)).resize((width, height)))] = 0
+    background = estimate_background(grey)
+    ink = np.maximum(background, grey) - grey
+    if background.min() < background.max():
+        white = np.percentile(background[::4, ::4], 95)
+        light = white / np.maximum(background, 1, dtype=np.float32)
+        ink = (ink * light).clip(0, 255).astype(np.uint8)
+        ink[background < MIN_BACKGROUND * white] = 0
+    if desk is not None and brightness < MAX_DESK:
+        ink[np.asarray(Image.fromarray(widen(desk, 2)).resize(grey.shape[::-1]))] = 0
     return ink
 
 
-def estimate_paper(grey: np.ndarray) -> np.ndarray:
-    """Return the paper without its dark ink: uint8 (H, W)."""
-    stroke = max(3, round(min(STROKE * max(grey.shape), STROKE_OF_HEIGHT * len(grey))))
+def estimate_background(grey: np.ndarray) -> np.ndarray:
+    """Return a picture without its dark ink: uint8 (H, W)."""
+    stroke = max(3, round(min(MAX_STROKE * max(grey.shape), MAX_STROKE_OF_HEIGHT * len(grey))))
     white = int(grey.max())
-    if min(grey.shape) >= MIN_GRAINY:
+    if min(grey.shape) >= MIN_GRAINY_SIDE:
         # Else the brightest grain of the paper would be all that counts.
-        dark = lowest_in_squares(np.pad(grey, 1, constant_values=255), 3)
-        grey = highest_in_squares(np.pad(dark, 1), 3)
+        grey = dilate(np.pad(erode(np.pad(grey, 1, constant_values=255), 3), 1), 3)
     # A shadow along an edge may go on beyond it.
-    room = [[stroke * _is_shaded(side, grey) for side in pair] for pair in _edges(grey)]
-    grey = np.pad(grey, room, "edge")
-    paper = _fill_ink(grey, stroke, white)
+    room = [[stroke * _is_shaded(side, grey) for side in pair] for pair in _list_edges(grey)]
+    background = _fill_ink(np.pad(grey, room, "edge"), stroke, white)
     (top, bottom), (left, right) = room
-    return paper[top : len(paper) - bottom, left : paper.shape[1] - right]
+    return background[top : len(background) - bottom, left : background.shape[1] - right]
 
 
 def _fill_ink(grey: np.ndarray, stroke: int, white: int) -> np.ndarray:
     """Fill what is dark and narrower than a stroke: uint8 (H, W)."""
-    paper = close(grey, stroke, white)
-    if paper.min() > 0.9 * white:
-        return paper
+    background = close(grey, stroke, white)
+    if background.min() > 0.9 * white:
+        return background
     # What is as dark as ink is a desk if it is at the edge, and else where thick strokes meet.
     black = int(grey.min())
-    dark = Components(paper <= black + LEAST_LIT * (white - black))
-    desk = dark.draw(dark.touch_edge())
-    paper[dark.draw(~dark.touch_edge())] = white
+    desk = is_dark = background <= black + MIN_SHADOW * (white - black)
+    if is_dark.any():
+        parts = Components(is_dark)
+        desk = parts.keep(parts.touch_edge()).draw()
+        background[is_dark & ~desk] = white
     # A square does not fill the corners of a shadow: let the shadow grow into them, but not along
     # what is as narrow as a stroke.
-    lit = np.where(desk, white, paper).astype(np.uint8)
-    fine = close(grey, max(2, stroke // 8), white)
     step = max(1, stroke // 16)
+    framed = np.pad(np.where(desk, white, background).astype(np.uint8), step, constant_values=255)
+    lit = framed[step:-step, step:-step]
+    fine = close(grey, max(2, stroke // 8), white)
+    top, left, (bottom, right) = 0, 0, lit.shape
     while True:
-        grown = lowest_in_squares(np.pad(lit, step, constant_values=255), 2 * step + 1)
-        grown = np.maximum(np.minimum(grown, lit), fine)
-        if np.array_equal(grown, lit):
-            return np.where(desk, paper, lit)
-        lit = grown
+        inside = slice(top, bottom), slice(left, right)
+        around = framed[top : bottom + 2 * step, left : right + 2 * step]
+        grown = np.maximum(np.minimum(erode(around, 2 * step + 1), lit[inside]), fine[inside])
+        changed = grown != lit[inside]
+        if not changed.any():
+            return np.where(desk, background, lit)
+        lit[inside] = grown
+        # Only what is near to a change can change next.
+        first, last, leftmost, rightmost = find_extent(changed)
+        top, bottom = max(top + first - step, 0), top + last + step
+        left, right = max(left + leftmost - step, 0), left + rightmost + step
 
 
-def _edges(grey: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+def _list_edges(grey: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the first and last row, and the first and last column."""
     return [(grey[0], grey[-1]), (grey[:, 0], grey[:, -1])]
 
 
 def _is_shaded(side: np.ndarray, grey: np.ndarray) -> bool:
-    """Tell whether all along an edge it is darker than paper, and lighter than ink."""
+    """Tell whether all along an edge it is darker than the background, and lighter than ink."""
     white, black = int(grey.max()), int(grey.min())
     level = np.median(side)
     shaded = np.mean(side < 0.85 * white) > 0.95
-    return bool(shaded and level > DARKEST_PAPER * white and level > black + LEAST_LIT * white)
+    return bool(shaded and level > MIN_BACKGROUND * white and level > black + MIN_SHADOW * white)
 
 
 def has_dark_ink(grey: np.ndarray) -> bool:
-    """Tell whether a picture is dark on light: uint8 (H, W).
-
-    The right guess leaves the paper more even when its ink is filled. Where both do, what is along
-    the edges is paper; or, if much ink touches them, what there is more of.
-    """
+    """Tell whether a picture, uint8 (H, W), is dark on light."""
+    # The right guess leaves a more even background when its ink is filled. Where both do, what is
+    # along the edges is background; or, if much ink touches them, what there is more of.
     small = _shrink(grey)
-    stroke = max(3, round(STROKE * max(small.shape)))
-    as_dark, as_light = _vary(close(small, stroke)), _vary(close(255 - small, stroke))
-    if min(as_dark, as_light) < CLEARLY * max(as_dark, as_light):
+    stroke = max(3, round(MAX_STROKE * max(small.shape)))
+    as_dark, as_light = (_measure_unevenness(close(way, stroke)) for way in (small, 255 - small))
+    if min(as_dark, as_light) < MAX_EVENNESS * max(as_dark, as_light):
         return as_dark < as_light
-    threshold = otsu(grey)
-    edges = np.concatenate([side for pair in _edges(grey) for side in pair]) > threshold
-    if 0.1 < edges.mean() < 0.9:
-        return bool((grey > threshold).mean() > 0.5)
-    return bool(edges.mean() > 0.5)
+    light = Ink.measure(grey).mask
+    edges = np.concatenate([side for pair in _list_edges(light) for side in pair])
+    return bool((light if 0.1 < edges.mean() < 0.9 else edges).mean() > 0.5)
 
 
-def _vary(grey: np.ndarray) -> int:
+def _measure_unevenness(grey: np.ndarray) -> int:
     """Return the total variation: the sum of all steps from a pixel to the next."""
     levels = grey.astype(np.int16)
     return int(np.abs(np.diff(levels)).sum() + np.abs(np.diff(levels, axis=0)).sum())
 
 
 def _shrink(grey: np.ndarray) -> np.ndarray:
-    scale = min(1, max(SMALL / max(grey.shape), SMALL_SIDE / min(grey.shape)))
+    scale = min(1, max(COPY_SIDE / max(grey.shape), MIN_COPY_SIDE / min(grey.shape)))
     size = [max(1, round(side * scale)) for side in grey.shape[::-1]]
     return np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BOX))
 
 
 def find_desk(grey: np.ndarray) -> tuple[np.ndarray | None, float]:
-    """Find what lies beyond the straight sides of a light sheet with something dark on it.
+    """Find a desk round a straight, light sheet with something dark on it.
 
-    Parameters
-    ----------
-    grey : numpy.ndarray
-        uint8, (H, W).
-
-    Returns
-    -------
-    desk : numpy.ndarray or None
-        bool, of a small copy of the picture; None where there is no such sheet.
-    darkness : float
-        Its brightness as a share of the sheet's; 1 where there is none.
+    Returns bool, of a small copy of the picture, or None, and its brightness as a share of the
+    sheet's.
     """
     small = _shrink(grey)
-    parts = Components(small > otsu(small))
+    parts = Ink.measure(small).parts
     if not len(parts):
         return None, 1.0
-    largest = parts.area.argmax()
-    sheet = parts.draw(np.arange(len(parts)) == largest)
-    beyond = Components(np.pad(~sheet, 1, constant_values=True))
-    desk = beyond.draw(beyond.left == 0)[1:-1, 1:-1]
-    top, bottom, left, right = (
-        side[largest] for side in (parts.top, parts.bottom, parts.left, parts.right)
-    )
+    sheet = parts.keep(np.arange(len(parts)) == parts.area.argmax()).draw()
+    top, bottom, left, right = find_extent(sheet)
+    beyond = Components(~sheet)
+    desk = beyond.keep(beyond.touch_edge()).draw()
     least = min(bottom - top, right - left)
     marks = ~sheet & ~desk
     if desk.mean() < 0.02 or least < 24 or sheet.mean() < 0.2 or not marks.any():
         return None, 1.0
-    mark_top, mark_bottom, mark_left, mark_right = extent(marks)
+    mark_top, mark_bottom, mark_left, mark_right = find_extent(marks)
     whole = ~desk[top:bottom, left:right]
     sides = (whole.argmax(0), whole[::-1].argmax(0), whole.argmax(1), whole[:, ::-1].argmax(1))
-    if max(mark_bottom - mark_top, mark_right - mark_left) < 0.1 * least or not all(
-        map(_is_straight, sides)
-    ):
+    is_written_on = max(mark_bottom - mark_top, mark_right - mark_left) >= 0.1 * least
+    if not (is_written_on and all(map(_is_straight, sides))):
         return None, 1.0
     return desk, float(np.median(small[desk]) / max(np.median(small[sheet]), 1))
 

@@ -1,48 +1,59 @@
 """Turns a picture or strokes of one handwritten line into an image as lines for training are.
 
-Small letters are what all lines have, so they set the scale: the line is made level, made more
-upright, and scaled until small letters are as high as those of training. Long loops above and below
-are shortened, and what sticks out even then is cut off.
+Small letters are what all lines have, so they set the scale: the line is deskewed, made more
+upright, and scaled until its x-height is that of training. Long ascenders and descenders are
+shortened, and what sticks out even then is cut off.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
 from text_recognizer.errors import LabError, show
-from text_recognizer.reading.masks import measure_pen_width, otsu, widen
-from text_recognizer.reading.pen import PEN, curves_of, draw
-from text_recognizer.reading.picture import ink_of
+from text_recognizer.reading.masks import Ink, measure_pen_width
+from text_recognizer.reading.pen import PEN_WIDTH, draw, read_curves, thicken
+from text_recognizer.reading.picture import MIN_CONTRAST, Step, find_ink, has_black_edges
 
-HEIGHT = 28  # pixels of a line
-SCAN = 3  # times as large is a line scanned, so that a pen of 6 pixels there is 2 wide
+HEIGHT = 28  # rows of a line
+LINE_SCAN = 3  # times as large is a line scanned, so that a pen of 6 pixels there is 2 wide
 BASELINE = 20.0  # the row of a line where small letters stand
-FLAT = 0.75  # of the ink's height: a zone of small letters as high as this is all there is
-FLAT_HEIGHT = 15.0  # rows for such a line, which is all small letters, all capitals or all digits
-MOST_HEIGHT = 25.0  # rows for all ink, where small letters are high enough then
-SHORTENED = 0.6  # of their length: loops above and below are at least as long
+X_HEIGHT = 10.0  # rows, where ascenders and descenders leave room for it
+MIN_X_HEIGHT = 9.0  # rows, where they do not
+MAX_INK_HEIGHT = 25.0  # rows of all ink, unless the x-height would be too low then
+MIN_FLAT = 0.75  # of the ink's height: a dense zone as high as this is all there is
+FLAT_HEIGHT = 15.0  # rows of such ink, which is all small letters, all capitals or all digits
+MIN_SHORTENED = 0.6  # of their length: what is left of ascenders and descenders
+UPRIGHT = 0.7  # how much of their slant letters lose
 MARGIN = 4  # columns left and right of the ink
-MOST_COLUMNS = 28 * 120
-LARGEST = 4096  # pixels: the longer side of a picture
-LEAST = 1e-6  # of an extent: a single dot has none
+MAX_COLUMNS = 28 * 120  # of ink
+MAX_LINE_SIDE = 4096  # pixels: pictures with a longer side are scaled down first
+MIN_EXTENT = 1e-6  # instead of 0: a single dot has none
 
-LEVELS = 80  # at which the ink of a line is counted
-DENSE = 0.5  # of the most ink at a level: so much there is in all of small letters
-STEEPEST = 0.15  # rows a column: how much a line rises or falls at most
-LEVELLER = 1.03  # times as dense is its ink along its slope, or it is level
+CROSSED_ROWS = 300  # laid across strokes: the points where they meet tell where ink is
+MIN_CROSSED = 30  # such points: flat strokes have fewer, and their own points are added
+MAX_POINTS = 4000  # that are looked at to place a line
+LEVELS = 80  # at which ink is counted, to find the x-height
+MIN_DENSITY = 0.5  # of the most ink at a level: so much is at all levels of small letters
+MAX_SLOPE = 0.15  # rows a column: how much a line rises or falls
+SLOPES = 31  # that are tried
+SLOPE_LEVELS = 40  # of the ink's height, at which ink is counted to find the slope
+SLOPE_PENALTY = 0.02  # of the score, for the steepest slope
+MIN_GAIN = 1.03  # times the score of a level line, or it is level
 SLANTS = np.linspace(-0.6, 1.2, 37)  # columns a row: how far letters may lean, to the right mostly
 USUAL_SLANT = 0.15
-MAX_POINTS = 4000  # that are looked at, to place a line
-REACH = 1.5  # x-heights above and below small letters: ink elsewhere is not written on guides
+SLANT_COLUMNS = 8  # of an x-height, in which ink is counted to find the slant
+SLANT_PENALTY = 0.05  # of the score, for each column a row from the usual slant
+MAX_REACH = 1.5  # x-heights above and below small letters: other ink was not written on the guides
 MIN_FITTING = 0.8  # of the ink: so much is where guides allow
 
-PARTED = 40  # levels at which ink is counted to tell two lines apart
-MIN_VALLEY = 0.15  # of the ink at the fuller levels: less is between two lines of text
+GAP_LEVELS = 40  # at which ink is counted to tell two lines apart
+MAX_VALLEY = 0.15  # of the ink at the fuller levels: more is not a gap between two lines
 MIN_SECOND = 0.35  # of the ink of the fuller line: so much has the other one at least
 MIN_OVERLAP = 0.5  # of the shorter line's width: so much of it is above or below the other
 MIN_LENGTH = 1.5  # times as wide as high are both lines together
@@ -52,56 +63,36 @@ MIN_LENGTH = 1.5  # times as wide as high are both lines together
 class Scale:
     """How large a line becomes; the defaults are what networks are made for.
 
-    Attributes
-    ----------
-    x_height : float
-        Rows: how high small letters are.
-    min_x_height : float
-        Rows: how high they are at least, where long loops leave no room.
-    pen : float
-        Pixels of a scan: how wide strokes are.
-    upright : float
-        How much of their slant letters lose. More is read better in photographs of joined-up
-        writing, and worse in single words: 0.7 is the best of both.
+    The x-heights are in rows. The pen, in pixels of a scan, is how wide strokes are at least.
+    `upright` is how much of their slant letters lose: more is read better in photographs of
+    joined-up writing, and worse in single words, and 0.7 is the best of both.
     """
 
-    x_height: float = 10.0
-    min_x_height: float = 9.0
-    pen: float = PEN
-    upright: float = 0.7
+    x_height: float = X_HEIGHT
+    min_x_height: float = MIN_X_HEIGHT
+    pen: float = PEN_WIDTH
+    upright: float = UPRIGHT
 
 
 SCALE = Scale()
+Guides = tuple[float, float] | None  # y of the top of small letters and of the baseline
 
 
 class Layout(NamedTuple):
     """Where a line stands in a picture or a drawing, and how it is scaled.
 
     A point (x, y) has the height y - slope * x, and goes to the column of x + slant * height.
-
-    Attributes
-    ----------
-    slope, slant : float
-        How much the line falls, and letters lean.
-    x_top, baseline : float
-        Heights: the top of small letters, and where they stand.
-    scale : float
-        Rows a unit.
-    left, right : float
-        The extent of the ink along the line, upright, in units.
-    above, below : float
-        What is left of the length of loops above and below small letters.
     """
 
-    slope: float
-    slant: float
-    x_top: float
-    baseline: float
-    scale: float
-    left: float
+    slope: float  # how much the line falls
+    slant: float  # how much letters lean
+    x_top: float  # the height of the top of small letters
+    baseline: float  # the height at which they stand
+    scale: float  # rows a unit
+    left: float  # the extent of the ink along the line, upright, in units
     right: float
-    above: float
-    below: float
+    above: float  # what is left of the length of ascenders
+    below: float  # ... and of descenders
 
     @property
     def x_height(self) -> float:
@@ -124,8 +115,10 @@ class Layout(NamedTuple):
         return np.stack([columns, rows + BASELINE], 1)
 
 
-def prepare_line(image, guides: tuple[float, float] | None = None) -> torch.Tensor:
+def prepare_line(image, guides: Guides = None) -> torch.Tensor:
     """Prepare a picture or a drawing of one line.
+
+    Taught in notebook 5.
 
     Parameters
     ----------
@@ -146,18 +139,36 @@ def prepare_line(image, guides: tuple[float, float] | None = None) -> torch.Tens
     LabError
         If the image cannot be read, there is no ink in it, it shows several lines below each
         other, or the guides are not two heights.
+
+    Examples
+    --------
+    >>> from lab_utils import prepare_line, sample_photo
+    >>> prepare_line(sample_photo("line")).shape
+    torch.Size([28, 165])
     """
+    *_, step = prepare_line_in_steps(image, guides)
+    return torch.tensor(step.picture)
+
+
+def prepare_line_in_steps(image, guides: Guides = None) -> Iterator[Step]:
+    """Prepare a picture or a drawing of one line: the last step is what `prepare_line` returns."""
     if guides is not None:
-        guides = _heights(guides)
+        guides = _check_guides(guides)
     if isinstance(image, list | tuple):
-        return prepare_strokes(curves_of(list(image)), guides)
-    ink, is_prepared = ink_of(image, LARGEST)
-    if is_prepared and len(ink) == HEIGHT:
-        return torch.from_numpy(ink)
-    return prepare_ink(ink, guides)
+        line = prepare_strokes(read_curves(list(image)), guides)
+    else:
+        steps = find_ink(image, MAX_LINE_SIDE, is_line=True)
+        yield (step := next(steps))
+        grey = step.picture
+        if len(grey) == HEIGHT and grey.max() >= MIN_CONTRAST and has_black_edges(grey):
+            return  # as high as prepared lines are, and light on black
+        for step in steps:
+            yield step
+        line = prepare_ink(cast(Ink, step.ink), guides)
+    yield Step("as the network sees it", line.numpy())
 
 
-def _heights(guides) -> tuple[float, float]:
+def _check_guides(guides) -> tuple[float, float]:
     try:
         x_top, baseline = map(float, guides)
         if -math.inf < x_top < baseline < math.inf:
@@ -167,32 +178,25 @@ def _heights(guides) -> tuple[float, float]:
     raise LabError(f"guides={show(guides)} must be the top of small letters and the baseline.")
 
 
-def prepare_strokes(
-    curves: list[np.ndarray], guides: tuple[float, float] | None = None, scale: Scale = SCALE
-) -> torch.Tensor:
+def prepare_strokes(curves: list, guides: Guides = None, scale: Scale = SCALE) -> torch.Tensor:
     """Prepare the strokes of a line, float64 (N, 2) each: uint8 (28, W)."""
     ends = np.concatenate(curves)
     layout = place_line(_cross_strokes(curves), ends, guides, scale)
-    moved = [layout.move(curve) * SCAN for curve in curves]
-    return _scale_down(draw(moved, (layout.columns * SCAN, HEIGHT * SCAN)))
+    moved = [layout.move(curve) * LINE_SCAN for curve in curves]
+    return _scale_down(draw(moved, (layout.columns * LINE_SCAN, HEIGHT * LINE_SCAN)))
 
 
-def prepare_ink(
-    ink: np.ndarray, guides: tuple[float, float] | None = None, scale: Scale = SCALE
-) -> torch.Tensor:
-    """Prepare the ink of a line, uint8 (H, W), light on black: uint8 (28, W)."""
-    threshold = otsu(ink)
-    mask = ink > threshold
-    points = _cross_mask(mask)
-    layout = place_line(points, points, guides, scale)
+def prepare_ink(ink: Ink, guides: Guides = None, scale: Scale = SCALE) -> torch.Tensor:
+    """Prepare the ink of a line: uint8 (28, W)."""
+    points = _cross_mask(ink.mask)
+    # A single row of pixels has no height, by which it would become as large as the memory.
+    ends = points if np.ptp(points[:, 1]) else np.concatenate([points - 0.5, points + 0.5])
+    layout = place_line(points, ends, guides, scale)
     # Points are at the left of strokes.
-    layout = layout._replace(right=layout.right + measure_pen_width(mask))
-    image, units, threshold = _shrink(ink, mask, layout.scale * SCAN, threshold)
-    scan = _thicken(_warp(image, units, layout) > threshold, scale.pen)
-    return _scale_down(scan.astype(np.float32))
-
-
-# Where a line stands.
+    layout = layout._replace(right=layout.right + measure_pen_width(ink.mask))
+    small, units = _shrink(ink, layout.scale * LINE_SCAN)
+    scan = _warp(small.grey, units, layout) > small.threshold
+    return _scale_down(thicken(scan, scale.pen, grow=False).astype(np.float32))
 
 
 def _cross_mask(mask: np.ndarray) -> np.ndarray:
@@ -203,46 +207,25 @@ def _cross_mask(mask: np.ndarray) -> np.ndarray:
     return np.stack([x, y], 1) + 0.5
 
 
-def _cross_strokes(curves: list[np.ndarray], rows: int = 300) -> np.ndarray:
-    """Return the points at which strokes cross rows, float64 (N, 2), about so many rows high."""
+def _cross_strokes(curves: list[np.ndarray]) -> np.ndarray:
+    """Return the points at which strokes cross rows, float64 (N, 2)."""
     points = np.concatenate(curves)
     width, height = np.ptp(points, axis=0)
-    step = max(height, width / 20, LEAST) / rows
+    step = max(height, width / 20, MIN_EXTENT) / CROSSED_ROWS
     crossed = []
     for curve in curves:
         for start, end in pairwise(curve):
-            count = min(round(abs(end[1] - start[1]) / step), rows)
+            count = min(round(abs(end[1] - start[1]) / step), CROSSED_ROWS)
             shares = (np.arange(count)[:, None] + 0.5) / max(count, 1)
             crossed.append(start + (end - start) * shares)
     found = np.concatenate(crossed) if crossed else points
-    # What is flat crosses none.
-    return found if len(found) >= 30 else np.concatenate([found, points])
+    return found if len(found) >= MIN_CROSSED else np.concatenate([found, points])
 
 
 def place_line(
-    points: np.ndarray,
-    ends: np.ndarray,
-    guides: tuple[float, float] | None = None,
-    scale: Scale = SCALE,
+    points: np.ndarray, ends: np.ndarray, guides: Guides = None, scale: Scale = SCALE
 ) -> Layout:
-    """Find where a line stands.
-
-    Parameters
-    ----------
-    points : numpy.ndarray
-        float64, (N, 2): x and y where ink crosses rows.
-    ends : numpy.ndarray
-        float64, (M, 2): points that reach as far as the ink does.
-    guides : tuple of float, optional
-        As for `prepare_line`.
-    scale : Scale
-        How large it becomes.
-
-    Raises
-    ------
-    LabError
-        If there are several lines below each other.
-    """
+    """Find where a line stands, from points where ink crosses rows, and its farthest points."""
     points = points[:: max(1, len(points) // MAX_POINTS)]
     if guides is not None and not _fit_guides(points[:, 1], *guides):
         guides = None
@@ -253,15 +236,15 @@ def place_line(
     _check_one_line(points)
     top, bottom = ends[:, 1].min(), ends[:, 1].max()
     x_top, baseline = guides or _find_guides(points[:, 1], top, bottom)
-    x_height = max(baseline - x_top, LEAST)
+    x_height = max(baseline - x_top, MIN_EXTENT)
     slant = scale.upright * _find_slant(points, x_height)
     along = ends[:, 0] + slant * ends[:, 1]
     left, right = along.min(), along.max()
-    rows = max(MOST_HEIGHT / max(bottom - top, LEAST), scale.min_x_height / x_height)
-    rows = min(rows, scale.x_height / x_height, MOST_COLUMNS / max(right - left, LEAST))
+    rows = max(MAX_INK_HEIGHT / max(bottom - top, MIN_EXTENT), scale.min_x_height / x_height)
+    rows = min(rows, scale.x_height / x_height, MAX_COLUMNS / max(right - left, MIN_EXTENT))
     room = BASELINE - x_height * rows - 1, HEIGHT - BASELINE - 1
     above, below = (
-        min(max(have / max(need * rows, LEAST), SHORTENED), 1.0)
+        min(max(have / max(need * rows, MIN_EXTENT), MIN_SHORTENED), 1.0)
         for have, need in zip(room, (x_top - top, bottom - baseline), strict=True)
     )
     return Layout(slope, slant, x_top, baseline, rows, left, right, above, below)
@@ -269,42 +252,34 @@ def place_line(
 
 def _fit_guides(heights: np.ndarray, x_top: float, baseline: float) -> bool:
     """Tell whether most ink, float64 (N,), is where text on the guides would be."""
-    reach = REACH * (baseline - x_top)
+    reach = MAX_REACH * (baseline - x_top)
     return bool(np.mean((heights > x_top - reach) & (heights < baseline + reach)) >= MIN_FITTING)
 
 
 def _find_slope(points: np.ndarray) -> float:
     """Return how much a line falls: the slope along which most ink is at the same heights."""
     x, y = points.T
-    width, height = np.ptp(x), max(np.quantile(y, 0.95) - np.quantile(y, 0.05), LEAST)
+    width, height = np.ptp(x), max(np.quantile(y, 0.95) - np.quantile(y, 0.05), MIN_EXTENT)
     if width < 3 * height or len(x) < 20:
         return 0.0
-    steepest = min(STEEPEST, 2 * height / width)
+    steepest = min(MAX_SLOPE, 2 * height / width)
 
     def concentrate(slope: float) -> float:
         heights = y - slope * (x - x.mean())
-        places = ((heights - heights.min()) / height * 40).astype(int)
+        places = ((heights - heights.min()) / height * SLOPE_LEVELS).astype(int)
         counts = np.convolve(np.bincount(places), [0.25, 0.5, 0.25], "same")
-        return (counts**2).sum() * (1 - 0.02 * abs(slope) / STEEPEST)
+        return (counts**2).sum() * (1 - SLOPE_PENALTY * abs(slope) / MAX_SLOPE)
 
-    best = max(np.linspace(-steepest, steepest, 31), key=concentrate)
-    return best if concentrate(best) > LEVELLER * concentrate(0.0) else 0.0
+    best = max(np.linspace(-steepest, steepest, SLOPES), key=concentrate)
+    return best if concentrate(best) > MIN_GAIN * concentrate(0.0) else 0.0
 
 
 def _find_guides(heights: np.ndarray, top: float, bottom: float) -> tuple[float, float]:
-    """Return the top of small letters and the baseline, from the heights at which ink is.
-
-    Parameters
-    ----------
-    heights : numpy.ndarray
-        float64, (N,).
-    top, bottom : float
-        The extent of all ink.
-    """
-    step = max(bottom - top, LEAST) / LEVELS
+    """Return the top of small letters and the baseline, from the heights at which ink is."""
+    step = max(bottom - top, MIN_EXTENT) / LEVELS
     counts = np.histogram(heights, top + step * np.arange(LEVELS + 1))[0]
     counts = np.convolve(np.pad(counts, 2, "edge"), np.ones(5) / 5, "valid")
-    is_dense = counts >= DENSE * counts.max()
+    is_dense = counts >= MIN_DENSITY * counts.max()
     first = last = int(counts.argmax())
     # Some levels may have less, such as the middle of letters that are all o.
     while first > 0 and is_dense[max(first - 3, 0) : first].any():
@@ -312,9 +287,9 @@ def _find_guides(heights: np.ndarray, top: float, bottom: float) -> tuple[float,
     while last < LEVELS - 1 and is_dense[last + 1 : last + 4].any():
         last += 1
     last += 1
-    if last - first > FLAT * LEVELS:
+    if last - first > MIN_FLAT * LEVELS:
         # One zone: so high that all of it becomes `FLAT_HEIGHT` rows.
-        return bottom - (bottom - top) * SCALE.x_height / FLAT_HEIGHT, bottom
+        return bottom - (bottom - top) * X_HEIGHT / FLAT_HEIGHT, bottom
     return top + first * step, top + last * step
 
 
@@ -326,32 +301,26 @@ def _find_slant(points: np.ndarray, x_height: float) -> float:
 
     def concentrate(slant: float) -> float:
         along = x + slant * y
-        counts = np.bincount(((along - along.min()) / x_height * 8).astype(int))
+        counts = np.bincount(((along - along.min()) / x_height * SLANT_COLUMNS).astype(int))
         counts = counts[:-1] + counts[1:] if len(counts) > 1 else counts
-        return (counts.astype(float) ** 2).sum() * (1 - 0.05 * abs(slant - USUAL_SLANT))
+        return (counts.astype(float) ** 2).sum() * (1 - SLANT_PENALTY * abs(slant - USUAL_SLANT))
 
     return max(SLANTS, key=concentrate)
 
 
 def _check_one_line(points: np.ndarray) -> None:
-    """Raise an error if a level with hardly any ink parts two lines of text.
-
-    Parameters
-    ----------
-    points : numpy.ndarray
-        float64, (N, 2): where level ink crosses rows.
-    """
+    """Raise an error if a level with hardly any ink parts two lines of text."""
     x, y = points.T
     width, height = np.ptp(points, axis=0)
-    if width < MIN_LENGTH * height or height < LEAST:
+    if width < MIN_LENGTH * height or height < MIN_EXTENT:
         return
-    counts = np.histogram(y, PARTED)[0]
+    counts = np.histogram(y, GAP_LEVELS)[0]
     counts = np.convolve(counts, np.ones(3) / 3, "same")
     over, under = np.maximum.accumulate(counts), np.maximum.accumulate(counts[::-1])[::-1]
     lower = np.minimum(over, under)
-    valleys = np.flatnonzero((counts <= MIN_VALLEY * lower) & (lower >= MIN_SECOND * counts.max()))
+    valleys = np.flatnonzero((counts <= MAX_VALLEY * lower) & (lower >= MIN_SECOND * counts.max()))
     for valley in valleys:
-        is_over = y < y.min() + (valley + 0.5) / PARTED * height
+        is_over = y < y.min() + (valley + 0.5) / GAP_LEVELS * height
         if min(is_over.mean(), 1 - is_over.mean()) < MIN_SECOND / 2:
             continue
         (first, last), (other_first, other_last) = (
@@ -364,62 +333,35 @@ def _check_one_line(points: np.ndarray) -> None:
             )
 
 
-# What it looks like.
+def _shrink(ink: Ink, scale: float) -> tuple[Ink, tuple[float, float]]:
+    """Return ink about as large as its scan, and its pixels for each one before, across and down.
 
-
-def _shrink(
-    ink: np.ndarray, mask: np.ndarray, scale: float, threshold: int
-) -> tuple[Image.Image, tuple[float, float], int]:
-    """Return ink about as large as the scan, so that a warp loses nothing.
-
-    Parameters
-    ----------
-    ink, mask : numpy.ndarray
-        uint8 and bool, (H, W): the ink, and what is above its threshold.
-    scale : float
-        How many times as large the scan is.
-    threshold : int
-        Of the ink.
-
-    Returns
-    -------
-    tuple
-        The picture, its pixels for each pixel of the ink, across and down, and its threshold.
+    A warp to a scan `scale` times as large looks at few pixels, and would lose what lies between.
     """
-    height, width = ink.shape
+    height, width = ink.grey.shape
     if scale >= 1:
-        return Image.fromarray(ink), (1.0, 1.0), threshold
+        return ink, (1.0, 1.0)
     whole = int(1 / scale)
-    if whole >= 2 and measure_pen_width(mask) * scale < SCAN:
+    if whole >= 2 and measure_pen_width(ink.mask) * scale < LINE_SCAN:
         # Thin strokes would be lost between the pixels.
-        blocks = np.pad(mask, ((0, -height % whole), (0, -width % whole)))
+        blocks = np.pad(ink.mask, ((0, -height % whole), (0, -width % whole)))
         blocks = blocks.reshape(len(blocks) // whole, whole, -1, whole).max((1, 3))
-        return Image.fromarray(blocks.astype(np.uint8) * 255), (1 / whole, 1 / whole), 127
+        return Ink.measure(blocks.astype(np.uint8) * 255), (1 / whole, 1 / whole)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    image = Image.fromarray(ink).resize(size, Image.Resampling.BICUBIC)
+    small = Image.fromarray(ink.grey).resize(size, Image.Resampling.BICUBIC)
     # What is scaled down is fainter, so it has a threshold of its own.
-    return image, (size[0] / width, size[1] / height), otsu(np.asarray(image))
+    return Ink.measure(np.asarray(small)), (size[0] / width, size[1] / height)
 
 
-def _warp(image: Image.Image, units: tuple[float, float], layout: Layout) -> np.ndarray:
-    """Return a picture level, upright and scaled: uint8 (3 * 28, 3 * W).
-
-    Parameters
-    ----------
-    image : PIL.Image.Image
-        Light ink on black.
-    units : tuple of float
-        Its pixels for each unit of the layout, across and down.
-    layout : Layout
-        Where the line stands.
-    """
-    middle = round(layout.x_height * SCAN)
-    rest = round(BASELINE * SCAN) - middle, round((HEIGHT - BASELINE) * SCAN)
-    # What lies above and below small letters is drawn in full length and then shortened.
+def _warp(grey: np.ndarray, units: tuple[float, float], layout: Layout) -> np.ndarray:
+    """Deskew and scale ink that has so many pixels a unit, to a scan: uint8 (3 * 28, 3 * W)."""
+    middle = round(layout.x_height * LINE_SCAN)
+    rest = round(BASELINE * LINE_SCAN) - middle, round((HEIGHT - BASELINE) * LINE_SCAN)
+    # Ascenders and descenders are drawn in full length and then shortened.
     above = math.ceil(max(rest[0], 0) / layout.above)
     below = math.ceil(rest[1] / layout.below)
     tall = above + middle + below
-    pixel = 1 / (layout.scale * SCAN)
+    pixel = 1 / (layout.scale * LINE_SCAN)
     origin = layout.baseline - (above + middle) * pixel
     # From pixels of the scan to the picture: height = origin + v, x = u - slant * height.
     across = (pixel, -layout.slant * pixel, layout.left - MARGIN / layout.scale)
@@ -427,8 +369,8 @@ def _warp(image: Image.Image, units: tuple[float, float], layout: Layout) -> np.
     down = tuple(layout.slope * value for value in across)
     down = (down[0], down[1] + pixel, down[2] + origin)
     inverse = [value * units[0] for value in across] + [value * units[1] for value in down]
-    width = layout.columns * SCAN
-    sheet = image.transform(
+    width = layout.columns * LINE_SCAN
+    sheet = Image.fromarray(grey).transform(
         (width, tall), Image.Transform.AFFINE, inverse, Image.Resampling.BICUBIC
     )
     cuts = (0, above, above + middle, tall)
@@ -437,16 +379,10 @@ def _warp(image: Image.Image, units: tuple[float, float], layout: Layout) -> np.
         for (start, end), rows in zip(pairwise(cuts), (rest[0], middle, rest[1]), strict=True)
         if rows > 0 and end > start
     ]
-    return np.concatenate(parts)[-HEIGHT * SCAN :]
-
-
-def _thicken(bitmap: np.ndarray, pen: float) -> np.ndarray:
-    """Thicken strokes that are thinner than a pen, in a bitmap that keeps its size."""
-    missing = round((pen - measure_pen_width(bitmap)) / 2)
-    return widen(bitmap, missing) if missing >= 1 else bitmap
+    return np.concatenate(parts)[-HEIGHT * LINE_SCAN :]
 
 
 def _scale_down(scan: np.ndarray) -> torch.Tensor:
     """Return a scan, (3 * 28, 3 * W) from 0 to 1, as uint8 (28, W)."""
     sheet = Image.fromarray((scan * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(1))
-    return torch.from_numpy(np.array(sheet.reduce(SCAN)))
+    return torch.from_numpy(np.array(sheet.reduce(LINE_SCAN)))

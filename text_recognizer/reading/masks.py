@@ -1,60 +1,99 @@
-"""Tools for pictures of ink: thresholds, closings, connected components."""
+"""Ink and its mask: Otsu's threshold, morphology, connected components."""
+
+import copy
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
 
 
-def otsu(ink: np.ndarray) -> int:
-    """Return the threshold that splits grey levels into two groups as far apart as can be.
+@dataclass(frozen=True, eq=False)
+class Ink:
+    """Light ink on black, as each stage of the preparation hands it to the next.
 
-    Parameters
-    ----------
-    ink : numpy.ndarray
-        uint8, (H, W).
-
-    Returns
-    -------
-    int
-        The middle of the levels that split it equally well, such as all of them between the two
-        levels of a black and white picture.
+    The grey levels of a picture are counted once. What a stage erases or crops is subtracted from
+    the counts, so that it leads to a new threshold without another look at all pixels.
     """
-    counts = np.array(Image.fromarray(ink).histogram(), float)  # 5 times as fast as np.bincount
-    below, sums = counts.cumsum(), (counts * np.arange(256)).cumsum()
-    above = below[-1] - below
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gap = (sums[-1] * below / below[-1] - sums) ** 2 / (below * above)
-    gap = np.where(np.isfinite(gap), gap, 0)
-    best = np.flatnonzero(gap >= gap.max() * (1 - 1e-9))
-    return int(best[0] + best[-1]) // 2
+
+    grey: np.ndarray  # uint8, (H, W)
+    levels: np.ndarray  # int64, (256,): how many pixels have each grey level
+
+    @classmethod
+    def measure(cls, grey: np.ndarray) -> "Ink":
+        """Count the grey levels of a picture, uint8 (H, W)."""
+        # Pillow counts 5 times as fast as np.bincount.
+        return cls(grey, np.array(Image.fromarray(grey).histogram()))
+
+    @cached_property
+    def threshold(self) -> int:
+        """Otsu's threshold (1979): it splits the levels into two groups as far apart as can be."""
+        counts = self.levels.astype(float)
+        below, sums = counts.cumsum(), (counts * np.arange(256)).cumsum()
+        above = below[-1] - below
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gap = (sums[-1] * below / below[-1] - sums) ** 2 / (below * above)
+        gap = np.where(np.isfinite(gap), gap, 0)
+        # All levels between the two of a black and white picture split them equally well.
+        best = np.flatnonzero(gap >= gap.max() * (1 - 1e-9))
+        return int(best[0] + best[-1]) // 2
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """bool, (H, W): what is lighter than the threshold."""
+        return self.grey > self.threshold
+
+    @cached_property
+    def parts(self) -> "Components":
+        """The connected components of the mask."""
+        return Components(self.mask)
+
+    def keep(self, kept: np.ndarray, parts: "Components | None" = None) -> "Ink":
+        """Erase all of the mask but a part, whose components are `parts` where they are known."""
+        erased = widen(self.mask & ~kept, 2) & ~kept
+        dropped = np.bincount(self.grey[erased], minlength=256)
+        dropped[0] -= dropped.sum()  # erased pixels become black
+        rest = Ink(self.grey * ~erased, self.levels - dropped)
+        if parts is not None and rest.threshold == self.threshold:
+            vars(rest)["parts"] = parts  # the mask of the rest is exactly what is kept
+        return rest
+
+    def crop(self) -> "Ink":
+        """Return the part with ink, and a pixel round it."""
+        top, bottom, left, right = find_extent(self.mask)
+        inside = slice(max(top - 1, 0), bottom + 1), slice(max(left - 1, 0), right + 1)
+        outside = np.ones(self.grey.shape, bool)
+        outside[inside] = False
+        return Ink(self.grey[inside], self.levels - np.bincount(self.grey[outside], minlength=256))
 
 
-def extent(mask: np.ndarray) -> tuple[int, int, int, int]:
+def find_extent(mask: np.ndarray) -> tuple[int, int, int, int]:
     """Return the rows and columns with ink: top, bottom, left, right, the ends exclusive."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
 
 
 def measure_pen_width(mask: np.ndarray) -> float:
-    """Return how wide the strokes of a mask are, in pixels: bool (H, W)."""
+    """Return how wide the strokes of a mask, bool (H, W), are on average, in pixels."""
     framed = np.pad(mask, 1)
     outline = int(np.count_nonzero(framed[1:] != framed[:-1]))
     outline += int(np.count_nonzero(framed[:, 1:] != framed[:, :-1]))
-    # A stroke has two sides; pixels' steps lengthen them.
+    # A stroke has two sides, and the steps between pixels make them look longer.
     return 2.5 * float(np.count_nonzero(mask)) / max(outline, 1)
 
 
-def highest_in_squares(values: np.ndarray, size: int) -> np.ndarray:
+def dilate(values: np.ndarray, size: int) -> np.ndarray:
     """Return the maximum over each square that lies wholly inside: (H - size + 1, W - size + 1)."""
     return _slide(_slide(values, size, np.maximum).T, size, np.maximum).T
 
 
-def lowest_in_squares(values: np.ndarray, size: int) -> np.ndarray:
+def erode(values: np.ndarray, size: int) -> np.ndarray:
     """Return the minimum over each square that lies wholly inside: (H - size + 1, W - size + 1)."""
     return _slide(_slide(values, size, np.minimum).T, size, np.minimum).T
 
 
 def _slide(values: np.ndarray, length: int, pick) -> np.ndarray:
-    """Pick over so many rows in a row, by doubling: 7 steps for 128 rows."""
+    """Pick over each `length` consecutive rows, by doubling: 7 steps for 128 rows."""
     done = 1
     while done < length:
         step = min(done, length - done)
@@ -65,71 +104,66 @@ def _slide(values: np.ndarray, length: int, pick) -> np.ndarray:
 
 def widen(mask: np.ndarray, by: int) -> np.ndarray:
     """Return a mask, or grey ink, grown by so many pixels on each side: (H, W)."""
-    return highest_in_squares(np.pad(mask, by), 2 * by + 1)
+    return dilate(np.pad(mask, by), 2 * by + 1)
 
 
 def close(grey: np.ndarray, size: int, outside: int | None = None) -> np.ndarray:
-    """Fill what is dark and holds no square of a size: a morphological closing.
-
-    Parameters
-    ----------
-    grey : numpy.ndarray
-        uint8, (H, W).
-    size : int
-        Pixels: the side of the square.
-    outside : int, optional
-        The level beyond the edges. Without it the squares may reach out of the picture, and only
-        what lies inside counts.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8, (H, W), nowhere darker than `grey`.
-    """
-    if outside is None:
+    """Fill what is dark and holds no square of `size` pixels, uint8 (H, W): a closing."""
+    if outside is None:  # the squares may reach out of the picture, and what lies inside counts
         size |= 1
-        dilated = highest_in_squares(np.pad(grey, size // 2), size)
-        return lowest_in_squares(np.pad(dilated, size // 2, constant_values=255), size)
+        dilated = dilate(np.pad(grey, size // 2), size)
+        return erode(np.pad(dilated, size // 2, constant_values=255), size)
     if min(grey.shape) < size:
         return np.full_like(grey, outside)
-    dilated = highest_in_squares(grey, size)
-    return lowest_in_squares(np.pad(dilated, size - 1, constant_values=outside), size)
+    return erode(np.pad(dilate(grey, size), size - 1, constant_values=outside), size)
+
+
+def find_runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the row, the start and the end (exclusive) of each run of ink in a row."""
+    height, width = mask.shape
+    framed = np.zeros(height * (width + 1) + 1, bool)  # no run goes on in the next row
+    framed[:-1].reshape(height, width + 1)[:, 1:] = mask
+    steps = np.flatnonzero(framed[1:] != framed[:-1])
+    rows, starts = np.divmod(steps[::2], width + 1)
+    return rows, starts, steps[1::2] % (width + 1)
+
+
+def draw_runs(rows, starts, ends, shape: tuple[int, int]) -> np.ndarray:
+    """Return the mask, bool (H, W), of some runs of ink."""
+    lengths = ends - starts
+    first = rows * shape[1] + starts
+    mask = np.zeros(shape[0] * shape[1], bool)
+    mask[np.repeat(first - lengths.cumsum() + lengths, lengths) + np.arange(lengths.sum())] = True
+    return mask.reshape(shape)
+
+
+def has_run(mask: np.ndarray, length: float) -> bool:
+    """Tell whether so many pixels or more are ink in a row or in a column."""
+    whole = int(np.ceil(length))
+    return any(bool(_slide(side, whole, np.minimum).any()) for side in (mask, mask.T))
 
 
 class Components:
-    """The connected parts of a mask, diagonal neighbours included.
+    """The connected parts of a mask, bool (H, W), diagonal neighbours included.
 
-    Parameters
-    ----------
-    mask : numpy.ndarray
-        bool, (H, W).
-
-    Attributes
-    ----------
-    area, top, bottom, left, right, longer : numpy.ndarray
-        int, (number of components,): pixels, the extent with its ends exclusive, its longer side.
+    `area`, `top`, `bottom`, `left`, `right` (ends exclusive) and `longer`, which is the longer
+    side, are int, (number of components,).
     """
 
     def __init__(self, mask: np.ndarray):
-        height, width = mask.shape
         self.shape = mask.shape
-        framed = np.zeros((height, width + 2), np.int8)
-        framed[:, 1:-1] = mask
-        steps = np.diff(framed).ravel()
-        self._row, self._start = np.divmod(np.flatnonzero(steps == 1), width + 1)
-        self._end = np.flatnonzero(steps == -1) % (width + 1)
-        self._of_run = self._connect(width + 3)
+        self._row, self._start, self._end = find_runs(mask)
+        self._of_run = self._connect(mask.shape[1] + 3)
         count = int(self._of_run.max(initial=-1)) + 1
-        lengths = self._end - self._start
-        self.area = np.bincount(self._of_run, lengths, count).astype(int)
-        self.top = self._least(self._row, count)
-        self.left = self._least(self._start, count)
-        self.bottom = -self._least(-self._row, count) + 1
-        self.right = -self._least(-self._end, count)
+        self.area = np.bincount(self._of_run, self._end - self._start, count).astype(int)
+        self.top = self._find_least(self._row, count)
+        self.left = self._find_least(self._start, count)
+        self.bottom = -self._find_least(-self._row, count) + 1
+        self.right = -self._find_least(-self._end, count)
         self.longer = np.maximum(self.bottom - self.top, self.right - self.left)
 
     def _connect(self, stride: int) -> np.ndarray:
-        """Return the component of each run of pixels in a row: int (number of runs,)."""
+        """Return the component of each run: int (number of runs,)."""
         # Runs of the next row that begin before this one ends, and end after it begins.
         ends, starts = self._row * stride + self._end, self._row * stride + self._start
         first = np.searchsorted(ends, (self._row + 1) * stride + self._start)
@@ -148,7 +182,7 @@ class Components:
             above, below = above[apart], below[apart]
         return np.unique(root, return_inverse=True)[1]
 
-    def _least(self, values: np.ndarray, count: int) -> np.ndarray:
+    def _find_least(self, values: np.ndarray, count: int) -> np.ndarray:
         least = np.full(count, np.iinfo(int).max)
         np.minimum.at(least, self._of_run, values)
         return least
@@ -158,9 +192,8 @@ class Components:
 
     def touch_edge(self) -> np.ndarray:
         """Return which components touch an edge of the picture: bool (number of components,)."""
-        height, width = self.shape
-        first = (self.top == 0) | (self.left == 0)
-        return first | (self.bottom == height) | (self.right == width)
+        is_first = (self.top == 0) | (self.left == 0)
+        return is_first | (self.bottom == self.shape[0]) | (self.right == self.shape[1])
 
     def measure_depth(self) -> np.ndarray:
         """Return how far from the nearest edge each one reaches: int (number of components,)."""
@@ -168,24 +201,18 @@ class Components:
         innermost = np.clip(width // 2, self._start, self._end - 1)
         depth = np.minimum(self._row, height - 1 - self._row)
         depth = np.minimum(depth, np.minimum(innermost, width - 1 - innermost))
-        return -self._least(-depth, len(self))
+        return -self._find_least(-depth, len(self))
 
-    def draw(self, chosen: np.ndarray) -> np.ndarray:
-        """Return the mask of the chosen components.
+    def keep(self, chosen: np.ndarray) -> "Components":
+        """Return the chosen components, bool (number of components,), without a new search."""
+        kept, runs = copy.copy(self), chosen[self._of_run]
+        for name in ("_row", "_start", "_end"):
+            setattr(kept, name, getattr(self, name)[runs])
+        for name in ("area", "top", "bottom", "left", "right", "longer"):
+            setattr(kept, name, getattr(self, name)[chosen])
+        kept._of_run = (chosen.cumsum() - 1)[self._of_run[runs]]
+        return kept
 
-        Parameters
-        ----------
-        chosen : numpy.ndarray
-            bool, (number of components,).
-
-        Returns
-        -------
-        numpy.ndarray
-            bool, (H, W).
-        """
-        height, width = self.shape
-        steps = np.zeros((height, width + 1), np.int8)
-        runs = chosen[self._of_run]
-        steps[self._row[runs], self._start[runs]] = 1
-        steps[self._row[runs], self._end[runs]] = -1
-        return steps.cumsum(1, dtype=np.int8)[:, :-1] > 0
+    def draw(self) -> np.ndarray:
+        """Return the mask of all components: bool (H, W)."""
+        return draw_runs(self._row, self._start, self._end, self.shape)

@@ -1,42 +1,34 @@
 """Reads a character or a line, in a picture or a drawing, with a shipped network or one's own."""
 
 import functools
-import json
 import os
 from collections.abc import Iterable
 from typing import NamedTuple, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from text_recognizer.errors import (
-    LabError,
-    check_bool,
-    check_choice,
-    check_int,
-    check_number,
-    missing_or_damaged,
-    show,
-)
+from text_recognizer.errors import LabError, check_bool, check_int, check_number, show
 from text_recognizer.mapping import MAPPING, SPECIAL_TOKENS, text_of
 from text_recognizer.models.ctc import CharacterLanguageModel, align, beam_search
-from text_recognizer.models.registry import LineNetwork, build_network, reads_lines
-from text_recognizer.models.weights import UNREADABLE, compute_checksum, load_network
+from text_recognizer.models.registry import LineNetwork, reads_lines
+from text_recognizer.models.weights import load_network, load_shipped
 from text_recognizer.paths import bundled
 from text_recognizer.reading.character import prepare
 from text_recognizer.reading.line import prepare_line
 
-WEIGHTS = {"character": "character_weights.safetensors", "line": "line_weights.safetensors"}
-LANGUAGE = "language_model.npz"
+CHARACTER_WEIGHTS, LINE_WEIGHTS = "character_weights.safetensors", "line_weights.safetensors"
+LANGUAGE_MODEL = "language_model.npz"
 WEIGHT, BONUS, BEAMS = 0.5, 1.5, 16  # of the language model: see `beam_search`
-SMALLEST = 1e-6  # temperature
-ALTERNATIVES = 5  # for each character of a line
+MIN_TEMPERATURE = 1e-6
+N_ANSWERS = 5  # to a character, alone or in a line
 MAX_BATCH = 500  # images that a network reads at a time
 
 
 class Recognizer:
     """Tells which character a picture shows, and how sure it is.
+
+    Taught in notebook 5.
 
     Parameters
     ----------
@@ -53,6 +45,12 @@ class Recognizer:
     References
     ----------
     Guo et al., "On calibration of modern neural networks", 2017, for the temperature.
+
+    Examples
+    --------
+    >>> from lab_utils import Recognizer, sample_photo
+    >>> Recognizer.pretrained().predict(sample_photo(), top_k=1)
+    [('R', 0.9...)]
     """
 
     def __init__(
@@ -67,81 +65,57 @@ class Recognizer:
             mapping = mapping or own_mapping
         if not isinstance(model, nn.Module):
             raise LabError(f"model={show(model)} must be a network or the path of a checkpoint.")
-        is_list = isinstance(mapping, list | tuple)
-        if mapping is None or (is_list and not mapping):
-            raise LabError("mapping is missing: give the one of the data, such as data.mapping.")
-        if not is_list or not all(isinstance(name, str) for name in mapping):
-            raise LabError(
-                f"mapping={show(mapping)} must be a list of characters, such as data.mapping."
-            )
-        temperature = check_number("temperature", temperature, SMALLEST, wanted="more than 0")
+        has_names = isinstance(mapping, list | tuple) and all(isinstance(n, str) for n in mapping)
+        if not mapping or not has_names:
+            raise LabError(f"mapping={show(mapping)} must be a list of names: give data.mapping.")
         if expected is not None:
-            if not isinstance(expected, list | tuple):
+            if not isinstance(expected, list | tuple) or len(expected) != len(mapping):
                 raise LabError(
-                    f"expected={show(expected)} must be a list with a number for each class."
-                )
-            if len(expected) != len(mapping):
-                raise LabError(
-                    f"expected has {len(expected)} entries, but mapping has {len(mapping)}."
+                    f"expected={show(expected)} must be a list of {len(mapping)} numbers."
                 )
             for i, value in enumerate(expected):
                 check_number(f"expected[{i}]", value)
         self.model = model
         self.mapping = list(mapping)
-        self.temperature = temperature
+        self.temperature = _check_temperature(temperature)
         is_character = torch.tensor([float(name not in SPECIAL_TOKENS) for name in self.mapping])
-        self._expected = is_character * torch.tensor(expected or [1.0] * len(self.mapping))
-
-    @property
-    def expected(self) -> torch.Tensor:
-        """How frequent each class is, (number of classes,), float32: 0 for what is no answer."""
-        return self._expected
+        # How frequent each class is, float32 (number of classes,): 0 for what is no answer.
+        self.expected = is_character * torch.tensor(expected or [1.0] * len(self.mapping))
 
     @classmethod
-    def pretrained(cls, kind: str = "character", equal_classes: bool = False):
-        """Return a recogniser with a network that ships with the lab.
+    def pretrained(cls, equal_classes: bool = False):
+        """Return a recogniser with the network that ships with the lab.
 
-        It reads the 62 characters of EMNIST, or lines of them and punctuation;
-        `data/MODEL_CARD.md` says how well.
+        It reads the 62 characters of EMNIST; `data/MODEL_CARD.md` says how well.
 
         Parameters
         ----------
-        kind : {"character", "line"}
-            What it reads.
         equal_classes : bool
             Whether all characters are equally frequent in what is read. Otherwise they are as
             frequent as in EMNIST, where O is more likely than o before anything is seen. It suits
             letters of both cases, mixed (photographs of all 62 characters: 0.774 against 0.747
             read), and costs on digits (0.886 against 0.916); where only digits are written,
             `predict(image, among="0123456789")` is better than either (0.998).
-
-        Returns
-        -------
-        Recognizer or LineRecognizer
         """
-        check_choice("kind", kind, WEIGHTS)
         check_bool("equal_classes", equal_classes)
-        model, described = _shipped(WEIGHTS[kind])
-        if kind == "line":
-            return LineRecognizer(model, described["temperature"])
+        model, described = load_shipped(CHARACTER_WEIGHTS)
         shares = described["frequencies"]
         expected = [1 / share if share else 0.0 for share in shares] if equal_classes else None
         return cls(model, described["mapping"], described["temperature"], expected)
 
     def predict(
-        self, image, top_k: int = 5, among: Iterable[str] | None = None
+        self, image, top_k: int = N_ANSWERS, among: Iterable[str] | None = None
     ) -> list[tuple[str, float]]:
         """Read one character.
 
         Parameters
         ----------
         image : path, PIL.Image.Image, array, tensor, or list of strokes
-            As for `prepare`.
+            As for `prepare`, which takes what it has returned as it is.
         top_k : int
-            How many of the likeliest characters to return.
+            How many of the likeliest characters to return, or all where there are fewer.
         among : str or list of str, optional
-            The only characters to consider, such as "0123456789". If there are fewer than `top_k`,
-            all of them are returned.
+            The only characters to consider, such as "0123456789".
 
         Returns
         -------
@@ -154,41 +128,15 @@ class Recognizer:
             If the image cannot be read or shows no ink, the mapping does not fit the network, or
             `among` has what is not in the mapping.
         """
-        return self.rank(prepare(image), top_k, among)
-
-    def rank(
-        self, prepared: torch.Tensor, top_k: int = 5, among: Iterable[str] | None = None
-    ) -> list[tuple[str, float]]:
-        """Read one character from an image that is prepared already.
-
-        Parameters
-        ----------
-        prepared : torch.Tensor
-            uint8, (28, 28), as `prepare` returns it.
-        top_k, among
-            As for `predict`.
-
-        Returns
-        -------
-        list of tuple[str, float]
-            As of `predict`.
-
-        Raises
-        ------
-        LabError
-            If the image shows no ink, the mapping does not fit the network, or `among` has what is
-            not in the mapping.
-        """
-        most = int(self._expected.count_nonzero())
-        check_int("top_k", top_k, 1, most)
+        check_int("top_k", top_k, 1, max(int(self.expected.count_nonzero()), N_ANSWERS))
+        prepared = prepare(image)
         if not prepared.any():
             raise LabError("The prepared image shows no ink: is there any in the drawing?")
-        expected = self._expect(among)
+        expected = self._weigh_classes(among)
         found = self.probabilities(prepared.unsqueeze(0), among)[0]
-        best = found.topk(min(top_k, int(expected.count_nonzero())))
-        return [
-            (self.mapping[i], p) for p, i in zip(*(part.tolist() for part in best), strict=True)
-        ]
+        likely, best = found.topk(min(top_k, int(expected.count_nonzero())))
+        names = [self.mapping[i] for i in best.tolist()]
+        return list(zip(names, likely.tolist(), strict=True))
 
     @torch.inference_mode()
     def probabilities(
@@ -209,7 +157,7 @@ class Recognizer:
             float32, (B, number of classes), each row with sum 1; special tokens, and what is not
             in `among`, have 0.
         """
-        expected = self._expect(among)
+        expected = self._weigh_classes(among)
         self.model.eval()
         device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
         # In parts: all test images at once would take gigabytes.
@@ -226,23 +174,17 @@ class Recognizer:
             )
         return torch.softmax(logits / self.temperature + expected.log(), dim=1)
 
-    def _expect(self, among: Iterable[str] | None) -> torch.Tensor:
+    def _weigh_classes(self, among: Iterable[str] | None) -> torch.Tensor:
         """Return how frequent each class is, but 0 for what is not among some characters."""
         if among is None:
-            return self._expected
+            return self.expected
         chosen = self.check_among(among)
-        return self._expected * torch.tensor([float(name in chosen) for name in self.mapping])
+        return self.expected * torch.tensor([float(name in chosen) for name in self.mapping])
 
     def check_among(self, among: Iterable[str]) -> list[str]:
-        """Return the only characters to consider, as a list.
-
-        Raises
-        ------
-        LabError
-            If there are none, or some that are never an answer.
-        """
+        """Return the only characters to consider; raise if there are none, or unknown ones."""
         chosen = list(among) if isinstance(among, str | list | tuple | set | frozenset) else []
-        known = [self.mapping[i] for i in self._expected.nonzero().flatten().tolist()]
+        known = [self.mapping[i] for i in self.expected.nonzero().flatten().tolist()]
         unknown = [show(name) for name in chosen if not isinstance(name, str) or name not in known]
         if chosen and not unknown:
             return chosen
@@ -255,14 +197,8 @@ class Recognizer:
 class LineReading(NamedTuple):
     """What a line says.
 
-    Attributes
-    ----------
-    text : str
-        Its characters.
-    confidences : list of float
-        How likely each character is.
-    alternatives : list of list of tuple[str, float]
-        For each character, the likeliest ones with their probabilities, itself first.
+    `confidences` tells how likely each character is, and `alternatives` has, for each, the
+    likeliest ones with their probabilities, itself first.
     """
 
     text: str
@@ -273,6 +209,8 @@ class LineReading(NamedTuple):
 class LineRecognizer:
     """Reads a line of handwriting.
 
+    Taught in notebook 5.
+
     Parameters
     ----------
     model : torch.nn.Module or path
@@ -280,6 +218,12 @@ class LineRecognizer:
         does; or a checkpoint of `run_experiment`.
     temperature : float
         As for `Recognizer`.
+
+    Examples
+    --------
+    >>> from lab_utils import LineRecognizer, sample_photo
+    >>> LineRecognizer.pretrained().predict_line(sample_photo("line")).text
+    'read my hand'
     """
 
     def __init__(self, model: nn.Module | str | os.PathLike, temperature: float = 1.0):
@@ -291,11 +235,20 @@ class LineRecognizer:
                 "the same methods, or a checkpoint of one."
             )
         self.model = model
-        self.temperature = check_number("temperature", temperature, SMALLEST, wanted="more than 0")
+        self.temperature = _check_temperature(temperature)
+
+    @classmethod
+    def pretrained(cls):
+        """Return a recogniser with the network that ships with the lab.
+
+        It reads EMNIST's characters and punctuation; `data/MODEL_CARD.md` says how well.
+        """
+        model, described = load_shipped(LINE_WEIGHTS)
+        return cls(model, described["temperature"])
 
     @torch.inference_mode()
     def predict_line(
-        self, image, guides: tuple[float, float] | None = None, language: bool = False
+        self, image, guides: tuple[float, float] | None = None, language_model: bool = False
     ) -> LineReading:
         """Read one line.
 
@@ -303,78 +256,52 @@ class LineRecognizer:
         ----------
         image, guides
             As for `prepare_line`.
-        language : bool
+        language_model : bool
             Whether a language model of English, which ships with the lab, has a say: it helps with
             prose, joined-up writing above all, and takes longer. Confidences are the network's own.
 
         Raises
         ------
         LabError
-            If the image cannot be read or shows no ink, or with `language=True` the network was
-            not trained with CTC.
+            If the image cannot be read or shows no ink, or with `language_model=True` the network
+            was not trained with CTC.
         """
-        check_bool("language", language)
-        if language and not getattr(self.model, "uses_ctc", False):
+        check_bool("language_model", language_model)
+        if language_model and not getattr(self.model, "uses_ctc", False):
             raise LabError(
-                f"language=True needs a network trained with CTC, such as LineCNN, "
+                f"language_model=True needs a network trained with CTC, such as LineCNN, "
                 f"not {type(self.model).__name__}."
             )
         self.model.eval()
         device = next(self.model.parameters()).device
-        line = prepare_line(image, guides).to(device).float().div_(255)
-        logits = self.model(line[None, None])[0].float().cpu() / self.temperature
-        if language:
-            text = beam_search(logits, _shipped_language(), WEIGHT, BONUS, BEAMS)
+        x = prepare_line(image, guides).to(device).float().div_(255)[None, None]
+        logits = self.model(x)[0].float().cpu() / self.temperature
+        if language_model:
+            text = beam_search(logits, _load_language_model(), WEIGHT, BONUS, BEAMS)
             labels = [MAPPING.index(character) for character in text]
             steps = align(logits, labels)
         else:
-            labels, steps = cast(LineNetwork, self.model).find_characters(
-                logits[None], line[None, None]
-            )[0]
+            labels, steps = cast(LineNetwork, self.model).find_characters(logits[None], x)[0]
         # Blank and the other special tokens are no alternatives to a character.
-        characters = logits[len(SPECIAL_TOKENS) :, steps].softmax(0)
-        likely, best = characters.topk(ALTERNATIVES, dim=0)
-        names = [[MAPPING[i + len(SPECIAL_TOKENS)] for i in column] for column in best.T.tolist()]
-        alternatives = [
-            list(zip(column, p, strict=True))
-            for column, p in zip(names, likely.T.tolist(), strict=True)
-        ]
-        if language:
-            # The language model may prefer another character than the network.
-            for place, label in enumerate(labels):
-                alternatives[place] = _put_first(
-                    MAPPING[label],
-                    characters[label - len(SPECIAL_TOKENS), place].item(),
-                    alternatives[place],
-                )
+        probabilities = logits[len(SPECIAL_TOKENS) :, steps].softmax(0).T
+        alternatives = list(map(_list_alternatives, labels, probabilities))
         confidences = [found[0][1] for found in alternatives]
         return LineReading(text_of(labels), confidences, alternatives)
 
 
-def _put_first(
-    name: str, probability: float, alternatives: list[tuple[str, float]]
-) -> list[tuple[str, float]]:
-    others = [pair for pair in alternatives if pair[0] != name]
-    return [(name, probability), *others][:ALTERNATIVES]
+def _check_temperature(value: float) -> float:
+    return check_number("temperature", value, MIN_TEMPERATURE, wanted="more than 0")
+
+
+def _list_alternatives(label: int, probabilities: torch.Tensor) -> list[tuple[str, float]]:
+    """Return a character and the likeliest others: a language model may prefer one of these."""
+    place = label - len(SPECIAL_TOKENS)
+    likely, best = (part.tolist() for part in probabilities.topk(N_ANSWERS))
+    names = [MAPPING[i + len(SPECIAL_TOKENS)] for i in best]
+    others = [pair for pair in zip(names, likely, strict=True) if pair[0] != MAPPING[label]]
+    return [(MAPPING[label], probabilities[place].item()), *others][:N_ANSWERS]
 
 
 @functools.cache
-def _shipped_language() -> CharacterLanguageModel:
-    return CharacterLanguageModel.load(bundled(LANGUAGE))
-
-
-def _shipped(name: str) -> tuple[nn.Module, dict]:
-    """Return a network that ships with the lab, and what its file says of it."""
-    path = bundled(name)
-    try:
-        with safe_open(path, framework="pt") as file:
-            described = {key: json.loads(text) for key, text in file.metadata().items()}
-            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        checksum = described.pop("checksum", None)  # files of an earlier version have none
-        if checksum not in (None, compute_checksum(described, weights)):
-            raise ValueError("other bytes than were written")
-        model = build_network(described, weights)
-        described["temperature"]
-    except (*UNREADABLE, SafetensorError) as error:
-        raise missing_or_damaged(path, error) from None
-    return model, described
+def _load_language_model() -> CharacterLanguageModel:
+    return CharacterLanguageModel.load(bundled(LANGUAGE_MODEL))

@@ -1,11 +1,11 @@
-"""Trains any network on any data from the terminal: python -m lab_utils.run_experiment --help."""
+"""Trains any network on any data from the terminal: python training/run_experiment.py --help."""
 
 import sys
 
-from text_recognizer.training import interrupts
+from text_recognizer.training.interrupts import end_on_interrupt
 
 if __name__ == "__main__":  # before the imports that take seconds
-    interrupts.end_on_interrupt()
+    end_on_interrupt()
     if "--version" in sys.argv:
         from importlib.metadata import version
 
@@ -16,8 +16,8 @@ import argparse
 import contextlib
 import errno
 import inspect
-import os
 import re
+import signal
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,7 +30,6 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from tqdm.auto import tqdm
 
 from text_recognizer.counter_rng import SEED
 from text_recognizer.data.base_data_module import BaseDataModule
@@ -38,8 +37,8 @@ from text_recognizer.data.emnist import EMNIST
 from text_recognizer.data.emnist_lines import EMNISTLines
 from text_recognizer.data.mnist import MNIST
 from text_recognizer.errors import LabError, cannot_write, check_int, nearest, shorten
-from text_recognizer.lit_models.base import BaseLitModel
-from text_recognizer.lit_models.lines import LineLitModel
+from text_recognizer.lit_models import BaseLitModel, LineLitModel
+from text_recognizer.lit_models.callbacks import InterruptHandler
 from text_recognizer.models.registry import NETWORKS, reads_lines
 from text_recognizer.models.weights import UNREADABLE, read_checkpoint
 
@@ -52,7 +51,7 @@ TRAINER_ARGUMENTS = {
     *("overfit_batches", "limit_train_batches", "limit_val_batches", "limit_test_batches"),
     "enable_progress_bar",
 }
-MAX_EPOCHS = 5
+DEFAULT_EPOCHS = 5
 MIN_SPACE = 1 << 20  # bytes
 ELSEWHERE = "run this in another folder"
 CANNOT_WRITE = (
@@ -60,7 +59,9 @@ CANNOT_WRITE = (
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.EIO),
 )
 TRAINER_REFUSES = "Lightning's Trainer does not take these arguments"
-NEEDED_TO_GO_ON = ("optimizer_states", "lr_schedulers", "global_step", "callbacks")
+# What a run and the one that it resumes must have in common, and what resuming takes.
+SAME = ("model_class", "model_arguments", "mapping", "optimizer", "lr", "one_cycle_max_lr")
+RESUMED = ("optimizer_states", "lr_schedulers", "global_step", "callbacks")
 say = rank_zero_only(print)  # once, however many processes train
 
 
@@ -84,7 +85,7 @@ def experiment(
     gpus : int, optional
         Train on so many GPUs, -1 for all; where there is none, on the CPU.
     load_checkpoint : Path, optional
-        Go on from this checkpoint of an earlier run, until max_epochs in all.
+        Resume from this checkpoint of an earlier run, until max_epochs in all.
     stop_early : int, optional
         Stop once the validation loss has not improved for so many epochs.
     logger : {"csv", "tensorboard", "wandb", "none"}
@@ -94,6 +95,48 @@ def experiment(
         each a dict under the name of its class (`LineLitModel` for networks that read lines).
     """
     pl.seed_everything(SEED, workers=True, verbose=False)
+    arguments = groups["Trainer"] | _choose_hardware(gpus, groups["Trainer"])
+    data, lit_model = _build(model_class, data_class, groups)
+    _check_end(arguments, stop_early, lit_model.one_cycle_max_lr)
+    if load_checkpoint is not None:
+        _check_resumable(load_checkpoint, lit_model)
+    data.setup("fit")
+    arguments["overfit_batches"] = _count_overfit_batches(arguments, data)
+    # What is learned by heart reads other images worse and worse: the first epoch would be best.
+    has_best = not arguments["overfit_batches"] and arguments["limit_val_batches"] != 0
+    # What is resumed stays in its folder, so that "best" is the best of both runs.
+    folder = load_checkpoint.resolve().parent if load_checkpoint else None
+    options: dict = {"dirpath": folder, "enable_version_counter": folder is None}
+    best = ModelCheckpoint(filename="best", monitor="val_loss", **options)
+    last = ModelCheckpoint(filename="last", save_on_exception=True, **options)
+    callbacks: list[pl.Callback] = [best, last] if has_best else [last]
+    if stop_early is not None:
+        callbacks.append(EarlyStopping("val_loss", patience=stop_early))
+    with _explain_end(last):
+        _check_writable(folder or Path(LOGS))
+        run_logger = _make_logger(logger, f"{model_class}_{data_class}")
+        trainer = _make_trainer(arguments, callbacks=callbacks, logger=run_logger)
+        # So that the summary counts what the layers compute; without it, it says 0.
+        image = torch.ones(1, *data.dims)
+        lit_model.example_input_array = trainer.precision_plugin.convert_input(image)
+        trainer.fit(lit_model, datamodule=data, ckpt_path=load_checkpoint, weights_only=True)
+        if torch.distributed.is_initialized():
+            # One process tests: several would each take a share, and the odd image twice.
+            torch.distributed.destroy_process_group()
+        if trainer.is_global_zero:
+            kept = best if has_best else last
+            if not kept.best_model_path:
+                raise LabError("No epoch was trained: raise --max_epochs, or what limits them.")
+            lit_model.load_state_dict(read_checkpoint(kept.best_model_path)["state_dict"])
+            _test(arguments, lit_model, data, trainer)
+            loss = f" (validation loss {best.best_model_score:.4f})" if has_best else ""
+            say(f"{'Best' if has_best else 'Last'} checkpoint{loss}: {_shorten(kept)}")
+
+
+def _build(
+    model_class: str, data_class: str, groups: Mapping[str, dict]
+) -> tuple[BaseDataModule, BaseLitModel]:
+    """Return the data and the network to train, which remembers what a checkpoint must tell."""
     if reads_lines(NETWORKS[model_class]) != (data_class == EMNISTLines.__name__):
         readers = [name for name, network in NETWORKS.items() if reads_lines(network)]
         raise LabError(
@@ -101,100 +144,34 @@ def experiment(
             f"{' and '.join(readers)} read lines, the others characters."
         )
     data = DATA_MODULES[data_class](**groups[data_class])
-    for name, value in groups[model_class].items():
-        if value < 1:
-            raise LabError(f"--{name}={value} must be 1 or more.")
     model = NETWORKS[model_class](data.config(), **groups[model_class])
     lit_class = _choose_lit_class(model_class)
-    training_arguments = groups[lit_class.__name__]
-    lit_model = lit_class(model, **training_arguments)
-    trainer_arguments = groups["Trainer"] | _choose_hardware(gpus, groups["Trainer"])
-    if stop_early is not None and stop_early < 0:
-        raise LabError(f"--stop_early={stop_early} must be a number of epochs, 0 or more.")
-    _check_trainer_arguments(trainer_arguments)
-    max_epochs = trainer_arguments["max_epochs"]
-    is_bounded = stop_early is not None or trainer_arguments["max_time"] is not None
-    if max_epochs != -1 or not is_bounded or training_arguments["one_cycle_max_lr"] is not None:
-        check_int("--max_epochs", max_epochs, 1)
-    description = {
-        "model_class": model_class,
-        "model_arguments": groups[model_class],
-        "input_dims": data.dims,
-        "output_dims": data.output_dims,
-        "mapping": data.mapping,
-        "max_epochs": trainer_arguments["max_epochs"],
-        **training_arguments,
-    }
-    lit_model.save_hyperparameters(description)
-    if load_checkpoint is not None:
-        _check_can_go_on(load_checkpoint, lit_model, description)
-
-    data.prepare_data()
-    data.setup()
-    trainer_arguments["overfit_batches"] = _count_overfit_batches(trainer_arguments, data)
-
-    # Going on continues in the same folder, so that "best" is the best of both runs.
-    folder = load_checkpoint.resolve().parent if load_checkpoint else None
-    _check_writable(folder or Path(LOGS))
-    counted = folder is None
-    best = ModelCheckpoint(
-        folder, "best", monitor="val_loss", mode="min", enable_version_counter=counted
-    )
-    last = ModelCheckpoint(folder, "last", save_on_exception=True, enable_version_counter=counted)
-    batches = trainer_arguments["overfit_batches"]
-    # What is learned by heart reads other images worse and worse: the first epoch would be best.
-    kept = last if batches else best
-    callbacks: list[pl.Callback] = [last] if batches else [best, last]
-    if stop_early is not None:
-        callbacks.append(EarlyStopping("val_loss", patience=stop_early))
-    run_logger = _make_logger(logger, f"{model_class}_{data_class}")
-    trainer = _make_trainer(
-        trainer_arguments, callbacks=callbacks, logger=run_logger, default_root_dir=LOGS
-    )
-    # So that the summary counts what the layers compute; without it, it says 0.
-    image = torch.ones(1, *data.config()["input_dims"])
-    lit_model.example_input_array = trainer.precision_plugin.convert_input(image)
-    with _name_what_ends_training(trainer, last):
-        trainer.fit(lit_model, datamodule=data, ckpt_path=load_checkpoint, weights_only=True)
-    if torch.distributed.is_initialized():
-        # One process tests: several would each take a share, and the odd image twice.
-        torch.distributed.destroy_process_group()
-    if trainer.is_global_zero:
-        if not kept.best_model_path:
-            raise LabError("No epoch was trained: raise --max_epochs or --max_time.")
-        lit_model.load_state_dict(read_checkpoint(kept.best_model_path)["state_dict"])
-        if batches:
-            few = trainer_arguments | {"limit_test_batches": batches}
-            metrics = _test(few, lit_model, last, False, trainer.train_dataloader, verbose=False)
-            found = ", ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
-            say(f"On the images that it learned by heart: {found}. On others:")
-        _test(trainer_arguments, lit_model, last, run_logger, datamodule=data)
-        if batches:
-            say(f"Last checkpoint: {_shorten(last)}")
-        else:
-            say(f"Best checkpoint (validation loss {best.best_model_score:.4f}): {_shorten(best)}")
+    lit_model = lit_class(model, **groups[lit_class.__name__])
+    described = {"model_class": model_class, "model_arguments": groups[model_class]}
+    described |= {"max_epochs": groups["Trainer"]["max_epochs"]} | groups[lit_class.__name__]
+    lit_model.save_hyperparameters(data.config() | described)
+    return data, lit_model
 
 
-def _test(
-    arguments: dict, lit_model, last: ModelCheckpoint, logger, *images, **options
-) -> Mapping[str, float]:
-    """Test in this process alone, and return the metrics."""
+def _test(arguments: dict, lit_model: BaseLitModel, data: BaseDataModule, trainer) -> None:
+    """Test in this process alone: before what is new, what was learned by heart."""
     alone = {"devices": 1, "num_nodes": 1, "strategy": "auto", "overfit_batches": 0.0}
-    tester = _make_trainer(arguments | alone, logger=logger, default_root_dir=LOGS)
-    with _name_what_ends_training(tester, last):
-        (metrics,) = tester.test(lit_model, *images, **options)
-    return metrics
+    if batches := arguments["overfit_batches"]:
+        tester = _make_trainer(arguments | alone | {"limit_test_batches": batches}, logger=False)
+        (metrics,) = tester.test(lit_model, trainer.train_dataloader, verbose=False)
+        found = ", ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
+        say(f"On the images that it learned by heart: {found}. On others:")
+    if arguments["limit_test_batches"] != 0:
+        tester = _make_trainer(arguments | alone, logger=trainer.logger or False)
+        tester.test(lit_model, datamodule=data)
 
 
 @contextlib.contextmanager
-def _name_what_ends_training(trainer: pl.Trainer, last: ModelCheckpoint) -> Iterator[None]:
+def _explain_end(last: ModelCheckpoint) -> Iterator[None]:
     """Turn how Lightning ends after Ctrl-C, and what a full disk or memory raises, into a line."""
     try:
         yield
     except SystemExit:  # after Ctrl-C
-        for bar in vars(trainer.progress_bar_callback or last).values():
-            if isinstance(bar, tqdm):
-                bar.close()  # or it draws itself once more below the last line
         path = last.best_model_path
         where = f" To go on, repeat with --load_checkpoint={_shorten(last)}" if path else ""
         raise KeyboardInterrupt(where) from None
@@ -203,6 +180,8 @@ def _name_what_ends_training(trainer: pl.Trainer, last: ModelCheckpoint) -> Iter
             raise
         raise cannot_write(Path(error.filename or LOGS), error, ELSEWHERE) from None
     except RuntimeError as error:
+        if str(error).startswith("Missing folder"):  # so Lightning calls one that has disappeared
+            raise LabError(f"{shorten(error)}: {ELSEWHERE}.") from None
         if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)):
             raise
         raise LabError("There is not enough memory: lower --batch_size.") from None
@@ -219,36 +198,29 @@ def _shorten(checkpoint: ModelCheckpoint) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _check_trainer_arguments(arguments: dict) -> None:
-    """Raise a LabError for what Lightning takes, and then waits or fails."""
-    if arguments["num_nodes"] > 1 and not {"MASTER_ADDR", "SLURM_NTASKS"} & set(os.environ):
-        raise LabError(
-            f"--num_nodes={arguments['num_nodes']} is for a cluster, and this process was not "
-            "started as a part of one (by srun or torchrun): leave it out."
-        )
-    devices, most = str(arguments["devices"]), max(os.cpu_count() or 1, torch.cuda.device_count())
-    if devices.isdigit() and int(devices) > most:
-        raise LabError(f"--devices={devices} must be {most} or less: this machine has no more.")
-    strategy = str(arguments["strategy"])
-    if re.search("notebook|fork|spawn", strategy):
-        raise LabError(f"--strategy={strategy} is for notebooks: give --strategy=ddp.")
+def _check_end(arguments: dict, stop_early: int | None, one_cycle: float | None) -> None:
+    """Raise a LabError where training would have no end, or could not tell when to stop."""
+    is_bounded = stop_early is not None or arguments["max_time"] is not None
+    if arguments["max_epochs"] != -1 or not is_bounded or one_cycle is not None:
+        check_int("--max_epochs", arguments["max_epochs"], 1)
+    if stop_early is not None:
+        check_int("--stop_early", stop_early, 0)
+        if arguments["limit_val_batches"] == 0:
+            raise LabError("--stop_early goes by validation: leave out --limit_val_batches=0.")
 
 
 def _check_writable(folder: Path) -> None:
-    """Raise a LabError where nothing can be written into a folder, before training begins."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(MIN_SPACE))
-    except OSError as error:
-        raise cannot_write(folder, error, ELSEWHERE) from None
+    """Raise an OSError where nothing can be written into a folder, before hours of training."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(MIN_SPACE))
 
 
-def _choose_hardware(gpus: int | None, trainer_arguments: dict) -> dict:
+def _choose_hardware(gpus: int | None, arguments: dict) -> dict:
     """Turn --gpus into Lightning's arguments."""
     if gpus is None:
         return {}
-    if (trainer_arguments["accelerator"], trainer_arguments["devices"]) != ("auto", "auto"):
+    if (arguments["accelerator"], arguments["devices"]) != ("auto", "auto"):
         raise LabError("--gpus means --accelerator=gpu --devices=N: give either, not both.")
     if gpus < -1:
         raise LabError(f"--gpus={gpus} must be a number of GPUs, or -1 for all.")
@@ -262,9 +234,9 @@ def _choose_hardware(gpus: int | None, trainer_arguments: dict) -> dict:
     return {"accelerator": "gpu", "devices": found if gpus == -1 else min(gpus, found)}
 
 
-def _count_overfit_batches(trainer_arguments: dict, data: BaseDataModule) -> int:
+def _count_overfit_batches(arguments: dict, data: BaseDataModule) -> int:
     """Turn a fraction of the training batches into their number, at least one."""
-    overfit_batches = trainer_arguments["overfit_batches"]
+    overfit_batches = arguments["overfit_batches"]
     if isinstance(overfit_batches, int) or not 0 < overfit_batches <= 1:
         return overfit_batches
     total = len(data.train_dataloader())
@@ -274,43 +246,37 @@ def _count_overfit_batches(trainer_arguments: dict, data: BaseDataModule) -> int
     return count
 
 
-def _check_can_go_on(path: Path, lit_model: BaseLitModel, description: dict) -> None:
-    """Raise a LabError where a checkpoint is damaged, or cannot go on with these arguments."""
-    checkpoint = read_checkpoint(path)
+def _check_resumable(path: Path, lit_model: BaseLitModel) -> None:
+    """Raise a LabError where a checkpoint is damaged, or does not fit these arguments."""
+    checkpoint, asked = read_checkpoint(path), lit_model.hparams
     try:
-        _check_fits(checkpoint, description, path)
+        trained = checkpoint["hyper_parameters"]
+        for name in SAME:
+            if trained[name] != asked[name]:
+                differs = f"{name}={trained[name]}, this is {asked[name]}"
+                if name == "mapping":
+                    differs = f"{len(trained[name])} classes, this has {len(asked[name])}"
+                raise LabError(f"{path} was trained with {differs}: give the same arguments.")
         lit_model.load_state_dict(checkpoint["state_dict"])
-        for name in NEEDED_TO_GO_ON:
+        # An interrupted epoch does not count.
+        is_whole = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"]
+        epochs, planned = checkpoint["epoch"] + is_whole, trained["max_epochs"]
+        for name in RESUMED:
             checkpoint[name]
     except UNREADABLE as error:
         raise LabError(
-            f"{path} cannot be gone on from ({shorten(error)}): "
+            f"{path} cannot be resumed ({shorten(error)}): "
             "give another checkpoint of run_experiment, or start again."
         ) from None
-
-
-def _check_fits(checkpoint: dict, description: dict, path: Path) -> None:
-    """Raise a LabError where a checkpoint cannot go on with these arguments."""
-    trained = checkpoint["hyper_parameters"]
-    for name in (
-        *("model_class", "model_arguments", "mapping"),
-        *("optimizer", "lr", "one_cycle_max_lr"),
-    ):
-        if trained[name] != description[name]:
-            differs = f"{name}={trained[name]}, this is {description[name]}"
-            if name == "mapping":
-                differs = f"{len(trained[name])} classes, this has {len(description[name])}"
-            raise LabError(f"{path} was trained with {differs}: give the same arguments.")
-    # An interrupted epoch does not count.
-    is_whole = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"]
-    epochs, wanted = checkpoint["epoch"] + is_whole, description["max_epochs"]
-    if trained["one_cycle_max_lr"] is not None and trained["max_epochs"] != wanted:
+    if asked["one_cycle_max_lr"] is not None and planned != asked["max_epochs"]:
         raise LabError(
-            f"{path} follows a one-cycle schedule of {trained['max_epochs']} epochs: "
+            f"{path} follows a one-cycle schedule of {planned} epochs: "
             "give the same --max_epochs, or start again."
         )
-    if 0 <= wanted <= epochs:
-        raise LabError(f"{path} has had {epochs} epochs: --max_epochs={wanted} leaves none.")
+    if 0 <= asked["max_epochs"] <= epochs:
+        raise LabError(
+            f"{path} has had {epochs} epochs: --max_epochs={asked['max_epochs']} leaves none."
+        )
 
 
 def _make_logger(kind: str, name: str):
@@ -318,7 +284,7 @@ def _make_logger(kind: str, name: str):
         return False
     named = {"project": name} if kind == "wandb" else {"name": name}
     try:
-        # An absolute path, since a checkpoint remembers the folder that it may go on in.
+        # An absolute path, since a checkpoint remembers the folder that it may be resumed in.
         return LOGGERS[kind](save_dir=Path(LOGS).resolve(), **named)
     except ModuleNotFoundError:
         raise LabError(
@@ -329,7 +295,7 @@ def _make_logger(kind: str, name: str):
 
 def _make_trainer(arguments: dict, **more) -> pl.Trainer:
     try:
-        return pl.Trainer(**arguments, **more, log_every_n_steps=1)
+        return pl.Trainer(**arguments, **more, default_root_dir=LOGS, log_every_n_steps=1)
     except Exception as error:  # noqa: BLE001 - as many kinds as there are accelerators
         raise LabError(f"{TRAINER_REFUSES}: {shorten(error)}.") from None
 
@@ -346,9 +312,9 @@ def parse(argv: list[str]) -> dict:
     """
     model_class = _choose_class("model_class", NETWORKS, argv)
     data_class = _choose_class("data_class", DATA_MODULES, argv)
-    parser = ArgumentParser(
-        prog="python -m lab_utils.run_experiment", allow_abbrev=False, exit_on_error=False
-    )
+    spec = sys.modules["__main__"].__spec__  # of `python -m`; a script has none
+    typed = f"-m {spec.name}" if spec else sys.argv[0]
+    parser = ArgumentParser(prog=f"python {typed}", allow_abbrev=False, exit_on_error=False)
     own = parser.add_function_arguments(experiment, skip={"groups"})
     trainer_names = set(inspect.signature(pl.Trainer).parameters)
     groups = [
@@ -358,7 +324,7 @@ def parse(argv: list[str]) -> dict:
         (pl.Trainer, trainer_names - TRAINER_ARGUMENTS),
     ]
     added = {cls.__name__: parser.add_class_arguments(cls, skip=skip) for cls, skip in groups}
-    parser.set_defaults(max_epochs=MAX_EPOCHS)
+    parser.set_defaults(max_epochs=DEFAULT_EPOCHS)
     try:
         options = parser.parse_args(argv)
     except argparse.ArgumentError as error:
@@ -409,23 +375,26 @@ def main(argv: list[str] | None = None) -> None:
     """Run the command line; a student's mistake is one line, and exit status 1."""
     try:
         experiment(**parse(sys.argv[1:] if argv is None else argv))
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) or interrupts.is_stopping():
-            go_on = error if isinstance(error, KeyboardInterrupt) else ""
-            say(f"\nStopped.{go_on}", flush=True)
-            sys.exit(1)
-        if isinstance(error, LabError):
-            sys.exit(f"Error: {error}")
-        raise
+    except LabError as error:
+        sys.exit(f"Error: {error}")
 
 
 def run_as_program() -> None:
-    """Run the command line as a process of its own, which Ctrl-C ends in good order."""
-    interrupts.stop_on_interrupt()
+    """Run the command line as a process of its own, which Ctrl-C ends with one last line."""
+    handler = InterruptHandler(KeyboardInterrupt)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, handler)
+    sys.unraisablehook = lambda _: None  # what breaks while all ends is of no use to anybody
     try:
         main()
+    except BaseException as error:
+        if not (isinstance(error, KeyboardInterrupt) or handler.was_called):
+            raise
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        say(f"\nStopped.{error if isinstance(error, KeyboardInterrupt) else ''}", flush=True)
+        sys.exit(1)
     finally:
-        interrupts.ignore_interrupts()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to be stopped
 
 
 if __name__ == "__main__":

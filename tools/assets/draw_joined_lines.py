@@ -33,6 +33,7 @@ from lab_utils import LabError
 from text_recognizer.files import prepared, whole_file
 from text_recognizer.mapping import MAPPING, PADDING, PARTS
 from text_recognizer.reading.line import Scale, prepare_ink
+from text_recognizer.reading.masks import Ink
 
 FOLDER = Path(__file__).resolve().parents[2] / "data"
 FETCHED = FOLDER / "script_fonts"
@@ -347,7 +348,7 @@ def draw_line(text: str, rng: np.random.Generator, part: str | None = None) -> n
         0.0 if rng.random() < 0.2 else 1.0,
     )
     try:
-        return prepare_ink(ink, guides, scale).numpy()
+        return prepare_ink(Ink.measure(ink), guides, scale).numpy()
     except LabError:
         return None  # what is left of another line is taken for one
 
@@ -378,30 +379,41 @@ def draw_file(number: int, texts: Texts, path: Path) -> None:
     part.replace(path)
 
 
-def write_sample(words: Path, path: Path) -> None:
-    """Write the lines that ship with the lab, whole or not at all, and always the same bytes."""
-    with whole_file.create(path) as (file, check):
-        file.attrs["title"] = "Synthetic lines of joined-up handwriting"
-        file.attrs["synthetic"] = True
-        file.attrs["source"] = "the bundled joined-up lines: rendered from script fonts"
-        file.attrs["made_from"] = f"seed {SAMPLE_SEED}"
-        file.attrs["licence"] = (
-            "MIT, as the package. Rendered from openly licensed fonts (OFL-1.1, Apache-2.0; "
-            "data/script_fonts.tsv); texts in the public domain and words of SCOWL "
-            "(data/language_model_notice.txt)."
+def draw_sample(words: Path) -> dict[str, np.ndarray]:
+    """Return the lines that ship with the lab, by the names of their data sets."""
+    sample = {}
+    for part, count in SAMPLE_LINES.items():
+        rng = np.random.default_rng([SAMPLE_SEED, PARTS.index(part)])
+        lines, labels = draw_lines(count, Texts(words, part, SAMPLE_LENGTH), rng, part)
+        images = np.zeros((count, 28, max(line.shape[1] for line in lines)), np.uint8)
+        for image, line in zip(images, lines, strict=True):
+            image[:, : line.shape[1]] = np.rint(np.rint(line / GREY_STEP) * GREY_STEP)
+        sample |= {f"x_{part}": images, f"y_{part}": labels}
+    return sample
+
+
+def write_sample(sample: dict[str, np.ndarray], path: Path) -> None:
+    """Write the HDF5 file: whole or not at all, and the same bytes for the same lines."""
+    with whole_file.create(path) as (file, _):
+        prepared.set_texts(
+            file,
+            title="Synthetic lines of joined-up handwriting",
+            source="the bundled joined-up lines: rendered from script fonts",
+            made_from=f"seed {SAMPLE_SEED}",
+            licence="MIT, as the package. Rendered from openly licensed fonts (OFL-1.1, "
+            "Apache-2.0; data/script_fonts.tsv); texts in the public domain and words of SCOWL "
+            "(data/language_model_notice.txt).",
         )
-        for part, count in SAMPLE_LINES.items():
-            rng = np.random.default_rng([SAMPLE_SEED, PARTS.index(part)])
-            lines, labels = draw_lines(count, Texts(words, part, SAMPLE_LENGTH), rng, part)
-            images = np.zeros((count, 28, max(line.shape[1] for line in lines)), np.uint8)
-            for image, line in zip(images, lines, strict=True):
-                image[:, : line.shape[1]] = np.rint(np.rint(line / GREY_STEP) * GREY_STEP)
-            for name, values in ((f"x_{part}", images), (f"y_{part}", labels)):
-                chunks = (min(100, count), *values.shape[1:])
-                file.create_dataset(
-                    name, data=values, chunks=chunks, compression="gzip", compression_opts=9
-                )
-            check()
+        file.attrs["synthetic"] = True
+        for name, values in sample.items():
+            file.create_dataset(
+                name,
+                data=values,
+                chunks=(min(100, len(values)), *values.shape[1:]),
+                compression="gzip",
+                compression_opts=9,
+                fletcher32=True,
+            )
     print(f"{path}: {path.stat().st_size:,} bytes")
 
 
@@ -414,7 +426,7 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     if options.sample:
-        write_sample(options.words, SAMPLE)
+        write_sample(draw_sample(options.words), SAMPLE)
         return
     options.output.mkdir(exist_ok=True)
     texts = Texts(options.words)

@@ -17,8 +17,8 @@ from shapes import deform, read_templates, write_template
 from tqdm import tqdm
 
 from text_recognizer.mapping import CHARACTERS
-from text_recognizer.reading.character import as_emnist
-from text_recognizer.reading.pen import PEN, draw
+from text_recognizer.reading.character import convert_to_emnist
+from text_recognizer.reading.pen import PEN_WIDTH, draw
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 RARE_SHARE = 0.6  # of the drawings
@@ -51,9 +51,9 @@ def draw_strokes(
     """Draw strokes, each float (N, 2): uint8 (28, 28), or None if nothing of them is left."""
     points = deform(np.concatenate(curves), rng, (0.14, 0.18), (-0.05, 0.18), (0.08, 0.17))
     low, high = points.min(0), points.max(0)
-    size = float(np.clip(PEN * thinness * math.exp(rng.normal(0.12, 0.22)), *SIZES))
-    points = (points - low) * (size - PEN) / max((high - low).max(), 1e-9) + PEN / 2
-    sheet = np.rint(points.max(0) + PEN / 2).astype(int) + 1
+    size = float(np.clip(PEN_WIDTH * thinness * math.exp(rng.normal(0.12, 0.22)), *SIZES))
+    points = (points - low) * (size - PEN_WIDTH) / max((high - low).max(), 1e-9) + PEN_WIDTH / 2
+    sheet = np.rint(points.max(0) + PEN_WIDTH / 2).astype(int) + 1
     parts = np.split(points, np.cumsum([len(part) for part in curves])[:-1])
     scan = Image.fromarray(np.uint8(draw(parts, sheet) * 255))
     threshold = 127.0
@@ -63,7 +63,7 @@ def draw_strokes(
         photograph = scan.resize(coarse, Image.Resampling.BOX)
         scan = photograph.resize(scan.size, Image.Resampling.BICUBIC)
     bitmap = np.asarray(scan) > threshold
-    return as_emnist(bitmap) if bitmap.any() else None
+    return convert_to_emnist(bitmap) if bitmap.any() else None
 
 
 def draw_templates(per_class: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -32,13 +32,13 @@ from multiprocessing import Pool
 from pathlib import Path
 
 import cv2
-import h5py
 import numpy as np
 from fontTools.ttLib import TTFont
 from PIL import Image, ImageDraw, ImageFont
 from shapes import deform, read_templates, smooth_field, write_template
 from tqdm import tqdm
 
+from text_recognizer.files import prepared, whole_file
 from text_recognizer.mapping import CHARACTERS, FIRST_CHARACTER, PUNCTUATION
 from text_recognizer.reading.character import shrink
 
@@ -513,16 +513,15 @@ def make_sample(seed: int, processes: int) -> dict[str, np.ndarray]:
 
 def write_sample(sample: dict[str, np.ndarray], seed: int, path: Path) -> None:
     """Write the HDF5 file: whole or not at all, and the same bytes for the same images."""
-    partial = path.with_suffix(".partial")
-    with h5py.File(partial, "w", libver=("earliest", "v110")) as file:
-        file.attrs["title"] = "Synthetic handwritten characters in the form of EMNIST"
-        file.attrs["synthetic"] = True
-        file.attrs["source"] = "the bundled sample: synthetic handwriting, not real EMNIST"
-        file.attrs["seed"] = seed
-        file.attrs["licence"] = (
-            "MIT, as the package. Drawn from our own stroke templates and from openly licensed "
-            "fonts (OFL-1.1, Apache-2.0, MIT; data/sample_fonts.tsv); no image of EMNIST."
+    with whole_file.create(path) as (file, _):
+        prepared.set_texts(
+            file,
+            title="Synthetic handwritten characters in the form of EMNIST",
+            source="the bundled sample: synthetic handwriting, not real EMNIST",
+            licence="MIT, as the package. Drawn from our own stroke templates and from openly "
+            "licensed fonts (OFL-1.1, Apache-2.0, MIT; data/sample_fonts.tsv); no image of EMNIST.",
         )
+        file.attrs.update(synthetic=True, seed=seed)
         for name, values in sample.items():
             file.create_dataset(
                 name,
@@ -530,9 +529,8 @@ def write_sample(sample: dict[str, np.ndarray], seed: int, path: Path) -> None:
                 chunks=(min(1024, len(values)), *values.shape[1:]),
                 compression="gzip",
                 compression_opts=9,
-                track_times=False,
+                fletcher32=True,
             )
-    partial.replace(path)
 
 
 def draw_picture(sample: dict[str, np.ndarray], path: Path, per_class: int = 16) -> None:

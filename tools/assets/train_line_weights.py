@@ -78,7 +78,7 @@ class SyntheticLines:
     def choose(self, step: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the numbers of lines that no other step has, and about how wide they are."""
         numbers = np.arange(step * count, (step + 1) * count)
-        return numbers, self.maker.widths(numbers).numpy()
+        return numbers, self.maker.measure_widths(numbers).numpy()
 
     def draw(self, numbers: np.ndarray, _rng: np.random.Generator) -> Batch:
         """Return lines, uint8 (B, 28, W), and their labels, int64 (B, 32)."""
@@ -209,7 +209,7 @@ def choose_temperature(model: LineCNN, data: EMNISTLines, text: str) -> float:
 
     Counted are lines with glyphs of val whose number of characters was read rightly.
     """
-    maker = data.maker("val")
+    maker = data.build_maker("val")
     maker.sentences = SentenceGenerator.from_text(text)
     images, labels = maker.draw(np.arange(VAL_LINES))
     logits, right = [], []

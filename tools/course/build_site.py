@@ -3,7 +3,8 @@
     python tools/course/build_site.py    # or: make site, which installs Sphinx first
 
 Pages are collected in `build/site-source`, a folder per language in which each page has the same
-path, and Sphinx makes `build/site` of them, Korean in `ko/`. Nothing is executed or fetched.
+path, and Sphinx makes `build/site` of them, Korean in `ko/`. Nothing is executed or fetched. Where
+a link, an anchor or a picture leads nowhere on the built pages, it ends with an error.
 """
 
 import json
@@ -14,7 +15,9 @@ import shutil
 import subprocess
 import sys
 import time
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import links
 
@@ -27,7 +30,9 @@ RECORDING = re.compile(r"^!\[[^\]]*\]\(labs/pictures/canvas\.webp\)$", re.MULTIL
 # Captions of the contents, and what stands below each: pages, and where they lie in Korean.
 CONTENTS = {
     "Notebooks": ["labs/[0-9]*.ipynb"],
-    "Using the lab": ["docs/using.md", "docs/from_fsdl_2021.md", "docs/grading.md"],
+    "Using the lab": [
+        *("docs/using.md", "docs/from_fsdl_2021.md", "docs/teaching.md", "docs/grading.md"),
+    ],
     "Reference": ["api.md", "data/MODEL_CARD.md", "data/README.md", "benchmarks/README.md"],
     "Contributing": ["CONTRIBUTING.md", "labs/README.md", "CHANGELOG.md"],
 }
@@ -45,13 +50,28 @@ API = """# The package
 
 Everything that `lab_utils` offers to notebooks, in the order in which they introduce it.
 """
+NOT_FOUND = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>Page not found</title>
+<body style="font-family: sans-serif; max-width: 40em; margin: 4em auto; padding: 0 1em">
+<h1>This page does not exist</h1>
+<p><a href="{top}">To the first page of the course</a></p>
+<p lang="ko"><a href="{top}ko/">없는 페이지입니다. 첫 페이지로 가기</a></p>
+</html>
+"""
+SEED_TEXT = "What all random numbers of the course begin with. Taught in notebook 1."
 GRADER = {
     "lab_grade.grader": ["grade", "merge"],
     "lab_grade.notebook": ["Assignment", "Check"],
     "lab_grade.submissions": ["find_submissions"],
 }
 LINK = re.compile(r"(!?)\[((?:!\[[^\]]*\]\([^)]*\)|[^\[\]])*)\]\(([^)\s]+)\)")
-PREVIEW = re.compile(r'<a href="([^"]+)"><img src="([^"]+)"[^>]*></a>')
+PICTURE = re.compile(r'(<img\b[^>]*\bsrc=")([^"]+)')
+PREVIEW = re.compile(r'<a href="([^"]+)"><img src="([^"]+)"[^>]* alt="([^"]*)"></a>')
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 BADGE = re.compile(r"\[!\[([^\]]*)\]\(https?://[^)]*\)\]")
 OTHER_LANGUAGE = re.compile(r"^\[(?:한국어|English)\]\([^)]*\)\n\n", re.MULTILINE)
 
@@ -80,6 +100,12 @@ def find_pages(language: str) -> dict[str, str]:
 def to_html(page: str) -> str:
     """Return the path of a page as it is published."""
     return posixpath.splitext(page)[0] + ".html"
+
+
+def find_top(repository: str) -> str:
+    """Return the address at which GitHub Pages publishes the site; "/" where it is not known."""
+    owner, _, project = repository.removeprefix("https://github.com/").partition("/")
+    return f"https://{owner.lower()}.github.io/{project}/" if project else "/"
 
 
 class Stage:
@@ -131,13 +157,17 @@ class Stage:
             address = self.find_address(target, page)
             return text if address is None else f"{mark}[{text}]({address})"
 
+        def place(match: re.Match) -> str:
+            return f"{match[1]}{self.find_address(match[2], page)}"
+
         text = OTHER_LANGUAGE.sub("", text)
         text = BADGE.sub(r"[\1]", text)  # words: no picture is loaded from elsewhere
-        text = PREVIEW.sub(r"[![](\2)](\1)", text)
+        text = PREVIEW.sub(r"[![\3](\2)](\1)", text)
         text = re.sub(rf"^(?=[^\n]*{re.escape(links.MARK)}$)", "{.launch}\n", text, flags=re.M)
         parts = re.split(r"(^````?.*?^````?$)", text, flags=re.MULTILINE | re.DOTALL)
         return "".join(
-            part if part.startswith("```") else LINK.sub(replace, part) for part in parts
+            part if part.startswith("```") else PICTURE.sub(place, LINK.sub(replace, part))
+            for part in parts
         )
 
     def write(self, place: str, text: str) -> None:
@@ -151,9 +181,15 @@ class Stage:
             text = (ROOT / page).read_text(encoding="utf-8")
             if page.endswith(".ipynb"):
                 notebook = json.loads(text)
+                notebook["cells"] = [c for c in notebook["cells"] if c["id"] != "setup"]
+                heading = ""
                 for cell in notebook["cells"]:
                     if cell["cell_type"] == "markdown":
-                        cell["source"] = self.set_links("".join(cell["source"]), page)
+                        source = "".join(cell["source"])
+                        heading = (HEADING.findall(source) or [heading])[-1]
+                        cell["source"] = self.set_links(source, page)
+                    elif described := describe_pictures(cell, heading):
+                        cell["metadata"]["mystnb"] = {"image": {"alt": described}}
                 # Jupyter adds this itself; Sphinx colours `!` and `%` lines by it.
                 notebook["metadata"]["language_info"]["pygments_lexer"] = "ipython3"
                 text = json.dumps(notebook, ensure_ascii=False)
@@ -186,13 +222,24 @@ class Stage:
         return text
 
 
+def describe_pictures(cell: dict, heading: str) -> str:
+    """Return what the pictures of a cell show: what it says itself, else the heading above it."""
+    outputs = [each for each in cell["outputs"] if "image/png" in each.get("data", {})]
+    found = []
+    for output in outputs:
+        said = output["metadata"].get("image/png", {}).get("alt")
+        plain = "".join(output["data"].get("text/plain", "<"))  # of a canvas, what is on it
+        found.append(said or (heading if plain.startswith("<") else plain))
+    return "; ".join(dict.fromkeys(found))
+
+
 def make_api() -> str:
-    """Return the page of the public names, from the list in `lab_utils/__init__.py`."""
+    """Return the page of the public names, from the list in `lab_utils/__init__.pyi`."""
     import lab_utils
 
     text = API
-    listed = Path(lab_utils.__file__).read_text(encoding="utf-8").partition("_MODULES = {")[2]
-    for title, name in re.findall(r'^    # (.+)$|^    "(\w+)":', listed, re.MULTILINE):
+    listed = (ROOT / "lab_utils" / "__init__.pyi").read_text(encoding="utf-8")
+    for title, name in re.findall(r"^# (\d.+)$|^from .* as (\w+)$", listed, re.MULTILINE):
         if title:
             text += f"\n## {title}\n"
             continue
@@ -203,7 +250,8 @@ def make_api() -> str:
         elif callable(value):
             kind = "function"
         if kind == "data":
-            text += f"\n```{{eval-rst}}\n.. py:data:: lab_utils.{name}\n   :value: {value!r}\n```\n"
+            text += f"\n```{{eval-rst}}\n.. py:data:: lab_utils.{name}\n   :value: {value!r}\n\n"
+            text += f"   {SEED_TEXT}\n```\n"
         else:
             text += make_entry(f"lab_utils.{name}", kind)
     text += "\n## The grader\n\nWhat stands behind `lab-grade` and `lab-release`.\n"
@@ -218,6 +266,43 @@ def make_entry(name: str, kind: str) -> str:
     return f"\n```{{eval-rst}}\n.. auto{kind}:: {name}\n{members}```\n"
 
 
+class Page(HTMLParser):
+    """What a built page has that something may link to, and what it links to."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.anchors: set[str] = set()
+        self.links: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, _tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "id" and value:
+                self.anchors.add(value)
+            elif name in ("href", "src") and value:
+                self.links.append(value)
+
+
+def find_dead_links(folder: Path) -> list[str]:
+    """Return the links, anchors and pictures of built pages that lead nowhere in the site."""
+    pages = {
+        path.resolve(): Page(path) for path in folder.rglob("*.html") if path.name != "404.html"
+    }
+    dead = []
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            target = target / "index.html" if target.is_dir() else target
+            anchor = unquote(parts.fragment)
+            is_there = not anchor or target not in pages or anchor in pages[target].anchors
+            if not target.exists() or not is_there:
+                dead.append(f"{path.relative_to(folder.resolve())}: {link}")
+    return dead
+
+
 def main() -> None:
     begun = time.perf_counter()
     from lab_utils import share
@@ -229,26 +314,20 @@ def main() -> None:
         folder = SOURCE / language
         Stage(language, folder, repository).write_pages()
         out.mkdir(parents=True)
-        command = [
-            sys.executable,
-            "-m",
-            "sphinx",
-            "-q",
-            "-E",
-            "-W",
-            "--keep-going",
-            "-c",
-            str(HERE),
-        ]
-        command += ["-d", str(ROOT / "build" / "site-doctrees" / language)]
+        command = [sys.executable, "-m", "sphinx", "-q", "-E", "-W", "--keep-going"]
+        command += ["-c", str(HERE), "-d", str(ROOT / "build" / "site-doctrees" / language)]
         command += ["-D", f"language={language}", str(folder), str(out)]
         if code := subprocess.run(command, env=os.environ | {"LAB_OFFLINE": "1"}).returncode:
             sys.exit(code)
         share(path=out / READER, language=language)
-        for path in (out / "jupyter_execute", out / "_sources"):  # no page links to them
+        # No page links to them; MyST-NB puts its folder beside that of the pages.
+        for path in (out.parent / "jupyter_execute", out / "_sources"):
             shutil.rmtree(path, ignore_errors=True)
-        for path in out.rglob("*.map"):
+        for path in [*out.rglob("*.map"), *out.rglob("*webpack-macros.html")]:
             path.unlink()
+    (OUT / "404.html").write_text(NOT_FOUND.format(top=find_top(repository)), encoding="utf-8")
+    if dead := find_dead_links(OUT):
+        sys.exit("These lead nowhere:\n" + "\n".join(dead))
     size = sum(path.stat().st_size for path in OUT.rglob("*") if path.is_file())
     print(f"{OUT.relative_to(ROOT)}: {size / 1e6:.0f} MB in {time.perf_counter() - begun:.0f} s")
 

@@ -123,9 +123,6 @@ def build_wheel(folder: Path) -> Path:
 def serve_checkout(folder: Path):
     """Serve what the lab takes from GitHub; yield the address of the repository."""
     place = folder / PROJECT.strip("/")
-    raw = place / "raw" / BRANCH / "lab_utils" / "colab.py"
-    raw.parent.mkdir(parents=True)
-    shutil.copy(ROOT / "lab_utils" / "colab.py", raw)
     archive = place / "archive" / "refs" / "heads" / f"{BRANCH}.zip"
     archive.parent.mkdir(parents=True)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
@@ -152,26 +149,21 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookN
     return notebook
 
 
-def install(source: str, folder: Path) -> tuple[float, str]:
-    """Run the first cell of a notebook; return its seconds and what it printed."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
-    started = time.monotonic()
-    (cell,) = execute(notebook, folder).cells
-    printed = "".join(output.get("text", "") for output in cell.outputs)
-    return time.monotonic() - started, printed.strip()
-
-
 def check_install(way: str, source: str, folder: Path, base: dict[str, str]) -> bool:
     """Install the lab in one way; tell whether it went well and nothing else has changed."""
     if added := sorted({*list_packages()} - {*base}):
         run(BIN / "python", "-m", "pip", "uninstall", "-q", "-y", *added)
     if list_packages() != base:
         sys.exit(f"{FOLDER} is not as it was made: delete it, and run this again.")
-    seconds, printed = install(source, folder)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    started = time.monotonic()
+    (cell,) = execute(notebook, folder).cells
+    seconds = time.monotonic() - started
+    printed = "".join(output.get("text", "") for output in cell.outputs).strip()
     after = list_packages()
     changed = sorted(name for name in base if after.get(name) != base[name])
     is_fine = not changed and "handwriting-lab" in after and seconds <= MAX_INSTALL
-    is_fine &= printed.startswith("The lab is installed") and "\n" not in printed
+    is_fine &= "ERROR" not in printed
     told = f"changed: {', '.join(changed)}" if changed else f"{len(base)} packages unchanged"
     new = len({*after} - {*base})
     return report(f"install {way}", seconds, is_fine, f"{told}, {new} new" if is_fine else printed)

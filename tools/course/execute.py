@@ -4,7 +4,8 @@
     python tools/course/execute.py --to build labs/*.ipynb          # copies into a folder
 
 A widget is drawn by a running kernel only, so a stored one is of no use: progress bars are left
-out, and of a canvas its picture stays.
+out, and of a canvas its picture stays. Cells with the tag `hide-output` keep nothing: what they
+show is an answer, or says something of one machine.
 """
 
 import argparse
@@ -32,6 +33,8 @@ def execute(path: Path, target: Path) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [out for out in cell.outputs if not is_bare_widget(out)]
+            if "hide-output" in cell.metadata.get("tags", []):
+                cell.outputs = []
             for output in cell.outputs:
                 output.get("data", {}).pop(WIDGET, None)
     notebook.metadata.language_info = {"name": "python"}  # not this machine's version of it

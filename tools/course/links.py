@@ -21,16 +21,20 @@ ROOT = Path(__file__).resolve().parents[2]
 BRANCH = "main"
 MARK = "<!-- links -->"  # at the end of the line: at its beginning, it would be no Markdown
 ADDRESS = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+?(\.git)?/?")
-KEPT = re.compile(r'(^\[tool\.lab\]\n(?:[^\[\n].*\n|\n)*?repository = )"[^"\n]*"', re.MULTILINE)
+KEPT = re.compile(r'(^\[project\.urls\]\n)(?:Repository = "[^"\n]*"\n)?', re.MULTILINE)
 # The cell that installs the lab on Colab, where its address is known and where it is not.
 FROM_ADDRESS = """\
-REPOSITORY = "{}"  # on Colab, the lab is installed from here
-if "google.colab" in str(get_ipython()):
-    !curl -fsSL {{REPOSITORY}}/raw/main/lab_utils/colab.py | python - {{REPOSITORY}}"""
+if "google.colab" in str(get_ipython()):  # Colab installs the lab; elsewhere this does nothing
+    %pip install --quiet {}/archive/refs/heads/main.zip"""
 FROM_WHEEL = """\
-colab = __import__("sys").modules.get("google.colab")  # these lines install the lab, on Colab only
-wheel = colab and max(get_ipython().getoutput("ls|grep whl$") or colab.files.upload() or ["none"])
-colab and get_ipython().system(f"PYTHONPATH='{wheel}' python -m lab_utils.colab '{wheel}'")"""
+if "google.colab" in str(get_ipython()):  # Colab installs the lab; elsewhere this does nothing
+    from glob import glob
+
+    from google.colab import files
+
+    for wheel in sorted(glob("*.whl")) or files.upload():
+        %pip install --quiet "{wheel}\""""
+FOLDED = {"jupyter": {"source_hidden": True}}  # JupyterLab shows three dots, which open it
 BADGES = {
     "colab": "https://colab.research.google.com/assets/colab-badge.svg",
     "binder": "https://mybinder.org/badge_logo.svg",
@@ -55,15 +59,16 @@ def check_address(repository: str) -> str:
 def read_address(root: Path) -> str:
     """Return the address that pyproject.toml keeps; empty where it is not known."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    return project["tool"]["lab"]["repository"]
+    return project["project"]["urls"].get("Repository", "")
 
 
 def keep_address(root: Path, repository: str) -> None:
     """Write the address into pyproject.toml, the one place where it is kept."""
     path = root / "pyproject.toml"
-    text, count = KEPT.subn(rf'\g<1>"{repository}"', path.read_text(encoding="utf-8"))
+    line = f'Repository = "{repository}"\n' if repository else ""
+    text, count = KEPT.subn(rf"\g<1>{line}", path.read_text(encoding="utf-8"))
     if count != 1:
-        sys.exit(f'{path} must have one line repository = "" in its section [tool.lab].')
+        sys.exit(f"{path} must have one section [project.urls].")
     write_changed(path, text)
 
 
@@ -132,17 +137,25 @@ def set_links(path: Path, root: Path, repository: str, first: str) -> None:
             source = set_line(source, line)
         elif cell["id"] == "setup":
             source = make_setup(repository)
+            cell["metadata"] = FOLDED
         if source != "".join(cell["source"]):
             cell["source"] = source.splitlines(keepends=True)
-    write_changed(path, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", was=text)
+    write_changed(path, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
 
 
-def write_changed(path: Path, text: str, was: str | None = None) -> None:
+def read_as(kind: type, path: Path) -> str | bytes:
+    """Return what a file has, as text or as bytes; nothing where it is not there."""
+    if not path.exists():
+        return kind()
+    return path.read_bytes() if kind is bytes else path.read_text(encoding="utf-8")
+
+
+def write_changed(path: Path, content: str | bytes) -> None:
     """Write a file, whole or not at all, if it is another than it was."""
-    if text == (path.read_text(encoding="utf-8") if was is None else was):
+    if content == read_as(type(content), path):
         return
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
+    partial.write_bytes(content if isinstance(content, bytes) else content.encode())
     partial.replace(path)
     print(path)
 

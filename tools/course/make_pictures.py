@@ -89,7 +89,7 @@ def record() -> tuple[list[Image.Image], list[int]]:
         screen = {"viewport": {"width": 1100, "height": 800}, "device_scale_factor": 1}
         lab = Lab(browser.new_context(**screen).new_page(), url)
         lab.run(START)
-        lab.show("canvas = HandwritingCanvas(mode='line', lang='en')\ncanvas")
+        lab.show("canvas = HandwritingCanvas(mode='line', language='en')\ncanvas")
         canvas = lab.page.locator(".hw-root")
         below = lab.page.locator(".hw-root details").first
         mouse = lab.page.mouse

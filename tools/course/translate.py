@@ -5,9 +5,10 @@
 
 Code cells are taken over with their outputs, so nothing has to run again. A .po file has one entry
 for each Markdown cell: its id (msgctxt), the English text (msgid) and the translation (msgstr),
-with links as in the English. checks.po has what check cells and the start page say, {} for each
-value, for lab_utils to say it. Where there is no translation yet, or the English has changed since
-(the entry is then marked "fuzzy": mend msgstr, and delete the mark), the English stands.
+with links as in the English. checks.po has what check cells say, {} for each value, and what the
+code marks with _("..."); it is compiled for gettext. Where there is no translation yet, or the
+English has changed since (the entry is then marked "fuzzy": mend msgstr, and delete the mark), the
+English stands.
 """
 
 import argparse
@@ -19,16 +20,30 @@ import sys
 from pathlib import Path
 
 import polib
-from links import ROOT, make_line, read_address, set_line, write_changed
+from links import ROOT, make_line, read_address, read_as, set_line, write_changed
 
-from lab_utils import course, friendly_errors, machine
-from text_recognizer.canvas import upload
+from lab_utils.start_page import COURSE, SIGNS
 
 LANGUAGE = "ko"
-# What lab_utils says: in check cells and on the start page.
-LINES = [
-    line for said in (friendly_errors, course, machine, upload) for line in said.LINES.values()
-]
+COMPILED = f"text_recognizer/locale/{LANGUAGE}/LC_MESSAGES/lab.mo"
+
+
+def find_lines(root: Path) -> list[str]:
+    """Return what the code says in the student's language: what it marks, and two tables."""
+    marked = []
+    for path in sorted([*root.glob("lab_utils/*.py"), *root.glob("text_recognizer/**/*.py")]):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(func=ast.Name(id="_"), args=[argument]):
+                    marked += [
+                        (path, part.lineno, part.value)
+                        for part in ast.walk(argument)
+                        if isinstance(part, ast.Constant) and isinstance(part.value, str)
+                    ]
+    return [line for *_place, line in sorted(marked)] + [b.title for b in COURSE] + [*SIGNS]
+
+
+LINES = find_lines(ROOT)
 HEADER = {
     "Language": LANGUAGE,
     "MIME-Version": "1.0",
@@ -61,11 +76,14 @@ def make_template(message: ast.expr) -> str:
 
 
 def find_hints(notebook: dict) -> list[str]:
-    """Return what the check cells of a notebook may say: of assertions, and texts named hint."""
+    """Return what the check cells of a notebook may say: of assertions, and texts named hint.
+
+    Labels of buttons that a cell makes are among them.
+    """
     hints = []
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
-        if cell["cell_type"] != "code" or not source.startswith("# CHECK"):
+        if cell["cell_type"] != "code" or not re.search(r"^# CHECK|PictureUpload\(", source):
             continue
         for node in ast.walk(ast.parse(source)):
             match node:
@@ -73,6 +91,8 @@ def find_hints(notebook: dict) -> list[str]:
                     hints.append(make_template(message))
                 case ast.Assign(targets=[ast.Name(id="hint")], value=message):
                     hints.append(make_template(message))
+                case ast.Call(func=ast.Name(id="PictureUpload"), args=[label]):
+                    hints.append(make_template(label))
     return hints
 
 
@@ -176,25 +196,23 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> None:
         for path in sorted([*folder.glob("*.po"), *folder.glob("*.ipynb")])
         if path.with_suffix(".po") not in {*texts, checks}
     ]
-    files = {}
+    files: dict[Path, str | bytes] = {}
     for path, english in {**texts, checks: {line: line for line in said}}.items():
         translations = update_translations(read_translations(path), english)
         complaints += [f"{path.relative_to(root)}, {line}" for line in find_missing(translations)]
         files[path] = f"{translations}\n"
         if path == checks:
-            lines = {entry.msgid: entry.msgstr for entry in translations if entry.translated()}
-            built = root / "text_recognizer" / f"language_{LANGUAGE}.json"
-            files[built] = json.dumps(lines, indent=2, ensure_ascii=False) + "\n"
+            files[root / COMPILED] = translations.to_binary()
         else:
             source = root / "labs" / path.with_suffix(".ipynb").name
             files[path.with_suffix(".ipynb")] = build(source, translations, root)
-    for path, text in files.items():
+    for path, content in files.items():
         if options.check:
-            if not path.exists() or path.read_text(encoding="utf-8") != text:
+            if read_as(type(content), path) != content:
                 complaints.append(f"{path.relative_to(root)}: run  make translations")
         else:
-            path.parent.mkdir(exist_ok=True)
-            write_changed(path, text, was=None if path.exists() else "")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_changed(path, content)
     for complaint in complaints:
         print(complaint, file=sys.stderr)
     if options.check and complaints:

@@ -1,6 +1,6 @@
-// Runs a network that text_recognizer/canvas/to_javascript.py has described: a list of steps, each of which
-// makes a tensor of those before it. A tensor is its shape, (1, channels, height, width) for
-// images, and its numbers, row by row. No library: this is all that a CNN or a ResNet computes.
+// Runs a network that text_recognizer/canvas/to_javascript.py has described: a list of steps, each
+// of which makes a tensor of those before it. A tensor is its shape, (1, channels, height, width)
+// for images, and its numbers, row by row. This is all that a CNN or a ResNet computes.
 
 /** Turn base64 into the weights: 16-bit floats, the lowest byte first. */
 function decodeWeights(base64) {
@@ -92,9 +92,19 @@ function slideOver(shape, { kernel, stride, padding, dilation }, visit) {
   return [height, width];
 }
 
+/** Return the convolution of a sequence as one of an image that is one pixel high. */
+function convolveSequence(step, { shape: [, channels, width], data }) {
+  const lead = { kernel: 1, stride: 1, padding: 0, dilation: 1 };
+  const window = Object.entries(lead).map(([name, first]) => [name, [first, ...step[name]]]);
+  const image = { shape: [1, channels, 1, width], data };
+  const result = STEPS.convolution({ ...step, ...Object.fromEntries(window) }, image);
+  return { shape: [1, result.shape[1], result.shape[3]], data: result.data };
+}
+
 const STEPS = {
   /** A convolution: what each place of the window sees, in a row, times the filters. */
   convolution(step, input) {
+    if (input.shape.length === 3) return convolveSequence(step, input);
     const { kernel, dilation, groups } = step;
     const [, channels, height, width] = input.shape;
     const [seen, filters] = [channels / groups, step.channels / groups]; // of each group

@@ -5,16 +5,16 @@ import inspect
 import nbformat
 import pytest
 import pytorch_lightning as pl
+from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
 
 from lab_utils.friendly_errors import (
-    LINES,
     OLD_ARGUMENTS,
     describe_failure,
     find_cell,
-    read_translations,
-    translate,
+    translate_hint,
 )
+from text_recognizer.language import read_translations
 
 pytestmark = pytest.mark.slow
 
@@ -121,14 +121,46 @@ def test_a_cell_run_too_early_says_in_one_line_which_to_run_first(tmp_path):
     assert mistyped.ename == "NameError"
 
 
-def test_a_kernel_says_it_before_anything_is_imported(tmp_path, monkeypatch):
+def test_a_notebook_that_never_imports_the_lab_keeps_its_tracebacks(tmp_path, monkeypatch):
+    """In a kernel of an environment that has the lab, and beside a notebook of Jupyter's."""
     path = tmp_path / "a.ipynb"
     cells = [nbformat.v4.new_code_cell(source) for source in ("data = 5", "data + 1")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     monkeypatch.setenv("JPY_SESSION_NAME", str(path))
-    notebook = nbformat.v4.new_notebook(cells=cells[1:])
-    NotebookClient(notebook, allow_errors=True, timeout=60).execute()
-    assert notebook.cells[0].outputs[0].text.startswith("data is not defined yet: run the cell")
+    failing = ["data + 1", CHECK.replace("double(2)", "3")]
+    failing.append("from pytorch_lightning import Trainer\nTrainer(gpus=1)")
+    manager, client = start_new_kernel()
+    try:
+        before = [execute(client, cell) for cell in failing]
+        loaded = execute(
+            client, "import sys; print([m for m in sys.modules if m.startswith('lab_')])"
+        )
+        assert execute(client, "import lab_utils") == []
+        after = [execute(client, cell) for cell in failing]
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    errors = [[(kind, content["ename"]) for kind, content in shown] for shown in before]
+    assert errors == [[("error", name)] for name in ("NameError", "AssertionError", "TypeError")]
+    assert all(len(shown[0][1]["traceback"]) > 1 for shown in before)
+    assert loaded[0][1]["text"] == "[]\n"
+    assert [read_text(shown) for shown in after] == [
+        "data is not defined yet: run the cell that begins with  data = 5  first, "
+        "or all cells above this one.\n",
+        "q1, not yet: 3 is 3\n",
+        'Lightning\'s Trainer has no gpus= any more: write accelerator="auto", devices=1.\n',
+    ]
+
+
+def execute(client, source):
+    """Run a cell in a kernel; return what it shows: the kinds of messages, and their contents."""
+    shown = []
+    client.execute_interactive(source, allow_stdin=False, timeout=60, output_hook=shown.append)
+    return [(m["msg_type"], m["content"]) for m in shown if m["msg_type"] in ("error", "stream")]
+
+
+def read_text(shown):
+    return "".join(content["text"] for _kind, content in shown)
 
 
 def test_other_cells_keep_theirs(shown):
@@ -155,49 +187,47 @@ def test_another_argument_keeps_its_traceback():
 
 @pytest.fixture
 def korean(tmp_path, monkeypatch):
-    """Return what is said in the folder of the Korean notebooks."""
+    """Go to the folder of the Korean notebooks."""
     (tmp_path / "ko").mkdir()
     monkeypatch.chdir(tmp_path / "ko")
     monkeypatch.delenv("LAB_LANGUAGE", raising=False)
-    return read_translations()
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("hint", "said"),
     [
-        ("q1: not answered yet", "q1: 아직 답을 쓰지 않았습니다"),
         (
-            "q3, not yet: ResidualBlock(8, 16, 2) gives (4, 8), not (4, 16, 7, 7)",
-            "q3, 아직 아닙니다: ResidualBlock(8, 16, 2): 출력의 모양이 (4, 8)입니다. "
-            "(4, 16, 7, 7)이어야 합니다",
+            "ResidualBlock(8, 16, 2) gives (4, 8), not (4, 16, 7, 7)",
+            "ResidualBlock(8, 16, 2): 출력의 모양이 (4, 8)입니다. (4, 16, 7, 7)이어야 합니다",
         ),
         (
-            "q1, not yet: image 2: the feature map is off by 0.50: "
+            "image 2: the feature map is off by 0.50: "
             "only the border is wrong: what is next to an edge pixel?",
-            "q1, 아직 아닙니다: 이미지 2: 특징 맵이 0.50만큼 다릅니다. "
+            "이미지 2: 특징 맵이 0.50만큼 다릅니다. "
             "테두리만 틀렸습니다. 가장자리 픽셀의 옆에는 무엇이 있나요?",
         ),
-        (
-            "q1, not yet: a hint of\nanother notebook",
-            "q1, 아직 아닙니다: a hint of\nanother notebook",
-        ),
-        ("no line of ours", "no line of ours"),
+        ("a hint of\nanother notebook", "a hint of\nanother notebook"),
+        ("", ""),
     ],
 )
-def test_beside_korean_notebooks_lines_and_hints_are_korean(korean, line, said):
-    assert translate(line, korean) == said
-    assert translate(line, {}) == line
+def test_beside_korean_notebooks_hints_are_korean(korean, hint, said, monkeypatch):
+    assert translate_hint(hint) == said
+    monkeypatch.setenv("LAB_LANGUAGE", "en")
+    assert translate_hint(hint) == hint
 
 
 def test_the_language_can_be_chosen_anywhere(korean, tmp_path, monkeypatch):
-    assert set(LINES.values()) < set(korean)
+    def say():
+        return read_translations().gettext("{}: not answered yet")
+
+    assert say() == "{}: 아직 답을 쓰지 않았습니다"
     monkeypatch.setenv("LAB_LANGUAGE", "en")
-    assert read_translations() == {}
+    assert say() == "{}: not answered yet"
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LAB_LANGUAGE")
-    assert read_translations() == {}
+    assert say() == "{}: not answered yet"
     monkeypatch.setenv("LAB_LANGUAGE", "ko")
-    assert read_translations() == korean
+    assert say() == "{}: 아직 답을 쓰지 않았습니다"
 
 
 def test_a_check_in_the_korean_folder_says_it_in_korean(korean, tmp_path):

@@ -1,0 +1,455 @@
+"""The start page: does the lab run here, how long does it take, and how far have you come?
+
+A check cell that passes is remembered in `progress.json` in the data folder. Jupyter says in
+`JPY_SESSION_NAME` which notebook a kernel belongs to; a program that runs notebooks does not
+(`tools/course/execute.py`, nbval, lab-grade), and then nothing is remembered.
+"""
+
+import json
+import os
+import platform
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from text_recognizer.errors import LabError, cannot_write, shorten
+from text_recognizer.language import _
+from text_recognizer.paths import (
+    data_dir,
+    is_fast,
+    is_offline,
+    named_path,
+    shorten_path,
+    write_whole,
+)
+
+MARKDOWN = r"([\\`*_\[\]<>|~$#])"  # characters that mean something in it
+SIGNS = {"ok": "🟢", "note": "🟡", "problem": "🔴"}
+# The largest notebook takes 1.5 GB, JupyterLab a few hundred MB: benchmarks/README.md.
+MIN_MEMORY, ENOUGH_MEMORY = 0.9e9, 1.9e9  # bytes
+MIN_DISK, ENOUGH_DISK = 0.1e9, 1.5e9  # bytes, of EMNIST's download and what is prepared of it
+STEP_SECONDS = 13.4 / 40  # a training step where the notebooks were timed: benchmarks/README.md
+MEASURE_SECONDS, FAST_SECONDS = 5, 0.5
+SHORT_SECONDS = 20  # below this, most of the time is starting up, which is not measured
+PROGRESS_FILE = "progress.json"
+LOCK_SECONDS = 1  # a check cell must not wait
+
+
+class Notebook(NamedTuple):
+    """A notebook of the course.
+
+    Parameters
+    ----------
+    file : str
+        Its file, without ".ipynb"; it begins with two digits.
+    title : str
+        Its English title.
+    minutes : str
+        How long a student takes to read it and to think.
+    seconds : int
+        What its cells compute in all, on two CPU cores with the bundled sample.
+    questions : int
+        Its checked questions, q1 and so on.
+    """
+
+    file: str
+    title: str
+    minutes: str
+    seconds: int
+    questions: int
+
+    @property
+    def number(self) -> str:
+        """The two digits that its file begins with."""
+        return self.file[:2]
+
+    @property
+    def link(self) -> str:
+        """A link to it, with its title in the student's language."""
+        return f"[{int(self.number)}. {_(self.title)}]({self.file}.ipynb)"
+
+
+COURSE = (
+    Notebook("01_look_at_emnist", "Look at EMNIST", "20-30", 30, 2),
+    Notebook("02_train_cnn", "Train a CNN", "30-40", 150, 3),
+    Notebook("03_overfit", "Overfit on purpose", "20-30", 80, 2),
+    Notebook("04_build_lines", "Build lines", "25-35", 70, 2),
+    Notebook("05_read_lines", "Read lines", "25-35", 180, 2),
+    Notebook("06_draw_your_own", "Draw your own", "25-35", 40, 0),
+    Notebook("07_homework_resnet", "Homework: a ResNet", "60-90", 60, 7),
+)
+QUESTIONS = {f"{book.number} q{i + 1}" for book in COURSE for i in range(book.questions)}
+
+
+@dataclass
+class Table:
+    """A table: Markdown in a notebook, and a line for each row where it is printed.
+
+    Parameters
+    ----------
+    title : str
+        What it shows.
+    header : sequence of str
+        What each column is.
+    rows : sequence of tuple of str
+        The cells, in Markdown.
+    foot : str
+        What stands below it.
+    """
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[tuple[str, ...]]
+    foot: str = ""
+
+    def _repr_markdown_(self) -> str:
+        lines = [self.header, ["---"] * len(self.header), *self.rows]
+        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return f"**{self.title}**\n\n{table}\n\n{self.foot}".rstrip()
+
+    def __repr__(self) -> str:
+        rows = ["  ".join(row).replace("<br>", "\n    ") for row in self.rows]
+        text = "\n".join([self.title, *rows, self.foot]).rstrip()
+        signs = "".join(SIGNS.values())
+        return re.sub(rf"\[(.+?)\]\(\S+?\)|[{signs}] |\\{MARKDOWN}", r"\1\2", text)
+
+
+class Finding(NamedTuple):
+    """What was found of one thing that the lab needs.
+
+    Parameters
+    ----------
+    name : str
+        The thing, in the student's language, like the rest.
+    status : {"ok", "note", "problem"}
+        Whether it is as it should be, worth knowing, or in the way.
+    found : str
+        What there is.
+    advice : str
+        What to do about it, in a sentence; empty if nothing.
+    """
+
+    name: str
+    status: str
+    found: str
+    advice: str = ""
+
+
+def check_machine() -> Table:
+    """Look at what the lab needs of this machine; nothing is downloaded or prepared.
+
+    Taught in notebook 0.
+
+    Returns
+    -------
+    Table
+        Python, memory, cores, PyTorch and GPU, the data folder and its disk, and where EMNIST and
+        MNIST would come from. A notebook shows it as the last line of a cell.
+
+    Examples
+    --------
+    >>> from lab_utils import check_machine
+    >>> check_machine()
+    Does the lab run on this machine?
+    ok  Python  3...
+    """
+    rows = [
+        (
+            f"{SIGNS[finding.status]} {_(finding.status)}",
+            finding.name,
+            "<br>".join(map(_escape, filter(None, [finding.found, finding.advice]))),
+        )
+        for finding in inspect_machine()
+    ]
+    header = [_("result"), _("what"), _("what there is, and what to do")]
+    return Table(_("Does the lab run on this machine?"), header, rows)
+
+
+def _escape(text: str) -> str:
+    """Return a text as Markdown shows it letter by letter, such as the name of a folder."""
+    return re.sub(MARKDOWN, r"\\\1", text)
+
+
+def inspect_machine() -> list[Finding]:
+    """Return what `check_machine` shows."""
+    found = [Finding("Python", "ok", platform.python_version())]
+    found += [_check_memory(), _check_cores(), _check_torch()]
+    try:
+        folder = data_dir()
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, LabError) as error:
+        advice = error if isinstance(error, LabError) else cannot_write(folder, error)
+        unwritten = _("no file can be written")
+        return [*found, Finding(_("data folder"), "problem", unwritten, str(advice))]
+    written = _("{} can be written").format(shorten_path(folder))
+    found += [Finding(_("data folder"), "ok", written), _check_disk(folder)]
+    return [*found, _check_data("EMNIST", "EMNIST_ARCHIVE"), _check_data("MNIST", "MNIST_DIR")]
+
+
+def _check_memory() -> Finding:
+    size = measure_memory()
+    found = f"{size / 1e9:.1f} GB"
+    if size < MIN_MEMORY:
+        advice = _("The notebooks take up to 1.5 GB: close other programs, or work on Colab.")
+        return Finding(_("memory"), "problem", found, advice)
+    if size < ENOUGH_MEMORY:
+        advice = _("Work on one notebook at a time: shut down the kernels of the others.")
+        return Finding(_("memory"), "note", found, advice)
+    return Finding(_("memory"), "ok", found)
+
+
+def _check_cores() -> Finding:
+    cores = count_cores()
+    if cores >= 2:
+        return Finding(_("CPU cores"), "ok", f"{cores:.3g}")
+    advice = _("Everything works on one core; training takes about twice as long.")
+    return Finding(_("CPU cores"), "note", f"{cores:.3g}", advice)
+
+
+def _check_torch() -> Finding:
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # OSError: a library of it that does not load
+        return Finding("PyTorch", "problem", shorten(error), _("Install the lab again."))
+    if torch.cuda.is_available():
+        gpu = torch.cuda.get_device_name()
+    elif torch.backends.mps.is_available():
+        gpu = "MPS"
+    else:
+        found = _("version {}, on the CPU; a GPU is not needed").format(torch.__version__)
+        return Finding("PyTorch", "ok", found)
+    return Finding("PyTorch", "ok", _("version {}, with {}").format(torch.__version__, gpu))
+
+
+def _check_disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 1e9:.1f} GB"
+    if free < MIN_DISK:
+        advice = _("Free some space, or set LAB_DATA_DIR to a folder on another disk.")
+        return Finding(_("free disk space"), "problem", found, advice)
+    if free < ENOUGH_DISK:
+        advice = _("Real EMNIST takes 1.5 GB while it is prepared: free some space for it.")
+        return Finding(_("free disk space"), "note", found, advice)
+    return Finding(_("free disk space"), "ok", found)
+
+
+def _check_data(name: str, variable: str) -> Finding:
+    """Tell where a data set would come from, in the order of `prepared.locate`."""
+    from text_recognizer.files import prepared
+
+    try:
+        target = data_dir() / f"{name.lower()}.h5"
+        local = named_path(variable)
+        if local and not local.exists():
+            advice = _("Set {} to the path of files that exist, or remove it.").format(variable)
+            return Finding(name, "problem", _("{} does not exist").format(local), advice)
+        if prepared.is_current(target, prepared.fingerprint(local) if local else None):
+            with prepared.open_prepared(target) as file:
+                return Finding(name, "ok", _("prepared: {}").format(file.source))
+    except LabError as error:
+        return Finding(name, "problem", _("damaged"), str(error))
+    if local:
+        return Finding(name, "ok", _("from {}, when first used").format(local.name))
+    if is_offline():
+        found = _("the bundled sample, as LAB_OFFLINE=1 forbids downloads")
+    else:
+        found = _("the download, when first used; offline, the bundled sample")
+    return Finding(name, "ok", found)
+
+
+def measure_memory(root: Path = Path("/")) -> int:
+    """Return how many bytes this process may have: of the machine, or of its container.
+
+    Parameters
+    ----------
+    root : Path
+        The file system in which the limits of control groups lie (Linux).
+    """
+    import psutil
+
+    limits = [int(text) for text in _read_limits(root, "memory.max") if text.isdigit()]
+    return min([psutil.virtual_memory().total, *limits])
+
+
+def count_cores(root: Path = Path("/")) -> float:
+    """Return how many cores this process may use; a container may have a part of one.
+
+    Parameters
+    ----------
+    root : Path
+        The file system in which the limits of control groups lie (Linux).
+    """
+    has_affinity = hasattr(os, "sched_getaffinity")  # Linux
+    limits: list[float] = [len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1]
+    for text in _read_limits(root, "cpu.max"):
+        quota, _space, period = text.partition(" ")
+        if quota.isdigit():  # "max" is no limit
+            limits.append(int(quota) / int(period))
+    return min(limits)
+
+
+def _read_limits(root: Path, name: str) -> list[str]:
+    """Return what a file says in the control group of this process and in those around it."""
+    top = root / "sys/fs/cgroup"
+    try:
+        group = (root / "proc/self/cgroup").read_text(encoding="utf-8").partition("0::/")[2]
+    except OSError:
+        return []  # not Linux
+    inner = top / group.split("\n")[0]
+    files = [place / name for place in (inner, *inner.parents) if place.is_relative_to(top)]
+    return [file.read_text(encoding="utf-8").strip() for file in files if file.is_file()]
+
+
+def time_notebooks() -> Table:
+    """Train the CNN for five seconds, and tell from its speed how long each notebook computes.
+
+    Taught in notebook 0.
+
+    The batch is random: it takes as long as one of characters. Training is measured on the CPU,
+    also where there is a GPU, since a part of each notebook is computed there anyway.
+
+    Returns
+    -------
+    Table
+        The notebooks, how long you take to read them, and how long they compute here. A notebook
+        shows it as the last line of a cell.
+
+    Examples
+    --------
+    >>> from lab_utils import time_notebooks
+    >>> time_notebooks()
+    How long the notebooks take here
+    1. Look at EMNIST  20-30  ...
+    """
+    step = measure_step()
+    slowness = step / STEP_SECONDS
+    rows = [(b.link, b.minutes, describe_seconds(b.seconds * slowness)) for b in COURSE]
+    how = _("about as fast as where these notebooks were timed")
+    if slowness > 1.25:
+        how = _("{} times as slow as where these notebooks were timed").format(f"{slowness:.1f}")
+    elif slowness < 0.8:
+        how = _("{} times as fast as where these notebooks were timed").format(
+            f"{1 / slowness:.1f}"
+        )
+    foot = _("{} s for a training step on the CPU: {}.").format(f"{step:.2g}", how)
+    header = [_("notebook"), _("you, minutes"), _("computing here")]
+    return Table(_("How long the notebooks take here"), header, rows, foot)
+
+
+def measure_step() -> float:
+    """Return the seconds of a step of training the CNN on the CPU, on 128 images: a median."""
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+    from tqdm.auto import tqdm
+
+    from text_recognizer.mapping import MAPPING
+    from text_recognizer.models.cnn import CNN
+
+    total = FAST_SECONDS if is_fast() else MEASURE_SECONDS
+    line = {"desc": _("Training for five seconds"), "bar_format": "{desc} {bar}", "leave": False}
+    durations: list[float] = []
+    with torch.random.fork_rng(devices=[]), tqdm(total=total, **line) as bar:
+        torch.manual_seed(0)  # forked: the notebook's random numbers stay as they are
+        model = CNN({"input_dims": (1, 28, 28), "mapping": MAPPING})
+        optimizer = torch.optim.Adam(model.parameters())
+        x, y = torch.rand(128, 1, 28, 28), torch.randint(len(MAPPING), (128,))
+        while bar.n < total or len(durations) < 4:
+            start = time.perf_counter()
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+            durations.append(time.perf_counter() - start)
+            bar.update(min(durations[-1], total - bar.n))
+    return float(np.median(durations[1:]))  # the first one also allocates
+
+
+def describe_seconds(seconds: float) -> str:
+    """Return a duration in words, as exactly as an estimate deserves."""
+    if seconds < SHORT_SECONDS:
+        return _("some seconds")
+    if seconds < 90:
+        return _("{} seconds").format(10 * round(seconds / 10))
+    return _("{} minutes").format(round(seconds / 60))
+
+
+def show_progress() -> Table:
+    """Show how many checked questions of each notebook have passed on this machine.
+
+    Taught in notebook 0.
+
+    Returns
+    -------
+    Table
+        A row for each notebook. A notebook shows it as the last line of a cell.
+
+    Raises
+    ------
+    LabError
+        If there is no data folder, and none can be made.
+
+    Examples
+    --------
+    >>> from lab_utils import show_progress
+    >>> show_progress()
+    Checked questions that you have passed
+    1. Look at EMNIST  0 / 2
+    2. Train a CNN  0 / 3
+    ...
+    """
+    path = data_dir() / PROGRESS_FILE
+    numbers = [question[:2] for question in read_progress(path)]
+    rows = []
+    for book in COURSE:
+        count = numbers.count(book.number)
+        passed = f"{count} / {book.questions}" + " ✓" * (count == book.questions)
+        rows.append((book.link, passed if book.questions else _("no checked questions")))
+    foot = _("Kept in {} on this machine, and nowhere else: delete the file to start again.")
+    title = _("Checked questions that you have passed")
+    foot = foot.format(_escape(shorten_path(path)))
+    return Table(title, [_("notebook"), _("passed")], rows, foot)
+
+
+def read_progress(path: Path) -> set[str]:
+    """Return which questions have passed, such as "02 q1"; a damaged file counts as empty."""
+    try:
+        return QUESTIONS.intersection(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return set()
+
+
+def remember_pass(question: str) -> None:
+    """Keep that a checked question has passed, such as "02 q1"; another is not kept.
+
+    Raises
+    ------
+    LabError, OSError
+        If it can't be written.
+    """
+    from filelock import FileLock
+
+    path = data_dir() / PROGRESS_FILE
+    if question in QUESTIONS - read_progress(path):
+        with FileLock(path.with_suffix(".lock"), timeout=LOCK_SECONDS):
+            write_whole(path, json.dumps(sorted({*read_progress(path), question}), indent=1) + "\n")
+
+
+def remember_passes(shell: Any) -> None:
+    """Let an IPython shell remember each check cell that passes, in silence."""
+
+    def remember(result):
+        check = re.match(r"# CHECK (\w+)", result.info.raw_cell or "")
+        notebook = re.match(r"\d\d(?=_)", Path(os.environ.get("JPY_SESSION_NAME", "")).name)
+        if check and notebook and result.success:
+            try:
+                remember_pass(f"{notebook[0]} {check[1]}")
+            except (OSError, LabError):
+                return  # whoever answers a question needn't know of a full disk
+
+    shell.events.register("post_run_cell", remember)

@@ -1,0 +1,71 @@
+"""The canvas's script, made of the files in `static`, and the constants that Python gives it."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from text_recognizer.reading import character, line, pen
+from text_recognizer.strokes import BASE_LINE, CANVAS_HEIGHT, X_LINE
+
+STATIC = Path(__file__).parent / "static"
+LANGUAGES = ("en", "ko")
+WIDTHS = {"character": CANVAS_HEIGHT, "line": 4 * CANVAS_HEIGHT}
+MAX_INK = 45_000  # letters that all strokes may take (`encode`): some 400 strokes of a hand
+MAX_ANSWERS = 5  # bars of a character, alternatives of a character in a line
+IMPORT = re.compile(r'^import [^;]*? from "\./([\w.]+)";\n', re.MULTILINE)
+EXPORT = re.compile(r"^export \{(.*)\};\n", re.MULTILINE)
+DEFAULT = re.compile(r"^export default .*\n", re.MULTILINE)
+
+
+def read_static(name: str) -> str:
+    """Return the text of a file in `static`."""
+    return (STATIC / name).read_text(encoding="utf-8")
+
+
+def join_modules(name: str) -> str:
+    """Return a module as one script, which needs no other file: those that it imports come first.
+
+    Each of them becomes a function that returns what the module exports, so that their other names
+    stay apart.
+    """
+    parts: dict[str, str] = {}
+
+    def add(imported: str) -> None:
+        text = read_static(imported)
+        for other in IMPORT.findall(text):
+            if other not in parts:
+                add(other)
+        text = IMPORT.sub("", text)
+        if imported != name:
+            (exported,) = EXPORT.findall(text)
+            text = EXPORT.sub(r"return {\1};\n", DEFAULT.sub("", text))
+            text = f"const {{{exported}}} = (() => {{\n{text}}})();\n"
+        parts[imported] = text
+
+    add(name)
+    return "\n".join(parts.values())
+
+
+def describe_canvas(keeps: bool = True, languages: tuple[str, ...] = LANGUAGES) -> dict:
+    """Return the constants of the script: `keeps` says whether drawings can be saved, and `labels`
+    has, for each language but English, the labels by the English ones.
+    """
+    return {
+        "height": CANVAS_HEIGHT,
+        "guides": [X_LINE, BASE_LINE],
+        "max_ink": MAX_INK,
+        "max_answers": MAX_ANSWERS,
+        "keeps": keeps,
+        "labels": {
+            name: json.loads(read_static(f"{name}.json")) for name in languages if name != "en"
+        },
+    }
+
+
+def list_constants() -> dict[str, float | list[float]]:
+    """Return the constants of the preparation of strokes, which pen.js takes by their names."""
+    named = [*vars(pen).items(), *vars(character).items(), *vars(line).items()]
+    kinds = int | float | np.ndarray
+    return {n: np.asarray(v).tolist() for n, v in named if n.isupper() and isinstance(v, kinds)}
