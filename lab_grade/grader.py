@@ -137,7 +137,7 @@ class Pool:
         except (OSError, ValueError) as error:
             raise LabError(f"--scheduler {scheduler}: no answer ({error}).") from None
         self.executor = client.get_executor(pure=False)
-        self.count_slots = lambda: max(1, sum(client.nthreads().values()))
+        self.count_slots = lambda: sum(client.nthreads().values())
 
     def submit(self, *arguments) -> Future:
         """Run a submission, when there is room."""
@@ -147,21 +147,35 @@ class Pool:
 
     def result(self, future: Future) -> tuple[list[dict], dict]:
         """Return what a submission came to, once it is done."""
-        try:
+        with self.explain_loss():
             return future.result()
-        except concurrent.futures.CancelledError:
+
+    def has_room(self, running: int) -> bool:
+        """Tell whether one more submission may wait for those that run."""
+        with self.explain_loss():
+            return running < MAX_WAITING * max(1, self.count_slots())
+
+    @contextlib.contextmanager
+    def explain_loss(self) -> Iterator[None]:
+        """Say in one sentence that a scheduler no longer answers."""
+        try:
+            yield
+        except (concurrent.futures.CancelledError, OSError, TimeoutError) as error:
+            if self.client is None:
+                raise
             raise LabError(
                 f"--scheduler {self.scheduler}: it is gone. What is graded is kept: start it, and "
                 "run this again."
-            ) from None
+            ) from error
 
     def close(self) -> None:
         if self.client is None:
             self.executor.shutdown(cancel_futures=True)
             close_servers()
         else:
-            self.executor.shutdown(wait=False)
-            self.client.close(timeout=5)
+            with contextlib.suppress(OSError, TimeoutError):  # it may be gone
+                self.executor.shutdown(wait=False)
+                self.client.close(timeout=5)
 
 
 class Grader:
@@ -223,7 +237,7 @@ class Grader:
         running: dict[Future, tuple[Submission, list[Step], str]] = {}
         waiting = list(reversed(handed_in))
         while waiting or running:
-            while waiting and len(running) < MAX_WAITING * self.pool.count_slots():
+            while waiting and self.pool.has_room(len(running)):
                 submission = waiting.pop()
                 steps, files, digest = self.plan(submission)
                 known = self.read_kept(submission.key, digest) if steps else ([], {})

@@ -197,6 +197,7 @@ def kill_while_grading(path, submissions, out, home):
         if process.poll() is not None or (out / "results" / "kim.json").exists():
             break
         time.sleep(0.01)
+    assert process.poll() is None, process.communicate()[1].decode()
     children = psutil.Process(process.pid).children(recursive=True)
     for one in [process, *children]:
         one.kill()
