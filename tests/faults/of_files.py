@@ -240,7 +240,8 @@ def change_drawings(made, random, folder: Path) -> bool | str:
     if not all(drawing in rest for drawing in found):  # in the same order
         return False
     # A file that ends where a line ends is what it was before later lines were written.
-    return said.getvalue().strip() or (changed == content[: len(changed)] and changed[-1:] == b"\n")
+    ends_a_line = b"\n" in content[len(changed) - 1 : len(changed) + 1]
+    return said.getvalue().strip() or (content.startswith(changed) and ends_a_line)
 
 
 # Checkpoints and weights.
