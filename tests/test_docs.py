@@ -43,7 +43,7 @@ COMMANDS = re.findall(
 
 @pytest.mark.parametrize("code", COMMANDS)
 def test_every_command_is_understood(code):
-    options = run_experiment.parse(shlex.split(code))
+    options = run_experiment.parse(shlex.split(code), run_experiment.experiment)
     wanted = dict(re.findall(r"--(\w+)=(\w+)", code))
     assert {name: str(options[name]) for name in ("model_class", "data_class")} == {
         name: wanted[name] for name in ("model_class", "data_class")
