@@ -62,7 +62,7 @@ def list_suggestions(number):
 
 
 @pytest.mark.parametrize(
-    ("number", "count"), [("02", 6), ("03", 5), ("04", 4), ("05", 5), ("06", 6)]
+    ("number", "count"), [("02", 6), ("03", 7), ("04", 4), ("05", 5), ("06", 6)]
 )
 def test_each_suggestion_is_tried_below(number, count):
     assert len(list_suggestions(number)) == count
@@ -161,15 +161,28 @@ def run_experiment(monkeypatch, tmp_path, command, *more):
     main([*command.removeprefix("python -m lab_utils.run_experiment ").split(), *more])
 
 
-def test_03_4_the_flags_of_the_resnet(monkeypatch, tmp_path, capsys):
-    (command,) = suggested("03", "4")
+def test_03_4_a_number_or_a_fraction():
+    book = Notebook("03").run("code-01", "code-02")
+    total = len(book["data"].train_dataloader())
+    assert int(0.01 * total) == 2 and int(1.0 * total) == total > 2
+
+
+def test_03_5_workers():
+    book = Notebook("03").run("code-01", "code-02", "code-25")
+    book.run("data.num_workers = 2\nbatches = data.train_dataloader()")
+    assert eval("seconds(fetch, batches)", book) > 0
+    book.run("del batches")
+
+
+def test_03_6_the_flags_of_the_resnet(monkeypatch, tmp_path, capsys):
+    (command,) = suggested("03", "6")
     with pytest.raises(SystemExit) as end:
         run_experiment(monkeypatch, tmp_path, command)
     assert end.value.code == 0 and "--width" in capsys.readouterr().out
 
 
-def test_03_5_a_run_that_can_go_on(monkeypatch, tmp_path, capsys):
-    (command,) = suggested("03", "5")
+def test_03_7_a_run_that_can_go_on(monkeypatch, tmp_path, capsys):
+    (command,) = suggested("03", "7")
     run_experiment(monkeypatch, tmp_path, command, "--max_epochs=1", "--width=4")
     assert "Best checkpoint" in capsys.readouterr().out
 
@@ -212,7 +225,7 @@ def test_04_3_the_same_overlap_everywhere():
 def test_04_4_the_realistic_and_the_joined_style():
     realistic, data, joined = suggested("04", "4")
     for each in (data, data.replace(realistic, joined)):
-        try_windows(each, "LineCNNSimple(data.config(), conv_dim=16)")
+        try_windows(each, "lambda: LineCNNSimple(data.config(), conv_dim=16)")
 
 
 @pytest.fixture(scope="module")

@@ -230,7 +230,7 @@ def list_calls(n: Networks) -> list[Call]:
         (
             Recognizer.pretrained,
             {},
-            {"kind": is_one_of("character", "line"), "equal_classes": is_bool},
+            {"equal_classes": is_bool},
         ),
         (prepare, {}, {"image": is_any}),
         (prepare_line, {"image": n.ink}, {"image": is_any, "guides": is_any}),

@@ -89,7 +89,7 @@ def cluster(tmp_path_factory, monkeypatch):
     """Yield a cluster of two processes, each a worker with one thread."""
     folder = tmp_path_factory.mktemp("cluster")
     monkeypatch.setenv("TMPDIR", str(folder))  # of its workers, of which one is killed
-    one = {"threads_per_worker": 1, "dashboard_address": None}
+    one = {"threads_per_worker": 1, "dashboard_address": ":0"}
     with (
         dask.config.set(temporary_directory=str(folder)),
         distributed.LocalCluster(2, **one) as cluster,

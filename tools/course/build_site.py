@@ -64,7 +64,7 @@ NOT_FOUND = """<!doctype html>
 """
 SEED_TEXT = "What all random numbers of the course begin with. Taught in notebook 1."
 GRADER = {
-    "lab_grade.grader": ["grade", "merge"],
+    "lab_grade.grader": ["grade"],
     "lab_grade.notebook": ["Assignment", "Check"],
     "lab_grade.submissions": ["find_submissions"],
 }
