@@ -84,7 +84,7 @@ def run_submission(
         What cached functions have returned, these ones included.
     """
     token = uuid.uuid4().hex
-    base = Path(tempfile.mkdtemp(prefix="lab-grade-"))
+    base = _make_folder()
     nothing = {"outcome": "not run", "message": "", "seconds": 0.0}
     outcomes: list[dict] = [nothing | {"outcome": "died"} for _ in job["steps"]]
     kept = job["kept"]
@@ -111,6 +111,12 @@ def run_submission(
             _end_processes(token)
         _remove(base)
     return outcomes, kept
+
+
+def _make_folder() -> Path:
+    """Return a new temporary folder; the path of a socket in it has to stay below 104 characters."""
+    is_long = FORKS and len(tempfile.gettempdir()) > 60
+    return Path(tempfile.mkdtemp(prefix="lab-grade-", dir="/tmp" if is_long else None))
 
 
 @functools.cache
@@ -152,7 +158,7 @@ class Server:
     """The process that imports what a reference does, once, and then runs submissions."""
 
     def __init__(self, prelude: str):
-        self.folder = Path(tempfile.mkdtemp(prefix="lab-grade-"))
+        self.folder = _make_folder()
         names = ("HOME", "LAB_DATA_DIR", "MPLCONFIGDIR", "TMPDIR")
         folders = {name: str(self.folder / name) for name in names}
         for folder in folders.values():

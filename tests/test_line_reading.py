@@ -6,6 +6,7 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader
+from torchmetrics.functional.text import char_error_rate
 
 from lab_utils import (
     EMNISTLines,
@@ -164,7 +165,8 @@ def test_a_picture_of_any_size_is_read(reader, scale, is_dark):
     picture = picture.resize([round(side * scale) for side in picture.size])
     if not is_dark:
         picture = picture.point(lambda grey: 240 - 220 * grey // 255)
-    assert reader.predict_line(picture).text == "The quick fox"
+    read = reader.predict_line(picture).text
+    assert char_error_rate(read, "The quick fox") < 0.1  # one character, at most
 
 
 def test_a_prepared_line_stays_as_it_is_however_long():
