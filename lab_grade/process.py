@@ -114,7 +114,7 @@ def run_submission(
 
 
 def _make_folder() -> Path:
-    """Return a new temporary folder; the path of a socket in it has to stay below 104 characters."""
+    """Return a new temporary folder, whose sockets have paths of less than 104 characters."""
     is_long = FORKS and len(tempfile.gettempdir()) > 60
     return Path(tempfile.mkdtemp(prefix="lab-grade-", dir="/tmp" if is_long else None))
 
