@@ -29,19 +29,8 @@ MAX_MESSAGE, MAX_SMALL = 2**28, 2**14  # bytes of a message; of parts that are s
 MAX_TEXT = 2000  # characters of an error's message
 FIGURES, MAX_FIGURES = "leaderboard.json", 2000  # in the data folder; bytes of it
 NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # for the other end of a pipe
-ARITHMETIC = (
-    "add",
-    "sub",
-    "mul",
-    "truediv",
-    "floordiv",
-    "mod",
-    "pow",
-    "matmul",
-    "and",
-    "or",
-    "xor",
-)
+ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul")
+LOGIC = ("and", "or", "xor")
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 
 
@@ -58,7 +47,7 @@ OPERATIONS: dict[str, Callable] = {
     **{function.__name__: function for function in (isinstance, abs)},
     **{name: getattr(operator, name) for name in ("index", "getitem", "setitem", "delitem")},
     **{name: getattr(operator, name) for name in ("neg", "pos", "invert", *COMPARISONS)},
-    **{name: getattr(operator, f"__{name}__") for name in ARITHMETIC},
+    **{name: getattr(operator, f"__{name}__") for name in (*ARITHMETIC, *LOGIC)},
     "to_array": to_array,
     "deepcopy": copy.deepcopy,
     "enter": lambda manager: type(manager).__enter__(manager),
@@ -192,7 +181,7 @@ for _name in ("bool", "float", "int", "complex", "str", "repr", "len", "iter", "
     setattr(StandIn, f"__{_name}__", _ask_for(_name))
 for _name in ("index", "getitem", "setitem", "delitem", "format", "enter", "neg", "pos", "invert"):
     setattr(StandIn, f"__{_name}__", _ask_for(_name))
-for _name in (*COMPARISONS, *ARITHMETIC):
+for _name in (*COMPARISONS, *ARITHMETIC, *LOGIC):
     setattr(StandIn, f"__{_name}__", _compare_by(_name))
 
 

@@ -14,13 +14,8 @@ from pathlib import Path
 from text_recognizer.errors import LabError
 
 PACKAGE = Path(__file__).resolve().parent
-OWN = (
-    "__init__.py",
-    "kernel.py",
-    "bridge.py",
-    "tensors.py",
-    "wire.py",
-)  # what a kernel runs of ours
+# What a kernel runs of ours.
+OWN = ("__init__.py", "kernel.py", "bridge.py", "tensors.py", "wire.py")
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SETTINGS = "alternatives fonts group ld.so.cache ld.so.conf ld.so.conf.d localtime nsswitch.conf"
 SETTINGS += " passwd timezone"

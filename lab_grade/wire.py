@@ -83,7 +83,9 @@ class Packer:
         if numpy and isinstance(value, numpy.ndarray | numpy.generic):
             return self.write_array(value, numpy)
         if kind.__name__ in VALUES and kind is VALUES[kind.__name__]:
-            return {"value": [kind.__name__, self.write(value.__reduce__()[1])]}
+            is_ratio = kind is fractions.Fraction
+            arguments = value.as_integer_ratio() if is_ratio else value.__reduce__()[1]
+            return {"value": [kind.__name__, self.write(arguments)]}
         for base, write in WRITERS:
             if isinstance(value, base):
                 return write(self, value)
@@ -203,8 +205,10 @@ class Unpacker:
         return collections.namedtuple(name, fields)(*self.read(values))
 
     def read_value(self, held: list) -> Any:
-        name, arguments = held
-        return VALUES[name](*self.read(arguments))
+        name, arguments = held[0], self.read(held[1])
+        if name == "Fraction":  # of a text it would compute "1e999999999"
+            arguments = map(int, arguments)
+        return VALUES[name](*arguments)
 
     def read_array(self, held: list) -> Any:
         import numpy as np

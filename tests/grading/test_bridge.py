@@ -167,6 +167,7 @@ def test_of_a_subclass_arrives_the_class_itself(value):
         b"\x28" + b"\0" * 7 + b'[{"tensor":["load",[1],0,0,0,0]},[4]]   ' + b"\0" * 8,
         b"\x30" + b"\0" * 7 + b'[{"tensor":["int64",[9],0,0,0,null]},[4]]       ' + b"\0" * 8,
         b"\x60\xea" + b"\0" * 6 + b"[" * 60_000,
+        b"\x30" + b"\0" * 7 + b'[{"value":["Fraction",["1e999999999"]]},[]]     ',
     ],
 )
 def test_what_is_not_a_message_is_a_value_error(message):
