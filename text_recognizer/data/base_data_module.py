@@ -86,9 +86,9 @@ class Reshuffle(Sampler[int]):
     and on e.
     """
 
-    def __init__(self, count: int):
+    def __init__(self, count: int, seed: int | None = None):
         self.count = count
-        self.seed = int(torch.randint(1, 2**31, ()))
+        self.seed = int(torch.randint(1, 2**31, ())) if seed is None else seed
         self.epoch = 0
 
     def __len__(self) -> int:

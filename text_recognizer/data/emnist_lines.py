@@ -10,11 +10,11 @@ from typing import ClassVar, cast
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from text_recognizer.counter_rng import SEED
-from text_recognizer.data.base_data_module import BaseDataModule, BatchedDataset
+from text_recognizer.data.base_data_module import BaseDataModule, BatchedDataset, Reshuffle
 from text_recognizer.data.emnist import EMNIST
 from text_recognizer.data.sentence_generator import TEXT_SOURCES, SentenceGenerator
 from text_recognizer.errors import LabError, check_bool, check_choice, check_int, check_number
@@ -64,7 +64,7 @@ class FreshLines(LineDataset):
         return self.maker.measure_widths(numbers.numpy())
 
 
-class ByWidth(Sampler):
+class ByWidth(Reshuffle):
     """Shuffles lines so that those of a batch are about equally wide: fewer columns to compute.
 
     Each epoch takes the next ones of `FreshLines`. Lines that are changed at random get other
@@ -72,25 +72,17 @@ class ByWidth(Sampler):
     """
 
     def __init__(self, dataset: LineDataset, batch_size: int):
+        super().__init__(len(dataset), SEED)
         self.dataset = dataset
         self.batch_size = batch_size
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes next; Lightning does, also when training goes on."""
-        self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
-        count = len(self.dataset)
-        random = torch.Generator().manual_seed(SEED + self.epoch)
-        numbers = torch.randperm(count, generator=random)
+        random = torch.Generator().manual_seed(self.seed + self.epoch)
+        numbers = torch.randperm(self.count, generator=random)
         if isinstance(self.dataset, FreshLines):
-            numbers += self.epoch * count
+            numbers += self.epoch * self.count
         elif self.dataset.augment:
-            numbers += (self.epoch + 1) * count
+            numbers += (self.epoch + 1) * self.count
         self.epoch += 1
         batches = []
         for group in numbers.split(self.batch_size * ALIKE_BATCHES):

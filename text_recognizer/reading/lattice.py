@@ -20,15 +20,15 @@ import torch.nn.functional as F
 from text_recognizer.mapping import BLANK, CHARACTERS, FIRST_CHARACTER, MAPPING, SPACE
 from text_recognizer.models.ctc import CharacterLanguageModel
 from text_recognizer.reading.character import prepare
+from text_recognizer.reading.line import MARGIN, Layout
+from text_recognizer.reading.unread import COLUMNS_A_STEP
 
 if TYPE_CHECKING:
-    from text_recognizer.reading.line import Layout
     from text_recognizer.reading.recognizer import Recognizer
 
 MAX_GROUP = 4  # strokes of a character
 MAX_WIDTH, MAX_GAP = 3.2, 0.4  # x-heights: of a group of several strokes, and between these
 MIN_HEIGHT = 0.6  # x-heights: a stroke as high as this is more than a dot
-MARGIN, COLUMNS_A_STEP = 4, 2  # of a line: left of its ink, and of each answer
 MIN_PROBABILITY = 1e-2  # of a character, whatever the network says
 BEAMS, CHOICES = 12, 6  # texts kept after each stroke, and characters tried for each group
 
@@ -52,49 +52,27 @@ TWINS |= {"2zZ": 0.3, "5sS": 0.3, "9qg": 0.3, "6b": 0.3, "tT": 0.3, "hn": 0.1, "
 
 
 class Edge(NamedTuple):
-    """A way of reading some neighbouring strokes: those from `first` to before `last`.
-
-    Attributes
-    ----------
-    first, last : int
-        Numbers of strokes.
-    texts : list of tuple[float, tuple of int]
-        Texts with their scores, as labels; they may begin with a space.
-    steps : list of int
-        Where the characters of a text stand, but for a space before it.
-    chances : torch.Tensor
-        float32, (number of classes, length): how likely each character is there.
-    """
+    """A way of reading some neighbouring strokes: those from `first` to before `last`."""
 
     first: int
     last: int
-    texts: list[tuple[float, tuple[int, ...]]]
-    steps: list[int]
-    chances: torch.Tensor
+    texts: list[tuple[float, tuple[int, ...]]]  # scores, and labels that may begin with a space
+    steps: list[int]  # where the characters of a text stand, but for a space before it
+    chances: torch.Tensor  # float32 (classes, length): how likely each character is there
 
 
 class Strokes(NamedTuple):
-    """The strokes of a line along it: in the order of their middles, in x-heights.
+    """The strokes of a line along it, in the order of their middles."""
 
-    Attributes
-    ----------
-    curves : list of numpy.ndarray
-        float64, (N, 2), as drawn.
-    left, right, top, bottom : numpy.ndarray
-        float64, (number of strokes,): extents along the line, and heights above the baseline.
-    cuts : numpy.ndarray
-        int64, (number of strokes + 1,): the steps of the line network at which strokes part.
-    """
-
-    curves: list[np.ndarray]
-    left: np.ndarray
+    curves: list[np.ndarray]  # float64 (N, 2), as drawn
+    left: np.ndarray  # extents along the line, in x-heights: float64 (number of strokes,)
     right: np.ndarray
-    top: np.ndarray
+    top: np.ndarray  # x-heights above the baseline
     bottom: np.ndarray
-    cuts: np.ndarray
+    cuts: np.ndarray  # the steps of the line network at which strokes part: int64
 
 
-def sort_strokes(curves: list[np.ndarray], layout: "Layout", steps: int) -> Strokes:
+def sort_strokes(curves: list[np.ndarray], layout: Layout, steps: int) -> Strokes:
     """Sort strokes along a line, whose image the line network has read in so many steps."""
     height = layout.x_height / layout.scale
     placed = []
@@ -212,12 +190,9 @@ def _measure_overlap(strokes: Strokes, first: int, last: int) -> float:
 def score_columns(
     logits: torch.Tensor, cuts: np.ndarray, groups: list[tuple[int, int]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how likely it is that CTC reads each character alone in the columns of each group.
+    """Return how likely CTC reads each character alone in the columns of each group.
 
-    Returns
-    -------
-    tuple of numpy.ndarray
-        float64, (groups, classes): logarithms, without a space before it, and with one.
+    Logarithms, float64 (groups, classes): without a space before it, and with one.
     """
     steps = logits.double().log_softmax(0).numpy().T  # (S, classes)
     starts, ends = np.array([(cuts[a], max(cuts[b], cuts[a] + 1)) for a, b in groups]).T
@@ -352,34 +327,17 @@ def find_way(
 
 def read_strokes(
     curves: list[np.ndarray],
-    layout: "Layout",
+    layout: Layout,
     logits: torch.Tensor,
     read: tuple[list[int], list[int]],
     characters: "Recognizer",
     language_model: CharacterLanguageModel | None = None,
 ) -> tuple[list[int], list[int], torch.Tensor]:
-    """Read a line's strokes with both networks.
+    """Read a line's strokes, float64 (N, 2) each, with both networks.
 
-    Parameters
-    ----------
-    curves : list of numpy.ndarray
-        float64, (N, 2): the strokes.
-    layout : Layout
-        Where they stand.
-    logits : torch.Tensor
-        float32, (number of classes, S): the answers of a network with CTC.
-    read : tuple of list of int
-        What it reads by itself: labels, and the steps at which they stand.
-    characters : Recognizer
-        What reads groups of strokes.
-    language_model : CharacterLanguageModel, optional
-        What else speaks for a text.
-
-    Returns
-    -------
-    tuple
-        Labels, their steps, and how likely each character is at each place, float32
-        (number of classes, length).
+    The logits, float32 (classes, S), are the answers of a network with CTC, and `read` has the
+    labels that it reads by itself, and their steps. Returned are labels, their steps, and how
+    likely each character is at each place, float32 (classes, length).
     """
     strokes = sort_strokes(curves, layout, logits.shape[1])
     edges = find_edges(strokes, logits, characters) + find_words(logits, *read, strokes)

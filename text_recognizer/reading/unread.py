@@ -3,12 +3,13 @@
 import torch
 
 from text_recognizer.mapping import FIRST_CHARACTER, MAPPING, SPACE
+from text_recognizer.models.line_cnn import LineCNN
 
 UNREAD = "\N{WHITE SQUARE}"  # stands in a text for ink that was not read
 INK = 100  # of 255
 MIN_COLUMNS = 6  # so wide is a narrow letter with the pen around it
 REACH = 3  # columns beside its ink at which a character may have been read
-COLUMNS_A_STEP = 2
+COLUMNS_A_STEP = LineCNN.STEP // LineCNN.ANSWERS  # of a line: of each answer
 
 Unread = tuple[int, list[tuple[str, float]]]
 
@@ -18,22 +19,10 @@ def find_unread(
 ) -> list[Unread]:
     """Return where ink as wide as a letter, apart from all other ink, got no character.
 
-    Parameters
-    ----------
-    image : torch.Tensor
-        (28, W): the line that a network with CTC read.
-    logits : torch.Tensor
-        float32, (number of classes, S): its answers, one for each two columns.
-    labels, steps : list of int
-        What was read, and at which steps.
-    count : int
-        How many alternatives to return.
-
-    Returns
-    -------
-    list of tuple
-        The place in the text before which it is, and what it may be: names with probabilities,
-        `UNREAD` with that of a blank first. The last ones come first.
+    A network with CTC has read the line `image`, (28, W), as these labels at these steps of the
+    logits, float32 (classes, S). Each place, in the text before which it is, comes with what it
+    may be: `count` names with probabilities, `UNREAD` with that of a blank first. The last places
+    come first.
     """
     has_ink = (image > INK / 255 * image.max()).any(0).int()
     edges = torch.diff(has_ink, prepend=has_ink.new_zeros(1), append=has_ink.new_zeros(1))
