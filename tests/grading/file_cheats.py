@@ -120,11 +120,14 @@ def hidden_checks_told(student):
     student.answer(
         "q3",
         """
+        from os.path import basename
+
+
         def walk():
             while True:
                 frame = held[0]
                 while frame is not None:
-                    if 'check' in frame.f_code.co_filename:
+                    if 'check' in basename(frame.f_code.co_filename):
                         told.append(frame.f_code.co_consts)
                     frame = frame.f_back
                 yield
