@@ -20,7 +20,7 @@ from lab_utils import HandwritingCanvas, LineRecognizer, sample_strokes
 from text_recognizer.data.emnist_lines import FreshLines
 from text_recognizer.errors import LabError
 from text_recognizer.lit_models import base
-from text_recognizer.lit_models.base import BaseLitModel
+from text_recognizer.lit_models.base import FAST_BATCHES, BaseLitModel
 from text_recognizer.lit_models.lines import LineLitModel
 from text_recognizer.mapping import MAPPING
 from text_recognizer.models.registry import NETWORKS, reads_lines
@@ -365,9 +365,9 @@ def test_going_on_continues_the_epochs_the_steps_and_the_optimizer():
     run("--max_epochs=2")
     run("--max_epochs=3", f"--load_checkpoint={CHECKPOINTS}/last.ckpt")
     last = checkpoint()
-    assert (last["epoch"], last["global_step"]) == (2, 3 * 4)
+    assert (last["epoch"], last["global_step"]) == (2, 3 * FAST_BATCHES)
     (optimizer,) = last["optimizer_states"]
-    assert all(state["step"] == 3 * 4 for state in optimizer["state"].values())
+    assert all(state["step"] == 3 * FAST_BATCHES for state in optimizer["state"].values())
     assert metrics(version=1)["epoch"][0] == 2
     assert len(metrics(version=1)["val_loss"]) == 1
 

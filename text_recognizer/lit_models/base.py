@@ -36,7 +36,7 @@ OPTIMIZERS = sorted(
 )
 MAX_LR = 1000.0
 BELOW_ONE = math.nextafter(1, 0)
-FAST_BATCHES, FAST_EPOCHS = 4, 5  # under LAB_FAST=1: enough to run through, not to learn
+FAST_BATCHES, FAST_EPOCHS = 2, 5  # under LAB_FAST=1: enough to run through, not to learn
 
 
 class BaseLitModel(pl.LightningModule):
