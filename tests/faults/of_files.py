@@ -2,6 +2,7 @@
 
 import bz2
 import contextlib
+import functools
 import gzip
 import io
 import os
@@ -34,7 +35,7 @@ from lab_utils import (
     prepare_line,
     sample_strokes,
 )
-from text_recognizer.data import sentence_generator
+from text_recognizer.data import emnist_lines, sentence_generator
 from text_recognizer.data.my_handwriting import save_drawing
 from text_recognizer.files import archives, prepared
 from text_recognizer.mapping import CHARACTERS
@@ -165,8 +166,12 @@ def make_prepared(folder: Path) -> tuple[Path, Callable, dict]:
 
 
 def make_lines(folder: Path) -> tuple[Path, Callable, dict]:
+    # The bundled file is whole: it is read once.
+    read_once = functools.cache(emnist_lines.read_joined_lines)
+
     def read():
-        return read_parts(EMNISTLines(style="joined", **LINES))
+        with mock.patch.object(emnist_lines, "read_joined_lines", read_once):
+            return read_parts(EMNISTLines(style="joined", **LINES))
 
     expected = read()
     (path,) = (folder / "data").glob("lines_*.h5")
