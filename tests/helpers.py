@@ -2,8 +2,14 @@
 
 import gzip
 import hashlib
+import multiprocessing
+import os
+import runpy
+import shlex
 import struct
+import sys
 import threading
+import warnings
 import zipfile
 import zlib
 from collections import Counter
@@ -225,3 +231,33 @@ def as_source(url, archive, members):
         **described(archive.read_bytes()),
         "members": {name: described(content) for name, content in members.items()},
     }
+
+
+def run_in_fork(command, folder):
+    """Run `python ...` as a terminal does, but in a fork, which need not import PyTorch again.
+
+    Its output and its errors are written to two files in a folder.
+
+    Returns
+    -------
+    status : int
+    stdout, stderr : str
+    """
+
+    def run():
+        for number, name in enumerate(names, 1):
+            os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+            setattr(sys, name, os.fdopen(number, "w", buffering=1))
+        warnings.resetwarnings()
+        flag, *sys.argv = shlex.split(command)[1:]
+        if flag == "-m":
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv.insert(0, flag)
+            runpy.run_path(flag, run_name="__main__")
+
+    names = ("stdout", "stderr")
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    process.join()
+    return process.exitcode, *((folder / name).read_text(encoding="utf-8") for name in names)

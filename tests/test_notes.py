@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from helpers import run_in_fork
 from nbclient import NotebookClient
 
 pytestmark = pytest.mark.slow
@@ -116,13 +117,13 @@ def test_the_notebooks_of_the_notes_run_in_a_fresh_kernel():
 @pytest.mark.parametrize("command", COMMANDS, ids=["MNIST", "EMNIST", "overfit", "workers"])
 def test_a_command_of_the_notes_runs_as_it_is_written(command, tmp_path):
     (tmp_path / "training").symlink_to(ROOT / "training")  # what is written lies here
-    found = subprocess.run(command, shell=True, capture_output=True, text=True)
-    assert found.returncode == 0, found.stderr
-    assert found.stdout.count("No GPU found: training on the CPU.\n") == 1
-    (kind, path) = re.findall(r"^(Best|Last) checkpoint.*: (\S+)$", found.stdout, re.M)[0]
+    status, said, errors = run_in_fork(command, tmp_path)
+    assert status == 0, errors
+    assert said.count("No GPU found: training on the CPU.\n") == 1
+    (kind, path) = re.findall(r"^(Best|Last) checkpoint.*: (\S+)$", said, re.M)[0]
     assert kind == ("Last" if "overfit" in command else "Best")
     assert (tmp_path / path).is_file()
-    (accuracy,) = re.findall(r"test_acc +│? *(\d\.\d+)", found.stdout.split("On others:")[-1])
+    (accuracy,) = re.findall(r"test_acc +│? *(\d\.\d+)", said.split("On others:")[-1])
     assert 0 < float(accuracy) <= 1
 
 
@@ -131,16 +132,17 @@ def test_a_command_of_the_notes_runs_as_it_is_written(command, tmp_path):
     [
         ("python training/run_experiment.py", ROOT),
         ("python -m lab_utils.run_experiment", ROOT),
-        ("python -m lab_utils.run_experiment", None),
-        ("python -m text_recognizer.training.run_experiment", None),
+        ("python -m lab_utils.run_experiment", "."),
+        ("python -m text_recognizer.training.run_experiment", "."),
     ],
 )
-def test_help_says_what_was_typed_from_the_checkout_and_from_elsewhere(typed, folder):
-    found = subprocess.run(
-        f"{typed} --help", shell=True, capture_output=True, text=True, cwd=folder
-    )
-    assert found.returncode == 0, found.stderr
-    assert found.stdout.startswith(f"usage: {typed}")
+def test_help_says_what_was_typed_from_the_checkout_and_from_elsewhere(
+    typed, folder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(folder)
+    status, said, errors = run_in_fork(f"{typed} --help", tmp_path)
+    assert status == 0, errors
+    assert said.startswith(f"usage: {typed}")
 
 
 def test_the_library_loads_nothing_until_it_is_used():
