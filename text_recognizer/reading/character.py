@@ -128,9 +128,12 @@ def _draw_scan(strokes: list) -> np.ndarray:
 
 def convert_to_emnist(scan: np.ndarray) -> torch.Tensor:
     """Convert a scan as EMNIST's authors did: (H, W) from 0 to 1, to uint8 (28, 28)."""
-    blurred = np.pad(scan.astype(np.float32) * 255, len(BLUR) // 2)
-    for axis in (0, 1):
-        blurred = np.apply_along_axis(np.convolve, axis, blurred, BLUR / BLUR.sum(), "same")
+    reach = len(BLUR) // 2
+    blurred = np.pad(scan.astype(np.float32) * 255, reach).astype(np.float64)
+    for _axis in (0, 1):
+        padded = np.pad(blurred, ((reach, reach), (0, 0)))
+        parts = enumerate(BLUR / BLUR.sum())
+        blurred = sum(weight * padded[i : i + len(blurred)] for i, weight in parts).T
     return torch.from_numpy(shrink(blurred))
 
 

@@ -38,6 +38,7 @@ MAX_LINE_SIDE = 4096  # pixels: pictures with a longer side are scaled down firs
 MIN_EXTENT = 1e-6  # units, which stand for the extent of a single dot
 
 CROSSED_ROWS = 300  # rows that are laid across strokes: ink is where they meet
+PIECES = slice(None, -1), slice(1, None)  # of a stroke: where they begin and end
 MIN_CROSSED = 30  # points where rows meet strokes: flat strokes have fewer, and add their own
 MAX_POINTS = 4000  # points of ink that place a line
 LEVELS = 80  # of the ink's height, at which ink is counted to find the x-height
@@ -81,6 +82,15 @@ class Scale:
 
 SCALE = Scale()
 Guides = tuple[float, float] | None  # y of the top of small letters and of the baseline
+
+
+class Line(NamedTuple):
+    """Where a line stands in a picture or a drawing: see `Layout`."""
+
+    slope: float
+    slant: float  # of its letters as they were written
+    x_top: float
+    baseline: float
 
 
 class Layout(NamedTuple):
@@ -154,8 +164,7 @@ def prepare_line(image, guides: Guides = None) -> torch.Tensor:
 
 def prepare_line_in_steps(image, guides: Guides = None) -> Iterator[Step]:
     """Prepare a picture or a drawing of one line: the last step is what `prepare_line` returns."""
-    if guides is not None:
-        guides = _check_guides(guides)
+    guides = check_guides(guides)
     if isinstance(image, list | tuple):
         line = prepare_strokes(read_curves(list(image)), guides)
     else:
@@ -170,7 +179,10 @@ def prepare_line_in_steps(image, guides: Guides = None) -> Iterator[Step]:
     yield Step("as the network sees it", line.numpy())
 
 
-def _check_guides(guides) -> tuple[float, float]:
+def check_guides(guides) -> Guides:
+    """Return the top of small letters and the baseline, or None; raise if they are neither."""
+    if guides is None:
+        return None
     try:
         x_top, baseline = map(float, guides)
         if -math.inf < x_top < baseline < math.inf:
@@ -182,9 +194,15 @@ def _check_guides(guides) -> tuple[float, float]:
 
 def prepare_strokes(curves: list, guides: Guides = None, scale: Scale = SCALE) -> torch.Tensor:
     """Prepare the strokes of a line, float64 (N, 2) each: uint8 (28, W)."""
-    layout = place_strokes(curves, guides, scale)
+    return draw_line(curves, place_strokes(curves, guides, scale), scale.pen)
+
+
+def draw_line(
+    curves: list[np.ndarray], layout: Layout, pen_width: float = PEN_WIDTH
+) -> torch.Tensor:
+    """Draw the strokes of a line, float64 (N, 2) each, where they stand: uint8 (28, W)."""
     moved = [layout.move(curve) * LINE_SCAN for curve in curves]
-    return _scale_down(draw(moved, (layout.columns * LINE_SCAN, HEIGHT * LINE_SCAN), scale.pen))
+    return _scale_down(draw(moved, (layout.columns * LINE_SCAN, HEIGHT * LINE_SCAN), pen_width))
 
 
 def place_strokes(
@@ -196,13 +214,14 @@ def place_strokes(
     wider: measured by `benchmarks/words.py`.
     """
     guides = guides or _find_flat_guides(curves)
-    points, ends = _cross_strokes(curves), np.concatenate(curves)
-    layout = place_line(points, ends, guides, scale)
+    ends = np.concatenate(curves)
+    line = _find_line(_cross_strokes(curves), ends, guides)
+    layout = _scale_line(line, ends, scale)
     height = layout.baseline - layout.x_top
     length = (layout.right - layout.left) / height
     if length < SLANT_LENGTH + 1:
         upright = scale.upright * max(length - 1, 0) / SLANT_LENGTH
-        layout = place_line(points, ends, guides, replace(scale, upright=upright))
+        layout = _scale_line(line, ends, replace(scale, upright=upright))
     crossings = 0
     for curve in curves:
         is_above = curve[:, 1] - layout.slope * curve[:, 0] < layout.baseline - height / 2
@@ -257,13 +276,13 @@ def _cross_strokes(curves: list[np.ndarray]) -> np.ndarray:
     points = np.concatenate(curves)
     width, height = np.ptp(points, axis=0)
     step = max(height, width / 20, MIN_EXTENT) / CROSSED_ROWS
-    crossed = []
-    for curve in curves:
-        for start, end in pairwise(curve):
-            count = min(round(abs(end[1] - start[1]) / step), CROSSED_ROWS)
-            shares = (np.arange(count)[:, None] + 0.5) / max(count, 1)
-            crossed.append(start + (end - start) * shares)
-    found = np.concatenate(crossed) if crossed else points
+    starts, ends = (np.concatenate([curve[part] for curve in curves]) for part in PIECES)
+    rows = np.rint(np.abs(ends[:, 1] - starts[:, 1]) / step).clip(max=CROSSED_ROWS).astype(int)
+    which = np.repeat(np.arange(len(rows)), rows)  # the piece of a stroke that each row crosses
+    row = np.arange(len(which)) - np.repeat(rows.cumsum() - rows, rows)
+    shares = ((row + 0.5) / rows[which])[:, None]
+    found = starts[which] + (ends - starts)[which] * shares
+    found = found if len(starts) else points
     return found if len(found) >= MIN_CROSSED else np.concatenate([found, points])
 
 
@@ -271,20 +290,31 @@ def place_line(
     points: np.ndarray, ends: np.ndarray, guides: Guides = None, scale: Scale = SCALE
 ) -> Layout:
     """Find where a line stands, from points where ink crosses rows, and its farthest points."""
+    return _scale_line(_find_line(points, ends, guides), ends, scale)
+
+
+def _find_line(points: np.ndarray, ends: np.ndarray, guides: Guides = None) -> Line:
+    """Find a line's slope, the slant of its letters, and the heights between which they are."""
     points = points[:: max(1, len(points) // MAX_POINTS)]
     if guides is not None and not _fit_guides(points[:, 1], *guides):
         guides = None
     slope = _find_slope(points) if guides is None else 0.0
-    points, ends = (
-        np.stack([some[:, 0], some[:, 1] - slope * some[:, 0]], 1) for some in (points, ends)
-    )
+    points = np.stack([points[:, 0], points[:, 1] - slope * points[:, 0]], 1)
     _check_one_line(points)
-    top, bottom = ends[:, 1].min(), ends[:, 1].max()
-    x_top, baseline = guides or _find_guides(points[:, 1], top, bottom)
+    heights = ends[:, 1] - slope * ends[:, 0]
+    x_top, baseline = guides or _find_guides(points[:, 1], heights.min(), heights.max())
+    slant = _find_slant(points, max(baseline - x_top, MIN_EXTENT))
+    return Line(slope, slant, x_top, baseline)
+
+
+def _scale_line(line: Line, ends: np.ndarray, scale: Scale) -> Layout:
+    """Scale a line, so much more upright than it is, from its farthest points."""
+    slope, slant, x_top, baseline = line
+    slant *= scale.upright
+    heights = ends[:, 1] - slope * ends[:, 0]
+    along = ends[:, 0] + slant * heights
+    (left, right), (top, bottom) = ((side.min(), side.max()) for side in (along, heights))
     x_height = max(baseline - x_top, MIN_EXTENT)
-    slant = scale.upright * _find_slant(points, x_height)
-    along = ends[:, 0] + slant * ends[:, 1]
-    left, right = along.min(), along.max()
     rows = max(MAX_INK_HEIGHT / max(bottom - top, MIN_EXTENT), scale.min_x_height / x_height)
     rows = min(rows, scale.x_height / x_height, MAX_COLUMNS / max(right - left, MIN_EXTENT))
     room = BASELINE - x_height * rows - 1, HEIGHT - BASELINE - 1

@@ -16,7 +16,7 @@ from text_recognizer.models.weights import load_network, load_shipped
 from text_recognizer.paths import bundled
 from text_recognizer.reading.character import prepare
 from text_recognizer.reading.lattice import read_strokes
-from text_recognizer.reading.line import place_strokes, prepare_line
+from text_recognizer.reading.line import check_guides, draw_line, place_strokes, prepare_line
 from text_recognizer.reading.pen import read_curves
 from text_recognizer.reading.unread import UNREAD, find_unread
 
@@ -279,27 +279,24 @@ class LineRecognizer:
                 f"language_model=True needs a network trained with CTC, such as LineCNN, "
                 f"not {type(self.model).__name__}."
             )
+        strokes = read_curves(list(image)) if isinstance(image, list | tuple) else []
+        if strokes:
+            layout = place_strokes(strokes, check_guides(guides))
+            prepared = draw_line(strokes, layout)
+        else:
+            prepared = prepare_line(image, guides)
         self.model.eval()
-        device = next(self.model.parameters()).device
-        x = prepare_line(image, guides).to(device).float().div_(255)[None, None]
+        x = prepared.to(next(self.model.parameters()).device).float().div_(255)[None, None]
         logits = self.model(x)[0].float().cpu() / self.temperature
         english = _load_language_model() if language_model else None
-        if english is not None:
-            said = beam_search(logits, english, WEIGHT, BONUS, BEAMS)
-            labels = [MAPPING.index(character) for character in said]
-            steps = align(logits, labels)
-        else:
-            labels, steps = cast(LineNetwork, self.model).find_characters(logits[None], x)[0]
-        # Blank and the other special tokens are no alternatives to a character.
-        probabilities = logits[len(SPECIAL_TOKENS) :, steps].softmax(0).T
-        if self.characters and isinstance(image, list | tuple):
-            curves = read_curves(list(image))
-            layout, greedy = place_strokes(curves, guides), (labels, steps)
-            labels, steps, found = read_strokes(
-                curves, layout, logits, greedy, self.characters, english
-            )
-            probabilities = found[len(SPECIAL_TOKENS) :].T
-        alternatives = list(map(_list_alternatives, labels, probabilities))
+        labels, steps = read = self._read_alone(logits, x, english)
+        if self.characters and strokes:
+            found = read_strokes(strokes, layout, logits, read, self.characters, english)
+            labels, steps, probabilities = found
+            probabilities = probabilities[len(SPECIAL_TOKENS) :]
+        else:  # blank and the other special tokens are no alternatives to a character
+            probabilities = logits[len(SPECIAL_TOKENS) :, steps].softmax(0)
+        alternatives = list(map(_list_alternatives, labels, probabilities.T))
         text = list(decode_labels(labels))
         if getattr(self.model, "uses_ctc", False):
             for place, likely in find_unread(x[0, 0], logits, labels, steps, N_ANSWERS):
@@ -307,6 +304,16 @@ class LineRecognizer:
                 alternatives.insert(place, likely)
         confidences = [likely[0][1] for likely in alternatives]
         return LineReading("".join(text), confidences, alternatives)
+
+    def _read_alone(
+        self, logits: torch.Tensor, x: torch.Tensor, english: CharacterLanguageModel | None
+    ) -> tuple[list[int], list[int]]:
+        """Return the labels that the network reads in a line by itself, and their steps."""
+        if english is None:
+            return cast(LineNetwork, self.model).find_characters(logits[None], x)[0]
+        said = beam_search(logits, english, WEIGHT, BONUS, BEAMS)
+        labels = [MAPPING.index(character) for character in said]
+        return labels, align(logits, labels)
 
 
 def _check_temperature(value: float) -> float:
