@@ -97,8 +97,8 @@ def main() -> None:
     hands = [hand for writer, hand in found.items() if writer in LEFT_OUT]
     unknown: Counter = Counter()
     for kind, count in KINDS.items():
-        drawn = [prepare(draw_doodle(kind, hands, rng)) for _ in range(count)]
-        unknown[kind] = sum(not reader.is_known(image) for image in drawn)
+        drawn = [draw_doodle(kind, hands, rng) for _ in range(count)]
+        unknown[kind] = sum(not reader.is_known(prepare(d), d) for d in drawn)
         print(f"{kind:20} {unknown[kind]:4} of {count} are no character")
     print(f"{'all doodles':20} {sum(unknown.values()) / sum(KINDS.values()):.1%}")
 
@@ -110,7 +110,9 @@ def main() -> None:
         sources[f"{name}, left out"] = [entry["strokes"] for entry in entries]
     sources["students"] = [item.image for item in read_pictures(options.people / "students.zip")]
     for name, images in sources.items():
-        refused = sum(not reader.is_known(prepare(image)) for image in images)
+        drawn = [image if isinstance(image, list) else () for image in images]
+        known = [reader.is_known(prepare(i), d) for i, d in zip(images, drawn, strict=True)]
+        refused = known.count(False)
         print(f"{name:22} {refused:4} of {len(images)} refused: {refused / len(images):.1%}")
 
 

@@ -20,6 +20,7 @@ from lab_utils import (
     EMNISTLines,
     HandwritingCanvas,
     LineCNN,
+    LineCNNSimple,
     LineRecognizer,
     MyHandwriting,
     Recognizer,
@@ -33,6 +34,7 @@ from text_recognizer.data.emnist import EMNIST
 from text_recognizer.errors import LabError
 from text_recognizer.mapping import MAPPING
 from text_recognizer.reading.character import mark_prepared
+from text_recognizer.reading.unread import UNREAD
 from text_recognizer.strokes import BASE_LINE, X_LINE, Stroke, encode
 
 DOT = Stroke([(100, 100)])
@@ -112,6 +114,31 @@ def test_what_is_drawn_is_read_at_once():
 
 def read_pixels(uri):
     return Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))))
+
+
+@pytest.mark.parametrize(
+    ("drawn", "is_known"),
+    [
+        (list(sample_strokes("R")), True),
+        ([[(100, 100)]], False),  # a tap
+        ([[(100, 100), (103, 104), (101, 99)]], False),
+        ([[(60, 60 + 10 * i) for i in range(9)]], True),
+        (
+            [
+                *sample_strokes("k"),
+                *([(x + 60, y, *r) for x, y, *r in s] for s in sample_strokes("g")),
+            ],
+            False,
+        ),
+    ],
+    ids=["R", "dot", "dots", "bar", "two letters"],
+)
+def test_what_is_no_character_is_said(drawn, is_known):
+    canvas = HandwritingCanvas(strokes=drawn)
+    assert canvas.result.get("unknown", False) == (not is_known)
+    assert canvas.result["text"], "what it looks like most is there all the same"
+    canvas.recognizer = Recognizer(canvas.recognizer.model, canvas.recognizer.mapping)
+    assert "unknown" not in canvas.result, "a network that has not learned it"
 
 
 def test_it_shows_what_the_network_sees_and_the_nearest_images_of_the_class():
@@ -209,22 +236,30 @@ def test_a_line_is_read_between_its_guide_lines_or_without(line):
     assert (line.width, HandwritingCanvas(Counting()).width) == (880, 220)
 
 
-def test_a_language_model_is_asked_for_where_the_switch_is_on():
+def test_english_has_a_say_unless_it_is_switched_off():
     reader = LineRecognizer.pretrained()
     canvas = HandwritingCanvas(reader, mode="line")
     canvas.draw(sample_strokes("Hello you"))
-    canvas.language_model = True
-    expected = reader.predict_line(canvas.strokes, (X_LINE, BASE_LINE), language_model=True)
-    assert canvas.result["text"] == expected.text
-    assert canvas.result["confidences"] == expected.confidences
+    for is_on in (True, False):
+        canvas.language_model = is_on
+        expected = reader.predict_line(canvas.strokes, (X_LINE, BASE_LINE), language_model=is_on)
+        assert canvas.result["text"] == expected.text
+        assert canvas.result["confidences"] == expected.confidences
 
 
-def test_a_model_that_knows_no_language_model_says_so(line):
+def test_a_model_that_knows_no_language_model_is_read_without_it_and_has_no_switch(line):
     line.draw([[(10, 10), (20, 30)]])
-    line.language_model = True
-    assert "unexpected keyword argument 'language_model'" in line.result["error"]
+    assert line.language_model and line.result["text"] == "lo"
+
+    def knowing(strokes, guides=None, language_model=False):
+        return ("e" if language_model else "g"), [0.5], [[("e", 0.5)]]
+
+    windows = LineRecognizer(LineCNNSimple(EMNISTLines().config()))
+    line.recognizer = {"knowing": knowing, "windows": windows, "no signature": max}
+    assert line._english == ["knowing"]
+    assert line.result["text"] == "e"
     line.language_model = False
-    assert "error" not in line.result
+    assert line.result["text"] == "g"
 
 
 @pytest.mark.parametrize("guides", [True, False])
@@ -233,7 +268,8 @@ def test_the_line_recogniser_of_the_lab_reads_the_canvas(guides):
     reader = LineRecognizer(LineCNN(EMNISTLines().config()))
     canvas = HandwritingCanvas(reader, mode="line", guides=guides)
     canvas.draw(sample_strokes("hi"))
-    expected = reader.predict_line(canvas.strokes, (X_LINE, BASE_LINE) if guides else None)
+    lines = (X_LINE, BASE_LINE) if guides else None
+    expected = reader.predict_line(canvas.strokes, lines, language_model=True)
     assert canvas.result["text"] == expected.text
     assert canvas.result["confidences"] == expected.confidences
     assert [a[0][0] for a in canvas.result["alternatives"]] == list(expected.text)
@@ -251,6 +287,14 @@ def test_a_chosen_alternative_stays_while_the_line_grows(line):
     for index, character in ((0, "x"), (5, "l"), (-1, "o")):
         with pytest.raises(LabError, match="There is no alternative"):
             line.choose(index, character)
+
+
+def test_ink_that_was_not_read_can_be_chosen_what_it_is():
+    reading = f"{UNREAD}o", [0.9, 0.9], [[(UNREAD, 0.9), ("l", 0.1)], [("o", 0.9)]]
+    canvas = HandwritingCanvas(lambda strokes, guides: reading, mode="line", strokes=[DOT])
+    assert canvas.result["text"] == "□o" and canvas._constants["unread"] == "□"
+    canvas.choose(0, "l")
+    assert (canvas.result["text"], canvas.result["confidences"][0]) == ("lo", 1.0)
 
 
 # What a hand can do, from Python.

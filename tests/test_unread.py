@@ -84,4 +84,4 @@ def test_doodles_are_no_characters(reader):
 
 def test_a_network_that_has_not_learned_it_refuses_nothing(reader):
     other = Recognizer(reader.model, reader.mapping)
-    assert not other.refuses and other.is_known(torch.zeros(28, 28, dtype=torch.uint8))
+    assert other.refuses is None and other.is_known(torch.zeros(28, 28, dtype=torch.uint8))

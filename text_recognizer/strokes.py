@@ -16,6 +16,7 @@ from text_recognizer.paths import bundled
 
 CANVAS_HEIGHT = 220
 CAP_LINE, X_LINE, BASE_LINE = 50, 96, 150  # y of the tops of capitals and of x, and the baseline
+MAX_DOT = 8  # units: so large are the strokes of a dot at most, which no character is
 POINTERS = ("mouse", "pen", "touch")
 RESOLUTION = (4, 4, 1, 100)  # steps per unit of x and y, per millisecond, per full pressure
 MAX_STEPS = 2**29  # of a number of a point: a difference of two then fits JavaScript's 32 bits
@@ -75,6 +76,12 @@ def to_strokes(drawing) -> list[Stroke]:
         raise LabError(
             f"strokes must be a list of strokes, each a list of points (x, y): {error}."
         ) from None
+
+
+def is_dot(strokes) -> bool:
+    """Tell whether strokes have no extent to speak of, as a tap of the pen."""
+    points = np.concatenate([np.asarray(stroke, float)[:, :2] for stroke in strokes])
+    return bool(np.ptp(points, axis=0).max() <= MAX_DOT)
 
 
 def encode(stroke: Stroke) -> str:

@@ -1,6 +1,7 @@
 """What the canvas asks of a model, and what it makes of the answer."""
 
 import contextlib
+import inspect
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -78,6 +79,19 @@ def _find_method(model: Any, mode: str) -> Any:
     return getattr(model, METHODS[mode], model)
 
 
+def list_english(read_by: Mapping[str, Any]) -> list[str]:
+    """Return the names of those that read lines with a language model of English."""
+    return [name for name, model in read_by.items() if _knows_english(model)]
+
+
+def _knows_english(model: Any) -> bool:
+    if isinstance(model, LineRecognizer):
+        return bool(getattr(model.model, "uses_ctc", False))
+    with contextlib.suppress(TypeError, ValueError):  # what has no signature
+        return "language_model" in inspect.signature(_find_method(model, "line")).parameters
+    return False
+
+
 def describe_error(error: Exception) -> str:
     """Return what went wrong, in one line that any message to a browser can hold."""
     said = " ".join(str(error)[: MAX_MESSAGE + 1].split())
@@ -109,11 +123,14 @@ def check_image(image: Any) -> torch.Tensor:
     )
 
 
-def read_character(model: Any, image: torch.Tensor, among: str = "") -> dict:
+def read_character(
+    model: Any, image: torch.Tensor, among: str = "", strokes: Sequence[Stroke] = ()
+) -> dict:
     """Read one character in an image, uint8 (28, 28), only those in `among` if there are any.
 
     The result has `text`, the likeliest character; `answers`, a list of [character, probability];
-    and PNGs as data URIs: `seen`, the image, and `nearest`, images of that character side by side.
+    `unknown`, True where the image, or the strokes that it was made of, show no character; and PNGs
+    as data URIs: `seen`, the image, and `nearest`, images of that character side by side.
     """
     given = mark_prepared(image.clone())  # what is shown is what the model got, whatever it does
     how = {"among": among} if among and isinstance(model, Recognizer) else {}
@@ -134,6 +151,8 @@ def read_character(model: Any, image: torch.Tensor, among: str = "") -> dict:
         "answers": [list(pair) for pair in answers[:MAX_ANSWERS]],
         "seen": encode_data_uri(image.numpy()),
     }
+    if isinstance(model, Recognizer) and not model.is_known(image, strokes):
+        result["unknown"] = True
     with contextlib.suppress(LabError):  # a damaged file of images takes no answer away
         nearest = find_nearest_examples(image, answers[0][0])
         if len(nearest):
@@ -161,7 +180,7 @@ def read_line(
 
     `choices` has what was corrected by hand: at which place, which character, and by which.
     """
-    how = {"language_model": True} if language_model else {}
+    how = {"language_model": True} if language_model and _knows_english(model) else {}
     returned: Any = _find_method(model, "line")(strokes, guides=guides, **how)
     try:
         text, confidences, alternatives = returned

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from text_recognizer.reading import character, line, pen
-from text_recognizer.strokes import BASE_LINE, CANVAS_HEIGHT, X_LINE
+from text_recognizer.reading.unread import UNREAD
+from text_recognizer.strokes import BASE_LINE, CANVAS_HEIGHT, MAX_DOT, X_LINE
 
 STATIC = Path(__file__).parent / "static"
 LANGUAGES = ("en", "ko")
@@ -57,6 +58,8 @@ def describe_canvas(keeps: bool = True, languages: tuple[str, ...] = LANGUAGES) 
         "guides": [X_LINE, BASE_LINE],
         "max_ink": MAX_INK,
         "max_answers": MAX_ANSWERS,
+        "max_dot": MAX_DOT,
+        "unread": UNREAD,
         "keeps": keeps,
         "labels": {
             name: json.loads(read_static(f"{name}.json")) for name in languages if name != "en"

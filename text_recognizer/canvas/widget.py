@@ -71,8 +71,8 @@ class HandwritingCanvas(anywidget.AnyWidget):
     guides : bool
         Whether a line is written between guide lines.
     language_model : bool
-        Whether a language model of English has a say in "line" mode: see
-        `LineRecognizer.predict_line`.
+        Whether a language model of English has a say in "line" mode, with what reads lines by CTC:
+        see `LineRecognizer.predict_line`.
     language : str
         The language of the labels, "en" or "ko"; the browser's if empty.
     status : str
@@ -105,9 +105,10 @@ class HandwritingCanvas(anywidget.AnyWidget):
     live = traitlets.Bool(False).tag(sync=True)
     pause = traitlets.Float(0.0).tag(sync=True)
     guides = traitlets.Bool(True).tag(sync=True)
-    language_model = traitlets.Bool(False).tag(sync=True)
+    language_model = traitlets.Bool(True).tag(sync=True)
     language = traitlets.Enum(("", *script.LANGUAGES), "").tag(sync=True)
     status = traitlets.Unicode("").tag(sync=True)
+    _english: traitlets.List = traitlets.List().tag(sync=True)  # the models that know it
     _saved: traitlets.List = traitlets.List().tag(sync=True)  # the strokes saved last, encoded
     _constants = traitlets.Dict(script.describe_canvas()).tag(sync=True)
 
@@ -136,7 +137,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
         self.set_trait("width", script.WIDTHS[mode])
         try:
             super().__init__(models=list(read_by), **traits)
-            self._readers = read_by
+            self._readers, self._english = read_by, readers.list_english(read_by)
             self.model = self.models[0] if model is None else model
         except traitlets.TraitError as error:
             raise LabError(f"{shorten(error)}.") from None
@@ -153,6 +154,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
         read_by = readers.make_readers(recognizer, self.mode)
         with self.hold_sync():
             self._readers, self.models = read_by, list(read_by)
+            self._english = readers.list_english(read_by)
             if self.model in read_by:
                 self._read()
             else:
@@ -316,9 +318,8 @@ class HandwritingCanvas(anywidget.AnyWidget):
             return {}
         try:
             if self.mode == "character":
-                return readers.read_character(
-                    self.recognizer, self._prepare_image(strokes), self.among
-                )
+                image = self._prepare_image(strokes)
+                return readers.read_character(self.recognizer, image, self.among, strokes)
             guides = (X_LINE, BASE_LINE) if self.guides else None
             settings = guides, self._choices, self.language_model
             return readers.read_line(self.recognizer, list(strokes), *settings)

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -19,6 +19,7 @@ from text_recognizer.reading.lattice import read_strokes
 from text_recognizer.reading.line import check_guides, draw_line, place_strokes, prepare_line
 from text_recognizer.reading.pen import read_curves
 from text_recognizer.reading.unread import UNREAD, find_unread
+from text_recognizer.strokes import is_dot
 
 CHARACTER_WEIGHTS, LINE_WEIGHTS = "character_weights.safetensors", "line_weights.safetensors"
 LANGUAGE_MODEL = "language_model.npz"
@@ -84,7 +85,7 @@ class Recognizer:
         is_character = torch.tensor([float(name not in SPECIAL_TOKENS) for name in self.mapping])
         # How frequent each class is, float32 (number of classes,): 0 for what is no answer.
         self.expected = is_character * torch.tensor(expected or [1.0] * len(self.mapping))
-        self.refuses = False  # the shipped network does: it has learned what is no character
+        self.refuses: float | None = None  # the share of the energy: see `is_known`
 
     @classmethod
     def pretrained(cls, equal_classes: bool = False):
@@ -106,7 +107,7 @@ class Recognizer:
         shares = described["frequencies"]
         expected = [1 / share if share else 0.0 for share in shares] if equal_classes else None
         recognizer = cls(model, described["mapping"], described["temperature"], expected)
-        recognizer.refuses = described.get("refuses", False)
+        recognizer.refuses = described["refuses"]
         return recognizer
 
     def predict(
@@ -140,15 +141,22 @@ class Recognizer:
         return list(zip(names, likely.tolist(), strict=True))
 
     @torch.inference_mode()
-    def is_known(self, prepared: torch.Tensor) -> bool:
+    def is_known(self, prepared: torch.Tensor, strokes: Sequence = ()) -> bool:
         """Tell whether an image shows one character, and no drawing, scribble or pair of letters.
 
-        The image is uint8, (28, 28), as `prepare` returns it. The shipped network has learned to
-        say so: its answer for `<B>`, which no image has, is above 0 for doodles
-        (`tools/assets/fit_unknown.py`). Any other network knows everything.
+        The image is uint8, (28, 28), as `prepare` returns it; of the strokes that it was made of,
+        in units of the canvas, a dot is no character. The shipped network has learned to say so:
+        its answer for `<B>`, which no image has, and its energy (how large its answers are in all)
+        are above 0 together for doodles (`tools/assets/fit_unknown.py`). Any other network knows
+        everything.
         """
-        image = prepared[None, None].float().div_(255)
-        return not self.refuses or bool(self.model.eval()(image)[0, BLANK] <= 0)
+        if self.refuses is None:
+            return True
+        if strokes and is_dot(strokes):
+            return False
+        logits = self.model.eval()(prepared[None, None].float().div_(255))[0]
+        energy = logits[len(SPECIAL_TOKENS) :].logsumexp(0)
+        return bool(logits[BLANK] + self.refuses * energy <= 0)
 
     @torch.inference_mode()
     def probabilities(

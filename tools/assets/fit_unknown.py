@@ -3,10 +3,12 @@
     EMNIST_ARCHIVE=gzip.zip PEOPLE=people python tools/assets/fit_unknown.py
 
 The network's class for `<B>`, which no image has, answers how little an image looks like a
-character: one linear function of its last features, fitted to tell doodles (shapes, stars, spirals,
-houses, two letters side by side, scribbles, dots) from characters. Nothing else in the weights
+character: one linear function of its last features and of its energy (the logarithm of the sum of
+its answers' exponentials, whose share is `refuses`), fitted to tell doodles (shapes, stars,
+spirals, houses, two letters side by side, scribbles) from characters. Nothing else in the weights
 changes, so that characters are read as before. Its zero is where a share of `REFUSED` of the
-characters of UJI's writers is refused; those of `LEFT_OUT` are not among them.
+characters of UJI's writers is refused, each by a function that has not learned from this writer;
+those of `LEFT_OUT` are not among them.
 """
 
 import argparse
@@ -29,17 +31,17 @@ from weights_file import write_weights
 
 from lab_utils import EMNIST, SEED, prepare
 from text_recognizer.data.emnist_lines import read_glyphs
-from text_recognizer.mapping import BLANK, CHARACTERS
+from text_recognizer.mapping import BLANK, CHARACTERS, FIRST_CHARACTER
 from text_recognizer.models.registry import build_network
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "data" / "character_weights.safetensors"
 DOODLES, GLYPHS = 3_000, 5_000  # the latter of each source
-AGAIN = {"ujipenchars1": 8, "pendigits": 1}  # times each drawing of people is drawn
-REFUSED = 0.005
+AGAIN = {"pendigits": 1, "ujipenchars1": 8}  # times each drawing of people is drawn
+REFUSED = 0.01
 PENALTY = 1e-3  # of large weights
 SIZE = 0.1  # of the logit, so that it is never the largest of a character's
 KINDS = {"polygon": 4, "star": 2, "spiral": 3, "house": 4, "pair": 6, "scribble": 2, "zigzag": 1}
-KINDS |= {"heart": 1, "face": 1, "dot": 1}
+KINDS |= {"heart": 1, "face": 1}
 
 Curves = list[np.ndarray]
 
@@ -98,10 +100,8 @@ def draw_doodle(kind: str, rng: np.random.Generator) -> Curves:
         t = np.linspace(0, 2 * math.pi, 50)
         y = 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)
         return [np.stack([16 * np.sin(t) ** 3, -y], 1) * 3]
-    if kind == "face":
-        eyes = [draw_arc((x, 35), (3, 3)) for x in (32, 68)]
-        return [draw_arc((50, 50), (50, 50)), *eyes, draw_arc((50, 55), (25, 20), 0.3, 2.8)]
-    return [rng.normal(50, 1.0, (rng.integers(1, 5), 2))]  # a dot
+    eyes = [draw_arc((x, 35), (3, 3)) for x in (32, 68)]
+    return [draw_arc((50, 50), (50, 50)), *eyes, draw_arc((50, 55), (25, 20), 0.3, 2.8)]  # a face
 
 
 def write_random(rng: np.random.Generator) -> Curves:
@@ -118,18 +118,18 @@ def draw_doodles(count: int, seed: int) -> torch.Tensor:
     drawn = []
     for _ in tqdm(range(count), desc="doodles", delay=2):
         kind = str(rng.choice(list(KINDS), p=shares))
-        curves = draw_doodle(kind, rng)
-        if kind != "dot":
-            curves = [curve + rng.normal(0, 1.0, curve.shape) for curve in curves]
-            lengths = np.cumsum([len(curve) for curve in curves])[:-1]
-            bent = deform(np.concatenate(curves), rng, (0.08, 0.08), (0.0, 0.1), (0.0, 0.1))
-            curves = np.split(bent, lengths)
-        drawn.append(prepare(curves))
+        curves = [curve + rng.normal(0, 1.0, curve.shape) for curve in draw_doodle(kind, rng)]
+        lengths = np.cumsum([len(curve) for curve in curves])[:-1]
+        bent = deform(np.concatenate(curves), rng, (0.08, 0.08), (0.0, 0.1), (0.0, 0.1))
+        drawn.append(prepare(np.split(bent, lengths)))
     return torch.stack(drawn)
 
 
-def draw_characters(people: Path, seed: int) -> list[torch.Tensor]:
-    """Return characters of several sources, uint8 (N, 28, 28) each; UJI's as drawn come last."""
+def draw_characters(people: Path, seed: int) -> tuple[list[torch.Tensor], list[str]]:
+    """Return characters of several sources, uint8 (N, 28, 28) each, and UJI's writers.
+
+    UJI's come last: each drawn again several times, and then as they were drawn.
+    """
     rng = np.random.default_rng(seed)
     parts = []
     for source in ("full", "sample"):
@@ -148,17 +148,19 @@ def draw_characters(people: Path, seed: int) -> list[torch.Tensor]:
     for source, count in AGAIN.items():
         found = [d.strokes for d in drawings if d.source == source]
         parts.append(torch.stack([draw_again(s, rng) for s in found for _ in range(count)]))
-    own = [d.strokes for d in drawings if d.source == "ujipenchars1"]
-    return [*parts, torch.stack([prepare(strokes) for strokes in own])]
+    own = [d for d in drawings if d.source == "ujipenchars1"]
+    return [*parts, torch.stack([prepare(d.strokes) for d in own])], [d.writer for d in own]
 
 
 @torch.no_grad()
 def find_features(model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Return the last features of images, float32 (N, 120)."""
+    """Return the last features of images and their energy, float32 (N, 121)."""
     found: list[torch.Tensor] = []
     hook = model.fc.register_forward_pre_hook(lambda _module, given: found.append(given[0]))
     for part in images.split(500):
-        model(part.unsqueeze(1).float().div_(255))
+        logits = model(part.unsqueeze(1).float().div_(255))
+        energy = logits[:, FIRST_CHARACTER:].logsumexp(1, keepdim=True)
+        found[-1] = torch.cat([found[-1], energy], 1)
     hook.remove()
     return torch.cat(found)
 
@@ -187,6 +189,18 @@ def fit(doodles: torch.Tensor, parts: list[torch.Tensor]) -> tuple[torch.Tensor,
     return weights, bias - weights @ mean
 
 
+def find_threshold(doodles: torch.Tensor, parts: list[torch.Tensor], writers: list[str]) -> float:
+    """Return what all but `REFUSED` of UJI's characters are below, each writer's left out once."""
+    *others, again, own = parts
+    found = []
+    for writer in sorted(set(writers)):
+        kept = torch.tensor([name != writer for name in writers])
+        kept_again = kept.repeat_interleave(len(again) // len(own))
+        weights, bias = fit(doodles, [*others, again[kept_again], own[kept]])
+        found.append(own[~kept] @ weights + bias)
+    return torch.cat(found).quantile(1 - REFUSED).item()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--people", type=Path, default=os.environ.get("PEOPLE"))
@@ -199,14 +213,14 @@ def main() -> None:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     described.pop("checksum")
     model = build_network(described, tensors).eval()
-    images = draw_characters(Path(options.people), SEED)
+    images, writers = draw_characters(Path(options.people), SEED)
     parts = [find_features(model, part) for part in images]
     doodles = find_features(model, draw_doodles(DOODLES, SEED))
     weights, bias = fit(doodles, parts)
-    bias = bias - (parts[-1] @ weights + bias).quantile(1 - REFUSED)
+    bias = bias - find_threshold(doodles, parts, writers)
     with torch.no_grad():
-        model.fc.weight[BLANK], model.fc.bias[BLANK] = SIZE * weights, SIZE * bias
-    described["refuses"] = True
+        model.fc.weight[BLANK], model.fc.bias[BLANK] = SIZE * weights[:-1], SIZE * bias
+    described["refuses"] = SIZE * weights[-1].item()
     print(f"{(doodles @ weights + bias > 0).float().mean():.1%} of the doodles")
     write_weights(model, described, options.weights)
 

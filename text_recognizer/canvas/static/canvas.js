@@ -240,7 +240,9 @@ class View {
     this.root.dataset.number = result.number;
     if (!result.text) return;
     const sure = result.answers ? `, ${formatPercent(result.answers[0][1])}` : "";
-    this.spoken.textContent = `${this.labels.word("Read as {}", result.text)}${sure}`;
+    const said = `${this.labels.word("Read as {}", result.text)}${sure}`;
+    const unknown = `${this.labels.word("Not a character that I know")}. `;
+    this.spoken.textContent = (result.unknown ? unknown : "") + said;
     const pause = this.model.get("pause");
     if (pause > 0 && !this.hand.active) {
       this.root.style.setProperty("--hw-pause", `${pause}s`);

@@ -14,13 +14,14 @@ class CharacterReading {
     this.seen = make("img", { class: "hw-pixels", alt: labels.word("28 by 28 pixels") });
     this.nearest = make("img", { class: "hw-pixels" });
     this.caption = make("figcaption");
+    this.unknown = make("p", { class: "hw-label" }, labels.word("Not a character that I know"));
     const pictures = make(
       "div",
       { class: "hw-pictures" },
       make("figure", {}, this.seen, make("figcaption", {}, labels.word("What it sees"))),
       make("figure", {}, this.nearest, this.caption),
     );
-    this.elements = [this.bars, this.makeOther(), pictures];
+    this.elements = [this.unknown, this.bars, this.makeOther(), pictures];
   }
 
   makeBar() {
@@ -52,7 +53,8 @@ class CharacterReading {
     return form;
   }
 
-  show({ text = "", answers = [], seen, nearest }) {
+  show({ text = "", answers = [], seen, nearest, unknown = false }) {
+    this.unknown.hidden = !unknown;
     [...this.bars.children].forEach((row, i) => this.showBar(row.firstChild, answers[i]));
     for (const [image, source] of [[this.seen, seen], [this.nearest, nearest]]) {
       image.parentElement.classList.toggle("hw-none", !source);

@@ -6,7 +6,10 @@ const MIN_SURE = 0.6; // probability: less sure characters are marked
 
 class LineReading {
   /** `does` has what to do: choose(index, character), focus(). */
-  constructor(_model, labels, does) {
+  constructor(model, labels, does) {
+    const { unread } = model.get("_constants"); // what stands for ink that was not read
+    this.unread = unread;
+    this.names = { " ": labels.word("space"), [unread]: labels.word("not read") };
     this.labels = labels;
     this.does = does;
     const said = labels.word("What was read");
@@ -26,7 +29,7 @@ class LineReading {
   }
 
   makeLetter(character, index, confidence, alternatives) {
-    const isUnsure = confidence < MIN_SURE;
+    const isUnsure = confidence < MIN_SURE || character === this.unread;
     const label = `${this.name(character)}, ${formatPercent(confidence)}`;
     const letter = make(
       "button",
@@ -47,7 +50,7 @@ class LineReading {
   }
 
   name(character) {
-    return character === " " ? this.labels.word("space") : character;
+    return this.names[character] ?? character;
   }
 
   /** Move along a line by arrow keys; the down arrow opens the alternatives, as Enter does. */

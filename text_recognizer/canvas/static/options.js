@@ -16,13 +16,12 @@ class Options {
     this.modelRow.translate = false;
     this.pause = make("select", { onchange: () => does.set("pause", Number(this.pause.value)) });
     this.boxes = {};
-    const { keeps } = model.get("_constants"); // whether this is a notebook, not a shared page
     const rows = [
       this.makeSample(),
       make("label", {}, labels.word("Go on "), this.pause),
       this.makeBox("live", "Read while the pen moves"),
       this.isLine && this.makeBox("guides", "Guide lines"),
-      this.isLine && keeps && this.makeBox("language_model", "English sentences"),
+      this.isLine && (this.english = this.makeBox("language_model", "English sentences")),
       this.makePenOnly(),
     ];
     const summary = make("summary", {}, labels.word("Options"));
@@ -71,6 +70,8 @@ class Options {
     this.models.replaceChildren(...names.map((name) => make("option", { value: name }, name)));
     this.models.value = this.model.get("model");
     this.modelRow.hidden = names.length < 2;
+    const knowsEnglish = this.model.get("_english").includes(this.model.get("model"));
+    if (this.isLine) this.english.hidden = !knowsEnglish;
   }
 }
 

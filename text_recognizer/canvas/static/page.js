@@ -29,6 +29,7 @@ class Model {
       guides: true,
       status: "",
       _saved: [],
+      _english: [],
       ...values,
     };
   }
