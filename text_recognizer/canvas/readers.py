@@ -146,7 +146,7 @@ def read_character(
         ) from None
     if among:
         answers = _choose_among(answers, among)
-    result = {
+    result: dict[str, Any] = {
         "text": answers[0][0],
         "answers": [list(pair) for pair in answers[:MAX_ANSWERS]],
         "seen": encode_data_uri(image.numpy()),

@@ -8,6 +8,8 @@ edge, for strokes that hold several letters. A beam finds the best way from the 
 last, in a time that grows as the number of strokes does.
 """
 
+import functools
+import heapq
 import itertools
 import math
 import string
@@ -31,17 +33,20 @@ MAX_WIDTH, MAX_GAP = 3.2, 0.4  # x-heights: of a group of several strokes, and b
 MIN_HEIGHT = 0.6  # x-heights: a stroke as high as this is more than a dot
 MIN_PROBABILITY = 1e-2  # of a character, whatever the network says
 BEAMS, CHOICES = 12, 6  # texts kept after each stroke, and characters tried for each group
+MAX_BEHIND = 3.0  # of a group: what the ink makes so much less likely than the best is not tried
 
 # How the evidence counts; chosen on writers on whom nothing is measured.
 CTC_SHARE = 0.5  # of the line network's say; the rest is the character network's
 MISSED = -9.0  # the least that the line network says of a character: it may have overlooked it
 WORD = -1.0  # for each character of a word that CTC reads by itself
 LOST = -3.0  # for each stroke of such a word that it has lost
-JOINED = 1.5  # for each character of a word with more of them than strokes: it is joined up
+JOINED = 1.5  # for each character of a word that is joined up
+MIN_JOINED = 1.5  # characters a stroke: a word with more of them is joined up
 GAP, OVERLAP = 8.0, 2.0  # for each x-height between strokes of a group; for ink shared with others
 HEIGHT_SPREAD, MAX_OFF = 0.9, 4.0  # x-heights: how careless heights are; the most it costs
 SWITCH = 1.0  # for a digit beside a letter
 BONUS, ENGLISH_BONUS, ENGLISH = 1.5, 1.8, 0.25  # for each character; what English says of it
+SURE = 0.3  # of what English says, which does not count where the ink is quite sure
 DIGIT, RARE = -2.0, -6.0  # what English says of any digit, and at least of any other character
 SPACE_GAP, SPACE_SPREAD = 0.75, 0.08  # x-heights: a gap that is as likely a space as none
 
@@ -59,6 +64,7 @@ class Edge(NamedTuple):
     texts: list[tuple[float, tuple[int, ...]]]  # scores, and labels that may begin with a space
     steps: list[int]  # where the characters of a text stand, but for a space before it
     chances: torch.Tensor  # float32 (classes, length): how likely each character is there
+    sure: float = 0.0  # how likely the ink makes the best of several texts
 
 
 class Strokes(NamedTuple):
@@ -147,6 +153,7 @@ TOPS, BOTTOMS = _make_heights()
 SHARES = _make_twins()
 # 1 for letters, -1 for digits, 0 for what stands beside either.
 KINDS = [str.isalpha(name) - str.isdigit(name) if len(name) == 1 else 0 for name in MAPPING]
+OTHER_CASE = [MAPPING.index(n.swapcase()) if len(n) == 1 else i for i, n in enumerate(MAPPING)]
 PUNCTUATION = slice(FIRST_CHARACTER + len(CHARACTERS), len(MAPPING))
 SMALL = {".": 0.5, ",": 0.3, "-": 0.3, "'": 0.3, ":": 0.1, ";": 0.1, '"': 0.2, "!": 0.05}
 MARKS = np.array([SMALL.get(name, 0.01) for name in MAPPING[PUNCTUATION]])
@@ -156,7 +163,8 @@ def read_groups(
     strokes: Strokes, groups: list[tuple[int, int]], characters: "Recognizer"
 ) -> np.ndarray:
     """Return how well each character fits each group, float64 (groups, classes): logarithms."""
-    images = torch.stack([prepare(strokes.curves[first:last]) for first, last in groups])
+    curves = [curve.tobytes() for curve in strokes.curves]
+    images = torch.stack([_prepare_group(*curves[first:last]) for first, last in groups])
     found = characters.probabilities(images).double().numpy()
     order = [characters.mapping.index(name) for name in CHARACTERS]
     shapes = np.log(found[:, order] @ SHARES + MIN_PROBABILITY)
@@ -173,6 +181,11 @@ def read_groups(
         scores[i] *= (last - first) ** 0.5
         scores[i] -= np.minimum(off, MAX_OFF) + GAP * gaps + OVERLAP * shared
     return scores
+
+
+@functools.lru_cache(maxsize=2048)  # a canvas asks for the same strokes after each new one
+def _prepare_group(*curves: bytes) -> torch.Tensor:
+    return prepare([np.frombuffer(curve).reshape(-1, 2) for curve in curves])
 
 
 def _measure_overlap(strokes: Strokes, first: int, last: int) -> float:
@@ -242,7 +255,7 @@ def find_words(
         lengths = torch.tensor([len(inside)]), torch.tensor([len(text)])
         likely = -F.ctc_loss(inside, torch.tensor([text]), *lengths, BLANK, "sum")
         lost = _count_lost(strokes, first, last, places)
-        cost = JOINED if len(word) > last - first else WORD
+        cost = JOINED if len(word) > MIN_JOINED * (last - first) else WORD
         score = CTC_SHARE * likely.item() + (1 - CTC_SHARE) * (cost * len(text) + LOST * lost)
         chances = _to_chances(logits[:, places])
         edges.append(Edge(first, last, [(score, text)], places, chances))
@@ -284,9 +297,13 @@ def find_edges(strokes: Strokes, logits: torch.Tensor, characters: "Recognizer")
             ways.append(score)
             likely = np.argpartition(score, -CHOICES)[-CHOICES:].tolist()
             texts += [(float(score[i]), (*before, i)) for i in likely]
+        best = max(score for score, _ in texts)
+        sure = 1 / sum(math.exp(score - best) for score, _ in texts)
+        texts = [(score, text) for score, text in texts if score > best - MAX_BEHIND]
         chances = _to_chances(torch.from_numpy(np.logaddexp(*ways))[:, None])
         middle = int(strokes.cuts[first] + strokes.cuts[last]) // 2
-        edges.append(Edge(first, last, texts, [min(middle, logits.shape[1] - 1)], chances))
+        steps = [min(middle, logits.shape[1] - 1)]
+        edges.append(Edge(first, last, texts, steps, chances, sure))
     return edges
 
 
@@ -294,7 +311,6 @@ def find_way(
     edges: list[Edge], count: int, language_model: CharacterLanguageModel | None = None
 ) -> list[tuple[Edge, tuple[int, ...]]]:
     """Return the best edges from the first of so many strokes to the last, with their texts."""
-    bonus = ENGLISH_BONUS if language_model else BONUS
     starting: list[list[Edge]] = [[] for _ in range(count)]
     for edge in edges:
         starting[edge.first].append(edge)
@@ -302,18 +318,13 @@ def find_way(
     kept: list[dict[tuple[int, ...], tuple[float, tuple | None]]] = [{} for _ in range(count + 1)]
     kept[0][()] = 0.0, None
     for stroke in range(count):
-        best = sorted(kept[stroke].items(), key=lambda item: item[1][0], reverse=True)[:BEAMS]
+        best = heapq.nlargest(BEAMS, kept[stroke].items(), key=lambda item: item[1][0])
         for text, (score, way) in best:
             for edge in starting[stroke]:
                 for said, more in edge.texts:
-                    total, longer = score + said + bonus * len(more), text
+                    total, longer = score + said, text
                     for label in more:
-                        if language_model:
-                            is_digit = KINDS[label] < 0
-                            known = language_model.log_probability(label, longer)
-                            total += ENGLISH * (DIGIT if is_digit else max(known, RARE))
-                        if longer and KINDS[longer[-1]] * KINDS[label] < 0:
-                            total -= SWITCH
+                        total += _score_next(longer, label, edge.sure, language_model)
                         longer = (*longer, label)
                     before = kept[edge.last].get(longer)
                     if before is None or before[0] < total:
@@ -323,6 +334,30 @@ def find_way(
         way, *step = way
         found.append(tuple(step))
     return found[::-1]
+
+
+def _score_next(
+    text: tuple[int, ...], label: int, sure: float, language_model: CharacterLanguageModel | None
+) -> float:
+    """Return what speaks for a label after a text, whatever the ink, but for how sure it is."""
+    score = BONUS
+    if language_model:
+        known = DIGIT if KINDS[label] < 0 else language_model.log_probability(label, text)
+        score += (1 - SURE * sure) * (ENGLISH * max(known, RARE) + ENGLISH_BONUS - BONUS)
+    is_switch = text and KINDS[text[-1]] * KINDS[label] < 0
+    return score - SWITCH if is_switch else score
+
+
+def _keep_case(edge: Edge, text: tuple[int, ...], is_first: bool) -> tuple[int, ...]:
+    """Return a text in the case that the ink prefers, where the other is not even usual.
+
+    English knows no names: a small letter first and a capital inside a word are not its to decide.
+    """
+    *before, label = text
+    scores = {text: score for score, text in edge.texts}
+    other = (*before, OTHER_CASE[label])
+    is_unusual = MAPPING[label].islower() == is_first
+    return other if is_unusual and scores.get(other, -math.inf) > scores[text] else text
 
 
 def read_strokes(
@@ -344,7 +379,9 @@ def read_strokes(
     labels: list[int] = []
     steps: list[int] = []
     chances: list[torch.Tensor] = []
-    for edge, text in find_way(edges, len(curves), language_model):
+    for edge, found in find_way(edges, len(curves), language_model):
+        is_first = not KINDS[(SPACE, *labels, *found[:-1])[-1]]
+        text = _keep_case(edge, found, is_first) if language_model else found
         if len(text) > len(edge.steps):  # a space before it
             start = max(int(strokes.cuts[edge.first]) - 1, 0)
             steps.append(start + int(logits[SPACE, start : start + 3].argmax()))
