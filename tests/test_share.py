@@ -6,15 +6,26 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lab_utils import CNN, MLP, LabError, Recognizer, ResNet, sample_strokes, share
+from lab_utils import (
+    CNN,
+    MLP,
+    LabError,
+    LineRecognizer,
+    Recognizer,
+    ResNet,
+    sample_strokes,
+    share,
+)
 from text_recognizer.canvas.script import STATIC
 from text_recognizer.canvas.to_javascript import describe_network
-from text_recognizer.mapping import MAPPING
+from text_recognizer.mapping import CHARACTERS, MAPPING
+from text_recognizer.reading.lattice import SHARES
 from text_recognizer.strokes import BASE_LINE, decode
 
 CONFIG = {"input_dims": (1, 28, 28), "output_dims": (1,), "mapping": MAPPING}
@@ -134,6 +145,21 @@ def test_the_shipped_network_s_page_is_one_small_file(tmp_path):
     assert set(addresses) == {"http://www.w3.org/2000/svg"}  # a name, which is not fetched
     assert not re.search(r"\b(import|export|fetch|XMLHttpRequest|WebSocket)\b[ ({]", page)
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_page_for_lines_reads_groups_of_strokes_too_and_stays_small(tmp_path):
+    shipped = LineRecognizer.pretrained()
+    file = share(shipped, tmp_path / "lines.html")
+    assert file.stat().st_size <= 6_000_000
+    page = file.read_text(encoding="utf-8")
+    shared = json.loads(re.search(r'id="reader">(.+?)</script>', page)[1])
+    found = shared["characters"]
+    assert [found["mapping"][i] for i in found["order"]] == CHARACTERS
+    assert np.array_equal(shared["preparation"]["SHARES"], SHARES)
+    alone = share(LineRecognizer(shipped.model), tmp_path / "alone.html")
+    assert "characters" not in json.loads(
+        re.search(r'id="reader">(.+?)</script>', alone.read_text(encoding="utf-8"))[1]
+    )
 
 
 @pytest.mark.parametrize(("text", "width"), [("R", 220), ("Hello 42", 880)])

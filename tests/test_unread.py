@@ -1,11 +1,15 @@
 """Ink that got no character shows in what is read, and characters that are none are known."""
 
+import json
+import subprocess
+
 import numpy as np
 import pytest
 import torch
 
 from lab_utils import Recognizer, prepare, sample_strokes
-from text_recognizer.mapping import BLANK, MAPPING, SPACE
+from text_recognizer.canvas.script import STATIC, list_constants
+from text_recognizer.mapping import BLANK, FIRST_CHARACTER, MAPPING, SPACE
 from text_recognizer.models.line_cnn import LineCNN
 from text_recognizer.reading.recognizer import LineRecognizer
 from text_recognizer.reading.unread import UNREAD, find_unread
@@ -50,6 +54,30 @@ def test_a_space_reads_no_ink_and_the_last_comes_first():
     image = line((5, 14), (20, 29), (40, 49))
     assert [place for place, _ in find(image, [5, 12], [A, SPACE])] == [2, 1]
     assert not find(image, [5, 12, 22])
+
+
+def test_a_shared_page_finds_the_same(tmp_path):
+    image, steps = line((5, 14), (20, 29), (40, 43), (45, 54)), [4, 20]
+    logits = torch.zeros(len(MAPPING), 30)
+    logits[B], logits[A, 10:16] = 3.0, 2.0
+    for name in ("unread", "pen", "pillow"):
+        script = (STATIC / f"{name}.js").read_text(encoding="utf-8").replace(".js", ".mjs")
+        (tmp_path / f"{name}.mjs").write_text(script, encoding="utf-8")
+    picture = {"width": 60, "data": (image * 255).int().flatten().tolist()}
+    places = [{"label": A, "step": step} for step in steps]
+    given = ", ".join(map(json.dumps, (picture, logits.T.tolist(), places, FIRST_CHARACTER)))
+    (tmp_path / "run.mjs").write_text(
+        'import { setConstants } from "./pen.mjs";\nimport { findUnread } from "./unread.mjs";\n'
+        f"setConstants({json.dumps(list_constants('line'))});\n"
+        f"console.log(JSON.stringify(findUnread({given})));"
+    )
+    answer = subprocess.run(["node", "run.mjs"], cwd=tmp_path, capture_output=True, check=True)
+    found, expected = json.loads(answer.stdout), find_unread(image, logits, [A, A], steps, 5)
+    assert len(found) == len(expected) == 2
+    for mine, (place, likely) in zip(found, expected, strict=True):
+        assert mine["place"] == place
+        named = dict(zip([UNREAD, *MAPPING[4:]], [mine["blank"], *mine["chances"]], strict=True))
+        assert [named[name] for name, _ in likely] == pytest.approx([p for _, p in likely])
 
 
 def test_the_mark_stands_in_the_text_with_what_it_may_be():

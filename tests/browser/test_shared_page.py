@@ -1,7 +1,9 @@
 """A shared page in a real browser: its answers, its canvas on a phone, and no request."""
 
 import json
+from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from lab import compare_answers, vary_drawings
@@ -18,9 +20,16 @@ from lab_utils import (
     prepare_line,
     sample_strokes,
 )
-from text_recognizer.reading.unread import UNREAD
 from text_recognizer.strokes import BASE_LINE, X_LINE
 
+GUIDES = (X_LINE, BASE_LINE)
+SAMPLES = (
+    ("Hello", GUIDES),
+    ("a 42", None),
+    ("i", None),
+    ("look ill", GUIDES),
+    ("The 3 kits", None),
+)
 READ = "() => document.querySelector('.hw-bars .hw-character')?.textContent"
 
 
@@ -52,6 +61,24 @@ def test_strokes_are_prepared_as_in_python(open_page):
     found = open_page().evaluate("all => all.map(d => [...reader.prepare(d)])", drawings)
     expected = torch.stack([prepare(drawing).flatten() for drawing in drawings]).int()
     assert (torch.tensor(found) - expected).abs().max() <= 2
+
+
+def test_what_is_no_character_is_said_as_in_python(open_page):
+    recognizer, page = Recognizer.pretrained(equal_classes=True), open_page()
+    turns = np.linspace(0.5, 18, 120)
+    spiral = np.stack([100 + 5 * turns * np.cos(turns), 100 + 5 * turns * np.sin(turns)], 1)
+    corners = [[(50, 70), (50, 150), (140, 150), (140, 70)], [(40, 70), (95, 30), (150, 70)]]
+    house = [[p for ends in pairwise(c) for p in np.linspace(*ends, 9).tolist()] for c in corners]
+    drawings = [house, [spiral.tolist()], [[(100, 100)]], [[(100, 100), (104, 103)]]]
+    drawings += vary_drawings(40)
+    found = page.evaluate("all => all.map(d => reader.read(d).unknown)", drawings)
+    assert found == [not recognizer.is_known(prepare(d), d) for d in drawings]
+    assert all(found[:4]) and sum(found) < 10
+    for strokes, said in ((house, True), (sample_strokes("R"), False)):
+        write(page, strokes)
+        assert page.get_by_text("Not a character that I know").first.is_visible() == said
+        assert page.locator(".hw-spoken").text_content().startswith("Not a") == said
+        page.locator(".hw-clear").tap()
 
 
 @pytest.mark.parametrize("network", ["shipped", "CNN"])
@@ -163,23 +190,29 @@ def test_nothing_can_leave_the_page(open_page):
 
 
 def test_lines_are_read_as_in_python(open_page):
-    shipped = LineRecognizer.pretrained()
-    recognizer = LineRecognizer(shipped.model, shipped.temperature)  # a page reads by CTC alone
+    recognizer = LineRecognizer.pretrained()
     page = open_page(recognizer, viewport={"width": 844, "height": 390})
     read = "([ink, guides]) => [reader.prepareLine(ink, guides), reader.read(ink, guides)]"
-    for line, guides in (("Hello", (X_LINE, BASE_LINE)), ("a 42", None), ("i", None)):
-        strokes = [[point[:2] for point in stroke] for stroke in sample_strokes(line)]
+    lines = [(sample_strokes(line), guides) for line, guides in SAMPLES]
+    lines += [([[(40, 60 + 9 * i) for i in range(11)]], None)]  # a bar
+    lines += [([[(40 + 9 * i, 150 - 9 * j * i % 40) for i in range(9)] for j in (3, 5)], None)]
+    for drawing, guides in lines:
+        strokes = [[point[:2] for point in stroke] for stroke in drawing]
         seen, found = page.evaluate(read, [strokes, guides])
         image = prepare_line(strokes, guides)
         assert seen["width"] == image.shape[1]
         difference = torch.tensor(seen["data"]) - image.flatten().int()
         assert difference.abs().max() <= 2
-        answers = list(zip(*recognizer.predict_line(strokes, guides), strict=True))
-        answers = [answer for answer in answers if answer[0] != UNREAD]  # a page shows none
-        assert found["text"] == "".join(character for character, _, _ in answers)
-        assert found["confidences"] == pytest.approx([sure for _, sure, _ in answers], abs=0.01)
-        first = [others[0][0] for others in found["alternatives"]]
-        assert first == [others[0][0] for _, _, others in answers]
+        expected = recognizer.predict_line(strokes, guides)
+        assert found["text"] == expected.text
+        assert found["confidences"] == pytest.approx(expected.confidences, abs=0.01)
+        for answers, others in zip(found["alternatives"], expected.alternatives, strict=True):
+            assert len(answers) == len(others) and answers[0][0] == others[0][0]
+            likely = {name: p for name, p in others if p > 0.02}
+            assert likely.items() <= {n: pytest.approx(p, abs=0.01) for n, p in answers}.items()
+    page.evaluate("() => { reader.shared.characters = null; }")  # what a network of one's own has
+    alone = LineRecognizer(recognizer.model, recognizer.temperature).predict_line(strokes)
+    assert page.evaluate(read, [strokes, None])[1]["text"] == alone.text
     line = [[(x / 3, y / 3) for x, y, *_ in stroke] for stroke in sample_strokes("minimum")]
     two = line + [[(x, y + 100) for x, y in stroke] for stroke in line]
     with pytest.raises(LabError, match="several lines of text, one below the other"):

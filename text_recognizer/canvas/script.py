@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from text_recognizer.reading import character, line, pen
-from text_recognizer.reading.unread import UNREAD
+from text_recognizer.reading import character, lattice, line, pen, unread
 from text_recognizer.strokes import BASE_LINE, CANVAS_HEIGHT, MAX_DOT, X_LINE
 
 STATIC = Path(__file__).parent / "static"
@@ -59,7 +58,7 @@ def describe_canvas(keeps: bool = True, languages: tuple[str, ...] = LANGUAGES) 
         "max_ink": MAX_INK,
         "max_answers": MAX_ANSWERS,
         "max_dot": MAX_DOT,
-        "unread": UNREAD,
+        "unread": unread.UNREAD,
         "keeps": keeps,
         "labels": {
             name: json.loads(read_static(f"{name}.json")) for name in languages if name != "en"
@@ -67,8 +66,12 @@ def describe_canvas(keeps: bool = True, languages: tuple[str, ...] = LANGUAGES) 
     }
 
 
-def list_constants() -> dict[str, float | list[float]]:
-    """Return the constants of the preparation of strokes, which pen.js takes by their names."""
-    named = [*vars(pen).items(), *vars(character).items(), *vars(line).items()]
-    kinds = int | float | np.ndarray
+def list_constants(reads: str) -> dict[str, float | list[float]]:
+    """Return the constants of the preparation of strokes, which pen.js takes by their names.
+
+    Where lines are read, those of lattice.js and unread.js are among them.
+    """
+    modules = [pen, character, line] + ([lattice, unread] if reads == "line" else [])
+    named = [item for module in modules for item in vars(module).items()]
+    kinds = int | float | np.ndarray | list
     return {n: np.asarray(v).tolist() for n, v in named if n.isupper() and isinstance(v, kinds)}

@@ -13,7 +13,7 @@ from torch import nn
 from text_recognizer.canvas import script
 from text_recognizer.canvas.to_javascript import describe_network
 from text_recognizer.errors import LabError, check_choice
-from text_recognizer.mapping import MAPPING, SPECIAL_TOKENS
+from text_recognizer.mapping import BLANK, CHARACTERS, MAPPING, SPECIAL_TOKENS
 from text_recognizer.models.line_cnn import LineCNN
 from text_recognizer.paths import write_whole
 from text_recognizer.reading.recognizer import LineRecognizer, Recognizer
@@ -98,27 +98,44 @@ class _WholeLine(nn.Module):
         return self.network.convolve(x)
 
 
+def _describe_characters(recognizer: Recognizer) -> tuple[dict, bytes]:
+    """Return what reads characters, and the weights."""
+    image = torch.zeros(1, 28, 28, dtype=torch.uint8)
+    recognizer.probabilities(image)  # which says what is wrong
+    steps, weights = describe_network(recognizer.model, image[None].float())
+    return {
+        "mapping": recognizer.mapping,
+        "temperature": recognizer.temperature,
+        "expected": recognizer.expected.tolist(),
+        "refuses": recognizer.refuses,
+        "steps": steps,
+    }, weights
+
+
 def _make_page(recognizer: Recognizer | LineRecognizer, language: str | None) -> str:
     if isinstance(recognizer, LineRecognizer):
-        reads, mapping, expected = "line", MAPPING, None
+        reads = "line"
         lines = [torch.zeros(1, 1, 28, width) for width in (64, 100)]
         steps, weights = describe_network(_WholeLine(cast(LineCNN, recognizer.model)), *lines)
+        described: dict = {"mapping": MAPPING, "temperature": recognizer.temperature}
+        if recognizer.characters:
+            found, more = _describe_characters(recognizer.characters)
+            order = [recognizer.characters.mapping.index(name) for name in CHARACTERS]
+            more = base64.b64encode(more).decode()
+            described["characters"] = {"weights": more, "order": order} | found
     else:
-        reads, mapping, expected = "character", recognizer.mapping, recognizer.expected.tolist()
-        image = torch.zeros(1, 28, 28, dtype=torch.uint8)
-        recognizer.probabilities(image)  # which says what is wrong
-        steps, weights = describe_network(recognizer.model, image[None].float())
-    shared = {
+        reads = "character"
+        described, weights = _describe_characters(recognizer)
+        steps = described["steps"]
+    shared = described | {
         "name": type(recognizer.model).__name__,
         "reads": reads,
-        "mapping": mapping,
         "special": len(SPECIAL_TOKENS),
-        "temperature": recognizer.temperature,
-        "expected": expected,
+        "blank": BLANK,
         "steps": steps,
         "language": language,
         "width": script.WIDTHS[reads],
-        "preparation": script.list_constants(),
+        "preparation": script.list_constants(reads),
         "samples": {
             "characters": {name: ways[0] for name, ways in read_samples().items()},
             "margin": SAMPLE_MARGIN,

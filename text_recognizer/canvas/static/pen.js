@@ -3,7 +3,7 @@
 
 import { draw, findRange, makeSheet, reduce, resizeRows, soften, sum, turn } from "./pillow.js";
 
-const C = {}; // the constants of those three files, by their names
+const C = {}; // the constants of those files and of lattice.py, by their names
 
 /** Take over the constants, before anything is prepared. */
 const setConstants = (constants) => Object.assign(C, constants);
@@ -67,11 +67,16 @@ function shrink({ width, height, data }) {
   return turn(resizeRows(turn(resizeRows(framed, 28)), 28));
 }
 
-/** Prepare strokes as a line, 28 pixels high. `guides` are the y of the top of small letters and of
+/** Prepare strokes as a line, 28 pixels high, and say how they were laid out. `guides` are the y of the top of small letters and of
  * the baseline that was written on; where they are null, both are estimated. */
 function prepareLine(strokes, guides) {
   const curves = strokes.filter((stroke) => stroke.length);
   const layout = placeStrokes(curves, guides);
+  return { ...drawLine(curves, layout), curves, layout };
+}
+
+/** Draw strokes where they stand. */
+function drawLine(curves, layout) {
   const move = (point) => movePoint(layout, point).map((v) => v * C.LINE_SCAN);
   const width = countColumns(layout);
   const moved = curves.map((curve) => curve.map(move));
@@ -301,4 +306,4 @@ function findSlant(points, height) {
   });
 }
 
-export { prepareCharacter, prepareLine, setConstants };
+export { C, prepareCharacter, prepareLine, round, setConstants };

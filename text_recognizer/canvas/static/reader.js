@@ -1,8 +1,12 @@
 // Reads strokes with a network, in a shared page: prepares them (pen.js), runs the network
 // (network.js), and turns what comes out into characters.
 
+import { readStrokes } from "./lattice.js";
 import { loadNetwork, runNetwork } from "./network.js";
 import { prepareCharacter, prepareLine, setConstants } from "./pen.js";
+import { findUnread } from "./unread.js";
+
+const MAX_GROUPS = 2000; // of strokes, whose answers are kept
 
 /** Turn logits into probabilities; `expected` says how frequent each class is, 0 for never. */
 function softmax(logits, temperature = 1, expected = null) {
@@ -29,6 +33,9 @@ class Reader {
   constructor(shared, weights) {
     this.shared = shared;
     this.network = loadNetwork(shared.steps, weights);
+    const { characters } = shared; // the network that reads groups of strokes in a line
+    this.characters = characters && loadNetwork(characters.steps, characters.weights);
+    this.groups = new Map();
     setConstants(shared.preparation);
   }
 
@@ -48,14 +55,23 @@ class Reader {
   }
 
   readOne(strokes) {
-    const { mapping, expected, canvas } = this.shared;
+    const { mapping, expected, refuses, temperature, canvas } = this.shared;
     const pixels = this.prepare(strokes);
-    const answers = this.probabilities(pixels)
+    const logits = runNetwork(this.network, pixels).at(-1).data;
+    const answers = softmax(logits, temperature, expected)
       .map((probability, i) => [mapping[i], probability, i])
       .filter(([, , i]) => expected[i])
       .sort((a, b) => b[1] - a[1])
       .slice(0, canvas.max_answers);
-    return { text: answers[0][0], answers, seen: toPicture(pixels, 28) };
+    const unknown = refuses !== null && (isDot(strokes, canvas.max_dot) || this.isUnknown(logits));
+    return { text: answers[0][0], answers, unknown, seen: toPicture(pixels, 28) };
+  }
+
+  /** Tell whether the answers of a network that has learned it are those to no character. */
+  isUnknown(logits) {
+    const { special, refuses, blank } = this.shared;
+    const powers = [...logits].slice(special).map(Math.exp);
+    return logits[blank] + refuses * Math.log(powers.reduce((sum, power) => sum + power, 0)) > 0;
   }
 
   /** Return a line of strokes as the network sees it: its width, and pixels from 0 to 255. */
@@ -64,26 +80,54 @@ class Reader {
   }
 
   readLine(strokes, guides) {
-    const { mapping, temperature, special, canvas } = this.shared;
-    const { width, data } = this.prepareLine(strokes, guides);
+    const { mapping, temperature, special, characters, canvas } = this.shared;
+    const { width, data, curves, layout } = this.prepareLine(strokes, guides);
     const { shape, data: logits } = runNetwork(this.network, data, width).at(-1);
     const [, classes, count] = shape;
     const steps = Array.from({ length: count }, (_, step) =>
       Array.from({ length: classes }, (_, i) => logits[i * count + step] / temperature),
     );
-    const found = decodeGreedily(steps, special);
-    const alternatives = found.map((place) =>
-      softmax(place.logits.slice(special))
-        .map((probability, i) => [mapping[i + special], probability])
-        .sort((a, b) => b[1] - a[1])
-        .slice(0, canvas.max_answers),
-    );
+    let places = decodeGreedily(steps, special);
+    if (characters) {
+      const read = (group) => this.readGroup(group);
+      places = readStrokes(curves, layout, steps, places, read);
+    }
+    const name = (probability, i) => [mapping[i + special], probability];
+    const answers = places.map(({ label, chances }) => {
+      const named = chances.slice(special).map(name);
+      const [own] = named.splice(label - special, 1);
+      return [own, ...named.sort((a, b) => b[1] - a[1]).slice(0, canvas.max_answers - 1)];
+    });
+    for (const { place, chances, blank } of findUnread({ width, data }, steps, places, special)) {
+      const others = chances.map(name).sort((a, b) => b[1] - a[1]);
+      answers.splice(place, 0, [[canvas.unread, blank], ...others.slice(0, canvas.max_answers - 1)]);
+    }
     return {
-      text: found.map((place) => mapping[place.label]).join(""),
-      confidences: alternatives.map((answers) => answers[0][1]),
-      alternatives,
+      text: answers.map(([[character]]) => character).join(""),
+      confidences: answers.map(([[, probability]]) => probability),
+      alternatives: answers,
     };
   }
+
+  /** Return the probabilities of characters in a group of strokes, which are read once. */
+  readGroup(strokes) {
+    const { temperature, expected, order } = this.shared.characters;
+    const key = strokes.join(";");
+    if (this.groups.size > MAX_GROUPS) this.groups.clear();
+    if (!this.groups.has(key)) {
+      const logits = runNetwork(this.characters, this.prepare(strokes)).at(-1).data;
+      const found = softmax(logits, temperature, expected);
+      this.groups.set(key, order.map((label) => found[label]));
+    }
+    return this.groups.get(key);
+  }
+}
+
+/** Tell whether strokes have no extent to speak of. */
+function isDot(strokes, extent) {
+  const points = strokes.flat();
+  const sides = [0, 1].map((axis) => points.map((point) => point[axis]));
+  return sides.every((side) => Math.max(...side) - Math.min(...side) <= extent);
 }
 
 /** Return the place of the largest number. */
@@ -94,9 +138,10 @@ const argmax = (values) => values.reduce((best, value, i) => (value > values[bes
 function decodeGreedily(steps, special) {
   const found = [];
   let before = 0;
-  for (const logits of steps) {
+  for (const [step, logits] of steps.entries()) {
     const label = argmax(logits);
-    const place = { label, sure: softmax(logits)[label], logits };
+    const chances = [...new Array(special).fill(0), ...softmax(logits.slice(special))];
+    const place = { label, step, sure: softmax(logits)[label], chances };
     if (label >= special && label !== before) found.push(place);
     else if (label >= special && place.sure > found.at(-1).sure) found[found.length - 1] = place;
     before = label;
