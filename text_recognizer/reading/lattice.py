@@ -65,6 +65,7 @@ class Edge(NamedTuple):
     steps: list[int]  # where the characters of a text stand, but for a space before it
     chances: torch.Tensor  # float32 (classes, length): how likely each character is there
     sure: float = 0.0  # how likely the ink makes the best of several texts
+    spaced: float | None = None  # ... and a space before them; None: as the line network says
 
 
 class Strokes(NamedTuple):
@@ -303,7 +304,9 @@ def find_edges(strokes: Strokes, logits: torch.Tensor, characters: "Recognizer")
         chances = _to_chances(torch.from_numpy(np.logaddexp(*ways))[:, None])
         middle = int(strokes.cuts[first] + strokes.cuts[last]) // 2
         steps = [min(middle, logits.shape[1] - 1)]
-        edges.append(Edge(first, last, texts, steps, chances, sure))
+        unspaced, spaced = (np.logaddexp.reduce(score) for score in ways)
+        spaced = float(np.exp(-np.logaddexp(0, unspaced - spaced)))
+        edges.append(Edge(first, last, texts, steps, chances, sure, spaced))
     return edges
 
 
@@ -386,6 +389,10 @@ def read_strokes(
             start = max(int(strokes.cuts[edge.first]) - 1, 0)
             steps.append(start + int(logits[SPACE, start : start + 3].argmax()))
             chances.append(_to_chances(logits[:, steps[-1:]]))
+            if edge.spaced is not None:
+                chances[-1][SPACE] = 0
+                chances[-1] *= (1 - edge.spaced) / chances[-1].sum()
+                chances[-1][SPACE] = edge.spaced
         labels += text
         steps += edge.steps
         chances.append(edge.chances)

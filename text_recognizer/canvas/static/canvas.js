@@ -240,9 +240,8 @@ class View {
     this.root.dataset.number = result.number;
     if (!result.text) return;
     const sure = result.answers ? `, ${formatPercent(result.answers[0][1])}` : "";
-    const said = `${this.labels.word("Read as {}", result.text)}${sure}`;
-    const unknown = `${this.labels.word("Not a character that I know")}. `;
-    this.spoken.textContent = (result.unknown ? unknown : "") + said;
+    const unknown = result.unknown ? `${this.reading.unknown.textContent}. ` : "";
+    this.spoken.textContent = `${unknown}${this.labels.word("Read as {}", result.text)}${sure}`;
     const pause = this.model.get("pause");
     if (pause > 0 && !this.hand.active) {
       this.root.style.setProperty("--hw-pause", `${pause}s`);

@@ -14,7 +14,7 @@ class CharacterReading {
     this.seen = make("img", { class: "hw-pixels", alt: labels.word("28 by 28 pixels") });
     this.nearest = make("img", { class: "hw-pixels" });
     this.caption = make("figcaption");
-    this.unknown = make("p", { class: "hw-label" }, labels.word("Not a character that I know"));
+    this.unknown = make("p", { class: "hw-unknown" }, labels.word("Not a character that I know"));
     const pictures = make(
       "div",
       { class: "hw-pictures" },

@@ -206,7 +206,9 @@ function findEdges(steps, said, line, readCharacter) {
     const chances = [toChances(ways[0].map((score, label) => addLogs(score, ways[1][label])))];
     const places = [Math.min(Math.floor((cuts[first] + cuts[last]) / 2), steps.length - 1)];
     const likely = texts.filter(([score]) => score > best - C.MAX_BEHIND);
-    return { first, last, texts: likely, places, chances };
+    const [unspaced, withSpace] = ways.map((scores) => scores.reduce(addLogs));
+    const spaced = Math.exp(-addLogs(0, unspaced - withSpace)); // how likely a space is before it
+    return { first, last, texts: likely, places, chances, spaced };
   });
 }
 
@@ -251,7 +253,7 @@ function readStrokes(curves, layout, steps, read, readCharacter) {
     ...findWords(steps, said, read, line),
   ];
   return findWay(edges, curves.length).flatMap(({ edge, more }) => {
-    const { first, places, chances } = edge;
+    const { first, places, chances, spaced } = edge;
     const found = more.slice(-places.length).map((label, i) => {
       return { label, step: places[i], chances: chances[i] };
     });
@@ -259,7 +261,12 @@ function readStrokes(curves, layout, steps, read, readCharacter) {
     const start = Math.max(line.cuts[first] - 1, 0); // of a space before them
     const near = steps.slice(start, start + 3).map((logits) => logits[C.SPACE]);
     const step = start + near.indexOf(most(near));
-    return [{ label: C.SPACE, step, chances: toChances(steps[step]) }, ...found];
+    let ofSpace = toChances(steps[step]);
+    if (spaced !== undefined) {
+      const rest = (1 - spaced) / (1 - ofSpace[C.SPACE]);
+      ofSpace = ofSpace.map((chance, label) => (label === C.SPACE ? spaced : chance * rest));
+    }
+    return [{ label: C.SPACE, step, chances: ofSpace }, ...found];
   });
 }
 
