@@ -9,8 +9,13 @@ from lab_utils import LineCNN, LineRecognizer, sample_strokes
 from text_recognizer.mapping import BLANK, MAPPING, SPACE, decode_labels
 from text_recognizer.models.ctc import CharacterLanguageModel, greedy_path
 from text_recognizer.reading.lattice import (
+    ENGLISH,
     MAX_GROUP,
+    RARE,
+    SURE,
     Edge,
+    _keep_case,
+    _prepare_group,
     find_groups,
     find_way,
     score_columns,
@@ -98,7 +103,47 @@ def test_the_way_is_the_best_one_and_english_may_change_it():
     assert decode_labels([n for _, text in find_way(edges, 3, likes_do) for n in text]) == "do"
 
 
+def test_english_counts_less_where_the_ink_is_sure():
+    a, b = (MAPPING.index(name) for name in "ab")
+    likes_b = CharacterLanguageModel("b " * 20, 2)
+    said = ENGLISH * (likes_b.log_probability(b, ()) - max(likes_b.log_probability(a, ()), RARE))
+    texts = [((1 - SURE / 2) * said, (a,)), (0.0, (b,))]  # the ink speaks for an a, a little less
+    for sure, expected in ((0.0, "b"), (1.0, "a")):
+        edge = Edge(0, 1, texts, [0], torch.ones(len(MAPPING), 1), sure)
+        ((_, text),) = find_way([edge], 1, likes_b)
+        assert decode_labels(text) == expected
+
+
+def test_english_decides_on_no_case_against_the_ink():
+    f, big_f, k, big_k = (MAPPING.index(name) for name in "fFkK")
+    chances = torch.ones(len(MAPPING), 1)
+    first = Edge(0, 1, [(-1.0, (f,)), (-0.5, (big_f,))], [0], chances)
+    inner = Edge(0, 1, [(-0.5, (SPACE, k)), (-1.0, (SPACE, big_k))], [0], chances)
+    assert _keep_case(first, (f,), is_first=True) == (big_f,)
+    assert _keep_case(first, (f,), is_first=False) == (f,), "small inside a word is usual"
+    assert _keep_case(inner, (SPACE, big_k), is_first=False) == (SPACE, k)
+    assert _keep_case(inner, (SPACE, big_k), is_first=True) == (SPACE, big_k)
+
+
 # Reading.
+
+
+def test_spaces_are_as_sure_as_their_gaps(reader):
+    reading = reader.predict_line(sample_strokes("all is well"), GUIDES)
+    assert reading.text == "all is well"
+    assert min(reading.confidences[3], reading.confidences[6]) > 0.9
+    near = write("all") + [[(px + 120, py) for px, py in stroke] for stroke in write("is")]
+    reading = reader.predict_line(near, GUIDES, language_model=True)
+    assert reading.text == "all is"
+    assert 0.05 < reading.confidences[3] < 0.95, "it may be a gap between letters"
+
+
+def test_the_same_groups_are_prepared_once(reader):
+    strokes = write("hill")
+    reader.predict_line(strokes[:-1], GUIDES)
+    before = _prepare_group.cache_info().misses
+    reader.predict_line(strokes, GUIDES)
+    assert _prepare_group.cache_info().misses - before <= MAX_GROUP, "those of the new stroke"
 
 
 @pytest.mark.parametrize("text", ["ill", "look", "hello", "all", "little"])

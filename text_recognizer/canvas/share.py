@@ -121,8 +121,8 @@ def _make_page(recognizer: Recognizer | LineRecognizer, language: str | None) ->
         if recognizer.characters:
             found, more = _describe_characters(recognizer.characters)
             order = [recognizer.characters.mapping.index(name) for name in CHARACTERS]
-            more = base64.b64encode(more).decode()
-            described["characters"] = {"weights": more, "order": order} | found
+            of_characters = {"weights": base64.b64encode(more).decode(), "order": order}
+            described["characters"] = found | of_characters
     else:
         reads = "character"
         described, weights = _describe_characters(recognizer)

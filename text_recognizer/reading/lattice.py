@@ -304,9 +304,9 @@ def find_edges(strokes: Strokes, logits: torch.Tensor, characters: "Recognizer")
         chances = _to_chances(torch.from_numpy(np.logaddexp(*ways))[:, None])
         middle = int(strokes.cuts[first] + strokes.cuts[last]) // 2
         steps = [min(middle, logits.shape[1] - 1)]
-        unspaced, spaced = (np.logaddexp.reduce(score) for score in ways)
-        spaced = float(np.exp(-np.logaddexp(0, unspaced - spaced)))
-        edges.append(Edge(first, last, texts, steps, chances, sure, spaced))
+        without, with_space = (np.logaddexp.reduce(score) for score in ways)
+        likely_spaced = float(np.exp(-np.logaddexp(0, without - with_space)))
+        edges.append(Edge(first, last, texts, steps, chances, sure, likely_spaced))
     return edges
 
 
