@@ -148,10 +148,10 @@ def test_two_fingers_zoom_and_leave_no_stroke(hands):
         hands.touch("Move", (110 - 4 * i, 110 - 4 * i), (130 + 4 * i, 130 + 4 * i))
         hands.page.wait_for_timeout(16)
     hands.touch("End")
-    hands.page.wait_for_function("visualViewport.scale > 1.2")
+    hands.page.wait_for_function("() => visualViewport.scale > 1.2")
     assert hands.count == 0
     hands.devtools.send("Emulation.setPageScaleFactor", {"pageScaleFactor": 1})
-    hands.page.wait_for_function("visualViewport.scale === 1")
+    hands.page.wait_for_function("() => visualViewport.scale === 1")
     hands.finger([(110, 40), (110, 110), (110, 180)])
     hands.wait_for(1)
 

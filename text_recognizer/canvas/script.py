@@ -66,7 +66,7 @@ def describe_canvas(keeps: bool = True, languages: tuple[str, ...] = LANGUAGES) 
     }
 
 
-def list_constants(reads: str) -> dict[str, float | list[float]]:
+def list_constants(reads: str = "character") -> dict[str, float | list[float]]:
     """Return the constants of the preparation of strokes, which pen.js takes by their names.
 
     Where lines are read, those of lattice.js and unread.js are among them.
