@@ -207,7 +207,9 @@ class View {
     const [text, ask] = [this.model.get("text"), this.model.get("ask")];
     this.text.replaceChildren();
     if (text) this.text.append(make("span", { class: "hw-label" }, word("Text")), text);
+    this.asked = Math.max(this.asked ?? 0, ask.length);
     this.prompt.replaceChildren();
+    if (this.asked && !ask) this.prompt.append(word("All {} done: run the next cell", this.asked));
     if (!ask) return;
     const kind = /\d/.test(ask[0]) ? "digit" : ask[0] === ask[0].toLowerCase() ? "small" : "capital";
     const left = ask.length - 1;
