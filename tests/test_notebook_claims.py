@@ -191,7 +191,7 @@ def test_notebook_7_says_how_often_no_better_network_passes(homework):
 def test_without_skips_twenty_blocks_stir_an_image(homework):
     cells, names = homework
     torch = names["torch"]
-    assert "the right character in 35 to 44% of cases" in cells["cell-37"]
+    assert "(a correlation of 0.1 to 0.35; 0.99 with skips)" in cells["cell-37"]
     images = [draw_dots(torch, seed) for seed in range(24)]
     x = torch.stack(images)[:, None]
     apart = {}
@@ -202,7 +202,7 @@ def test_without_skips_twenty_blocks_stir_an_image(homework):
             a, b = (blocks(v).flatten(1) for v in (x, x + 0.02 * torch.randn_like(x)))
         a, b = a - a.mean(0), b - b.mean(0)
         apart[name] = float(torch.cosine_similarity(a, b).mean())
-    assert apart["NoSkipBlock"] < 0.3 and apart["ResidualBlock"] > 0.9
+    assert apart["NoSkipBlock"] < 0.5 and apart["ResidualBlock"] > 0.95
 
 
 def draw_dots(torch, seed):
