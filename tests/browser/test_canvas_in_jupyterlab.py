@@ -336,7 +336,7 @@ def test_what_is_asked_for_is_collected_after_a_pause(lab):
         lab.page.wait_for_selector(".hw-root[data-strokes='0']:not(.hw-pending)")
         assert lab.python("canvas.ask") == left
     lab.page.wait_for_selector(".hw-status:has-text('2 in own.h5')")
-    assert lab.page.inner_text(".hw-prompt") == ""
+    assert lab.page.inner_text(".hw-prompt") == "All 2 done: run the next cell"
     assert lab.page.locator("figcaption:visible").count() == 0  # nothing is there to be seen
 
 
@@ -348,7 +348,7 @@ def test_undo_takes_back_what_a_tap_has_saved(lab):
         lab.read()
         lab.page.click(".hw-next")
         lab.page.wait_for_selector(f".hw-status:has-text('{number} in own.h5')")
-    assert lab.page.inner_text(".hw-prompt") == ""
+    assert lab.page.inner_text(".hw-prompt") == "All 2 done: run the next cell"
     lab.page.click(".hw-undo")
     lab.page.wait_for_selector(".hw-status:has-text('Taken back: 1 in own.h5')")
     assert lab.page.inner_text(".hw-prompt strong") == "7"
