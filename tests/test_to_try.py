@@ -293,8 +293,6 @@ def own():
         book.run("code-01", "code-03", "reader = Recognizer.pretrained(equal_classes=True)")
         few = {"fine_tuned(reader)": "reader", "fine_tuned(reader, mixed=False)": "reader"}
         few |= {"limit_train_batches=60": "limit_train_batches=2", "// 2000": "// 300"}
-        few |= {"data.data_test.images, data.data_test.labels\n": "others, other_labels\n"}
-        few |= {"isin(data.data_test.labels,": "isin(other_labels,"}
         few |= {"CNN(data.config())": "CNN(data.config(), conv_dim=8)"}
         book.run("code-13", "code-16", "code-21", "code-22", "code-24", changes=few)
         book.run("code-28", "code-29", changes=few)
