@@ -2,10 +2,12 @@
 
 import ast
 import functools
+import io
 import os
 import re
 import symtable
 import textwrap
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,8 @@ ANY_CHECK = re.compile(r"#\s*CHECK\s+(q\d+)\b(\s+hidden\b)?", re.IGNORECASE)
 ANY_MANUAL = re.compile(r"#+\s*MANUAL\s+(q\d+)\b", re.IGNORECASE)
 # Lines that front ends put before a check, which change nothing in it.
 BEFORE_CHECK = re.compile(r"\s*(?:(?:%%(?:time|capture)\b|#\s*@title\b|#\s*%%).*\n\s*)*")
+PASSED = re.compile(r'^(print\()f?".*"\)$', re.MULTILINE)  # which says it in its language
+FSTRING_MIDDLE = getattr(tokenize, "FSTRING_MIDDLE", -1)  # from Python 3.12 on
 DEFINES = re.compile(r"^\f*(?:(?:async )?def|class)\s+(\w+)|^\f*(\w+)\s*=(?!=)", re.MULTILINE)
 BEGIN, STUDENT, END = "### BEGIN SOLUTION", "### STUDENT", "### END SOLUTION"
 # What is taken for these marks: a solution that is released by a slip of the pen is lost.
@@ -242,7 +246,18 @@ def normalize_check(source: str) -> str:
     first, newline, code = strip_spaces(BEFORE_CHECK.sub("", source, count=1)).partition("\n")
     if marked := CHECK.match(first):
         first = f"# CHECK {marked[1]}{' hidden' if marked[2] else ''}"
-    return first + newline + code
+    return first + newline + PASSED.sub(r"\1", code)
+
+
+@functools.lru_cache(maxsize=4096)
+def drop_texts(source: str) -> str:
+    """Return code without comments and what its texts say, in which translations differ."""
+    try:
+        parts = list(tokenize.generate_tokens(io.StringIO(drop_magics(source)).readline))
+    except (SyntaxError, tokenize.TokenError):
+        return strip_spaces(source)
+    left_out = tokenize.COMMENT, tokenize.NL, tokenize.STRING, FSTRING_MIDDLE
+    return " ".join(part.string.strip() for part in parts if part.type not in left_out)
 
 
 @functools.lru_cache(maxsize=4096)

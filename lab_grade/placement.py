@@ -14,6 +14,7 @@ from lab_grade.notebook import (
     Assignment,
     Cell,
     Check,
+    drop_texts,
     find_definitions,
     find_first_line,
     normalize_check,
@@ -38,7 +39,10 @@ MAY_FAIL = re.compile(
 )
 COLAB = re.compile(r"(?:from\s+google\.colab\b.*?\bimport|import\s+google\.colab\b)(.*)")
 # The cell that installs the lab on Colab, whatever address it has there: nothing in it runs here.
-SETUP = re.compile(r'if "google\.colab" in str\(get_ipython\(\)\):(?:  #.*)?(?:\n(?:[ \t].*)?)*')
+LANGUAGE = r'(?:import os\s+os\.environ\["LAB_LANGUAGE"\] = "\w+".*\n)?'  # in a translated one
+SETUP = re.compile(
+    LANGUAGE + r'if "google\.colab" in str\(get_ipython\(\)\):(?:  #.*)?(?:\n(?:[ \t].*)?)*'
+)
 # Line magics that run in a bare kernel; others would stop the cell.
 MAGICS = re.compile(
     r"alias|autoawait|autoreload|cat|cd|config|cp|debug|dirs|env|hist|history|ll|ls|lsmagic|macro"
@@ -72,12 +76,12 @@ def plan_steps(assignment: Assignment, submission: Submission) -> list[Step]:
     given = _place_given(assignment, submission, code)
     originals = {normalize_check(check.source) for check in assignment.checks}
     answers = set().union(*_find_answer_names(assignment).values())
-    released = {strip_spaces(cell.released) for cell in assignment.cells}
+    released = {drop_texts(cell.released) for cell in assignment.cells}
     done = [Step(0, source) for source in given.get(-1, [])]
     for i, source in enumerate(code):
         if not (_find_mark(source) and normalize_check(source) in originals):
             bare = strip_spaces(source)
-            is_given = bare in released or SETUP.fullmatch(bare)
+            is_given = drop_texts(source) in released or SETUP.fullmatch(bare)
             parts = [source] if is_given else _split_cell(source, answers)
             done += [Step(i + 1, part) for part in parts]
         done += [Step(0, source) for source in given.get(i, [])]
@@ -195,11 +199,11 @@ def find_own_cells(assignment: Assignment, sources: list[str]) -> list[tuple[int
 
     Those are all cells that are neither checks nor as they were handed out, nor install the lab.
     """
-    given = {strip_spaces(cell.released) for cell in assignment.cells}
+    given = {drop_texts(cell.released) for cell in assignment.cells}
     return [
         (number, source)
         for number, source in enumerate(sources, start=1)
-        if strip_spaces(source) not in given
+        if drop_texts(source) not in given
         and not _find_mark(source)
         and not SETUP.fullmatch(strip_spaces(source))
     ]
@@ -240,10 +244,10 @@ def _place_checks(
             # After its answer, before anything that belongs to a later question.
             place = answered[0] if answered else max(previous, 0)
             own = [cell.check for cell in assignment.cells].index(check)
-            later = {strip_spaces(cell.released) for cell in assignment.cells[own + 1 :]}
+            later = {drop_texts(cell.released) for cell in assignment.cells[own + 1 :]}
             others = set().union(*(answers[c.question] for c in visible[k + 1 :]))
             for i in range(place + 1, end):
-                if others & find_definitions(code[i]) or strip_spaces(code[i]) in later:
+                if others & find_definitions(code[i]) or drop_texts(code[i]) in later:
                     break
                 place = i
         of_question = [c for c in assignment.checks if c.question == check.question]

@@ -12,6 +12,7 @@ from lab_grade.notebook import (
     ANY_CHECK,
     ANY_MANUAL,
     Assignment,
+    drop_texts,
     end_lines,
     find_definitions,
     find_first_line,
@@ -20,6 +21,7 @@ from lab_grade.notebook import (
     strip_spaces,
 )
 from lab_grade.platforms import Owner, decode_text
+from text_recognizer.language import LANGUAGES
 
 MAX_NOTEBOOK = 100 * 2**20  # bytes; larger ones hold outputs that nobody wants to read
 # Of a question that is graded by hand: characters, and pictures with their bytes.
@@ -34,6 +36,7 @@ BEGINNINGS = {
     "%PDF": "it is a printout; the .ipynb file itself is needed",
     "PK\x03\x04": "it is an archive",
 }
+LANGUAGE = re.compile(r'^os\.environ\["LAB_LANGUAGE"\] = "(\w+)"', re.MULTILINE)
 Cell = tuple[str, str, dict]  # kind, source, and all of it as JSON
 
 
@@ -65,6 +68,8 @@ class Submission:
         Of which the best of a student's notebooks has most.
     number : int
         Of those of a student that are graded, counted from 1.
+    language : str
+        In which its student is told what became of it.
     """
 
     student: str
@@ -78,6 +83,7 @@ class Submission:
     by_hand: dict[str, dict] = field(default_factory=dict)
     quality: tuple = (False, (), -1.0)
     number: int = 1
+    language: str = "en"
 
     @property
     def key(self) -> str:
@@ -117,10 +123,18 @@ def read_submission(submission: Submission, assignment: Assignment) -> None:
         if fit + work == 0:
             submission.flag("file", "nothing in it is of this assignment: is it another notebook?")
         metadata = notebook.get("metadata")
-        kernel = metadata.get("kernelspec") if isinstance(metadata, dict) else None
+        metadata = metadata if isinstance(metadata, dict) else {}
+        submission.language = _find_language(metadata, submission.code)
+        kernel = metadata.get("kernelspec")
         language = kernel.get("language", "python") if isinstance(kernel, dict) else "python"
         if str(language).lower() != "python":
             submission.flag("file", f"its kernel is for {language!r}; it was run with Python")
+
+
+def _find_language(metadata: dict, code: list[str]) -> str:
+    """Return the language of a notebook: its metadata says it, and its first cell sets it."""
+    named = [metadata.get("language"), *LANGUAGE.findall("\n".join(code[:2]))]
+    return next((language for language in named if language in LANGUAGES), "en")
 
 
 def _parse_notebook(content: bytes) -> dict:
@@ -199,7 +213,7 @@ def _strip_stub(source: str) -> str:
 
 def _measure(submission: Submission, assignment: Assignment) -> tuple[float, float]:
     """Return how much of what was handed out is in a notebook, and how much of it is answered."""
-    own = {normalize_check(source) for source in submission.code}
+    own = {drop_texts(normalize_check(source)) for source in submission.code}
     released = {_strip_stub(cell.released) for cell in assignment.cells}
     answers = [s for s in submission.code if _strip_stub(s) not in released]
     defined = set().union(*map(find_definitions, answers))
@@ -207,10 +221,10 @@ def _measure(submission: Submission, assignment: Assignment) -> tuple[float, flo
     for cell in assignment.cells:
         if cell.is_answer:
             names = find_definitions(cell.source)
-            is_there = normalize_check(cell.released) in own
+            is_there = drop_texts(normalize_check(cell.released)) in own
             done.append(bool(names & defined) if names else not is_there)
         elif cell.is_given or (cell.check and not cell.check.hidden):
-            fixed.append(normalize_check(cell.source) in own)
+            fixed.append(drop_texts(normalize_check(cell.source)) in own)
     return sum(fixed) / max(1, len(fixed)), sum(done) / max(1, len(done))
 
 

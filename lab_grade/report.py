@@ -17,6 +17,7 @@ from lab_grade.copies import compare_lines
 from lab_grade.exports import format_gradebook, format_grades, format_junit, pack_feedback
 from lab_grade.platforms import fold
 from lab_grade.results import ADJUSTED, BY_HAND, HAND, clean, list_questions, shorten, sum_points
+from text_recognizer.language import _
 from text_recognizer.paths import write_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -106,12 +107,14 @@ def name_pages(students: list[str]) -> dict[str, str]:
 def render_feedback(assignment: str, student: dict) -> str:
     """Return a student's page: each question explained, hidden checks not given away."""
     questions = [] if student["problem"] else list_questions([student])
+    language = student.get("language", "en")
     return _render(
         "feedback.html",
+        language,
         assignment=assignment,
         student=student,
         notes=[flag["text"] for flag in student["flags"] if flag["kind"] in FOR_STUDENTS],
-        questions=[_describe_question(student, question) for question in questions],
+        questions=[_describe_question(student, question, language) for question in questions],
         explained=EXPLAINED,
     )
 
@@ -170,8 +173,9 @@ def render_leaderboard(results: dict) -> str | None:
     return _render("leaderboard.html", assignment=results["assignment"], columns=columns, rows=rows)
 
 
-def _render(template: str, **values: Any) -> str:
-    return _load_templates().get_template(template).render(values)
+def _render(template: str, language: str = "en", **values: Any) -> str:
+    said = {"_": functools.partial(_, language=language), "language": language}
+    return _load_templates().get_template(template).render(values | said)
 
 
 @functools.cache
@@ -203,13 +207,14 @@ def _waits(student: dict, question: str) -> bool:
     return BY_HAND in own and ADJUSTED not in own and not student["problem"]
 
 
-def _describe_question(student: dict, question: str) -> dict[str, Any]:
+def _describe_question(student: dict, question: str, language: str) -> dict[str, Any]:
     """Return what a student is told of one question."""
     earned, points = sum_points(student["checks"], question)
     own = [check for check in student["checks"] if check["question"] == question]
     hidden = [check for check in own if check["hidden"]]
+    topic = own[0]["topic"] and f": {_(own[0]['topic'], language)}"
     return {
-        "title": f"Question {question[1:]}: {own[0]['topic']}".removesuffix(": "),
+        "title": f"{_(f'Question {question[1:]}', language)}{topic}",
         "earned": earned,
         "points": points,
         "visible": [c for c in own if not c["hidden"] and c["outcome"] not in HAND],

@@ -144,6 +144,7 @@ def score(
         "figures": _read_figures(outcomes),
         "code": "\n".join(source for _, source in find_own_cells(assignment, submission.code)),
         "code_hash": hash_code(assignment, submission.code),
+        "language": submission.language,
     }
 
 

@@ -35,6 +35,7 @@ def _set_up_notebook() -> None:
     shell = sys.modules["IPython"].get_ipython()
     if shell is not None:
         import_module("text_recognizer.threads").limit_threads()
+        import_module(f"{__name__}.friendly_errors").choose_language()
         import_module(f"{__name__}.friendly_errors").set_up(shell)
         import_module(f"{__name__}.start_page").remember_passes(shell)
         if "google.colab" in str(shell):

@@ -4,9 +4,10 @@ import os
 from importlib import import_module
 from pathlib import Path
 
+from text_recognizer.language import _
+
 DRIVE = Path("/content/drive")
 ON_DRIVE = DRIVE / "MyDrive" / "handwriting_lab"
-QUESTION = "Keep drawings and prepared data on your Google Drive? [y/N] "
 
 
 def set_up() -> None:
@@ -24,7 +25,11 @@ def choose_folder() -> None:
         return
     if not ON_DRIVE.is_dir():  # it is there where the answer was yes before a restart
         try:
-            answer = input(QUESTION).strip().lower()
+            answer = (
+                input(_("Keep drawings and prepared data on your Google Drive? [y/N] "))
+                .strip()
+                .lower()
+            )
         except NotImplementedError:  # a program runs the cells
             return
         if answer not in ("y", "yes", "예", "네"):
@@ -34,7 +39,9 @@ def choose_folder() -> None:
             ON_DRIVE.mkdir(exist_ok=True)
         except Exception as error:  # noqa: BLE001 - whatever Colab raises where access is refused
             reason = " ".join(str(error).split()) or type(error).__name__
-            print(f"Drive cannot be used ({reason}): what you make is kept until you disconnect.")
+            print(
+                _(f"Drive cannot be used ({reason}): what you make is kept until you disconnect.")
+            )
             return
     os.environ["LAB_DATA_DIR"] = str(ON_DRIVE)
-    print(f"Drawings and prepared data are kept in {ON_DRIVE}.")
+    print(_(f"Drawings and prepared data are kept in {ON_DRIVE}."))

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from text_recognizer.language import _, read_translations
+from text_recognizer.language import LANGUAGES, _
 
 UNANSWERED = "your code is still missing"  # what `lab-release` writes in place of an answer
 SHOWN = (AssertionError, AttributeError, NameError, NotImplementedError, TypeError)
@@ -63,27 +63,24 @@ def describe_failure(error: BaseException, trace: TracebackType | None) -> str |
     text = str(error)
     old = re.search(r"Trainer\.__init__\(\) got an unexpected keyword argument '(\w+)'", text)
     if old and old[1] in OLD_ARGUMENTS:
-        line = _("Lightning's Trainer has no {}= any more: write {}.")
-        return line.format(old[1], OLD_ARGUMENTS[old[1]])
+        return _(f"Lightning's Trainer has no {old[1]}= any more: write {OLD_ARGUMENTS[old[1]]}.")
     undefined = re.fullmatch(r"name '(\w+)' is not defined", text)
     if undefined and (cell := find_cell(undefined[1])):
-        line = _(
-            "{} is not defined yet: run the cell that begins with  {}  first, "
+        return _(
+            f"{undefined[1]} is not defined yet: run the cell that begins with  {cell}  first, "
             "or all cells above this one."
         )
-        return line.format(undefined[1], cell)
     question, is_inside_answer = find_check(trace)
     if question is None:
         return None
     if isinstance(error, NotImplementedError):
-        return _("{}: not answered yet").format(question) if text == UNANSWERED else None
+        return _(f"{question}: not answered yet") if text == UNANSWERED else None
     if is_inside_answer:
         return None
     if isinstance(error, AssertionError):
-        return _("{}, not yet: {}").format(question, translate_hint(text)) if text else None
+        return _(f"{question}, not yet: {text}") if text else None
     if "NoneType" in text:
-        line = _("{}, not yet: your function returns None. Does it end with `return`?")
-        return line.format(question)
+        return _(f"{question}, not yet: your function returns None. Does it end with `return`?")
     return None
 
 
@@ -104,16 +101,32 @@ def find_check(trace: TracebackType | None) -> tuple[str | None, bool]:
     return question, is_inside_answer
 
 
-def find_cell(name: str) -> str | None:
-    """Return the first line of the first cell that defines a name; None if none is known to.
-
-    Jupyter says in `JPY_SESSION_NAME` which notebook a kernel belongs to.
-    """
-    path = Path(os.environ.get("JPY_SESSION_NAME", ""))
+def read_notebook() -> dict:
+    """Return the notebook of this kernel, of which Jupyter says the path; else an empty one."""
     try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        text = Path(os.environ.get("JPY_SESSION_NAME", "")).read_text(encoding="utf-8")
+        notebook = json.loads(text)
+    except (OSError, ValueError):
+        return {}
+    return notebook if isinstance(notebook, dict) else {}
+
+
+def choose_language() -> None:
+    """Let this kernel, and what it starts, speak the language of its notebook.
+
+    Where Jupyter does not say which notebook that is, its first cell has set it.
+    """
+    metadata = read_notebook().get("metadata")
+    if isinstance(metadata, dict) and metadata.get("language") in LANGUAGES:
+        os.environ["LAB_LANGUAGE"] = metadata["language"]
+
+
+def find_cell(name: str) -> str | None:
+    """Return the first line of the first cell that defines a name; None if none is known to."""
+    try:
+        cells = read_notebook()["cells"]
         sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    except (OSError, ValueError, LookupError, TypeError):
+    except (LookupError, TypeError):
         return None
     for source in sources:
         python = re.sub(r"^(\s*)[!%].*", r"\1pass", source, flags=re.MULTILINE)  # IPython's lines
@@ -125,18 +138,3 @@ def find_cell(name: str) -> str | None:
             line = re.split("[\r\n]", source.strip(), maxsplit=1)[0]
             return line if len(line) <= MAX_FIRST_LINE else line[:MAX_FIRST_LINE].rstrip() + " ..."
     return None
-
-
-def translate_hint(hint: str) -> str:
-    """Return the hint of a check, whose values are filled in, in the student's language.
-
-    Of several templates that fit, the one with the most letters is taken; a value may be a hint.
-    """
-    templates: dict[str, str] = getattr(read_translations(), "_catalog", {})
-    for english in sorted(
-        filter(None, templates), key=lambda t: len(t.replace("{}", "")), reverse=True
-    ):
-        pattern = "(.*?)".join(map(re.escape, english.split("{}")))
-        if found := re.fullmatch(pattern, hint, re.DOTALL):
-            return templates[english].format(*map(translate_hint, found.groups()))
-    return hint

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from text_recognizer.errors import LabError, check_int, check_number, show
+from text_recognizer.language import _
 
 MIN_SIZE, MAX_SIZE = 0.1, 10  # inches of an image
 BLUE, ORANGE = "#44546a", "#c55a11"
@@ -69,7 +70,7 @@ def show_images(images, titles=None, columns: int = 9, cmap: str = "gray", size:
             axis.set_title(titles[index], fontsize=10)
     figure.tight_layout(pad=0.2)
     named = f": {', '.join(map(str, titles[: len(images)]))}" if titles is not None else ""
-    show_figure(figure, f"{len(images)} image{'s' * (len(images) > 1)}{named}")
+    show_figure(figure, _(f"{len(images)} image{'s' * (len(images) > 1)}") + named)
 
 
 def plot_history(history: list[dict]):
@@ -105,17 +106,18 @@ def plot_history(history: list[dict]):
         raise LabError("history is empty: train an epoch first, with trainer.fit(...).")
     epochs = [entry["epoch"] + 1 for entry in history]
     figure, axes = plt.subplots(1, 2, figsize=(9, 3))
-    second = ("cer", "Character error rate") if "val_cer" in history[-1] else ("acc", "Accuracy")
-    said = [f"Learning curves, epochs {epochs[0]} to {epochs[-1]}"]
-    for axis, (metric, title) in zip(axes, (("loss", "Loss"), second), strict=True):
-        for part in ("train", "val"):
+    is_line = "val_cer" in history[-1]
+    second = ("cer", _("Character error rate")) if is_line else ("acc", _("Accuracy"))
+    said = [_(f"Learning curves, epochs {epochs[0]} to {epochs[-1]}")]
+    for axis, (metric, title) in zip(axes, (("loss", _("Loss")), second), strict=True):
+        for part, label in (("train", _("train")), ("val", _("val"))):
             if not any(f"{part}_{metric}" in entry for entry in history):
                 continue
             values = [entry.get(f"{part}_{metric}") for entry in history]
-            axis.plot(epochs, values, marker="o", label=part)
+            axis.plot(epochs, values, marker="o", label=label)
             known = [value for value in values if value is not None]
-            said.append(f"{title}, {part}: from {known[0]:.3g} to {known[-1]:.3g}")
-        axis.set(title=title, xlabel="epoch")
+            said.append(_(f"{title}, {label}: from {known[0]:.3g} to {known[-1]:.3g}"))
+        axis.set(title=title, xlabel=_("epoch"))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
         axis.legend()
@@ -134,28 +136,28 @@ def show_blocks():
     >>> show_blocks()
     """
     figure, axes = plt.subplots(1, 2, figsize=(10, 5.6))
-    twice = ("BatchNorm", "ReLU", "3 × 3 convolution", "BatchNorm", "+", "ReLU")
+    convolution, output = _("3 × 3 convolution"), _("output")
+    twice = ("BatchNorm", "ReLU", convolution, "BatchNorm", "+", "ReLU")
     chains = {
-        "the course's block": ("x", "3 × 3 convolution", "ReLU", "output"),
-        "a residual block": ("x", "3 × 3 convolution, stride", *twice, "output"),
+        _("the course's block"): ("x", convolution, "ReLU", output),
+        _("a residual block"): ("x", _("3 × 3 convolution, stride"), *twice, output),
     }
     for axis, (title, chain) in zip(axes, chains.items(), strict=True):
         heights = [1 - i / (len(chain) - 1) for i in range(len(chain))]
         for above, below in itertools.pairwise(heights):
             _draw_arrow(axis, (0, above), (0, below), BLUE, shrink=10)
         for part, height in zip(chain, heights, strict=True):
-            color = {"x": "white", "output": "white", "+": "#f8d7a8"}.get(part, "#dbe9f6")
+            color = {"x": "white", output: "white", "+": "#f8d7a8"}.get(part, "#dbe9f6")
             _draw_box(axis, 0, height, part, color)
         axis.set(title=title, xlim=(-0.6, 1.35), ylim=(-0.08, 1.08))
         axis.axis("off")
     plus = heights[chain.index("+")]
     axis.plot((0.06, 0.95, 0.95), (1, 1, plus), color=ORANGE, linewidth=2)
     _draw_arrow(axis, (0.95, plus), (0.05, plus), ORANGE, shrink=0)
-    _draw_box(axis, 0.95, 0.62, "the skip:\nx itself, or a\n1 × 1 convolution", "#fbe5d6")
+    _draw_box(axis, 0.95, 0.62, _("the skip:\nx itself, or a\n1 × 1 convolution"), "#fbe5d6")
     said = [f"{title}: {', '.join(chain)}" for title, chain in chains.items()]
-    show_figure(
-        figure, ". ".join([*said, "A skip leads x, or a 1 × 1 convolution of it, to the +"])
-    )
+    said.append(_("A skip leads x, or a 1 × 1 convolution of it, to the +"))
+    show_figure(figure, ". ".join(said))
 
 
 def show_figure(figure, description: str):

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 
 from lab_utils.plots import show_figure, show_images
 from text_recognizer.errors import check_choice
+from text_recognizer.language import _
 from text_recognizer.paths import bundled
 from text_recognizer.reading.character import prepare_in_steps
 from text_recognizer.reading.line import prepare_line_in_steps
@@ -61,7 +62,7 @@ def show_preparation(image, mode: str = "character") -> None:
     """
     is_line = check_choice("mode", mode, MODES) == "line"
     steps = list(prepare_line_in_steps(image) if is_line else prepare_in_steps(image))
-    titles, pictures = [step.name for step in steps], [step.picture for step in steps]
+    titles, pictures = [_(step.name) for step in steps], [step.picture for step in steps]
     if not is_line:
         show_images(pictures, titles, columns=len(steps), size=1.7)
         return
@@ -73,4 +74,4 @@ def show_preparation(image, mode: str = "character") -> None:
         axis.set_title(title, fontsize=10)
         axis.axis("off")
     figure.tight_layout(pad=0.2)
-    show_figure(figure, f"{len(steps)} images, one below the other: {', '.join(titles)}")
+    show_figure(figure, _(f"{len(steps)} images, one below the other: {', '.join(titles)}"))

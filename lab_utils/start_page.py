@@ -188,7 +188,7 @@ def inspect_machine() -> list[Finding]:
         advice = error if isinstance(error, LabError) else cannot_write(folder, error)
         unwritten = _("no file can be written")
         return [*found, Finding(_("data folder"), "problem", unwritten, str(advice))]
-    written = _("{} can be written").format(shorten_path(folder))
+    written = _(f"{shorten_path(folder)} can be written")
     found += [Finding(_("data folder"), "ok", written), _check_disk(folder)]
     return [*found, _check_data("EMNIST", "EMNIST_ARCHIVE"), _check_data("MNIST", "MNIST_DIR")]
 
@@ -223,9 +223,9 @@ def _check_torch() -> Finding:
     elif torch.backends.mps.is_available():
         gpu = "MPS"
     else:
-        found = _("version {}, on the CPU; a GPU is not needed").format(torch.__version__)
+        found = _(f"version {torch.__version__}, on the CPU; a GPU is not needed")
         return Finding("PyTorch", "ok", found)
-    return Finding("PyTorch", "ok", _("version {}, with {}").format(torch.__version__, gpu))
+    return Finding("PyTorch", "ok", _(f"version {torch.__version__}, with {gpu}"))
 
 
 def _check_disk(folder: Path) -> Finding:
@@ -248,15 +248,15 @@ def _check_data(name: str, variable: str) -> Finding:
         target = data_dir() / f"{name.lower()}.h5"
         local = named_path(variable)
         if local and not local.exists():
-            advice = _("Set {} to the path of files that exist, or remove it.").format(variable)
-            return Finding(name, "problem", _("{} does not exist").format(local), advice)
+            advice = _(f"Set {variable} to the path of files that exist, or remove it.")
+            return Finding(name, "problem", _(f"{local} does not exist"), advice)
         if prepared.is_current(target, prepared.fingerprint(local) if local else None):
             with prepared.open_prepared(target) as file:
-                return Finding(name, "ok", _("prepared: {}").format(file.source))
+                return Finding(name, "ok", _(f"prepared: {file.source}"))
     except LabError as error:
         return Finding(name, "problem", _("damaged"), str(error))
     if local:
-        return Finding(name, "ok", _("from {}, when first used").format(local.name))
+        return Finding(name, "ok", _(f"from {local.name}, when first used"))
     if is_offline():
         found = _("the bundled sample, as LAB_OFFLINE=1 forbids downloads")
     else:
@@ -304,12 +304,10 @@ def time_notebooks() -> Table:
     rows = [(b.link, b.minutes, describe_seconds(b.seconds * slowness)) for b in COURSE]
     how = _("about as fast as where these notebooks were timed")
     if slowness > 1.25:
-        how = _("{} times as slow as where these notebooks were timed").format(f"{slowness:.1f}")
+        how = _(f"{slowness:.1f} times as slow as where these notebooks were timed")
     elif slowness < 0.8:
-        how = _("{} times as fast as where these notebooks were timed").format(
-            f"{1 / slowness:.1f}"
-        )
-    foot = _("{} s for a training step on the CPU: {}.").format(f"{step:.2g}", how)
+        how = _(f"{1 / slowness:.1f} times as fast as where these notebooks were timed")
+    foot = _(f"{step:.2g} s for a training step on the CPU: {how}.")
     header = [_("notebook"), _("you, minutes"), _("computing here")]
     return Table(_("How long the notebooks take here"), header, rows, foot)
 
@@ -347,8 +345,8 @@ def describe_seconds(seconds: float) -> str:
     if seconds < SHORT_SECONDS:
         return _("some seconds")
     if seconds < 90:
-        return _("{} seconds").format(10 * round(seconds / 10))
-    return _("{} minutes").format(round(seconds / 60))
+        return _(f"{10 * round(seconds / 10)} seconds")
+    return _(f"{round(seconds / 60)} minutes")
 
 
 def show_progress() -> Table:
@@ -384,7 +382,6 @@ def show_progress() -> Table:
         rows.append((book.link, passed))
     foot = _("Kept in {} on this machine, and nowhere else: delete the file to start again.")
     title = _("Checked questions that you have passed")
-    foot = foot.format(_escape(shorten_path(path)))
     return Table(title, [_("notebook"), _("passed")], rows, foot)
 
 

@@ -8,6 +8,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+from text_recognizer.language import _
+
 MAX_REASON, MAX_QUOTED = 200, 60  # letters
 
 
@@ -30,7 +32,8 @@ class LabError(Exception):
     """
 
     def __str__(self) -> str:
-        return " ".join(super().__str__().splitlines())  # a path or a library may bring lines
+        # A path or a library may bring lines.
+        return _(" ".join(super().__str__().splitlines()))
 
     def _render_traceback_(self):
         # IPython shows this instead of a traceback (its documented hook for custom exceptions).
@@ -62,8 +65,8 @@ def nearest(name: str, names: Iterable[str]) -> str:
     lower = {known.lower(): known for known in names}
     close = [lower[match] for match in difflib.get_close_matches(name.lower(), lower)]
     if close:
-        return f"did you mean {' or '.join(close)}?"
-    return f"it must be one of {', '.join(names)}."
+        return _(f"did you mean {' or '.join(close)}?")
+    return _(f"it must be one of {', '.join(names)}.")
 
 
 def cannot_write(
@@ -92,8 +95,9 @@ def check_int(name: str, value: Any, least: int, most: int | None = None) -> int
     """Return an argument that must be a whole number from `least` to `most`; else LabError."""
     is_int = isinstance(value, Integral) and not isinstance(value, bool)
     if not is_int or value < least or (most is not None and value > most):
-        wanted = f"of {least} or more" if most is None else f"from {least} to {most}"
-        raise _wrong_value(name, value, f"a whole number {wanted}")
+        if most is None:
+            raise _wrong_value(name, value, f"a whole number of {least} or more")
+        raise _wrong_value(name, value, f"a whole number from {least} to {most}")
     return int(value)
 
 

@@ -15,6 +15,7 @@ from text_recognizer.canvas.nearest import find_nearest_examples
 from text_recognizer.canvas.pictures import encode_data_uri
 from text_recognizer.canvas.script import MAX_ANSWERS
 from text_recognizer.errors import LabError, show
+from text_recognizer.language import _
 from text_recognizer.reading.character import mark_prepared, prepare
 from text_recognizer.reading.recognizer import LineRecognizer, Recognizer
 from text_recognizer.strokes import Stroke, sample_strokes
@@ -116,7 +117,7 @@ def check_image(image: Any) -> torch.Tensor:
                 return pixels.float().mul(255).round().to(torch.uint8)
     found = show(image)
     if isinstance(image, np.ndarray | torch.Tensor):
-        found = f"{str(image.dtype).removeprefix('torch.')} of shape {tuple(image.shape)}"
+        found = _(f"{str(image.dtype).removeprefix('torch.')} of shape {tuple(image.shape)}")
     raise LabError(
         f"prepare= returned {found}: it must return an image of shape (28, 28), uint8 or float "
         "from 0 to 1, white ink on black."

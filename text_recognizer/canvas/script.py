@@ -1,20 +1,21 @@
 """The canvas's script, made of the files in `static`, and the constants that Python gives it."""
 
-import json
 import re
 from pathlib import Path
 
 import numpy as np
 
+from text_recognizer import strokes
+from text_recognizer.language import LANGUAGES, LOCALE, read_catalogue
 from text_recognizer.reading import character, lattice, line, pen, unread
 from text_recognizer.strokes import BASE_LINE, CANVAS_HEIGHT, MAX_DOT, X_LINE
 
 STATIC = Path(__file__).parent / "static"
-LANGUAGES = ("en", "ko")
 WIDTHS = {"character": CANVAS_HEIGHT, "line": 4 * CANVAS_HEIGHT}
 MAX_INK = 45_000  # letters that all strokes may take (`encode`): some 400 strokes of a hand
 MAX_ANSWERS = 5  # bars of a character, alternatives of a character in a line
 IMPORT = re.compile(r'^import [^;]*? from "\./([\w.]+)";\n', re.MULTILINE)
+FIELD = re.compile(r"\{[^{}\"\n]*\}")  # of an f-string
 EXPORT = re.compile(r"^export \{(.*)\};\n", re.MULTILINE)
 DEFAULT = re.compile(r"^export default .*\n", re.MULTILINE)
 
@@ -60,10 +61,16 @@ def describe_canvas(keeps: bool = True, languages: tuple[str, ...] = LANGUAGES) 
         "max_dot": MAX_DOT,
         "unread": unread.UNREAD,
         "keeps": keeps,
-        "labels": {
-            name: json.loads(read_static(f"{name}.json")) for name in languages if name != "en"
-        },
+        "labels": {name: read_labels(name) for name in languages if name != "en"},
     }
+
+
+def read_labels(language: str) -> dict[str, str]:
+    """Return the translations of what stands in the scripts or in Python's part of the canvas."""
+    files = [*STATIC.glob("*.[jh]*"), *STATIC.parent.glob("*.py"), Path(strokes.__file__)]
+    said = FIELD.sub("{}", "".join(path.read_text(encoding="utf-8") for path in files))
+    catalogue = read_catalogue(LOCALE, language)[0].items()
+    return {e: label for e, label in catalogue if f'"{e}"' in said or f">{e}<" in said}
 
 
 def list_constants(reads: str = "character") -> dict[str, float | list[float]]:

@@ -12,6 +12,7 @@ from text_recognizer.canvas.ink import check_strokes, decode_all, encode_all
 from text_recognizer.canvas.pictures import draw_still, show_still
 from text_recognizer.data.my_handwriting import handwriting_file, remove_drawing, save_drawing
 from text_recognizer.errors import LabError, check_choice, check_number, nearest, shorten, show
+from text_recognizer.language import _
 from text_recognizer.mapping import CHARACTERS
 from text_recognizer.reading import character
 from text_recognizer.strokes import BASE_LINE, X_LINE, Stroke, fit_strokes, sample_strokes
@@ -74,7 +75,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
         Whether a language model of English has a say in "line" mode, with what reads lines by CTC:
         see `LineRecognizer.predict_line`.
     language : str
-        The language of the labels, "en" or "ko"; the browser's if empty.
+        The language of the labels, "en" or "ko": that of the notebook; if empty, the browser's.
     status : str
         What happened last: a drawing saved, or what went wrong.
 
@@ -209,8 +210,12 @@ class HandwritingCanvas(anywidget.AnyWidget):
         count = save_drawing(self.keep_in, label, self.strokes, image)
         self._saved, self._before_saving = encode_all(self.strokes), (self.text, self.ask)
         read = self.result.get("text", "")
-        seen_as = "" if read == label else f" (read as {read})" if read else " (not read)"
-        return f"Saved as {label}{seen_as}: {count} in {self.keep_in.name}."
+        name = self.keep_in.name
+        if read == label:
+            return _(f"Saved as {label}: {count} in {name}.")
+        if read:
+            return _(f"Saved as {label} (read as {read}): {count} in {name}.")
+        return _(f"Saved as {label} (not read): {count} in {name}.")
 
     def _take_back(self) -> None:
         """Remove the drawing that was saved last from its file, and show it again."""
@@ -219,7 +224,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
         with self.hold_sync():
             self.strokes, self._saved = strokes, []
             self.text, self.ask = self._before_saving
-            self.status = f"Taken back: {count} in {self.keep_in.name}."
+            self.status = _(f"Taken back: {count} in {self.keep_in.name}.")
 
     def choose(self, index: int, character: str) -> None:
         """Replace a character of the line that was read by one of its alternatives."""
@@ -230,6 +235,11 @@ class HandwritingCanvas(anywidget.AnyWidget):
         self._read()
 
     # What is set, from Python or by the browser.
+
+    @traitlets.default("language")
+    def _choose_language(self):
+        named = os.environ.get("LAB_LANGUAGE", "")
+        return named if named in script.LANGUAGES else ""
 
     @traitlets.validate("strokes")
     def _validate_strokes(self, proposal):

@@ -20,6 +20,7 @@ from text_recognizer.data.sentence_generator import TEXT_SOURCES, SentenceGenera
 from text_recognizer.errors import LabError, check_bool, check_choice, check_int, check_number
 from text_recognizer.files import prepared
 from text_recognizer.files.archives import Part
+from text_recognizer.language import _
 from text_recognizer.lines.batches import STYLES, LineMaker, LineSettings
 from text_recognizer.lines.glyphs import GLYPH_SIZE, GlyphPool
 from text_recognizer.lines.joined import JoinedLineMaker
@@ -264,7 +265,7 @@ class EMNISTLines(BaseDataModule):
         for part in PARTS[1:] if self.on_the_fly else PARTS:
             maker, numbers = self.build_maker(part), np.arange(self.sizes[part])
             blocks = np.split(numbers, range(BLOCK_LINES, len(numbers), BLOCK_LINES))
-            bar = tqdm(blocks, desc=f"Writing {part} lines", unit=" blocks", delay=2)
+            bar = tqdm(blocks, desc=_(f"Writing {part} lines"), unit=" ×", delay=2)
             yield Part(part, maker.write_labels(numbers), (maker.draw(b)[0].numpy() for b in bar))
 
     def __str__(self) -> str:

@@ -29,13 +29,13 @@ from text_recognizer.data.base_data_module import BaseDataModule, CharacterDatas
 from text_recognizer.errors import LabError, cannot_write, check_bool, check_int, show
 from text_recognizer.files import whole_file
 from text_recognizer.files.prepared import say_once
+from text_recognizer.language import _
 from text_recognizer.mapping import CHARACTERS, MAPPING
 from text_recognizer.paths import own_dir, write_whole
 from text_recognizer.strokes import Stroke
 
 FILE = "my_handwriting.jsonl"
 PNG_ADDRESS = "data:image/png;base64,"
-NO_DRAWINGS = "{} holds no drawings yet: draw on a canvas and label it first."
 
 
 class Drawing(NamedTuple):
@@ -98,9 +98,13 @@ def handwriting_file(path: str | os.PathLike | None = None) -> Path:
     except OSError as error:  # such as a name that is too long
         raise LabError(f"{path} is not the path of a file ({error.strerror}).") from None
     if is_folder or is_other:
-        kind = "a folder" if is_folder else "a pipe or a device"
+        kind = _("a folder" if is_folder else "a pipe or a device")
         raise LabError(f"{path} is {kind}: give the path of a file, such as {own_dir() / FILE}.")
     return path
+
+
+def _no_drawings(path: Path) -> LabError:
+    return LabError(f"{path} holds no drawings yet: draw on a canvas and label it first.")
 
 
 def save_drawing(path: Path, character: str, strokes: list[Stroke], image: torch.Tensor) -> int:
@@ -151,7 +155,7 @@ def remove_drawing(
                 return len(found)
             number = same[-1]
         if not found:
-            raise LabError(NO_DRAWINGS.format(path))
+            raise _no_drawings(path)
         last = len(found) - 1
         del lines[found[last if number is None else check_int("number", number, 0, last)][0]]
         try:
@@ -169,7 +173,7 @@ def _read(path: Path) -> list[Drawing]:
     lines = _read_lines(path)
     damaged = [str(number) for number, (_, drawing) in enumerate(lines, 1) if drawing is None]
     if damaged:
-        say_once(f"Left out of {path}, as cut off or damaged: line {', '.join(damaged)}.")
+        say_once(_(f"Left out of {path}, as cut off or damaged: line {', '.join(damaged)}."))
     return [drawing for _, drawing in lines if drawing]
 
 
@@ -251,7 +255,7 @@ class MyHandwriting(BaseDataModule):
         """Read the drawings; LabError if there are none, or the file is damaged."""
         drawings = _read(self.path)
         if not drawings:
-            raise LabError(NO_DRAWINGS.format(self.path))
+            raise _no_drawings(self.path)
         self.strokes = [drawing.strokes for drawing in drawings]
         self.images = torch.from_numpy(np.stack([drawing.image for drawing in drawings]))
         self.labels = torch.tensor([MAPPING.index(drawing.character) for drawing in drawings])
@@ -272,7 +276,7 @@ class MyHandwriting(BaseDataModule):
         if remove_drawing(self.path, number):
             self.setup()
         else:
-            print(f"There was only this drawing in {self.path.name}.")
+            print(_(f"There was only this drawing in {self.path.name}."))
 
     def find_missing(self, characters: str, each: int) -> str:
         """Return what is still to be drawn until the file holds `each` drawings of each character.

@@ -19,6 +19,7 @@ from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.util import Retry
 
 from text_recognizer.errors import LabError, cannot_write, shorten
+from text_recognizer.language import _
 from text_recognizer.paths import bundled, check_space, is_offline
 
 ADDRESSES = json.loads(bundled("sources.json").read_text(encoding="utf-8"))
@@ -75,7 +76,7 @@ def download_brown(folder: Path) -> Path:
     corpus = ADDRESSES["brown"]
     target = folder / "brown.zip"
     if not target.exists() and not is_offline():
-        print(f"Fetching the Brown corpus (3 MB; {corpus['licence']}).")
+        print(_(f"Fetching the Brown corpus (3 MB; {corpus['licence']})."))
     fetch = partial(_retrieve, corpus["url"], corpus, folder)
     return _fetch_all("The Brown corpus", folder, [(target, [(corpus["url"], fetch)])])
 
@@ -103,7 +104,7 @@ def _fetch_all(name: str, folder: Path, wanted: list) -> Path:
                 if isinstance(_find_cause(error), requests.ConnectionError | requests.Timeout):
                     unreachable.add(number)
             except WRONG_FILE as error:
-                failures[url] = f"sent another file than expected ({shorten(error)})"
+                failures[url] = _(f"sent another file than expected ({shorten(error)})")
             except OSError as error:
                 raise cannot_write(folder, error) from None
         else:
@@ -221,7 +222,7 @@ def _explain(error: BaseException) -> str:
     """Say in a few words why a request failed."""
     error = _find_cause(error)
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"answered {error.response.status_code}"
+        return _(f"answered {error.response.status_code}")
     if "Read timed out" in str(error):  # whatever the error is that a library makes of it
-        return "stopped answering"
-    return next((words for kind, words in REASONS if isinstance(error, kind)), shorten(error))
+        return _("stopped answering")
+    return _(next((words for kind, words in REASONS if isinstance(error, kind)), shorten(error)))

@@ -18,6 +18,7 @@ from text_recognizer.errors import LabError, missing_or_damaged
 from text_recognizer.files import whole_file
 from text_recognizer.files.archives import BLOCK_IMAGES, Part, walk
 from text_recognizer.files.download import DownloadError
+from text_recognizer.language import _
 from text_recognizer.mapping import MAPPING
 from text_recognizer.paths import bundled, check_space, data_dir, named_path, own_dir
 
@@ -66,10 +67,11 @@ def locate(
     except DownloadError as error:
         if source == "full":
             raise DownloadError(f"{error} {_explain_how_to_get(name, variable)}") from None
-        say_once(
+        notice = _(
             f"The bundled sample stands in for {name}: synthetic handwriting, made from fonts and "
-            f"pen strokes.\nReason: {error}\n{_explain_how_to_get(name, variable)}"
+            f"pen strokes.\nReason: {error}"
         )
+        say_once(f"{notice}\n{_explain_how_to_get(name, variable)}")
         return bundled(SAMPLE_FILE)
     return target
 
@@ -94,7 +96,7 @@ def prepare_once(target: Path, made_from: str | None, prepare: Callable[[], None
         if is_current(target, made_from):  # prepared by the process that we waited for
             return
         if target.exists() and is_damaged(target):
-            print(f"{target.name} is damaged: it is made again.")
+            print(_(f"{target.name} is damaged: it is made again."))
         prepare()
 
 
@@ -140,7 +142,7 @@ def _write_part(file: h5py.File, part: Part, target: Path, check: Callable[[], N
     count = len(part.labels)
     file.create_dataset(f"y_{part.name}", data=part.labels, fletcher32=True)
     images, start = None, 0
-    with tqdm(total=count, desc=f"Preparing {part.name}", unit=" images", delay=2) as bar:
+    with tqdm(total=count, desc=_(f"Preparing {part.name}"), unit=" ×", delay=2) as bar:
         for block in part.images:
             if images is None:
                 size = block.shape[1:]
@@ -199,7 +201,7 @@ class PreparedFile:
         images = torch.empty((len(indices), *stored.shape[1:]), dtype=torch.uint8)
         size = max(1, BLOCK_IMAGES * 28 // stored.shape[2])
         starts = range(0, len(stored), size)
-        for start in tqdm(starts, desc=f"Reading {part}", unit=" blocks", delay=2):
+        for start in tqdm(starts, desc=_(f"Reading {part}"), unit=" ×", delay=2):
             low, high = np.searchsorted(ascending, [start, start + size])
             if low < high:
                 block = torch.from_numpy(stored[start : start + size])
@@ -240,9 +242,9 @@ def fingerprint(local: Path) -> str:
 def _explain_how_to_get(name: str, variable: str) -> str:
     files = {
         "EMNIST": "NIST's gzip.zip (www.nist.gov/itl/products-and-services/emnist-dataset)",
-        "MNIST": "the folder with MNIST's four files",
+        "MNIST": _("the folder with MNIST's four files"),
     }[name]
-    return (
+    return _(
         f"For the real {name}: go online and run this again, "
         f"or set {variable} to the path of {files}."
     )

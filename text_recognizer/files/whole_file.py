@@ -16,6 +16,7 @@ import h5py
 from filelock import FileLock, Timeout
 
 from text_recognizer.errors import cannot_write
+from text_recognizer.language import _
 from text_recognizer.paths import replace_whole
 
 FORMAT = ("v110", "v110")  # the oldest with checksums, which all versions of h5py can read
@@ -85,7 +86,7 @@ def lock(target: Path) -> Iterator[None]:
             held.acquire(timeout=MAX_QUIET_WAIT)
         except Timeout:
             if os.path.lexists(held.lock_file):  # else there is none to wait for
-                print(f"Another process is writing {target.name}: waiting for it.")
+                print(_(f"Another process is writing {target.name}: waiting for it."))
                 held.acquire()
     try:
         if held.is_locked:

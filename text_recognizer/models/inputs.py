@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from text_recognizer.errors import LabError, check_int
+from text_recognizer.language import _
 
 MAX_SIZE = 4096  # features of a layer: a convolution of more would not fit a student's memory
 
@@ -15,7 +16,7 @@ def read_config(network: str, data_config: Any) -> tuple[tuple[int, int, int], i
         channels, height, width = (int(size) for size in data_config["input_dims"])
         return (channels, height, width), len(data_config["mapping"])
     except (TypeError, KeyError, ValueError, IndexError):
-        given = "nothing" if data_config is None else type(data_config).__name__
+        given = _("nothing") if data_config is None else type(data_config).__name__
         raise LabError(
             f"{network} needs to know the data, but got {given}: write {network}(data.config())."
         ) from None
@@ -37,8 +38,8 @@ def check_images(x: torch.Tensor, channels: int, height: int, width: int | None 
     if x.ndim != 4 or x.shape[1:3] != (channels, height) or width not in (None, x.shape[3]):
         wanted = f"(B, {channels}, {height}, {'W' if width is None else width})"
         hints = {
-            2: ": one image is image[None, None]",
-            3: ": images without channels are images[:, None]",
+            2: _(": one image is image[None, None]"),
+            3: _(": images without channels are images[:, None]"),
         }
         raise LabError(
             f"The network got images of the shape {tuple(x.shape)}, but reads {wanted}"

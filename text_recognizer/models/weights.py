@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from text_recognizer.errors import LabError, missing_or_damaged, shorten
+from text_recognizer.language import _
 from text_recognizer.models.registry import build_network
 from text_recognizer.paths import bundled
 
@@ -32,11 +33,11 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
         described = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
         if isinstance(described, dict) and "model_class" in described:
             return checkpoint
-        problem = "it does not say which network it is of"
+        problem = _("it does not say which network it is of")
     except FileNotFoundError:
-        problem = "there is no such file"
+        problem = _("there is no such file")
     except UNREADABLE:
-        problem = "it is damaged, or holds more than tensors and plain values"
+        problem = _("it is damaged, or holds more than tensors and plain values")
     raise LabError(
         f"{path} is not a checkpoint of run_experiment ({problem}): "
         "give the path that run_experiment printed at its end."

@@ -13,6 +13,7 @@ from text_recognizer.data.emnist import EMNIST
 from text_recognizer.data.emnist_lines import EMNISTLines
 from text_recognizer.data.mnist import MNIST
 from text_recognizer.errors import LabError, nearest
+from text_recognizer.language import _
 from text_recognizer.lit_models import BaseLitModel, LineLitModel
 from text_recognizer.models.registry import NETWORKS, reads_lines
 
@@ -92,14 +93,14 @@ def _explain(problem: str, names: list[str]) -> str:
     if problem.lower().startswith("unrecognized arguments:"):
         wrong = problem.split()[2].split("=", maxsplit=1)[0]
         if not wrong.startswith("--"):
-            return f"{wrong}: arguments are given as --name=value."
+            return _(f"{wrong}: arguments are given as --name=value.")
         owners = [
             cls.__name__
             for cls in (*NETWORKS.values(), *DATA_MODULES.values())
             if wrong[2:] in inspect.signature(cls).parameters
         ]
-        hint = f"it belongs to {' and '.join(owners)}." if owners else nearest(wrong[2:], names)
-        return f"{wrong}: it is not an argument here; {hint}"
+        hint = _(f"it belongs to {', '.join(owners)}.") if owners else nearest(wrong[2:], names)
+        return _(f"{wrong}: it is not an argument here; {hint}")
     named = re.match(r'Parser key "(\w+)"', problem)
     value = re.search(r"[Gg](?:ot|iven) value: (.*)", problem)
     if not (named and value):
@@ -108,4 +109,4 @@ def _explain(problem: str, names: list[str]) -> str:
         r"<class '(?!NoneType)(\w+)'>|Literal\[(.*?)\]", problem.partition("Given")[0]
     )
     wanted = " or ".join(dict.fromkeys(plain or choices for plain, choices in types))
-    return f"--{named[1]}={value[1]}: it must be {wanted}."
+    return _(f"--{named[1]}={value[1]}: it must be {wanted}.")

@@ -32,6 +32,7 @@ from text_recognizer.counter_rng import SEED
 from text_recognizer.data.base_data_module import BaseDataModule
 from text_recognizer.data.emnist_lines import EMNISTLines
 from text_recognizer.errors import LabError, cannot_write, check_int, shorten
+from text_recognizer.language import _
 from text_recognizer.lit_models import BaseLitModel
 from text_recognizer.lit_models.callbacks import InterruptHandler
 from text_recognizer.models.registry import NETWORKS, reads_lines
@@ -113,8 +114,8 @@ def experiment(
                 raise LabError("No epoch was trained: raise --max_epochs, or what limits them.")
             lit_model.load_state_dict(read_checkpoint(kept.best_model_path)["state_dict"])
             _test(arguments, lit_model, data, trainer)
-            loss = f" (validation loss {best.best_model_score:.4f})" if has_best else ""
-            say(f"{'Best' if has_best else 'Last'} checkpoint{loss}: {_shorten(kept)}")
+            loss = _(f" (validation loss {best.best_model_score:.4f})") if has_best else ""
+            say(_(f"{'Best' if has_best else 'Last'} checkpoint{loss}: {_shorten(kept)}"))
 
 
 def _build(
@@ -144,7 +145,7 @@ def _test(arguments: dict, lit_model: BaseLitModel, data: BaseDataModule, traine
         tester = _make_trainer(arguments | alone | {"limit_test_batches": batches}, logger=False)
         (metrics,) = tester.test(lit_model, trainer.train_dataloader, verbose=False)
         found = ", ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
-        say(f"On the images that it learned by heart: {found}. On others:")
+        say(_(f"On the images that it learned by heart: {found}. On others:"))
     if arguments["limit_test_batches"] != 0:
         tester = _make_trainer(arguments | alone, logger=trainer.logger or False)
         tester.test(lit_model, datamodule=data)
@@ -157,7 +158,7 @@ def _explain_end(last: ModelCheckpoint) -> Iterator[None]:
         yield
     except SystemExit:  # after Ctrl-C
         path = last.best_model_path
-        where = f" To go on, repeat with --load_checkpoint={_shorten(last)}" if path else ""
+        where = _(f" To go on, repeat with --load_checkpoint={_shorten(last)}") if path else ""
         raise KeyboardInterrupt(where) from None
     except OSError as error:
         if error.errno is None:  # of a network, not of a file
@@ -205,9 +206,9 @@ def _choose_hardware(gpus: int | None, arguments: dict) -> dict:
     check_int("--gpus", gpus, -1)
     found = torch.cuda.device_count() or torch.mps.device_count()
     if gpus and not found:
-        say("No GPU found: training on the CPU.")
+        say(_("No GPU found: training on the CPU."))
     elif gpus > found:
-        say(f"--gpus={gpus}, but there are {found}: training on {found}.")
+        say(_(f"--gpus={gpus}, but there are {found}: training on {found}."))
     used = found if gpus == -1 else min(gpus, found)
     return {"accelerator": "gpu" if used else "cpu", "devices": used or 1}
 
@@ -220,7 +221,7 @@ def _count_overfit_batches(arguments: dict, data: BaseDataModule) -> int:
     total = len(data.train_dataloader())
     # Lightning would take the fraction of the validation batches too, and fail at less than one.
     count = max(1, int(overfit_batches * total))
-    say(f"Overfitting {count} of {total} batches.")
+    say(_(f"Overfitting {count} of {total} batches."))
     return count
 
 
@@ -231,8 +232,10 @@ def _check_resumable(path: Path, lit_model: BaseLitModel) -> None:
         trained = checkpoint["hyper_parameters"]
         for name in SAME:
             if trained[name] != asked[name]:
-                differs = f"{name}={trained[name]}, this is {asked[name]}"
-                raise LabError(f"{path} was trained with {differs}: give the same arguments.")
+                raise LabError(
+                    f"{path} was trained with {name}={trained[name]}, this is {asked[name]}: "
+                    "give the same arguments."
+                )
         lit_model.load_state_dict(checkpoint["state_dict"])
         # An interrupted epoch does not count.
         is_whole = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"]
@@ -281,7 +284,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         experiment(**parse(sys.argv[1:] if argv is None else argv, experiment))
     except LabError as error:
-        sys.exit(f"Error: {error}")
+        sys.exit(_(f"Error: {error}"))
 
 
 def run_as_program() -> None:
@@ -296,7 +299,8 @@ def run_as_program() -> None:
         if not (isinstance(error, KeyboardInterrupt) or handler.was_called):
             raise
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        say(f"\nStopped.{error if isinstance(error, KeyboardInterrupt) else ''}", flush=True)
+        where = str(error) if isinstance(error, KeyboardInterrupt) else ""
+        say(f"\n{_('Stopped.')}{where}", flush=True)
         sys.exit(1)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to be stopped

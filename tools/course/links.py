@@ -34,6 +34,11 @@ if "google.colab" in str(get_ipython()):  # Colab installs the lab; elsewhere th
 
     for wheel in sorted(glob("*.whl")) or files.upload():
         %pip install --quiet "{wheel}\""""
+SPEAK = """\
+import os
+
+os.environ["LAB_LANGUAGE"] = "{}"  # errors, checks and figures speak it, too
+"""
 FOLDED = {"jupyter": {"source_hidden": True}}  # JupyterLab shows three dots, which open it
 BADGES = {
     "colab": "https://colab.research.google.com/assets/colab-badge.svg",
@@ -83,7 +88,7 @@ def make_addresses(repository: str, notebook: str) -> dict[str, str]:
 
 def make_line(repository: str, notebook: str, language: str, kind: str) -> str:
     """Return the line of links of a page of the given kind: badges, page or notebook."""
-    addresses, words = make_addresses(repository, notebook), WORDS[language]
+    addresses, words = make_addresses(repository, notebook), WORDS.get(language, WORDS["en"])
     if kind == "badges":
         links = [f"[![{words[k]}]({BADGES[k]})]({addresses[k]})" for k in BADGES]
         return f"{' '.join(links)} {MARK}"
@@ -91,9 +96,15 @@ def make_line(repository: str, notebook: str, language: str, kind: str) -> str:
     return f"{' · '.join(f'[{words[k]}]({addresses[k]})' for k in chosen)} {MARK}"
 
 
-def make_setup(repository: str) -> str:
-    """Return the first code cell of a notebook."""
-    return FROM_ADDRESS.format(repository) if repository else FROM_WHEEL
+def make_setup(repository: str, language: str = "en") -> str:
+    """Return the first code cell of a notebook; that of a translated one says its language."""
+    own = "" if language == "en" else SPEAK.format(language)
+    return own + (FROM_ADDRESS.format(repository) if repository else FROM_WHEEL)
+
+
+def find_languages(root: Path) -> list[str]:
+    """Return the languages besides English: folders with .po files."""
+    return sorted({path.parent.name for path in root.glob("labs/*/*.po")})
 
 
 def set_line(text: str, line: str) -> str:
@@ -119,7 +130,8 @@ def set_links(path: Path, root: Path, repository: str, first: str) -> None:
         its translation.
     """
     text, parts = path.read_text(encoding="utf-8"), path.relative_to(root).parts
-    language = "ko" if "ko" in (*parts[:-1], *path.name.split(".")) else "en"
+    named = {*parts[:-1], *path.name.split(".")}.intersection(find_languages(root))
+    language = named.pop() if named else "en"
     if path.suffix == ".md":
         kind = "badges" if path.name.startswith("README") else "page"
         translated = f"labs/{language}/{Path(first).name}"
@@ -136,7 +148,7 @@ def set_links(path: Path, root: Path, repository: str, first: str) -> None:
         if index == 0 and cell["cell_type"] == "markdown":
             source = set_line(source, line)
         elif cell["id"] == "setup":
-            source = make_setup(repository)
+            source = make_setup(repository, language)
             cell["metadata"] = FOLDED
         if source != "".join(cell["source"]):
             cell["source"] = source.splitlines(keepends=True)

@@ -128,7 +128,7 @@ function listSteps(reader, labels) {
     const [, ...sizes] = results[i].shape;
     const kernel = step.kernel ? ` ${step.kernel.join("×")}` : "";
     const weights = (step.weights?.length ?? 0) + (step.bias?.length ?? 0);
-    const name = labels.word(step.do.replace("_", "-")) + kernel;
+    const name = labels.word(step.do.replace("_", "-")) + kernel; // labels: "convolution" "linear" "max-pool" "relu" "add" "mean" "scale" "reshape" "permute"
     const cells = [i + 1, name, sizes.join("×"), weights ? weights.toLocaleString() : ""];
     return make("li", {}, ...cells.map((cell) => make("span", {}, String(cell))));
   });
@@ -151,7 +151,7 @@ function open() {
   for (const element of document.querySelectorAll("[data-word]")) {
     element.textContent = labels.word(element.textContent);
   }
-  const lead = "Read by {}, in this page: nothing that you write leaves it.";
+  const lead = "Read by {}, in this page: nothing that you write leaves it."; // label
   document.getElementById("lead").textContent = labels.word(lead, shared.name);
   render({ model, el: document.getElementById("canvas") });
   setTimeout(() => listSteps(reader, labels)); // which also makes the first answer fast

@@ -1,0 +1,171 @@
+"""Translates what a code cell says, its comments and texts, and leaves the program as it is."""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator, Mapping
+
+from lab_utils.friendly_errors import UNANSWERED
+
+# A check is the grader's, a first cell is of `links.py`; of the first, one line speaks to students.
+PASSED = re.compile(r'(?<=^print\()f?"q\d+: passed.*"(?=\)$)', re.MULTILINE)
+# Calls and arguments whose texts are read by people, even single words.
+SHOWING = re.compile(
+    r"print|LabError|(?:set_)?(?:title|[xy]?label)|text|annotate|legend|[xy]ticks|set_[xy]ticks"
+    r"|PictureUpload|tqdm|trange"
+)
+ARGUMENTS = re.compile(r"title|titles|label|labels|[xy]label|desc|description")
+NOT_TOLD = ("# YOUR CODE HERE", "# fmt: skip", UNANSWERED)  # the grader and ruff look for them
+
+
+def find_texts(source: str) -> list[str]:
+    """Return what may be translated in a cell: comments, and the content of texts, as written.
+
+    Those are texts with a space in them, and all that figures and printed lines are made of.
+    """
+    return list(dict.fromkeys(text for _start, _end, text in _locate(source, False)))
+
+
+def translate_code(source: str, translations: Mapping[str, str]) -> str:
+    """Return a cell with its texts translated, as far as there are translations.
+
+    Raises
+    ------
+    ValueError
+        If that would be another program.
+    """
+    lines = source.encode().split(b"\n")
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line) + 1)
+    content = source.encode()
+    for start, end, text in sorted(_locate(source, True), reverse=True):
+        if said := translations.get(text):
+            first, last = (starts[row - 1] + column for row, column in (start, end))
+            quoted = content[first:last].decode()
+            new = said if quoted.startswith("#") else _quote(said, quoted)
+            content = content[:first] + new.encode() + content[last:]
+    translated = content.decode()
+    if translated != source and _simplify(translated) != _simplify(source):
+        raise ValueError(f"its translation is another program:\n{translated}")
+    return translated
+
+
+def _quote(text: str, old: str) -> str:
+    """Return a text between the quotation marks that an old one has."""
+    prefix, mark = re.match(r'(\w*)("""|"|\')', old).groups()
+    return f"{prefix}{mark}{text}{mark}"
+
+
+def _locate(source: str, all_of: bool) -> Iterator[tuple[tuple[int, int], tuple[int, int], str]]:
+    """Yield where each text begins and ends, line and byte of it, and what it says.
+
+    With `all_of`, any text of the program: what names something is renamed wherever it stands.
+    """
+    if source.startswith("# CHECK"):
+        for found in PASSED.finditer(source):
+            row = source.count("\n", 0, found.start()) + 1
+            column = found.start() - source.rfind("\n", 0, found.start()) - 1
+            text = found[0].removeprefix("f")[1:-1]
+            yield (row, column), (row, column + len(found[0].encode())), text
+        return
+    python = drop_magics(source)
+    lines = python.split("\n")
+    for token in tokenize.generate_tokens(io.StringIO(python).readline):
+        if token.type == tokenize.COMMENT and token.string not in NOT_TOLD:
+            row, column = token.start
+            column = len(lines[row - 1][:column].encode())
+            yield (row, column), (row, column + len(token.string.encode())), token.string
+    for node in _list_texts(ast.parse(python), all_of):
+        text = _read_text(ast.get_source_segment(python, node) or "")
+        if (
+            text
+            and text not in NOT_TOLD
+            and re.search(r"[A-Za-z]{2}", re.sub(r"\{.*?\}", "", text))
+        ):
+            end = node.end_lineno or 0, node.end_col_offset or 0
+            yield (node.lineno, node.col_offset), end, text
+
+
+def _list_texts(tree: ast.AST, all_of: bool) -> Iterator[ast.Constant | ast.JoinedStr]:
+    """Yield the texts of a program that are shown, and those of several words."""
+    shown, inner = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            told = node.args if SHOWING.fullmatch(name) else []
+            told = [*told, *(k.value for k in node.keywords if ARGUMENTS.fullmatch(k.arg or ""))]
+            shown |= {id(part) for one in told for part in _list_parts(one)}
+        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "titles":
+            shown |= {id(part) for part in _list_parts(node.value)}
+        elif isinstance(node, ast.For):
+            shown |= {id(part) for part in _list_names(node.target, node.iter)}
+        elif isinstance(node, ast.Dict) and any(" " in str(_value(key)) for key in node.keys):
+            shown |= {id(key) for key in node.keys}
+        elif isinstance(node, ast.JoinedStr):
+            inner |= {id(part) for part in ast.walk(node) if part is not node}
+    for node in ast.walk(tree):
+        is_text = isinstance(node, ast.JoinedStr) or (
+            isinstance(node, ast.Constant) and isinstance(node.value, str)
+        )
+        if is_text and id(node) not in inner:
+            several = isinstance(node, ast.JoinedStr) or " " in node.value.strip()
+            if all_of or id(node) in shown or several:
+                yield node
+
+
+def _value(node: ast.expr | None) -> object:
+    return node.value if isinstance(node, ast.Constant) else ""
+
+
+def _list_names(target: ast.expr, values: ast.expr) -> list[ast.expr]:
+    """Return what a loop calls `name` or `title`: of a zip, or of tuples that stand there."""
+    targets = [getattr(part, "id", "") for part in getattr(target, "elts", [])]
+    is_zip = isinstance(values, ast.Call) and getattr(values.func, "id", "") == "zip"
+    rows = (
+        [values.args]
+        if is_zip
+        else [r.elts for r in getattr(values, "elts", []) if hasattr(r, "elts")]
+    )
+    named = [i for i, name in enumerate(targets) if name in ("name", "title")]
+    return [part for row in rows for i in named if i < len(row) for part in _list_parts(row[i])]
+
+
+def _list_parts(node: ast.expr) -> list[ast.expr]:
+    """Return a value, and those that a list, a tuple, a sum or a choice is made of."""
+    match node:
+        case ast.List(elts=parts) | ast.Tuple(elts=parts):
+            return [p for part in parts for p in _list_parts(part)]
+        case ast.BinOp(left=left, right=right) | ast.IfExp(body=left, orelse=right):
+            return [*_list_parts(left), *_list_parts(right)]
+    return [node]
+
+
+def _read_text(segment: str) -> str | None:
+    """Return what stands between quotation marks, of several pieces joined; None if they differ."""
+    pieces = re.findall(r'([a-zA-Z]*)("""(?:.*?)"""|"(?:[^"\\\n]|\\.)*")', segment, re.DOTALL)
+    bare = re.sub(r'[a-zA-Z]*(?:"""(?:.*?)"""|"(?:[^"\\\n]|\\.)*")', "", segment, flags=re.DOTALL)
+    if not pieces or bare.strip() or len({prefix for prefix, _ in pieces if prefix}) > 1:
+        return None
+    return "".join(piece.removeprefix('"""').removesuffix('"""').strip('"') for _, piece in pieces)
+
+
+def drop_magics(source: str) -> str:
+    """Return a cell as Python, in which each line stays where it is."""
+    return re.sub(r"^(\s*)[!%].*", r"\1pass", source, flags=re.MULTILINE)
+
+
+def _simplify(source: str) -> str:
+    """Return a program without what its texts say; of a text with values, these remain."""
+
+    class Emptied(ast.NodeTransformer):
+        def visit_Constant(self, node):
+            return ast.Constant("") if isinstance(node.value, str) else node
+
+        def visit_JoinedStr(self, node):
+            values = [v for v in node.values if isinstance(v, ast.FormattedValue)]
+            return ast.Tuple(sorted(values, key=ast.dump) or [], ast.Load())
+
+    tree = Emptied().visit(ast.parse(drop_magics(source)))
+    return ast.dump(tree).replace("Tuple(ctx=Load())", "Constant(value='')")
