@@ -263,18 +263,18 @@ def _explain(entry: _Entry, files: list[_Entry]) -> str:
     if not files:
         return "there is no notebook in the folder, nor anything else"
     first = next((f for f in files if f.path.suffix.lower() in ARCHIVES), files[0])
-    where = "" if first.path == entry.path else "there is no notebook in the folder; "
-    return f"{where}{first.name.rpartition('/')[2]} {_name_kind(first.name)}"
+    kind = _name_kind(first.name.rpartition("/")[2])
+    return kind if first.path == entry.path else f"there is no notebook in the folder; {kind}"
 
 
 def _name_kind(name: str) -> str:
     suffix = Path(name.lower()).suffix
     if re.search(r"_(?:link|text|onlinetext)\.html$", name):
-        return "is a text or a link: the .ipynb file itself is needed"
+        return f"{name} is a text or a link: the .ipynb file itself is needed"
     if suffix == ".zip":
-        return "is an archive that holds no notebook, or is damaged"
+        return f"{name} is an archive that holds no notebook, or is damaged"
     if suffix in ARCHIVES:
-        return "is an archive: unpack it, and grade again"
+        return f"{name} is an archive: unpack it, and grade again"
     if suffix in PRINTS:
-        return "is a printout: the .ipynb file itself is needed"
-    return "is not a notebook"
+        return f"{name} is a printout: the .ipynb file itself is needed"
+    return f"{name} is not a notebook"

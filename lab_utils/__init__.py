@@ -35,7 +35,8 @@ def _set_up_notebook() -> None:
     shell = sys.modules["IPython"].get_ipython()
     if shell is not None:
         import_module("text_recognizer.threads").limit_threads()
-        import_module(f"{__name__}.friendly_errors").choose_language()
+        if import_module(f"{__name__}.friendly_errors").choose_language() == "ko":
+            import_module(f"{__name__}.fonts").add_hangul()
         import_module(f"{__name__}.friendly_errors").set_up(shell)
         import_module(f"{__name__}.start_page").remember_passes(shell)
         if "google.colab" in str(shell):

@@ -111,14 +111,15 @@ def read_notebook() -> dict:
     return notebook if isinstance(notebook, dict) else {}
 
 
-def choose_language() -> None:
-    """Let this kernel, and what it starts, speak the language of its notebook.
+def choose_language() -> str:
+    """Let this kernel, and what it starts, speak the language of its notebook; return it.
 
     Where Jupyter does not say which notebook that is, its first cell has set it.
     """
     metadata = read_notebook().get("metadata")
     if isinstance(metadata, dict) and metadata.get("language") in LANGUAGES:
         os.environ["LAB_LANGUAGE"] = metadata["language"]
+    return os.environ.get("LAB_LANGUAGE", "")
 
 
 def find_cell(name: str) -> str | None:

@@ -248,8 +248,10 @@ class HandwritingCanvas(anywidget.AnyWidget):
     @traitlets.validate("ask")
     def _validate_ask(self, proposal):
         if len(proposal["value"]) > MAX_ASKED or not set(proposal["value"]) <= set(CHARACTERS):
-            wanted = f"at most {MAX_ASKED:,} letters A-Z, a-z and digits 0-9"
-            raise LabError(f"ask={show(proposal['value'])} must be {wanted}.")
+            raise LabError(
+                f"ask={show(proposal['value'])} must be at most {MAX_ASKED:,} letters A-Z, a-z and "
+                "digits 0-9."
+            )
         return proposal["value"]
 
     @traitlets.validate("among")
@@ -260,8 +262,9 @@ class HandwritingCanvas(anywidget.AnyWidget):
 
     @traitlets.validate("pause")
     def _validate_pause(self, proposal):
-        wanted = f"from 0 to {MAX_PAUSE:,} seconds"
-        return check_number("pause", proposal["value"], 0, MAX_PAUSE, wanted)
+        return check_number(
+            "pause", proposal["value"], 0, MAX_PAUSE, f"from 0 to {MAX_PAUSE:,} seconds"
+        )
 
     @traitlets.validate("model")
     def _validate_model(self, proposal):

@@ -4,6 +4,7 @@ import ast
 import io
 import re
 import tokenize
+import unicodedata
 from collections.abc import Iterator, Mapping
 
 from lab_utils.friendly_errors import UNANSWERED
@@ -16,6 +17,7 @@ SHOWING = re.compile(
     r"|PictureUpload|tqdm|trange"
 )
 ARGUMENTS = re.compile(r"title|titles|label|labels|[xy]label|desc|description")
+MAX_WIDTH = 100  # columns, as in pyproject.toml
 NOT_TOLD = ("# YOUR CODE HERE", "# fmt: skip", UNANSWERED)  # the grader and ruff look for them
 
 
@@ -44,7 +46,7 @@ def translate_code(source: str, translations: Mapping[str, str]) -> str:
         if said := translations.get(text):
             first, last = (starts[row - 1] + column for row, column in (start, end))
             quoted = content[first:last].decode()
-            new = said if quoted.startswith("#") else _quote(said, quoted)
+            new = said if quoted.startswith("#") else _quote(said, quoted, start[1])
             content = content[:first] + new.encode() + content[last:]
     translated = content.decode()
     if translated != source and _simplify(translated) != _simplify(source):
@@ -52,10 +54,23 @@ def translate_code(source: str, translations: Mapping[str, str]) -> str:
     return translated
 
 
-def _quote(text: str, old: str) -> str:
-    """Return a text between the quotation marks that an old one has."""
-    prefix, mark = re.match(r'(\w*)("""|"|\')', old).groups()
+def _quote(text: str, old: str, indent: int) -> str:
+    """Return a text between the quotation marks that an old one has, on several lines if it is."""
+    found = re.match(r'(\w*)("""|")', old)
+    prefix, mark = found.groups() if found else ("", '"')
+    if mark == '"' and "\n" in old:
+        lines = [""]
+        for word in re.findall(r"(?:\{[^}]*\}|[^ {])*(?: +|$)", text):
+            if measure(lines[-1] + word) > MAX_WIDTH - indent - len(prefix) - 2:
+                lines.append("")
+            lines[-1] += word
+        return ("\n" + " " * indent).join(f'{prefix}"{line}"' for line in lines)
     return f"{prefix}{mark}{text}{mark}"
+
+
+def measure(text: str) -> int:
+    """Return how many columns a text takes in an editor, in which Hangul is twice as wide."""
+    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
 
 
 def _locate(source: str, all_of: bool) -> Iterator[tuple[tuple[int, int], tuple[int, int], str]]:
@@ -82,7 +97,7 @@ def _locate(source: str, all_of: bool) -> Iterator[tuple[tuple[int, int], tuple[
         if (
             text
             and text not in NOT_TOLD
-            and re.search(r"[A-Za-z]{2}", re.sub(r"\{.*?\}", "", text))
+            and re.search(r"[A-Za-z]{2}", re.sub(r"\{[^\"']*?\}", "", text))
         ):
             end = node.end_lineno or 0, node.end_col_offset or 0
             yield (node.lineno, node.col_offset), end, text
@@ -103,6 +118,8 @@ def _list_texts(tree: ast.AST, all_of: bool) -> Iterator[ast.Constant | ast.Join
             shown |= {id(part) for part in _list_names(node.target, node.iter)}
         elif isinstance(node, ast.Dict) and any(" " in str(_value(key)) for key in node.keys):
             shown |= {id(key) for key in node.keys}
+        elif isinstance(node, ast.List) and any(" " in str(_value(part)) for part in node.elts):
+            shown |= {id(part) for part in node.elts}
         elif isinstance(node, ast.JoinedStr):
             inner |= {id(part) for part in ast.walk(node) if part is not node}
     for node in ast.walk(tree):
@@ -157,14 +174,15 @@ def drop_magics(source: str) -> str:
 
 
 def _simplify(source: str) -> str:
-    """Return a program without what its texts say; of a text with values, these remain."""
+    """Return a program without what its texts say; of a text, the values in it remain."""
 
     class Emptied(ast.NodeTransformer):
         def visit_Constant(self, node):
             return ast.Constant("") if isinstance(node.value, str) else node
 
         def visit_JoinedStr(self, node):
-            values = [v for v in node.values if isinstance(v, ast.FormattedValue)]
+            values = [self.visit(v.value) for v in node.values if isinstance(v, ast.FormattedValue)]
+            values = [v for v in values if not isinstance(v, ast.Constant)]
             return ast.Tuple(sorted(values, key=ast.dump) or [], ast.Load())
 
     tree = Emptied().visit(ast.parse(drop_magics(source)))

@@ -22,7 +22,7 @@ GRADED = {"EXPLAINED", "TROUBLE", "BEGINNINGS", "SAY"}  # tables of what the gra
 PACKAGES = ("text_recognizer", "lab_utils", "lab_grade")
 # In scripts and templates: what is looked up, and lines that say so of all their texts.
 SCRIPT = re.compile(
-    r'\b(?:word|makeButton|makeBox|Error)\(\s*(?:"\w+",\s*)?"([^"\n]+)"|data-word>([^<]+)<',
+    r'\b(?:word\(|makeBox\("\w+",|makeButton\("\w+",|Error\()\s*"([^"\n]+)"|data-word>([^<]+)<',
     re.DOTALL,
 )
 MARKED = re.compile(r"^.*// labels?\b.*$", re.MULTILINE)
@@ -59,7 +59,7 @@ def _find_in_page(text: str) -> list[str]:
     """Return the labels of a script or of a page, and what a template of Jinja marks."""
     found = [first or second for first, second in SCRIPT.findall(text)] + TEMPLATE.findall(text)
     for line in MARKED.findall(text):
-        found += re.findall(r'"([^"\n]*[a-z]{2}[^"\n]*)"', line)
+        found += [text for text in re.findall(r'"([^"\n]+)"', line) if re.search("[a-z]{2}", text)]
     return found
 
 
@@ -104,7 +104,8 @@ def _list_graded(node: ast.AST) -> Iterator[ast.expr]:
         case ast.Call(func=ast.Name(id="_" | "ValueError"), args=given):
             yield from given[:1]
         case ast.Assign(
-            targets=[ast.Name(id="text" | "why") | ast.Attribute(attr="problem")], value=value
+            targets=[ast.Name(id="text" | "why" | "last") | ast.Attribute(attr="problem")],
+            value=value,
         ):
             yield value
         case ast.Assign(targets=[ast.Name(id=name)], value=ast.Dict(values=values)):

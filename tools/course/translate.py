@@ -106,9 +106,7 @@ def read_translations(path: Path) -> polib.POFile:
 
 def update_translations(known: polib.POFile, english: dict[str, str], code: list[str], language):
     """Return a .po file with an entry for each cell, or message, and for each text of code."""
-    entries = {
-        (e.msgctxt or "", "" if e.msgctxt not in (None, "code") else e.msgid): e for e in known
-    }
+    entries = {_name_entry(entry.msgctxt, entry.msgid): entry for entry in known}
     updated = polib.POFile(wrapwidth=0)  # a line of the file is a line of the text
     updated.metadata = {"Language": language} | HEADER
     wanted = [(None if name == text else name, text) for name, text in english.items()]
@@ -129,7 +127,7 @@ def update_translations(known: polib.POFile, english: dict[str, str], code: list
 
 def _name_entry(context: str | None, text: str) -> tuple[str | None, str]:
     """Return what an entry is found by: a cell by its id, whatever it says, others by the text."""
-    return context, text if context in (None, "code") else ""
+    return context or None, text if context in (None, "", "code") else ""
 
 
 def adapt_links(text: str, folder: Path, language: str) -> str:
