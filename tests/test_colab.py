@@ -66,7 +66,10 @@ def test_it_is_the_first_code_cell_of_each_notebook(path):
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     first = next(cell for cell in cells if cell["cell_type"] == "code")
     assert first["id"] == "setup"
-    assert "".join(first["source"]) == links.make_setup(links.read_address(ROOT))
+    language = (
+        "en" if path.parent.name == "labs" or "instructor" in path.parts else path.parent.name
+    )
+    assert "".join(first["source"]) == links.make_setup(links.read_address(ROOT), language)
     assert first["metadata"] == links.FOLDED
     assert first["outputs"] == []
 

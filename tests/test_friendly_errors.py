@@ -1,6 +1,8 @@
 """Under a check cell stands one calm line; a mistake inside an answer keeps its traceback."""
 
 import inspect
+import json
+import sys
 
 import nbformat
 import pytest
@@ -10,11 +12,11 @@ from nbclient import NotebookClient
 
 from lab_utils.friendly_errors import (
     OLD_ARGUMENTS,
+    choose_language,
     describe_failure,
     find_cell,
-    translate_hint,
 )
-from text_recognizer.language import read_translations
+from text_recognizer.language import _, read_catalogue
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +43,7 @@ FAILURES = {
 def shown():
     """Return the output of the check after each answer, of one kernel for all."""
     cells = ["import lab_utils"]
-    for answer, _ in FAILURES.values():
+    for answer, _said in FAILURES.values():
         cells += [ANSWER.format(answer), CHECK]
     cells += ["assert 1 == 2, 'no check'", "undefined_name"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
@@ -173,7 +175,7 @@ def test_an_argument_of_2021_is_one_line_that_says_what_to_write(name):
         pl.Trainer(**{name: 1})
     line = describe_failure(raised.value, raised.tb)
     assert line.startswith(f"Lightning's Trainer has no {name}= any more: write ")
-    (today, *_) = OLD_ARGUMENTS[name].split("=")
+    (today, *_rest) = OLD_ARGUMENTS[name].split("=")
     assert (
         today == "trainer.fit(..., ckpt_path" or today in inspect.signature(pl.Trainer).parameters
     )
@@ -183,14 +185,6 @@ def test_another_argument_keeps_its_traceback():
     with pytest.raises(TypeError) as raised:
         pl.Trainer(gpu=1)
     assert describe_failure(raised.value, raised.tb) is None
-
-
-@pytest.fixture
-def korean(tmp_path, monkeypatch):
-    """Go to the folder of the Korean notebooks."""
-    (tmp_path / "ko").mkdir()
-    monkeypatch.chdir(tmp_path / "ko")
-    monkeypatch.delenv("LAB_LANGUAGE", raising=False)
 
 
 @pytest.mark.parametrize(
@@ -210,30 +204,31 @@ def korean(tmp_path, monkeypatch):
         ("", ""),
     ],
 )
-def test_beside_korean_notebooks_hints_are_korean(korean, hint, said, monkeypatch):
-    assert translate_hint(hint) == said
-    monkeypatch.setenv("LAB_LANGUAGE", "en")
-    assert translate_hint(hint) == hint
-
-
-def test_the_language_can_be_chosen_anywhere(korean, tmp_path, monkeypatch):
-    def say():
-        return read_translations().gettext("{}: not answered yet")
-
-    assert say() == "{}: 아직 답을 쓰지 않았습니다"
-    monkeypatch.setenv("LAB_LANGUAGE", "en")
-    assert say() == "{}: not answered yet"
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("LAB_LANGUAGE")
-    assert say() == "{}: not answered yet"
+def test_hints_are_korean_where_that_is_the_language(hint, said, monkeypatch):
     monkeypatch.setenv("LAB_LANGUAGE", "ko")
-    assert say() == "{}: 아직 답을 쓰지 않았습니다"
+    assert _(hint) == said
+    assert _(hint, "en") == hint
 
 
-def test_a_check_in_the_korean_folder_says_it_in_korean(korean, tmp_path):
-    cells = ["import lab_utils", ANSWER.format(FAILURES["wrong"][0]), CHECK]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
-    resources = {"metadata": {"path": tmp_path / "ko"}}
-    NotebookClient(notebook, allow_errors=True, timeout=60, resources=resources).execute()
-    (output,) = notebook.cells[2].outputs
-    assert output.text == "q1, 아직 아닙니다: double(2) is 3\n"
+def test_a_notebook_says_its_language_and_then_the_environment_does(tmp_path, monkeypatch):
+    path = tmp_path / "notebook.ipynb"
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    for metadata, variable, said in (
+        ({"language": "ko"}, "en", "통과"),
+        ({}, "ko", "통과"),
+        ({"language": "xx"}, "", "passed"),
+    ):
+        monkeypatch.setenv("LAB_LANGUAGE", variable)
+        monkeypatch.setenv("LANG", "C")
+        path.write_text(json.dumps({"metadata": metadata, "cells": []}), encoding="utf-8")
+        choose_language()
+        assert _("passed") == said
+    monkeypatch.delenv("LAB_LANGUAGE")
+    monkeypatch.delenv("LANGUAGE", raising=False)
+    monkeypatch.setenv("LC_ALL", "ko_KR.UTF-8")
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    read_catalogue.cache_clear()  # which does not ask the environment again
+    assert _("passed") == "통과"  # in a terminal
+    monkeypatch.setitem(sys.modules, "ipykernel", None)
+    assert _("passed") == "passed"  # in a notebook that says nothing
+    read_catalogue.cache_clear()

@@ -109,9 +109,7 @@ def test_korean_pages_are_linked_in_korean(checkout):
     assert "[GitHub 저장소](" in page
     assert "blob/main/labs/ko/00_start_here.ipynb)" in page
     code = json.loads(notebook.read_text(encoding="utf-8"))["cells"][1]
-    assert code == SETUP | {
-        "source": links.FROM_ADDRESS.format(REPOSITORY).splitlines(keepends=True)
-    }
+    assert code == SETUP | {"source": links.make_setup(REPOSITORY, "ko").splitlines(keepends=True)}
 
 
 def test_the_readme_shows_badges_and_the_address_is_kept_in_one_place(checkout):

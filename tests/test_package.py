@@ -25,7 +25,7 @@ NOTEBOOKS = sorted((ROOT / "labs").glob("*.ipynb"))
 REFERENCES = sorted((ROOT / "labs" / "instructor").glob("*.ipynb"))
 # From the ground up: what stands in a line may import what stands above it, and its own folder.
 LAYERS = [
-    *("errors", "mapping", "paths", "language", "counter_rng", "strokes", "threads"),
+    *("language", "errors", "mapping", "paths", "counter_rng", "strokes", "threads"),
     *("files", "lines", "data", "models", "lit_models", "reading", "canvas", "training"),
 ]
 

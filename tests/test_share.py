@@ -22,7 +22,7 @@ from lab_utils import (
     sample_strokes,
     share,
 )
-from text_recognizer.canvas.script import STATIC
+from text_recognizer.canvas.script import STATIC, read_labels
 from text_recognizer.canvas.to_javascript import describe_network
 from text_recognizer.mapping import CHARACTERS, MAPPING
 from text_recognizer.reading.lattice import SHARES
@@ -185,7 +185,7 @@ def test_samples_are_written_as_in_python(text, width, tmp_path):
 def test_a_page_in_korean_has_no_label_left(tmp_path):
     page = share(path=tmp_path / "reader.html", language="ko").read_text(encoding="utf-8")
     assert '<html lang="ko">' in page
-    words = json.loads((STATIC / "ko.json").read_text(encoding="utf-8"))
+    words = read_labels("ko")
     source = "".join(path.read_text(encoding="utf-8") for path in STATIC.glob("*.js"))
     labels = re.findall(r'\bword\(\s*"([^"]+)"', source)
     labels += ["digit", "small", "capital", "Save the drawing as {}", "Next character", "Pen only"]

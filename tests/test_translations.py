@@ -1,5 +1,6 @@
 """Notebooks in other languages: code as in English, every text translated and nothing left out."""
 
+import ast
 import gettext
 import json
 import re
@@ -7,14 +8,18 @@ import shutil
 from collections import Counter
 
 import links
+import messages
 import polib
 import pytest
 import translate
+from code_texts import find_texts, simplify, translate_code
+
+from text_recognizer import language
 
 ROOT = translate.ROOT
 LABS = ROOT / "labs"
 NOTEBOOKS = sorted(LABS.glob("[0-9]*.ipynb"))
-TRANSLATED = [LABS / translate.LANGUAGE / path.name for path in NOTEBOOKS]
+TRANSLATED = [LABS / "ko" / path.name for path in NOTEBOOKS]
 BLOCK = re.compile(r"```.*?```", re.DOTALL)
 SPAN = re.compile(r"`[^`\n]+`")
 TARGET = re.compile(r"(?:\]\(|src=\")((?![a-z]+:|#)[^)#\"]+)")
@@ -56,8 +61,9 @@ def find_stray_marks(text):
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """Return a checkout with one English notebook, one page in two languages and no address."""
-    monkeypatch.setattr(translate, "LINES", [])
-    (tmp_path / "labs").mkdir()
+    monkeypatch.setattr(translate, "find_messages", lambda root: [])
+    (tmp_path / "labs" / "ko").mkdir(parents=True)
+    (tmp_path / "labs" / "ko" / "lab.po").touch()  # which makes it a language
     (tmp_path / "docs").mkdir()
     (tmp_path / "pyproject.toml").write_text("[project.urls]\n", encoding="utf-8")
     for name in ("both.md", "both.ko.md", "english.md"):
@@ -116,6 +122,7 @@ def test_a_new_notebook_gets_entries_to_fill_in(checkout, capsys):
 def test_code_and_metadata_stay_and_say_which_file_to_edit(checkout):
     translate.main([], checkout)
     english, korean = read(checkout / "labs" / "01_a.ipynb"), read(checkout / "labs/ko/01_a.ipynb")
+    assert korean["cells"][-1]["metadata"].pop("outputs_of")
     assert korean["cells"][-1] == english["cells"][-1]
     assert [cell["id"] for cell in korean["cells"]] == ["title", "text", "c"]
     assert korean["cells"][0]["metadata"]["tags"] == ["t"]
@@ -123,6 +130,7 @@ def test_code_and_metadata_stay_and_say_which_file_to_edit(checkout):
     assert korean["metadata"] == {
         "kernelspec": {"name": "python3"},
         "translated_from": "01_a.po",
+        "language": "ko",
     }
 
 
@@ -138,7 +146,8 @@ def test_where_the_english_has_changed_it_stands_until_somebody_has_looked(check
     errors = capsys.readouterr().err.splitlines()
     assert errors[0].endswith("01_a.po, title: the English has changed")
     stale = [line.partition(": ")[0][-10:] for line in errors if line.endswith("translations")]
-    assert [name.endswith(end) for name, end in zip(stale, ("01_a.po", "01_a.ipynb"), strict=True)]
+    ends = ("01_a.po", "01_a.ipynb", "lab.mo")
+    assert [name.endswith(end) for name, end in zip(stale, ends, strict=True)]
     assert read_korean(checkout)["title"] == "# 실습"  # --check writes nothing
     translate.main([], checkout)
     assert read_korean(checkout) == {"title": "# A new lab", "text": "글", "c": "print(1)"}
@@ -152,7 +161,7 @@ def test_where_the_english_has_changed_it_stands_until_somebody_has_looked(check
 
 
 def test_what_checks_say_is_translated_for_lab_utils(checkout, capsys, monkeypatch):
-    monkeypatch.setattr(translate, "LINES", ["{}: not answered yet"])
+    monkeypatch.setattr(translate, "find_messages", lambda root: ["{}: not answered yet"])
     check = """# CHECK q1 (1 point)
 hint = "look again"
 assert x == 1, f"{x:.2f} is not {y!r}: " + hint
@@ -161,18 +170,18 @@ print("q1: passed")"""
     code = {"cell_type": "code", "execution_count": 1, "id": "c", "source": check}
     write_english(checkout, {"title": "# A lab"}, code | {"metadata": {}, "outputs": []})
     translate.main([], checkout)
-    path = checkout / "labs" / "ko" / "checks.po"
+    path = checkout / "labs" / "ko" / "lab.po"
     known = read_entries(path)
     assert [entry.msgid for entry in known] == [
         "{}: not answered yet",
         "look again",
         "{} is not {}: {}",
     ]
-    assert "checks.po, look again: not translated" in capsys.readouterr().err.replace("\\", "/")
+    assert "lab.po, look again: not translated" in capsys.readouterr().err.replace("\\", "/")
     known[-1].msgstr = "{1}이어야 하는데 {0}입니다. {2}"
     known.save(str(path))
     translate.main([], checkout)
-    with (checkout / translate.COMPILED).open("rb") as file:
+    with (checkout / translate.compiled("ko")).open("rb") as file:
         compiled = gettext.GNUTranslations(file)
     assert compiled.gettext(known[-1].msgid) == known[-1].msgstr
     assert compiled.gettext("look again") == "look again"
@@ -181,12 +190,30 @@ print("q1: passed")"""
     assert capsys.readouterr().out == ""
 
 
-def test_what_the_code_marks_is_found(tmp_path):
-    (tmp_path / "lab_utils").mkdir()
-    (tmp_path / "text_recognizer" / "canvas").mkdir(parents=True)
-    (tmp_path / "lab_utils" / "a.py").write_text('_("b {}").format(_("c"))\n_(name)\nsay("x")\n')
-    (tmp_path / "text_recognizer" / "canvas" / "b.py").write_text('_(label or "d")\n_("e" " f")\n')
-    assert translate.find_lines(tmp_path)[:4] == ["b {}", "c", "d", "e f"]
+def test_what_the_code_can_say_is_found(tmp_path):
+    for package in messages.PACKAGES:
+        (tmp_path / package).mkdir()
+    (tmp_path / "lab_utils" / "a.py").write_text(
+        'NO = "none there"\n_(f"bb {x:.2f}")\n_(name)\nprint("not this")\n'
+        "raise LabError(f\"{path} {'is' if one else 'are'} lost: {NO}\")\n"
+    )
+    (tmp_path / "text_recognizer" / "b.js").write_text(
+        'this.labels.word("Pen only");\nconst NEXT = ["Next", "one"]; // labels\nf("no label");\n'
+    )
+    (tmp_path / "lab_grade" / "report.py").write_text(
+        's.flag("file", f"late {d}")\ns.flag("c", "d")'
+    )
+    (tmp_path / "lab_grade" / "page.html").write_text('{{ _("Good to know") }}')
+    assert messages.find_messages(tmp_path)[:8] == [
+        "Pen only",
+        "Next",
+        "one",
+        "bb {}",
+        "{} are lost: none there",
+        "{} is lost: none there",
+        "late {}",
+        "Good to know",
+    ]
 
 
 def test_a_cell_that_is_gone_takes_its_entry_along(checkout):
@@ -230,7 +257,7 @@ def test_links_to_colab_are_those_of_the_korean_notebook(checkout, capsys):
 
 def test_a_file_without_a_notebook_and_a_broken_one_are_named(checkout, capsys):
     folder = checkout / "labs" / "ko"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "02_gone.po").write_text("", encoding="utf-8")
     translate.main([], checkout)
     assert "02_gone.po: there is no English notebook of this name" in capsys.readouterr().err
@@ -248,34 +275,102 @@ def test_what_is_committed_is_complete_and_built(capsys):
             pytest.fail(f"run  make translations, and translate:\n{capsys.readouterr().err}")
 
 
-def test_building_again_changes_nothing(tmp_path):
+def test_building_again_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(translate, "find_messages", lambda root: messages.find_messages(ROOT))
     for path in [ROOT / "pyproject.toml", *ROOT.glob("README*.md")]:
         shutil.copy(path, tmp_path)
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
-    for folder in (LABS, LABS / translate.LANGUAGE, LABS / "pictures"):
+    for folder in (LABS, LABS / "ko", LABS / "pictures"):
         target = tmp_path / folder.relative_to(ROOT)
         target.mkdir()
         for path in [*folder.glob("*.ipynb"), *folder.glob("*.po"), *folder.glob("*.svg")]:
             shutil.copy(path, target)
     before = {path: path.read_bytes() for path in (tmp_path / "labs").rglob("*.*")}
-    assert len(before) == 3 * len(NOTEBOOKS) + 3  # checks.po, and the map in two languages
+    assert len(before) == 3 * len(NOTEBOOKS) + 3  # lab.po, and the map in two languages
     translate.main([], tmp_path)
     assert {path: path.read_bytes() for path in (tmp_path / "labs").rglob("*.*")} == before
 
 
 @pytest.mark.parametrize("path", TRANSLATED, ids=lambda path: path.stem)
-def test_code_cells_are_equal(path):
-    def code(notebook):
-        return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+def test_code_cells_are_the_same_program(path):
+    korean, english = read(path)["cells"], read(LABS / path.name)["cells"]
+    assert [cell["id"] for cell in korean] == [cell["id"] for cell in english]
+    for own, other in zip(korean, english, strict=True):
+        if own["cell_type"] == "code" and own["id"] != "setup":
+            source = "".join(own["source"])
+            assert simplify(source) == simplify("".join(other["source"])), own["id"]
+            if source.startswith("# CHECK"):  # but for what it prints in the end
+                assert own["source"][:-1] == other["source"][:-1]
 
-    english = read(LABS / path.name)
-    assert code(read(path)) == code(english)
-    assert [cell["id"] for cell in read(path)["cells"]] == [c["id"] for c in english["cells"]]
+
+@pytest.mark.parametrize("path", TRANSLATED, ids=lambda path: path.stem)
+def test_outputs_show_the_same_numbers(path):
+    def numbers(cell):
+        texts = ["".join(output.get("text", "")) for output in cell["outputs"]]
+        return Counter(re.findall(r"\d+(?:\.\d+)?", "".join(texts)))
+
+    korean, english = read(path)["cells"], read(LABS / path.name)["cells"]
+    for own, other in zip(korean, english, strict=True):
+        tags = own["metadata"].get("tags", [])
+        if own["cell_type"] == "code" and "nbval-ignore-output" not in tags:
+            assert numbers(own) == numbers(other), own["id"]
+
+
+def test_texts_of_code_are_found_and_another_program_is_refused():
+    source = """names = {"vertical edges": 1, "blur": 2}  # two filters
+print("image", f"{names['blur']} {len(names)} of them", key, sep="-")
+%pip install "what is this"
+for name in names:
+    open("a.txt").read("r") == "blur"
+    plt.plot(label=name, color="red")"""
+    texts = find_texts(source)
+    assert texts == [
+        "# two filters",
+        "vertical edges",
+        "blur",
+        "image",
+        "{names['blur']} {len(names)} of them",
+    ]
+    said = {"blur": "흐림", "{names['blur']} {len(names)} of them": "{len(names)}, {names['흐림']}"}
+    translated = translate_code(source, said)
+    assert '"흐림": 2' in translated and '== "흐림"' in translated  # whatever is called so
+    assert "f\"{len(names)}, {names['흐림']}\"" in translated
+    with pytest.raises(ValueError, match="another program"):
+        translate_code(source, {"{names['blur']} {len(names)} of them": "{names} of them"})
+    with pytest.raises(ValueError, match="another program"):
+        translate_code(source, {"# two filters": "\nnames = {}"})
+
+
+def test_a_third_language_takes_one_file(tmp_path, monkeypatch):
+    ten = messages.find_messages(ROOT)[:10]
+    catalogue = polib.POFile()
+    catalogue.metadata = {"Content-Type": "text/plain; charset=UTF-8"}
+    catalogue.extend(polib.POEntry(msgid=text, msgstr=f"¿{text}?") for text in ten)
+    folder = tmp_path / "labs" / "xx"
+    folder.mkdir(parents=True)
+    catalogue.save(str(folder / "lab.po"))
+    (tmp_path / "pyproject.toml").write_text("[project.urls]\n", encoding="utf-8")
+    monkeypatch.setattr(translate, "find_messages", lambda root: ten)
+    translate.main([], tmp_path)
+    monkeypatch.setattr(language, "LOCALE", tmp_path / "text_recognizer" / "locale")
+    for text in ten:
+        assert language._(text.replace("{}", "3 x"), "xx") == f"¿{text}?".replace("{}", "3 x")
+    assert language._("passed", "xx") == "passed"
+
+
+def test_everything_that_is_printed_is_marked():
+    for package in ("text_recognizer", "lab_utils"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                name = isinstance(node, ast.Call) and getattr(node.func, "id", "")
+                if name in ("print", "say", "say_once") and node.args:
+                    said = messages.make_templates(node.args[0])
+                    assert not [text for text in said if " " in text], (path, node.lineno)
 
 
 @pytest.mark.parametrize("path", TRANSLATED, ids=lambda path: path.stem)
 def test_every_text_is_korean_and_has_what_the_english_has(path):
-    entries = read_entries(path)
+    entries = [entry for entry in read_entries(path) if entry.msgctxt != "code"]
     assert len(entries) == sum(c["cell_type"] == "markdown" for c in read(path)["cells"])
     for entry in entries:
         english, korean, cell = entry.msgid, entry.msgstr, entry.msgctxt
@@ -309,12 +404,19 @@ def test_links_lead_somewhere(path):
     assert [target for target in targets if not (path.parent / target).exists()] == []
 
 
-def test_every_line_of_a_check_is_korean_and_has_its_values():
-    entries = polib.pofile(str(LABS / translate.LANGUAGE / "checks.po"), encoding="utf-8")
-    assert len(entries) > 50
+def test_every_message_is_korean_and_has_its_values():
+    """Each message, with values in it, is found again as it is shown."""
+
+    def fill(text, values):
+        left = iter(values)
+        return language.VALUE.sub(lambda v: values[int(v[1])] if v[1] else next(left), text)
+
+    entries = polib.pofile(str(LABS / "ko" / "lab.po"), encoding="utf-8")
+    assert len(entries) > 500
     for entry in entries:
         values = [f"<{i}>" for i in range(entry.msgid.count("{}"))]
-        said = entry.msgstr.format(*values)
-        assert re.search("[가-힣]", said), entry.msgid
+        said = language._(fill(entry.msgid, values), "ko")
+        assert said == fill(entry.msgstr, values), entry.msgid
         assert sorted(re.findall(r"<\d>", said)) == values, entry.msgid
+        assert re.search("[가-힣]", said) or "{}: {}" in entry.msgid, entry.msgid
         assert not count_numbers(entry.msgid) - count_numbers(entry.msgstr), entry.msgid

@@ -39,7 +39,9 @@ def _(sentence: str, language: str | None = None) -> str:
 def read_catalogue(locale: Path, language: str) -> tuple[dict, list[tuple[re.Pattern, str]]]:
     """Return the translations, and patterns for those with values: what says most comes first."""
     found = gettext.translation("lab", locale, [language] if language else None, fallback=True)
-    catalogue = {english: said for english, said in getattr(found, "_catalog", {}).items() if said}
+    catalogue = {
+        english: said for english, said in getattr(found, "_catalog", {}).items() if english
+    }
     ordered = sorted(filter(VALUE.search, catalogue), key=lambda e: -len(VALUE.sub("", e)))
     parts = [map(re.escape, english.split("{}")) for english in ordered]
     patterns = [re.compile("(.*?)".join(p), re.DOTALL) for p in parts]

@@ -8,6 +8,10 @@ from text_recognizer.errors import LabError, check_int
 from text_recognizer.language import _
 
 MAX_SIZE = 4096  # features of a layer: a convolution of more would not fit a student's memory
+HINTS = {  # by the dimensions of what is no batch
+    2: "one image is image[None, None]",
+    3: "images without channels are images[:, None]",
+}
 
 
 def read_config(network: str, data_config: Any) -> tuple[tuple[int, int, int], int]:
@@ -37,13 +41,11 @@ def check_images(x: torch.Tensor, channels: int, height: int, width: int | None 
         )
     if x.ndim != 4 or x.shape[1:3] != (channels, height) or width not in (None, x.shape[3]):
         wanted = f"(B, {channels}, {height}, {'W' if width is None else width})"
-        hints = {
-            2: _(": one image is image[None, None]"),
-            3: _(": images without channels are images[:, None]"),
-        }
+        hint = _(HINTS.get(x.ndim, ""))
         raise LabError(
-            f"The network got images of the shape {tuple(x.shape)}, but reads {wanted}"
-            f"{hints.get(x.ndim, '')}."
+            f"The network got images of the shape {tuple(x.shape)}, but reads {wanted}: {hint}."
+            if hint
+            else f"The network got images of the shape {tuple(x.shape)}, but reads {wanted}."
         )
     if not x.is_floating_point():
         raise LabError(

@@ -49,7 +49,7 @@ def translate_code(source: str, translations: Mapping[str, str]) -> str:
             new = said if quoted.startswith("#") else _quote(said, quoted, start[1])
             content = content[:first] + new.encode() + content[last:]
     translated = content.decode()
-    if translated != source and _simplify(translated) != _simplify(source):
+    if translated != source and simplify(translated) != simplify(source):
         raise ValueError(f"its translation is another program:\n{translated}")
     return translated
 
@@ -173,7 +173,7 @@ def drop_magics(source: str) -> str:
     return re.sub(r"^(\s*)[!%].*", r"\1pass", source, flags=re.MULTILINE)
 
 
-def _simplify(source: str) -> str:
+def simplify(source: str) -> str:
     """Return a program without what its texts say; of a text, the values in it remain."""
 
     class Emptied(ast.NodeTransformer):

@@ -39,6 +39,9 @@ import os
 
 os.environ["LAB_LANGUAGE"] = "{}"  # errors, checks and figures speak it, too
 """
+# What its comments say.
+INSTALLS = "Colab installs the lab; elsewhere this does nothing"
+SPEAKS = "errors, checks and figures speak it, too"
 FOLDED = {"jupyter": {"source_hidden": True}}  # JupyterLab shows three dots, which open it
 BADGES = {
     "colab": "https://colab.research.google.com/assets/colab-badge.svg",
@@ -46,7 +49,13 @@ BADGES = {
 }
 WORDS = {
     "en": {"colab": "Open in Colab", "binder": "Open on Binder", "github": "The lab on GitHub"},
-    "ko": {"colab": "Colab에서 열기", "binder": "Binder에서 열기", "github": "GitHub 저장소"},
+    "ko": {
+        "colab": "Colab에서 열기",
+        "binder": "Binder에서 열기",
+        "github": "GitHub 저장소",
+        INSTALLS: "Colab에서만 실습을 설치합니다",
+        SPEAKS: "오류와 검사, 그림도 한국어로 나옵니다",
+    },
 }
 
 
@@ -98,8 +107,13 @@ def make_line(repository: str, notebook: str, language: str, kind: str) -> str:
 
 def make_setup(repository: str, language: str = "en") -> str:
     """Return the first code cell of a notebook; that of a translated one says its language."""
-    own = "" if language == "en" else SPEAK.format(language)
-    return own + (FROM_ADDRESS.format(repository) if repository else FROM_WHEEL)
+    cell = FROM_ADDRESS.format(repository) if repository else FROM_WHEEL
+    if language == "en":
+        return cell
+    cell, words = SPEAK.format(language) + cell, WORDS.get(language, {})
+    return cell.replace(INSTALLS, words.get(INSTALLS, INSTALLS)).replace(
+        SPEAKS, words.get(SPEAKS, SPEAKS)
+    )
 
 
 def find_languages(root: Path) -> list[str]:
@@ -130,8 +144,8 @@ def set_links(path: Path, root: Path, repository: str, first: str) -> None:
         its translation.
     """
     text, parts = path.read_text(encoding="utf-8"), path.relative_to(root).parts
-    named = {*parts[:-1], *path.name.split(".")}.intersection(find_languages(root))
-    language = named.pop() if named else "en"
+    found = re.search(r"^labs/(?!instructor/|pictures/)(\w+)/|\.(\w+)\.md$", "/".join(parts))
+    language = found[1] or found[2] if found else "en"
     if path.suffix == ".md":
         kind = "badges" if path.name.startswith("README") else "page"
         translated = f"labs/{language}/{Path(first).name}"

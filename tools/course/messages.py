@@ -126,6 +126,10 @@ def make_templates(message: ast.expr, constants: dict[str, ast.expr] | None = No
             return [re.sub(r"\{\w+:\w+\}", "{}", text)]  # what str.format will fill in
         case ast.Name(id=name) if name in constants:
             return make_templates(constants[name], constants)
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="get")) if name in constants:
+            table = constants[name]  # a dict of sentences
+            values = table.values if isinstance(table, ast.Dict) else []
+            return [text for value in values for text in make_templates(value, constants)]
         case ast.JoinedStr(values=parts):
             ways = [make_templates(part, constants) or ["{}"] for part in parts]
             return ["".join(way) for way in itertools.product(*ways)]

@@ -177,10 +177,11 @@ def build(path: Path, translations: polib.POFile, root: Path, language: str) -> 
             text = translate_code("".join(cell["source"]), code)
             cell["source"] = text.splitlines(keepends=True)
             own, english = kept.get(cell["id"]), _name_outputs(cell)
-            if own and own["source"] == cell["source"] and own["metadata"].get("of") == english:
+            is_same = own and own["source"] == cell["source"]
+            if is_same and own["metadata"].get("outputs_of") == english:
                 cell["outputs"], cell["execution_count"] = own["outputs"], own["execution_count"]
             if cell["outputs"]:
-                cell["metadata"]["of"] = english
+                cell["metadata"]["outputs_of"] = english
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
