@@ -18,7 +18,8 @@ PAGES = [
     for path in sorted(ROOT.rglob("*.md"))
     if not {"build", "dist", "logs"} & {*path.parts} and ".venv" not in path.parts
 ]
-TRANSLATED = [path for path in PAGES if path.name.endswith(".ko.md")]
+SHORTER = ROOT / "benchmarks" / "README.ko.md"
+TRANSLATED = [p for p in PAGES if p.name.endswith(".ko.md") and p != SHORTER]
 
 
 def read_rows(path: Path) -> list[tuple[str, ...]]:

@@ -280,6 +280,9 @@ def test_building_again_changes_nothing(tmp_path, monkeypatch):
     for path in [ROOT / "pyproject.toml", *ROOT.glob("README*.md")]:
         shutil.copy(path, tmp_path)
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    for path in [*ROOT.glob("data/*.md"), *ROOT.glob("benchmarks/*.md")]:
+        (tmp_path / path.parent.name).mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / path.parent.name)
     for folder in (LABS, LABS / "ko", LABS / "pictures"):
         target = tmp_path / folder.relative_to(ROOT)
         target.mkdir()
