@@ -80,12 +80,14 @@ notebook: .venv/.complete ## releases, runs and keeps one notebook: N=3
 		$(BIN)/lab-release $(wildcard labs/instructor/0$(N)_*.ipynb) -o $(wildcard labs/0$(N)_*.ipynb))
 	$(SAMPLE_ONLY) $(BIN)/python tools/course/execute.py $(wildcard labs/0$(N)_*.ipynb)
 	$(BIN)/python tools/course/translate.py
+	$(SAMPLE_ONLY) $(BIN)/python tools/course/execute.py $(patsubst %.po,%.ipynb,$(wildcard labs/*/0$(N)_*.po))
 
 notebooks: .venv/.complete ## the same for all notebooks
 	for reference in $(REFERENCES); do \
 		$(BIN)/lab-release $$reference -o labs/$$(basename $$reference) || exit 1; done
 	$(SAMPLE_ONLY) $(BIN)/python tools/course/execute.py $(NOTEBOOKS)
 	$(BIN)/python tools/course/translate.py
+	$(SAMPLE_ONLY) $(BIN)/python tools/course/execute.py $(patsubst %.po,%.ipynb,$(wildcard labs/*/0*.po))
 
 bench: .venv/.complete ## measures, against the plain way of doing the same
 	$(BIN)/python benchmarks/start_up.py

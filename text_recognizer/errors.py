@@ -32,8 +32,7 @@ class LabError(Exception):
     """
 
     def __str__(self) -> str:
-        # A path or a library may bring lines.
-        return _(" ".join(super().__str__().splitlines()))
+        return _(" ".join(super().__str__().splitlines()))  # a path or a library may bring lines
 
     def _render_traceback_(self):
         # IPython shows this instead of a traceback (its documented hook for custom exceptions).
@@ -65,7 +64,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
     lower = {known.lower(): known for known in names}
     close = [lower[match] for match in difflib.get_close_matches(name.lower(), lower)]
     if close:
-        return _(f"did you mean {' or '.join(close)}?")
+        return _(f"did you mean {_(' or ').join(close)}?")
     return _(f"it must be one of {', '.join(names)}.")
 
 

@@ -1,7 +1,6 @@
-"""Says things in the student's language: `_` takes a sentence as it stands in the code.
+"""Says things in the student's language: `_` takes a sentence, with its values, as it is shown.
 
-The catalogue is `labs/ko/lab.po`, one for each language; `make translations` extracts the sentences
-and compiles it for gettext.
+`make translations` extracts the sentences into `labs/ko/lab.po` and compiles that for gettext.
 """
 
 import functools
@@ -17,32 +16,28 @@ VALUE = re.compile(r"\{(\d*)\}")  # in a catalogue, the place of a value
 
 
 def _(sentence: str, language: str | None = None) -> str:
-    """Return a sentence, its values filled in, in a language: the student's, or the one named.
+    """Return a sentence in a language; what is in no catalogue stays. Values may be sentences.
 
-    The student's is what `LAB_LANGUAGE` says, which a translated notebook sets; in a terminal else
-    that of the environment. Values may be sentences. What is in no catalogue stays as it is.
+    The language is the one named, else `LAB_LANGUAGE`, which a translated notebook sets, else, in
+    a terminal, that of the environment.
     """
-    inside = "en" if "ipykernel" in sys.modules else ""
-    named = language or os.environ.get("LAB_LANGUAGE") or inside
+    named = language or os.environ.get("LAB_LANGUAGE") or "en" * ("ipykernel" in sys.modules)
     catalogue, patterns = read_catalogue(LOCALE, named)
-    if found := catalogue.get(sentence):
-        return found
-    for pattern, translation in patterns:
+    if sentence in catalogue:
+        return catalogue[sentence]
+    for pattern, parts in patterns:
         if match := pattern.fullmatch(sentence):
             values = [_(v, named) if " " in v else v for v in match.groups()]
-            places = iter(range(len(values)))
-            return VALUE.sub(lambda v: values[int(v[1] or next(places))], translation)  # noqa: B023
+            order = [int(place or i) for i, place in enumerate(parts[1::2])]
+            return "".join(parts[::2][i] + values[v] for i, v in enumerate(order)) + parts[-1]
     return sentence
 
 
 @functools.cache
-def read_catalogue(locale: Path, language: str) -> tuple[dict, list[tuple[re.Pattern, str]]]:
-    """Return the translations, and patterns for those with values: what says most comes first."""
+def read_catalogue(locale: Path, language: str) -> tuple[dict[str, str], list]:
+    """Return the translations, and patterns of those with values: what says most comes first."""
     found = gettext.translation("lab", locale, [language] if language else None, fallback=True)
-    catalogue = {
-        english: said for english, said in getattr(found, "_catalog", {}).items() if english
-    }
+    catalogue = {e: said for e, said in getattr(found, "_catalog", {}).items() if e}
     ordered = sorted(filter(VALUE.search, catalogue), key=lambda e: -len(VALUE.sub("", e)))
-    parts = [map(re.escape, english.split("{}")) for english in ordered]
-    patterns = [re.compile("(.*?)".join(p), re.DOTALL) for p in parts]
-    return catalogue, list(zip(patterns, map(catalogue.get, ordered), strict=True))
+    made = [re.compile("(.*?)".join(map(re.escape, e.split("{}"))), re.DOTALL) for e in ordered]
+    return catalogue, [(m, VALUE.split(catalogue[e])) for m, e in zip(made, ordered, strict=True)]

@@ -166,7 +166,7 @@ def test_it_speaks_the_language_of_the_browser_unless_told_otherwise(open_page):
         assert page.locator("html").get_attribute("lang") == shown
         assert page.locator(".hw-root").get_attribute("lang") == shown
         assert page.title() == text(page, "h1")
-        assert page.title() == ("My handwriting reader", "내 손글씨를 읽는 신경망")[shown == "ko"]
+        assert page.title() == ("My handwriting reader", "내 손글씨 인식기")[shown == "ko"]
 
 
 def test_nothing_can_leave_the_page(open_page):

@@ -1,5 +1,6 @@
 """The canvas's script, made of the files in `static`, and the constants that Python gives it."""
 
+import os
 import re
 from pathlib import Path
 
@@ -63,6 +64,11 @@ def describe_canvas(keeps: bool = True, languages: tuple[str, ...] = LANGUAGES) 
         "keeps": keeps,
         "labels": {name: read_labels(name) for name in languages if name != "en"},
     }
+
+
+def choose_language() -> str:
+    """Return the language of the notebook, if it says one that there is; else the browser's: ""."""
+    return next((name for name in LANGUAGES if name == os.environ.get("LAB_LANGUAGE")), "")
 
 
 def read_labels(language: str) -> dict[str, str]:

@@ -137,6 +137,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
         self.set_trait("mode", mode)
         self.set_trait("width", script.WIDTHS[mode])
         try:
+            traits = {"language": script.choose_language()} | traits
             super().__init__(models=list(read_by), **traits)
             self._readers, self._english = read_by, readers.list_english(read_by)
             self.model = self.models[0] if model is None else model
@@ -236,11 +237,6 @@ class HandwritingCanvas(anywidget.AnyWidget):
 
     # What is set, from Python or by the browser.
 
-    @traitlets.default("language")
-    def _choose_language(self):
-        named = os.environ.get("LAB_LANGUAGE", "")
-        return named if named in script.LANGUAGES else ""
-
     @traitlets.validate("strokes")
     def _validate_strokes(self, proposal):
         return check_strokes(proposal["value"])
@@ -262,9 +258,8 @@ class HandwritingCanvas(anywidget.AnyWidget):
 
     @traitlets.validate("pause")
     def _validate_pause(self, proposal):
-        return check_number(
-            "pause", proposal["value"], 0, MAX_PAUSE, f"from 0 to {MAX_PAUSE:,} seconds"
-        )
+        value, wanted = proposal["value"], _(f"from 0 to {MAX_PAUSE:,} seconds")
+        return check_number("pause", value, 0, MAX_PAUSE, wanted)
 
     @traitlets.validate("model")
     def _validate_model(self, proposal):

@@ -103,10 +103,6 @@ def handwriting_file(path: str | os.PathLike | None = None) -> Path:
     return path
 
 
-def _no_drawings(path: Path) -> LabError:
-    return LabError(f"{path} holds no drawings yet: draw on a canvas and label it first.")
-
-
 def save_drawing(path: Path, character: str, strokes: list[Stroke], image: torch.Tensor) -> int:
     """Append a drawing, with the image (uint8, 28x28) that was read; return the number of lines.
 
@@ -155,7 +151,7 @@ def remove_drawing(
                 return len(found)
             number = same[-1]
         if not found:
-            raise _no_drawings(path)
+            raise LabError(f"{path} holds no drawings yet: draw on a canvas and label it first.")
         last = len(found) - 1
         del lines[found[last if number is None else check_int("number", number, 0, last)][0]]
         try:
@@ -255,7 +251,9 @@ class MyHandwriting(BaseDataModule):
         """Read the drawings; LabError if there are none, or the file is damaged."""
         drawings = _read(self.path)
         if not drawings:
-            raise _no_drawings(self.path)
+            raise LabError(
+                f"{self.path} holds no drawings yet: draw on a canvas and label it first."
+            )
         self.strokes = [drawing.strokes for drawing in drawings]
         self.images = torch.from_numpy(np.stack([drawing.image for drawing in drawings]))
         self.labels = torch.tensor([MAPPING.index(drawing.character) for drawing in drawings])

@@ -241,7 +241,7 @@ def fingerprint(local: Path) -> str:
 
 def _explain_how_to_get(name: str, variable: str) -> str:
     files = {
-        "EMNIST": "NIST's gzip.zip (www.nist.gov/itl/products-and-services/emnist-dataset)",
+        "EMNIST": _("NIST's gzip.zip (www.nist.gov/itl/products-and-services/emnist-dataset)"),
         "MNIST": _("the folder with MNIST's four files"),
     }[name]
     return _(

@@ -126,7 +126,7 @@ def _build(
         readers = [name for name, network in NETWORKS.items() if reads_lines(network)]
         raise LabError(
             f"--model_class={model_class} does not read --data_class={data_class}: "
-            f"{' and '.join(readers)} read lines, the others characters."
+            f"{_(' and ').join(readers)} read lines, the others characters."
         )
     data = DATA_MODULES[data_class](**groups[data_class])
     model = NETWORKS[model_class](data.config(), **groups[model_class])
