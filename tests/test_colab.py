@@ -3,13 +3,16 @@
 import builtins
 import json
 import os
+import re
 import sys
 import types
 from pathlib import Path
 
 import links
+import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
+from nbclient import NotebookClient
 
 from lab_utils import colab
 
@@ -162,3 +165,54 @@ def test_a_folder_that_is_set_is_taken(drive, monkeypatch):
     monkeypatch.setattr(builtins, "input", pytest.fail)
     colab.set_up()
     assert os.environ["LAB_DATA_DIR"] == "/elsewhere"
+
+
+MISTAKES = [
+    "EMNIST(source='smaple')",
+    "EMNIST(batch_size=0)",
+    "show_images([])",
+    "plot_history([])",
+    "Recognizer('logs/no.ckpt')",
+    "Recognizer.pretrained().predict('nothing.png')",
+    "MyHandwriting('mine.jsonl').setup()",
+    "CNN()",
+    "HandwritingCanvas(mod='line')",
+    "EMNISTLines(num_train=10**6, max_length=100)",
+    "raise TrainingInterrupted('The network keeps what it has learned, and history has 2 whole '"
+    "'epochs: call fit again to go on, or make a new network first to start afresh.')",
+    "check_machine()",
+]
+
+
+@pytest.mark.slow
+def test_a_korean_notebook_speaks_korean_wherever_it_lies(tmp_path):
+    """As on Colab, it lies in a folder with nothing else, and nobody says which notebook it is."""
+    notebook = json.loads((ROOT / "labs/ko/01_look_at_emnist.ipynb").read_text(encoding="utf-8"))
+    cells = {cell["id"]: "".join(cell["source"]) for cell in notebook["cells"]}
+    sources = [cells["setup"], cells["code-01"], "from lab_utils import *"]
+    sources += ["from text_recognizer.lit_models.callbacks import TrainingInterrupted"]
+    sources += [cells["question-02"], cells["question-03"]]
+    sources += ["def labels_to_text(labels, mapping):\n    return '?'", cells["question-03"]]
+    book = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(source) for source in sources + MISTAKES]
+    )
+    resources = {"metadata": {"path": tmp_path}}
+    NotebookClient(book, allow_errors=True, timeout=120, resources=resources).execute()
+    told = []
+    for cell in book.cells:
+        for output in cell.outputs:
+            text = output.get("text") or "\n".join(output.get("traceback", []))
+            told += (text or output["data"]["text/plain"]).strip().split("\n")
+    assert len(told) >= 2 + len(MISTAKES)
+    bare = [line for line in told if not re.search("[가-힣]", line)]
+    assert [line for line in bare if re.search("[a-z]{2}", line)] == [], told
+    assert any("아직 답을 쓰지 않았습니다" in line for line in told)
+
+
+def test_what_is_asked_about_drive_is_korean(drive, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setenv("LAB_LANGUAGE", "ko")
+    monkeypatch.setattr(builtins, "input", lambda question: asked.append(question) or "네")
+    colab.set_up()
+    assert re.search("Drive에 저장할까요", *asked)
+    assert capsys.readouterr().out.endswith("폴더에 저장합니다.\n")

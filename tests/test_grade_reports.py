@@ -1,6 +1,7 @@
 """What comes out of grading is safe to open, says what it should, and no more."""
 
 import csv
+import html
 import io
 import json
 import re
@@ -438,3 +439,36 @@ def test_twelve_that_differ_by_a_line_or_by_names_are_near_copies(tmp_path):
     assert "<code>    mean, deviation" in section or "<code>    me1, de1" in section
     assert [s["points"] for s in students][:12] == [2] * 12  # it costs nothing
     assert "alike" not in (tmp_path / "feedback" / "copy00.html").read_text("utf-8")
+
+
+def test_a_page_speaks_the_language_of_the_notebook(tmp_path):
+    wrong = "labels [2] of 'ab' give '?': each label is a place in the mapping given"
+    told = student(
+        "이지은",
+        check("q1", 0, message=f"AssertionError: {wrong}"),
+        check("q1", 0, outcome="timeout"),
+        check("q2", 2),
+        check("q2", 0, 1, hidden=True),
+        check("q2", 1, 1, hidden=True),
+        flags=[
+            ("running", "cell 3 ran for too long"),
+            ("file", "the given cell 'data = 1' was missing; it was put back"),
+            ("file", "there are 2 attempts; the last with an answer in it was graded"),
+        ],
+        cells=[{"number": 3, "first_line": "x = 1", "outcome": "memory", "message": ""}],
+    )
+    unread = "a.ipynb is not a notebook that can be run: it is empty"
+    lost = student("김민수", check("q1", 0), problem=unread)
+    students = [one | {"language": "ko"} for one in (told, lost)]
+    write_reports({"assignment": "과제", "max_points": 5.0, "students": students}, tmp_path)
+    for path in (tmp_path / "feedback").iterdir():
+        content = path.read_text("utf-8")
+        assert '<html lang="ko">' in content
+        lines = re.sub(r"<style>.*?</style>|<[^>]+>", "\n", content, flags=re.DOTALL).split("\n")
+        lines = [html.unescape(line).strip() for line in lines]
+        english = [line for line in lines if re.search("[A-Za-z]{2}", line)]
+        assert [line for line in english if not re.search("[가-힣]", line)] in ([], ["x = 1"])
+    text = html.unescape(read_text(tmp_path / "feedback" / name_pages(["이지은"])["이지은"]))
+    assert "문제 1: Areas" in text and "공개 검사: 너무 오래 걸려서 멈췄습니다." in text
+    assert "숨은 검사 2개 가운데 1개를 통과하지 못했습니다." in text
+    assert "매핑 'ab': 결과가 '?'입니다." in text

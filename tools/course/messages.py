@@ -29,6 +29,8 @@ MARKED = re.compile(r"^.*// labels?\b.*$", re.MULTILINE)
 TEMPLATE = re.compile(r'\b_\(\s*"([^"]+)"')
 # What operating systems say, as part of a message of ours.
 REASONS = (
+    "[Errno {}] {}: {}",
+    "[Errno {}] {}",
     "No space left on device",
     "Permission denied",
     "No such file or directory",

@@ -182,7 +182,7 @@ def build(path: Path, translations: polib.POFile, root: Path, language: str) -> 
                 cell["outputs"], cell["execution_count"] = own["outputs"], own["execution_count"]
             if cell["outputs"]:
                 cell["metadata"]["outputs_of"] = english
-    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"  # as nbformat
 
 
 def _name_outputs(cell: dict) -> str:
