@@ -246,7 +246,7 @@ def normalize_check(source: str) -> str:
     first, newline, code = strip_spaces(BEFORE_CHECK.sub("", source, count=1)).partition("\n")
     if marked := CHECK.match(first):
         first = f"# CHECK {marked[1]}{' hidden' if marked[2] else ''}"
-    return first + newline + PASSED.sub(r"\1", code)
+    return first + newline + PASSED.sub(r"\1)", code)
 
 
 @functools.lru_cache(maxsize=4096)

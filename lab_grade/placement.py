@@ -4,6 +4,7 @@ import ast
 import builtins
 import hashlib
 import re
+import symtable
 from dataclasses import dataclass
 
 from IPython.core.inputtransformer2 import TransformerManager
@@ -14,6 +15,7 @@ from lab_grade.notebook import (
     Assignment,
     Cell,
     Check,
+    drop_magics,
     drop_texts,
     find_definitions,
     find_first_line,
@@ -155,11 +157,18 @@ def _list_data(source: str) -> set[tuple[str, str]]:
 
 
 def _find_needed(sources: list[str]) -> set[str]:
-    """Return the names that code takes from elsewhere."""
-    names = set()
+    """Return the names that code takes from elsewhere, other than those local to its functions."""
+    names: set[str] = set()
     for source in sources:
-        nodes = list(ast.walk(parse_cell(source) or ast.Module([], [])))
-        names |= {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        try:
+            tables = [symtable.symtable(drop_magics(source), "", "exec")]
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        for table in tables:  # which grows
+            tables += table.get_children()
+            used = [s for s in table.get_symbols() if s.is_referenced()]
+            is_top = table.get_type() == "module"
+            names |= {s.get_name() for s in used if is_top or s.is_global()}
         if _find_mark(source):
             names -= find_definitions(source, imports=True)
     return names - set(vars(builtins))

@@ -192,7 +192,7 @@ def test_another_argument_keeps_its_traceback():
     [
         (
             "ResidualBlock(8, 16, 2) gives (4, 8), not (4, 16, 7, 7)",
-            "ResidualBlock(8, 16, 2): 출력의 모양이 (4, 8)입니다. (4, 16, 7, 7)이어야 합니다",
+            "ResidualBlock(8, 16, 2): 출력의 모양이 (4, 8)입니다. 정답은 (4, 16, 7, 7)입니다",
         ),
         (
             "image 2: the feature map is off by 0.50: "

@@ -785,3 +785,15 @@ def test_feedback_goes_back_under_the_name_it_came_with():
         "kim.ipynb": "",
     }
     assert {name: read_owner(name, False).prefix for name in prefixes} == prefixes
+
+
+def test_a_korean_notebook_is_as_it_was_handed_out():
+    """What a translation changes, comments and texts, is nobody's work and no tampering."""
+    root = links.ROOT
+    for name in ("02_train_cnn", "07_homework_resnet"):
+        assignment = Assignment(root / f"labs/instructor/{name}.ipynb")
+        submission = Submission("kim", root / f"labs/ko/{name}.ipynb")
+        read_submission(submission, assignment)
+        plan_steps(assignment, submission)
+        assert (submission.language, submission.flags) == ("ko", [])
+        assert find_own_cells(assignment, submission.code) == []
