@@ -99,7 +99,9 @@ def _explain(problem: str, names: list[str]) -> str:
             for cls in (*NETWORKS.values(), *DATA_MODULES.values())
             if wrong[2:] in inspect.signature(cls).parameters
         ]
-        hint = _(f"it belongs to {', '.join(owners)}.") if owners else nearest(wrong[2:], names)
+        hint = (
+            _(f"it belongs to {_(' and ').join(owners)}.") if owners else nearest(wrong[2:], names)
+        )
         return _(f"{wrong}: it is not an argument here; {hint}")
     named = re.match(r'Parser key "(\w+)"', problem)
     value = re.search(r"[Gg](?:ot|iven) value: (.*)", problem)
