@@ -123,8 +123,12 @@ def _place_given(
         names = find_definitions(cell.source, imports=True)
         is_missing = bool((names - defined) & needed)
         if is_missing or any(name in checked for name, _ in _list_data(cell.source) - data):
-            first, what = find_first_line(cell.source), "missing" if is_missing else "changed"
-            submission.flag("file", f"the given cell {first[:60]!r} was {what}; it was put back")
+            first = find_first_line(cell.source)[:60]
+            text = (
+                f"the given cell {first!r} was {'missing' if is_missing else 'changed'}; "
+                "it was put back"
+            )
+            submission.flag("file", text)
             place = next((i for i in reversed(located[:k]) if i is not None), -1)
             end = next((i for i in located[k + 1 :] if i is not None), len(code))
             for i in range(place + 1, end):  # after what the student has made of it
