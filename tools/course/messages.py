@@ -26,6 +26,23 @@ SCRIPT = re.compile(
     re.DOTALL,
 )
 MARKED = re.compile(r"^.*// labels?\b.*$", re.MULTILINE)
+# Labels that scripts choose from; a comment beside them would make each canvas larger.
+LABELS = (
+    "The canvas is full: clear it first.",
+    "The kernel does not answer: run this cell again.",
+    "digit",
+    "small",
+    "capital",
+    "Save the drawing as {}",
+    "Take {}",
+    "Write a word or a line",
+    "Write a letter or a digit",
+    "1 stroke",
+    "{} strokes",
+    "Next character",
+    "Next",
+    "Next line",
+)
 TEMPLATE = re.compile(r'\b_\(\s*"([^"]+)"')
 # What operating systems say, as part of a message of ours.
 REASONS = (
@@ -60,6 +77,7 @@ def find_messages(root: Path) -> list[str]:
 def _find_in_page(text: str) -> list[str]:
     """Return the labels of a script or of a page, and what a template of Jinja marks."""
     found = [first or second for first, second in SCRIPT.findall(text)] + TEMPLATE.findall(text)
+    found += [label for label in LABELS if f'"{label}"' in text]
     for line in MARKED.findall(text):
         found += [text for text in re.findall(r'"([^"\n]+)"', line) if re.search("[a-z]{2}", text)]
     return found

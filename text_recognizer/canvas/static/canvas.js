@@ -16,8 +16,8 @@ import { Tools } from "./tools.js";
 
 const LIVE_INTERVAL = 80; // milliseconds between two answers while the pen moves
 const LIVE_PATIENCE = 2000; // milliseconds until it is asked again without an answer
-const FULL = "The canvas is full: clear it first."; // label
-const SILENT = "The kernel does not answer: run this cell again."; // label
+const FULL = "The canvas is full: clear it first.";
+const SILENT = "The kernel does not answer: run this cell again.";
 
 class View {
   constructor(model, el) {
@@ -211,7 +211,7 @@ class View {
     this.prompt.replaceChildren();
     if (this.asked && !ask) this.prompt.append(word("All {} done: run the next cell", this.asked));
     if (!ask) return;
-    const kind = /\d/.test(ask[0]) ? "digit" : ask[0] === ask[0].toLowerCase() ? "small" : "capital"; // labels
+    const kind = /\d/.test(ask[0]) ? "digit" : ask[0] === ask[0].toLowerCase() ? "small" : "capital";
     const left = ask.length - 1;
     const more = left ? word("{} more after it", left) : word("the last one");
     this.prompt.append(

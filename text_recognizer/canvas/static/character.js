@@ -72,7 +72,7 @@ class CharacterReading {
     track.firstChild.style.width = `${100 * probability}%`;
     share.textContent = character ? formatPercent(probability) : "";
     bar.title = character
-      ? this.labels.word(this.keeps ? "Save the drawing as {}" : "Take {}", character) // labels
+      ? this.labels.word(this.keeps ? "Save the drawing as {}" : "Take {}", character)
       : "";
     // Else the name is what is seen, and the title its description.
     if (character) bar.removeAttribute("aria-label");

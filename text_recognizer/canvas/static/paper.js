@@ -29,7 +29,7 @@ class Paper {
     });
     this.context = this.ink.getContext("2d");
     const isLine = model.get("mode") === "line";
-    const invitation = isLine ? "Write a word or a line" : "Write a letter or a digit"; // labels
+    const invitation = isLine ? "Write a word or a line" : "Write a letter or a digit";
     const hint = make("div", { class: "hw-hint", "aria-hidden": "true" }, labels.word(invitation));
     this.element = make("div", { class: "hw-paper" }, hint, this.ink);
     this.element.style.setProperty("--hw-ratio", this.width / height);
@@ -99,7 +99,7 @@ class Paper {
       this.trace(points, points.length);
     }
     this.shown = strokes;
-    const said = strokes.length === 1 ? "1 stroke" : "{} strokes"; // labels
+    const said = strokes.length === 1 ? "1 stroke" : "{} strokes";
     const counted = this.labels.word(said, strokes.length);
     this.ink.setAttribute("aria-label", `${this.labels.word("Drawing area")}, ${counted}`);
   }

@@ -3,7 +3,7 @@
 import { disable, make, makeIcon } from "./elements.js";
 import { History } from "./history.js";
 
-const NEXT_LABELS = { character: ["Next character", "Next"], line: ["Next line", "Next line"] }; // labels
+const NEXT_LABELS = { character: ["Next character", "Next"], line: ["Next line", "Next line"] };
 
 class Tools {
   /** `does` has what to do: edit(changes), send(what), commit(), setPenOnly(on). */
