@@ -38,12 +38,11 @@ class View {
       commit: () => this.commit(),
       setPenOnly: (isOn) => this.setPenOnly(isOn),
     });
-    const focus = () => this.paper.ink.focus({ preventScroll: true });
     const Reading = this.mode === "line" ? LineReading : CharacterReading;
     this.reading = new Reading(model, this.labels, {
       commit: (label) => this.commit(label),
       choose: (index, character) => this.send("choose", { index, character }),
-      focus,
+      focus: () => this.paper.ink.focus({ preventScroll: true }),
     });
     this.options = new Options(model, this.labels, {
       set: (name, value) => this.set({ [name]: value }),
@@ -117,8 +116,8 @@ class View {
       onkeypress: (event) => event.stopPropagation(),
     };
     const side = make("div", { class: "hw-side" }, this.options.modelRow, this.read, this.text);
-    const below = [this.options.element, this.spoken];
-    this.root = make("div", attributes, this.prompt, board, side, ...below);
+    const all = [this.prompt, board, side, this.options.element, this.spoken];
+    this.root = make("div", attributes, ...all);
     return this.root;
   }
 
@@ -155,16 +154,15 @@ class View {
 
   // To Python.
 
-  set(changes) {
+  set(changes, callbacks) {
     for (const [name, value] of Object.entries(changes)) this.model.set(name, value);
-    this.model.save_changes();
+    this.model.save_changes(callbacks);
   }
 
   /** Change the ink: one message, with a new number for the new strokes. */
   edit(changes) {
     const number = this.model.get("number") + 1;
-    for (const [name, value] of Object.entries({ ...changes, number })) this.model.set(name, value);
-    this.model.save_changes(this.heartbeat.expect());
+    this.set({ ...changes, number }, this.heartbeat.expect());
   }
 
   send(what, content = {}) {
