@@ -435,7 +435,7 @@ class KernelPeer(Peer):
         if action == "name":
             return [self.names[name] for name in values if name in self.names]
         if action == "keep":
-            self.kept[values[0]] = dict(self.names)
+            self.keep(*values)
         elif action == "restore":
             self.names.clear()
             self.names.update(self.kept[values[0]])
@@ -444,6 +444,14 @@ class KernelPeer(Peer):
         else:
             return super().act(action, values)
         return None
+
+    def keep(self, number: int, used: list[str]) -> None:
+        """Keep the names for a hidden check; what it uses may be changed in place until then."""
+        kept = self.kept[number] = dict(self.names)
+        known: dict = {}
+        for name in used:
+            with contextlib.suppress(Exception):  # not everything can be copied
+                kept[name] = copy.deepcopy(self.names[name], known)
 
     def refer(self, packer: Packer, value: Any) -> dict:
         is_new = id(value) not in self.numbers

@@ -4,8 +4,12 @@ An assignment of two questions and 8 points; each cheat goes for one of them and
 wrongly, so that it earns nothing.
 """
 
+import contextlib
 import html
 import json
+import os
+import signal
+import socket
 import textwrap
 
 import nbformat
@@ -13,6 +17,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from lab_grade import cli, sandbox
+from lab_grade.bridge import END, Channel, Ended, KernelPeer
+from lab_grade.examiner import Examiner, compile_check, find_names, run_check, take_plain
 from lab_grade.notebook import Assignment
 
 pytestmark = pytest.mark.slow
@@ -263,8 +269,8 @@ class Scaled(nn.Module):
         told.append(x.sum().item())
         raise ValueError(told)
 """
-CHEATS = {
-    "function_mode": scaled(MODE),
+# What changes a notebook's own process, which needs no kernel to be tried; the others do.
+FORKED = {
     "dispatch_mode": scaled(DISPATCH),
     "operators_registered": scaled(REGISTERED),
     "attributes_changed": scaled(ATTRIBUTES),
@@ -276,6 +282,9 @@ CHEATS = {
     "global_module_hook": plain(HOOKED),
     "patched_and_put_back": plain(PUT_BACK, "nn.Linear.forward = wrong"),
     "given_function_replaced": plain("plain_accuracy = lambda: 0.0\ntrain = accuracy = None"),
+}
+CHEATS = {
+    "function_mode": scaled(MODE),
     "parents_memory": scaled(MEMORY),
     "kernel_ended": scaled("import os", before="os._exit(0)"),
     "planted_module": scaled(PLANTED),
@@ -283,6 +292,71 @@ CHEATS = {
     "hidden_told": (TELLING, "def best():\n    raise ValueError(told)"),
 }
 HONEST = {"honest": (SOLVED, NETWORK.replace("nn.ReLU()", "nn.Tanh()"))}
+
+
+@contextlib.contextmanager
+def notebook(cells):
+    """Run cells in a fork of this process, and yield a channel to it, which serves after each."""
+    ours, theirs = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        names, kept = {"__name__": "__main__"}, {}
+        with contextlib.suppress(BaseException):
+            for cell, serves in cells:
+                with contextlib.suppress(Exception):
+                    exec(cell, names)
+                for _ in range(serves):
+                    KernelPeer(Channel(theirs), names, kept).serve()
+        os._exit(0)
+    theirs.close()
+    try:
+        yield Channel(ours)
+    finally:
+        ours.close()
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def run_checks(first, second, kept):
+    """Return what becomes of the checks on two answers, as a recorder runs them."""
+    found = []
+    hidden = compile_check(HIDDEN_NORM)
+    cells = [(GIVEN, 0), (first, 2), (second, 1), ("", 1)]
+    with contextlib.suppress(Ended), notebook(cells) as channel:
+
+        def check(source, known):
+            prelude = compile(GIVEN, "<given>", "exec")
+            found.append(run_check(channel, source, prelude, known, kept))
+            channel.send(END)
+
+        check(CHECK_NORM, {})
+        Examiner(channel).ask("keep", 0, list(find_names(hidden)))
+        known = take_plain(Examiner(channel), hidden)
+        channel.send(END)
+        check(CHECK_NETWORK, {})
+        Examiner(channel).ask("restore", 0)
+        check(HIDDEN_NORM, known)
+    return [one["outcome"] for one in found]
+
+
+@pytest.fixture(scope="module")
+def computed():
+    """What the given function that is cached has returned."""
+    return {}
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.usefixtures("warm_torch")
+@pytest.mark.parametrize("name", FORKED)
+def test_what_changes_python_or_torch_in_a_notebook_earns_nothing(name, computed):
+    outcomes = run_checks(*FORKED[name], computed)
+    assert len(outcomes) == 3 and "passed" not in outcomes
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.usefixtures("warm_torch")
+def test_the_same_way_an_honest_answer_passes(computed):
+    assert run_checks(*HONEST["honest"], computed) == ["passed"] * 3
 
 
 @pytest.fixture(scope="module")

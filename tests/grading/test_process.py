@@ -169,7 +169,7 @@ theirs = {image.numpy().tobytes() for image in data.data_test.images}
 assert 1800 < len(theirs) < 2000 and (data.data_train.images[:500] == train).all()
 assert len(set(data.data_test.labels.tolist())) == 62
 assert """
-    check += "not theirs & images" if is_sandboxed else "theirs < images"
+    check += "not theirs & images"
     outcomes = run([load + mine, ("check", check)], is_sandboxed, prelude=load)
     assert told(outcomes) == ["ok", "passed"], outcomes
 
