@@ -307,7 +307,7 @@ class Peer:
 
     def ask(self, action: str, *values: Any) -> tuple[Any, list]:
         """Return what the other end answers, and its tensors that need a gradient."""
-        self.channel.send(ASK, self.pack([action, *values])[1])
+        self.channel.send(ASK, self.pack([action, *values], action != "backward")[1])
         while True:
             kind, content = self.channel.receive()
             value, needing, grad = self.read(kind, content)
@@ -327,7 +327,8 @@ class Peer:
             with self.tensors.surround(grad) if self.tensors else contextlib.nullcontext():
                 found = self.act(action, values)
             token = found[0] if action == "run" else 0
-            kind, packer, content = LINKED if token else REPLY, *self.pack(found)
+            packer, content = self.pack(found, action != "backward")
+            kind = LINKED if token else REPLY
         except Ended:
             raise
         except BaseException as error:  # noqa: BLE001 - what the other end caused
@@ -370,8 +371,10 @@ class Peer:
 
     # Messages
 
-    def pack(self, value: Any) -> tuple[Packer, list]:
-        state = [self.randomness.find_changes(), self.tensors and self.tensors.find_changes()]
+    def pack(self, value: Any, with_tensors: bool = True) -> tuple[Packer, list]:
+        """Return a message; with a gradient, no tensors are sent that may have changed as well."""
+        tensors = self.tensors if with_tensors else None
+        state = [self.randomness.find_changes(), tensors and tensors.find_changes()]
         packer = Packer(self.refer, self.share)
         return packer, packer.pack([value, *state])
 

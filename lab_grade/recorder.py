@@ -67,6 +67,7 @@ class Recorder:
     def __init__(self, job: dict, prelude: CodeType, report: Callable[[int, dict], None]):
         self.job, self.prelude, self.report = job, prelude, report
         self.limits, self.base = job["limits"], Path(job["base"])
+        self.grace = min(MAX_GRACE, self.limits["cell"] / 3)
         self.server = os.getppid()
         self.ends = time.monotonic() + self.limits["notebook"]
         self.kernel: Any = None
@@ -137,17 +138,18 @@ class Recorder:
         """Let the kernel serve while something asks it; end it where that does not end well."""
         self.begin(self.call)
         is_served = False
-        with call_after(self.deadline - time.monotonic() + 3 * MAX_GRACE, self.give_up):
-            try:
+        try:
+            # By then, a kernel was ended; a check that computes by itself was not.
+            with call_after(self.deadline - time.monotonic() + 2 * self.grace + 1, self.give_up):
                 result = work()
-                if self.kernel is not None and not self.channel.is_waiting:
-                    self.channel.send(END)
-                    self.deadline = max(self.deadline, time.monotonic() + MAX_GRACE)
-                    while self.look() is None:
-                        time.sleep(0.001)
-                    is_served = True
-            except Ended as ended:
-                result = {"outcome": ended.outcome, "message": str(ended)}
+            if self.kernel is not None and not self.channel.is_waiting:
+                self.channel.send(END)
+                self.deadline = max(self.deadline, time.monotonic() + MAX_GRACE)
+                while self.look() is None:
+                    time.sleep(0.001)
+                is_served = True
+        except Ended as ended:
+            result = {"outcome": ended.outcome, "message": str(ended)}
         if not is_served:
             self.stop()
         if self.stopped == "timeout" or (self.stopped and result["outcome"] != "passed"):
@@ -226,7 +228,7 @@ class Recorder:
         over = over or ("output" if self.size > self.limits["output"] else "")
         if over and not self.stopped:
             self.stopped = over
-            self.deadline = now + min(MAX_GRACE, self.limits["cell"] / 3)
+            self.deadline = now + self.grace
             with contextlib.suppress(psutil.Error):
                 self.interrupt()
         elif self.stopped and now > self.deadline:

@@ -14,6 +14,7 @@ import textwrap
 
 import nbformat
 import pytest
+from cases import WALK
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from lab_grade import cli, sandbox
@@ -125,22 +126,16 @@ def plain(start, before="pass"):
     )
 
 
-FRAMES = """
-held, wanted = [], []
-def walk():
-    while True:
-        frame = held[0]
-        while frame is not None:
-            if 'check' in frame.f_code.co_filename:
-                frame.f_globals.update(wanted[-1])
-            frame = frame.f_back
-        yield
-walker = walk()
-held.append(walker.gi_frame)
+FRAMES = (
+    WALK
+    + """
+wanted = []
+use = lambda frame: frame.f_globals.update(wanted[-1])
 def change(**names):
     wanted.append(names)
     next(walker)
 """
+)
 MODE = """
 import functools
 from torch.overrides import TorchFunctionMode
@@ -247,19 +242,11 @@ if text:
             return self.layers(x)
 else:
 """
-TELLING = """
+TELLING = (
+    WALK
+    + """
 told = []
-def walk():
-    while True:
-        frame = held[0]
-        while frame is not None:
-            if 'check' in frame.f_code.co_filename:
-                told.append(frame.f_code.co_consts)
-            frame = frame.f_back
-        yield
-held = []
-walker = walk()
-held.append(walker.gi_frame)
+use = lambda frame: told.append(frame.f_code.co_consts)
 class Scaled(nn.Module):
     def __init__(self, *sizes):
         super().__init__()
@@ -269,6 +256,7 @@ class Scaled(nn.Module):
         told.append(x.sum().item())
         raise ValueError(told)
 """
+)
 # What changes a notebook's own process, which needs no kernel to be tried; the others do.
 FORKED = {
     "dispatch_mode": scaled(DISPATCH),

@@ -205,8 +205,9 @@ def test_after_the_scheduler_is_lost_the_same_line_goes_on(
     assert read(out) == expected
 
 
-def test_no_scheduler_is_one_line(handed_in, tmp_path, capsys):
+def test_no_scheduler_is_one_line(handed_in, tmp_path, monkeypatch, capsys):
     path, folder, *_ = handed_in
+    monkeypatch.setattr(grader, "MAX_CONNECT", 0.5)
     assert grade(path, folder, tmp_path / "grades", "--scheduler", "tcp://127.0.0.1:9") == 2
     said = capsys.readouterr().err.strip().splitlines()
     assert said[-1].startswith("lab-grade: --scheduler tcp://127.0.0.1:9: no answer")

@@ -28,7 +28,9 @@ def test_the_reference_scores_everything_and_the_released_notebook_nothing(tmp_p
     (tmp_path / "submissions" / "nobody.ipynb").touch()
     out = tmp_path / "grades"
     # lab-grade itself refuses a reference that does not get all points
-    assert cli.grade_main([str(tmp_path / NAME), str(tmp_path / "submissions"), "-o", str(out)]) == 0
+    assert (
+        cli.grade_main([str(tmp_path / NAME), str(tmp_path / "submissions"), "-o", str(out)]) == 0
+    )
     kept = json.loads((out / "results" / ".released.json").read_text(encoding="utf-8"))
     assert (kept["points"], kept["max_points"]) == (0, 21)
     assert kept["flags"] == [] and all(check["message"] for check in kept["checks"])
