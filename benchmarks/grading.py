@@ -74,7 +74,7 @@ class Processes:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--local", action="store_true", help="without Dask")
     parser.add_argument("--homework", action="store_true", help="the solved homework")

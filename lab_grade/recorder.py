@@ -323,6 +323,9 @@ class Recorder:
     def stop(self) -> None:
         """End the kernel, if there is one."""
         if self.kernel is not None and hasattr(self.kernel, "km"):
+            if process := self.kernel.km.provisioner.process:
+                process.kill()
+                process.wait()  # its manager would look every 0.1 seconds only
             self.kernel.stop()
             self.channel.connection.close()
         self.kernel = None
