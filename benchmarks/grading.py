@@ -1,7 +1,8 @@
 """How long a class takes to grade: how much is lost between its submissions' own times.
 
-    python benchmarks/grading.py                  # 1,000 notebooks of one check, on a Dask cluster
-    python benchmarks/grading.py --local          # the same without Dask
+    python benchmarks/grading.py                  # 100 notebooks of one check, on a Dask cluster
+    python benchmarks/grading.py --count 1000     # a large class
+    python benchmarks/grading.py --local          # without Dask
     python benchmarks/grading.py --homework --count 4
 
 The cluster is of this machine, a worker for each core. A submission's own time is what its cells

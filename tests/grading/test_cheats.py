@@ -274,7 +274,6 @@ FORKED = {
 CHEATS = {
     "function_mode": scaled(MODE),
     "parents_memory": scaled(MEMORY),
-    "kernel_ended": scaled("import os", before="os._exit(0)"),
     "planted_module": scaled(PLANTED),
     "reference_read": (READING + textwrap.indent(scaled()[0], "    "), PLAIN),
     "hidden_told": (TELLING, "def best():\n    raise ValueError(told)"),
@@ -343,6 +342,12 @@ def test_what_changes_python_or_torch_in_a_notebook_earns_nothing(name, computed
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.usefixtures("warm_torch")
+def test_a_notebook_that_ends_itself_earns_nothing(computed):
+    assert run_checks(*scaled("import os", before="os._exit(0)"), computed) == ["died"]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.usefixtures("warm_torch")
 def test_the_same_way_an_honest_answer_passes(computed):
     assert run_checks(*HONEST["honest"], computed) == ["passed"] * 3
 
@@ -380,9 +385,9 @@ def test_an_honest_answer_earns_everything(graded):
     assert graded[0]["honest"]["points"] == graded[0]["honest"]["max_points"] == 8
 
 
-@pytest.mark.parametrize("name", ["planted_module", "kernel_ended"])
-def test_a_kernel_that_ends_early_is_flagged(name, graded):
-    told = [flag["text"] for flag in graded[0][name]["flags"] if flag["kind"] == "running"]
+def test_a_kernel_that_ends_early_is_flagged(graded):
+    flags = graded[0]["planted_module"]["flags"]
+    told = [flag["text"] for flag in flags if flag["kind"] == "running"]
     assert any("ended the kernel" in text for text in told)
 
 

@@ -10,6 +10,7 @@ import zipfile
 
 import nbformat
 import pytest
+from helpers import run_here
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from lab_grade import cli, grader
@@ -57,7 +58,7 @@ def solve(released, right=True, text="", picture=""):
 
 
 @pytest.fixture(scope="module")
-def graded(tmp_path_factory, font_lists):
+def graded(tmp_path_factory):
     """Return a folder with a reference, what Moodle has downloaded of its class, and grades."""
     root = tmp_path_factory.mktemp("class")
     path = write_reference(root)
@@ -75,7 +76,9 @@ def graded(tmp_path_factory, font_lists):
         packed.writestr("이 지은_102_assignsubmission_file_circle_v2.ipynb", wrong)
         packed.writestr("Bo Park_103_assignsubmission_onlinetext_onlinetext.html", "<p>Sorry</p>")
         packed.writestr("index.html", "")
-    assert grade(path, download, root / "grades", "--for", "moodle") == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grader, "run_submission", run_here)
+        assert grade(path, download, root / "grades", "--for", "moodle") == 0
     return root
 
 

@@ -34,7 +34,7 @@ time.sleep(1)
 
 
 class Commands:
-    """A scheduler and two workers as `dask` starts them, each a process of its own."""
+    """A scheduler and a worker as `dask` starts them, each a process of its own."""
 
     def __init__(self, folder):
         self.folder, self.processes = folder, []
@@ -47,8 +47,7 @@ class Commands:
         self.run("scheduler", "--port", "0", "--host", "127.0.0.1", "--scheduler-file", file)
         wait_for(lambda: file.exists() and file.read_text())
         self.address = json.loads(file.read_text())["address"]
-        for _ in range(2):
-            self.run("worker", self.address, "--local-directory", self.folder, "--nthreads", "1")
+        self.run("worker", self.address, "--local-directory", self.folder, "--nthreads", "1")
 
     def run(self, *arguments):
         command = [sys.executable, "-m", "dask", *map(str, arguments), "--no-dashboard"]
