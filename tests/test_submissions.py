@@ -20,6 +20,7 @@ from lab_grade.notebook import Assignment
 from lab_grade.placement import find_own_cells, hash_code, plan_steps
 from lab_grade.platforms import decode_name, read_owner
 from lab_grade.reading import Submission, read_submission
+from lab_grade.results import score
 from lab_grade.submissions import find_submissions
 from text_recognizer.errors import LabError
 
@@ -248,6 +249,23 @@ def test_only_what_a_student_wrote_is_compared(assignment):
     one = hash_code(assignment, [*unsolved, long])
     assert one == hash_code(assignment, [long + "  # mine", "# CHECK q1 (1 point)"])
     assert one != hash_code(assignment, [long + "\nvalue = 3"])
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ('Path("opt_einsum.py").write_text("x = 1")', "writes a file of Python code"),
+        ("open('a.py', 'w')", "writes a file of Python code"),
+        ('open("/proc/" + pid + "/mem")', "looks at other processes"),
+        ('getattr(sys, "_get" + "frame")()', "looks at the code that calls it"),
+        ("getattr(os, 'ki' + 'll')(1, 9)", "ends the kernel"),
+        ("print('a' + 'b')\nopen('a.csv', 'w')\nfrom helper import *  # helper.py", None),
+    ],
+)
+def test_what_an_honest_answer_hardly_needs_is_flagged(assignment, code, why):
+    submission = Submission("kim", None, code=[GIVEN, code, A1, Q1])
+    told = [flag["text"] for flag in score(assignment, submission, [], [])["flags"]]
+    assert [text.partition(" (")[0] for text in told] == ([f"cell 2 {why}"] if why else [])
 
 
 @pytest.mark.parametrize("address", ["", "https://github.com/somebody/handwriting"])
