@@ -173,7 +173,8 @@ theirs = {image.numpy().tobytes() for image in data.data_test.images}
 assert 1800 < len(theirs) < 2000
 assert all(image.numpy().tobytes() in train for image in data.data_train.images[:500])
 assert len(set(data.data_test.labels.tolist())) == 62
-assert 1800 < len(images) < 2000 and not theirs & images and threads == 1 == torch.get_num_threads()
+assert 1800 < len(images) < 2600 and not theirs & images  # all kinds of characters are in a file
+assert threads == 1 == torch.get_num_threads()
 """
     try:
         for is_sandboxed in {False, sandbox.is_available()}:
