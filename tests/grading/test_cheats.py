@@ -259,6 +259,7 @@ class Scaled(nn.Module):
 )
 # What changes a notebook's own process, which needs no kernel to be tried; the others do.
 FORKED = {
+    "function_mode": scaled(MODE),
     "dispatch_mode": scaled(DISPATCH),
     "operators_registered": scaled(REGISTERED),
     "attributes_changed": scaled(ATTRIBUTES),
@@ -272,7 +273,6 @@ FORKED = {
     "given_function_replaced": plain("plain_accuracy = lambda: 0.0\ntrain = accuracy = None"),
 }
 CHEATS = {
-    "function_mode": scaled(MODE),
     "parents_memory": scaled(MEMORY),
     "planted_module": scaled(PLANTED),
     "reference_read": (READING + textwrap.indent(scaled()[0], "    "), PLAIN),
