@@ -307,7 +307,7 @@ class Peer:
 
     def ask(self, action: str, *values: Any) -> tuple[Any, list]:
         """Return what the other end answers, and its tensors that need a gradient."""
-        self.channel.send(ASK, self.pack([action, *values])[1])
+        self.channel.send(ASK, self.pack([action, *values], action != "backward")[1])
         while True:
             kind, content = self.channel.receive()
             value, needing, grad = self.read(kind, content)
@@ -327,7 +327,8 @@ class Peer:
             with self.tensors.surround(grad) if self.tensors else contextlib.nullcontext():
                 found = self.act(action, values)
             token = found[0] if action == "run" else 0
-            kind, packer, content = LINKED if token else REPLY, *self.pack(found)
+            packer, content = self.pack(found, action != "backward")
+            kind = LINKED if token else REPLY
         except Ended:
             raise
         except BaseException as error:  # noqa: BLE001 - what the other end caused
@@ -370,8 +371,10 @@ class Peer:
 
     # Messages
 
-    def pack(self, value: Any) -> tuple[Packer, list]:
-        state = [self.randomness.find_changes(), self.tensors and self.tensors.find_changes()]
+    def pack(self, value: Any, with_tensors: bool = True) -> tuple[Packer, list]:
+        """Return a message; with a gradient, no tensors are sent that may have changed as well."""
+        tensors = self.tensors if with_tensors else None
+        state = [self.randomness.find_changes(), tensors and tensors.find_changes()]
         packer = Packer(self.refer, self.share)
         return packer, packer.pack([value, *state])
 
@@ -435,7 +438,7 @@ class KernelPeer(Peer):
         if action == "name":
             return [self.names[name] for name in values if name in self.names]
         if action == "keep":
-            self.kept[values[0]] = dict(self.names)
+            self.keep(*values)
         elif action == "restore":
             self.names.clear()
             self.names.update(self.kept[values[0]])
@@ -444,6 +447,14 @@ class KernelPeer(Peer):
         else:
             return super().act(action, values)
         return None
+
+    def keep(self, number: int, used: list[str]) -> None:
+        """Keep the names for a hidden check; what it uses may be changed in place until then."""
+        kept = self.kept[number] = dict(self.names)
+        known: dict = {}
+        for name in used:
+            with contextlib.suppress(Exception):  # not everything can be copied
+                kept[name] = copy.deepcopy(self.names[name], known)
 
     def refer(self, packer: Packer, value: Any) -> dict:
         is_new = id(value) not in self.numbers

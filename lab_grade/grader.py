@@ -31,6 +31,7 @@ from text_recognizer.errors import LabError
 from text_recognizer.paths import is_fast, write_whole
 
 MAX_WAITING = 2  # submissions for each one that runs: the others need no memory yet
+MAX_CONNECT = 10  # seconds until a scheduler answers
 REFERENCE, RELEASED = ".reference", ".released"
 
 
@@ -133,7 +134,7 @@ class Pool:
         except ImportError:
             raise LabError('--scheduler needs Dask: pip install -e ".[cluster]"') from None
         try:
-            client = self.client = Client(scheduler, timeout=10, set_as_default=False)
+            client = self.client = Client(scheduler, timeout=MAX_CONNECT, set_as_default=False)
         except (OSError, ValueError) as error:
             raise LabError(f"--scheduler {scheduler}: no answer ({error}).") from None
         self.executor = client.get_executor(pure=False)

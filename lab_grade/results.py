@@ -35,10 +35,13 @@ SUSPICIOUS = {
     r"__(eq|ne|lt|le|gt|ge|instancecheck)__": "decides for itself what it is equal to",
     r"__(array|torch)_\w+__": "answers in the place of numpy or torch",
     r"\bbuiltins\b|__builtins__": "touches Python's built-in functions",
-    r"os\._exit|os\.kill|os\.abort": "ends the kernel",
+    r"os\._exit|os\.kill|os\.abort|getattr\(os\b": "ends the kernel",
+    r"/proc\b|getppid|psutil": "looks at other processes",
+    r"\.py[\"'](?:, *[\"'][wax]|\)\.write)": "writes a file of Python code",
     r"import signal|AssertionError": "handles signals or failed checks",
     r"\.ipynb": "names a notebook",
 }
+JOINED = re.compile(r"""["']\s*\+\s*[fr]?["']""")  # between parts of a text that avoids a word
 UNDEFINED = re.compile(r"NameError: name '(\w+)' is not defined")
 BY_HAND, ADJUSTED = HAND = "by hand", "adjusted"  # outcomes of what no check has graded
 TROUBLE = {
@@ -86,7 +89,7 @@ def score(
     secrets = _find_secrets(assignment)
     for number, source in find_own_cells(assignment, submission.code):
         for pattern, what in SUSPICIOUS.items():
-            if found := re.search(pattern, source):
+            if found := re.search(pattern, JOINED.sub("", source)):
                 submission.flag("tampering", f"cell {number} {what} ({found[0]})")
     nothing = {"outcome": "not run", "message": "", "seconds": 0}
     outcomes = outcomes + [nothing] * (len(to_run) - len(outcomes))

@@ -125,11 +125,16 @@ def _list_entries(
 
 def _count_students(path: Path) -> int:
     """Return how many students a platform has named the files of a folder or archive after."""
-    names = [child.name for child in path.iterdir()] if path.is_dir() else []
+    children = path.iterdir() if path.is_dir() else ()
+    names = [f"{child.name}/" if child.is_dir() else child.name for child in children]
     with contextlib.suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as opened:
         names = opened.namelist()
-    parts = {decode_name(part[:255]) for name in names for part in name.split("/")[:2]}
-    return len({owner.id for p in parts if (owner := read_owner(p, is_folder="." not in p)).id})
+    found = set()
+    for name in names:
+        *folders, file = name.split("/")
+        parts = [(part, True) for part in folders[:2]] + [(file, False)] * (len(folders) < 2)
+        found |= {read_owner(decode_name(part[:255]), is_folder).id for part, is_folder in parts}
+    return len(found - {""})
 
 
 def _read_gradescope(path: Path) -> dict[str, str]:

@@ -261,3 +261,17 @@ def run_in_fork(command, folder):
     process.start()
     process.join()
     return process.exitcode, *((folder / name).read_text(encoding="utf-8") for name in names)
+
+
+def run_here(job, *_):
+    """Return what becomes of a submission, without a kernel, where no more is asked for."""
+    names: dict = {}
+    outcomes = []
+    for step in job["steps"]:
+        what, message = "ok" if step["kind"] == "cell" else "passed", ""
+        try:
+            exec(step["source"], names)
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            what, message = "error", str(error)
+        outcomes.append({"outcome": what, "message": message, "seconds": 0.0})
+    return outcomes, {}

@@ -1,5 +1,6 @@
 """Submissions as they come: found, read, and their checks put back into place."""
 
+import csv
 import json
 import os
 import stat
@@ -10,13 +11,16 @@ import zipfile
 import links
 import nbformat
 import pytest
+from helpers import run_here
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 
-from lab_grade import submissions
+from lab_grade import grader, submissions
+from lab_grade.cli import grade_main
 from lab_grade.notebook import Assignment
 from lab_grade.placement import find_own_cells, hash_code, plan_steps
 from lab_grade.platforms import decode_name, read_owner
 from lab_grade.reading import Submission, read_submission
+from lab_grade.results import score
 from lab_grade.submissions import find_submissions
 from text_recognizer.errors import LabError
 
@@ -247,6 +251,23 @@ def test_only_what_a_student_wrote_is_compared(assignment):
     assert one != hash_code(assignment, [long + "\nvalue = 3"])
 
 
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ('Path("opt_einsum.py").write_text("x = 1")', "writes a file of Python code"),
+        ("open('a.py', 'w')", "writes a file of Python code"),
+        ('open("/proc/" + pid + "/mem")', "looks at other processes"),
+        ('getattr(sys, "_get" + "frame")()', "looks at the code that calls it"),
+        ("getattr(os, 'ki' + 'll')(1, 9)", "ends the kernel"),
+        ("print('a' + 'b')\nopen('a.csv', 'w')\nfrom helper import *  # helper.py", None),
+    ],
+)
+def test_what_an_honest_answer_hardly_needs_is_flagged(assignment, code, why):
+    submission = Submission("kim", None, code=[GIVEN, code, A1, Q1])
+    told = [flag["text"] for flag in score(assignment, submission, [], [])["flags"]]
+    assert [text.partition(" (")[0] for text in told] == ([f"cell 2 {why}"] if why else [])
+
+
 @pytest.mark.parametrize("address", ["", "https://github.com/somebody/handwriting"])
 def test_the_cell_for_colab_is_not_compared_and_not_flagged(assignment, address):
     setup = links.make_setup(address)
@@ -430,90 +451,74 @@ def test_students_of_the_same_name_are_told_apart(folder, assignment):
     assert not any(submission.flags for submission in found.values())
 
 
-# Of each platform: the files of a download, and who they are of, with the platform's number.
+# Of each platform, the files of a download; and after those that say it, whose they are and the
+# platform's number.
 DOWNLOADS = {
-    "canvas": (
-        [
-            "kimjane_12345_67890_homework-1.ipynb",
-            "kimjane_12345_67891_notes.pdf",
-            "lee_min_LATE_12346_67892_homework.ipynb",
-            "parkso_12347_link.html",
-        ],
-        {"kimjane": "12345", "lee_min": "12346", "parkso": "12347"},
-    ),
-    "canvas, anonymous": (
-        [
-            "anon_4tGsK_901_homework.ipynb",
-            "anon_4tGsK_902_report.pdf",
-            "anon_90125_904_x.ipynb",
-            "LATE_anon_Zq81b_903_homework-1.ipynb",
-            "anon_aB3dE_text.html",
-        ],
-        {name: name for name in ("anon_4tGsK", "anon_90125", "anon_Zq81b", "anon_aB3dE")},
-    ),
-    "moodle": (
-        [
-            "Jane Kim_12345_assignsubmission_file_homework.ipynb",
-            "Jane Kim_12345_assignsubmission_onlinetext_onlinetext.html",
-            "이 지은_12346_assignsubmission_file/homework.ipynb",
-            "grades.csv",
-            "Participant_12347_assignsubmission_file_/homework.ipynb",
-        ],
-        {"Jane Kim": "12345", "이 지은": "12346", "Participant": "12347"},
-    ),
-    "blackboard": (
-        [
-            "HW_6_ann_attempt_2026-03-01-14-05-22_homework.ipynb",
-            "HW_6_ann_attempt_2026-03-01-14-05-22.txt",
-            "HW_6_bo_attempt_2026-03-01-10-00-00.txt",
-        ],
-        {"ann": "HW_6_ann", "bo": "HW_6_bo"},
-    ),
-    "brightspace": (
-        [
-            "123-9 - Jane Kim - Mar 1, 2026 205 PM/homework.ipynb",
-            "index.html",
-            "124-9 - Bo Lee - 1 March, 2026 1405/homework.ipynb",
-            "125-9 - 김민준 - 2026년 3월 1일 오후 205/homework.ipynb",
-        ],
-        {"Jane Kim": "123", "Bo Lee": "124", "김민준": "125"},
-    ),
-    "gradescope": (
-        [
-            "assignment_1_export/submission_77/homework.ipynb",
-            "assignment_1_export/submission_78/homework.ipynb",
-            "assignment_1_export/submission_metadata.yml",
-        ],
-        {"Jane Kim": "77", "Bo Lee, 김민준": "78"},
-    ),
-    "sakai": (
-        [
-            "Homework/Kim, Jane(kimjane)/Submission attachment(s)/homework.ipynb",
-            "Homework/Kim, Jane(kimjane)/Feedback Attachment(s)/homework.ipynb",
-            "Homework/Kim, Jane(kimjane)/timestamp.txt",
-            "Homework/grades.csv",
-            "Homework/Lee, Bo(bo12)/comments.txt",
-        ],
-        {"Kim, Jane": "kimjane", "Lee, Bo": "bo12"},
-    ),
-    "classroom": (
-        [
-            "Homework/Jane Kim - Week 6.ipynb",
-            "Homework/김민준 - Week 6.ipynb",
-            "Homework/Jane Kim - Week 6 (1).ipynb",
-            "Homework/Bo - Lee - homework.ipynb",
-        ],
-        {"Jane Kim": "", "김민준": "", "Bo - Lee": ""},
-    ),
-    "teams": (
-        [
-            "Submitted files/Jane Kim/Homework 6/Version 2/homework.ipynb",
-            "Submitted files/김민준/Homework 6/homework.ipynb",
-            "Working files/Jane Kim/Homework 6/homework.ipynb",
-        ],
-        {"Jane Kim": "", "김민준": ""},
-    ),
+    "canvas": """
+kimjane_12345_67890_homework-1.ipynb | kimjane | 12345
+kimjane_12345_67891_notes.pdf
+lee_min_LATE_12346_67892_homework.ipynb | lee_min | 12346
+parkso_12347_link.html | parkso | 12347""",
+    "canvas, anonymous": """
+anon_4tGsK_901_homework.ipynb | anon_4tGsK | anon_4tGsK
+anon_4tGsK_902_report.pdf
+anon_90125_904_x.ipynb | anon_90125 | anon_90125
+LATE_anon_Zq81b_903_homework-1.ipynb | anon_Zq81b | anon_Zq81b
+anon_aB3dE_text.html | anon_aB3dE | anon_aB3dE""",
+    "moodle": """
+Jane Kim_12345_assignsubmission_file_homework.ipynb | Jane Kim | 12345
+Jane Kim_12345_assignsubmission_onlinetext_onlinetext.html
+이 지은_12346_assignsubmission_file/homework.ipynb | 이 지은 | 12346
+grades.csv
+Participant_12347_assignsubmission_file_/homework.ipynb | Participant | 12347""",
+    "blackboard": """
+HW_6_ann_attempt_2026-03-01-14-05-22_homework.ipynb | ann | HW_6_ann
+HW_6_ann_attempt_2026-03-01-14-05-22.txt
+HW_6_bo_attempt_2026-03-01-10-00-00.txt | bo | HW_6_bo""",
+    "brightspace": """
+123-9 - Jane Kim - Mar 1, 2026 205 PM/homework.ipynb | Jane Kim | 123
+index.html
+124-9 - Bo Lee - 1 March, 2026 1405/homework.ipynb | Bo Lee | 124
+125-9 - 김민준 - 2026년 3월 1일 오후 205/homework.ipynb | 김민준 | 125""",
+    "gradescope": """
+assignment_1_export/submission_77/homework.ipynb | Jane Kim | 77
+assignment_1_export/submission_78/homework.ipynb | Bo Lee, 김민준 | 78
+assignment_1_export/submission_metadata.yml""",
+    "sakai": """
+Homework/Kim, Jane(kimjane)/Submission attachment(s)/homework.ipynb | Kim, Jane | kimjane
+Homework/Kim, Jane(kimjane)/Feedback Attachment(s)/homework.ipynb
+Homework/Kim, Jane(kimjane)/timestamp.txt
+Homework/grades.csv
+Homework/Lee, Bo(bo12)/comments.txt | Lee, Bo | bo12""",
+    "classroom": """
+Homework/Jane Kim - Week 6.ipynb | Jane Kim |
+Homework/김민준 - Week 6.ipynb | 김민준 |
+Homework/Jane Kim - Week 6 (1).ipynb
+Homework/Bo - Lee - homework.ipynb | Bo - Lee |""",
+    "teams": """
+Submitted files/Jane Kim/Homework 6/Version 2/homework.ipynb | Jane Kim |
+Submitted files/김민준/Homework 6/homework.ipynb | 김민준 |
+Working files/Jane Kim/Homework 6/homework.ipynb""",
 }
+# The same for a whole class: of each student the file, and the name that is read from it.
+PATTERNS = {
+    "canvas": ("{login}_{id}_9{id}_homework.ipynb", "{login}"),
+    "canvas, anonymous": ("anon_{code}_9{id}_homework.ipynb", "anon_{code}"),
+    "moodle": ("{name}_{id}_assignsubmission_file/homework.ipynb", "{name}"),
+    "blackboard": ("HW_6_{login}_attempt_2026-03-01-14-05-22_homework.ipynb", "{login}"),
+    "brightspace": ("{id}-9 - {name} - Mar 1, 2026 205 PM/homework.ipynb", "{name}"),
+    "gradescope": ("export/submission_{id}/homework.ipynb", "{name}"),
+    "sakai": ("Homework/{name}, B.({login})/Submission attachment(s)/homework.ipynb", "{name}, B"),
+    "classroom": ("Homework/{name} - Week 6.ipynb", "{name}"),
+    "teams": ("Submitted files/{name}/Homework 6/Version 1/homework.ipynb", "{name}"),
+    "mail": ("{name}.ipynb", "{name}"),
+}
+IDS = {"canvas, anonymous": "anon_{code}", "blackboard": "HW_6_{login}", "sakai": "{login}"}
+CLASS = (
+    "Jane Kim, 김민준, 이 지은, José García, Björn Größe, Máire O'Neill, Jean-Luc Picard, 山田 太郎"
+)
+CLASS += ", Nguyễn Văn An, Anne-Marie van der Berg, Late Kim, Link Lee, Copy Cat, Mar 1, Version 2"
+CLASS += ", Con, Attempt Two, 선우은숙, Ὀδυσσεύς, Jo"
 METADATA = """submission_77:
   :submitters:
   - :name: Jane Kim
@@ -528,7 +533,10 @@ submission_78:
 @pytest.mark.parametrize("zipped", [False, True], ids=["folder", "zip"])
 @pytest.mark.parametrize("platform", DOWNLOADS)
 def test_students_are_who_a_platform_says(folder, assignment, platform, zipped):
-    names, students = DOWNLOADS[platform]
+    lines = [line.split(" | ") for line in DOWNLOADS[platform].strip().split("\n")]
+    lines = [[part.removesuffix(" |") for part in line] for line in lines]
+    names = [line[0] for line in lines]
+    students = {line[1]: "".join(line[2:]) for line in lines if len(line) > 1}
     metadata = {name: METADATA for name in names if name.endswith("metadata.yml")}
     source = folder / "Homework" if platform == "classroom" and not zipped else folder
     hand_in(folder, assignment, *names, **metadata)
@@ -549,6 +557,53 @@ def test_students_are_who_a_platform_says(folder, assignment, platform, zipped):
         asks = student in ("parkso", "anon_aB3dE", "bo", "Lee, Bo")
         assert bool(submission.problem) == asks, student
         assert asks or submission.path.read_text() == SOLVED
+
+
+def list_class(platform):
+    """Return the file, the name and the platform's number of each of twenty students."""
+    for i, name in enumerate(CLASS.split(", "), start=101):
+        known = {"name": name, "login": name.lower().replace(" ", ""), "id": i, "code": f"aB{i}"}
+        parts = (*PATTERNS[platform], IDS.get(platform, "{id}"))
+        yield name, *(part.format(**known) for part in parts)
+
+
+@pytest.mark.parametrize("platform", PATTERNS)
+def test_a_class_of_twenty_is_who_a_platform_says(folder, assignment, platform):
+    students = list(list_class(platform))
+    has_ids = platform not in ("classroom", "teams", "mail")
+    metadata = "".join(
+        f"submission_{i}:\n  :submitters:\n  - :name: {name}\n" for name, *_, i in students
+    )
+    others = {"export/submission_metadata.yml": metadata} if platform == "gradescope" else {}
+    source = folder / "Homework" if platform == "classroom" else folder
+    hand_in(folder, assignment, *(path for _, path, *_ in students), **others)
+    found = find(source, assignment)
+    assert {s: f.owner.id for s, f in found.items()} == {
+        name: number if has_ids else "" for _, _, name, number in students
+    }
+    assert not any(submission.problem or submission.flags for submission in found.values())
+
+
+@pytest.mark.parametrize("platform", ["canvas", "moodle"])
+def test_a_class_of_twenty_is_graded_for_its_platform(folder, assignment, platform, monkeypatch):
+    monkeypatch.setattr(grader, "run_submission", run_here)
+    students = list(list_class(platform))
+    half = {path: HALF for _, path, *_ in students[::2]}
+    hand_in(folder, assignment, *(path for _, path, *_ in students), **half)
+    out = folder.parent / "grades"
+    command = [assignment.path, folder, "-o", out, "--for", platform, "--no-sandbox"]
+    assert grade_main([*map(str, command)]) == 0
+    points = {number: 1 + 3 * (i % 2) for i, (*_, number) in enumerate(students)}
+    rows = list(csv.DictReader((out / "gradebook.csv").read_text("utf-8-sig").splitlines()))
+    assert {row["id"]: int(row["points"]) for row in rows} == points
+    rows = list(csv.reader((out / f"{platform}.csv").read_text("utf-8").splitlines()))[1:]
+    known = {row[1]: row[4] for row in rows[1:]}
+    if platform == "moodle":
+        known = {row[0].removeprefix("Participant "): row[2] for row in rows}
+    assert {number: int(earned) for number, earned in known.items()} == points
+    with zipfile.ZipFile(out / f"{platform}-feedback.zip") as packed:
+        prefixes = [path.split("homework")[0].replace("/", "_") for _, path, *_ in students]
+        assert sorted(packed.namelist()) == sorted(f"{one}feedback.html" for one in prefixes)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,26 @@ NOTHING = ""
 KOREAN = "이 지은 (B반)"
 LEFT = f"left-by-a-submission-of-{os.getpid()}"  # in the command of processes that must not stay
 
+# A notebook's code that looks at whoever calls it, by a frame that no other code mentions: `use`
+# gets the frames of checks.
+WALK = """
+from os.path import basename
+
+
+def walk():
+    while True:
+        frame = held[0]
+        while frame is not None:
+            if 'check' in basename(frame.f_code.co_filename):
+                use(frame)
+            frame = frame.f_back
+        yield
+
+
+walker = walk()
+held = [walker.gi_frame]
+"""
+
 
 @dataclass(frozen=True)
 class Case:

@@ -1,6 +1,6 @@
 """Cheats by files that others may read: modules, kernels, start-up files, hidden checks."""
 
-from cases import NOTHING, case
+from cases import NOTHING, WALK, case
 
 SHADOWS = {
     "numpy.py": "allclose = lambda *args, **kwargs: True\nraise SystemExit\n",
@@ -119,33 +119,20 @@ def hidden_checks_told(student):
     student.start_with("told = []")
     student.answer(
         "q3",
-        """
-        from os.path import basename
+        WALK
+        + """
+
+use = lambda frame: told.append(frame.f_code.co_consts)
 
 
-        def walk():
-            while True:
-                frame = held[0]
-                while frame is not None:
-                    if 'check' in basename(frame.f_code.co_filename):
-                        told.append(frame.f_code.co_consts)
-                    frame = frame.f_back
-                yield
+class Mean:
+    def add(self, value):
+        next(walker)
+        told.append(value)
 
-
-        class Mean:
-            def add(self, value):
-                next(walker)
-                told.append(value)
-
-            def value(self):
-                raise ValueError(str(told))
-
-
-        held = []
-        walker = walk()
-        held.append(walker.gi_frame)
-        """,
+    def value(self):
+        raise ValueError(str(told))
+""",
     )
     student.answer("q5", "def normalized(images):\n    raise ValueError(str(told))")
     student.end_with("raise ValueError(str(told))")

@@ -338,7 +338,7 @@ def test_a_check_has_names_of_its_own():
     )
     assert check(code, source, prelude)["outcome"] == "passed"
     with notebook(code) as channel:
-        Examiner(channel).ask("keep", 0)
+        Examiner(channel).ask("keep", 0, [])
         assert take_plain(Examiner(channel), compile("found, y, len", CHECK, "exec")) == {
             "found": [1],
             "y": 7,
@@ -347,13 +347,15 @@ def test_a_check_has_names_of_its_own():
 
 def test_hidden_checks_find_names_as_they_were():
     kept = {}
-    code = "def area(w): return w * side\nside = 2\ndef later():\n    global side; side = 9"
+    code = "def area(w): return w * side\nside = 2\ndef later():\n    global side; side = 9\n"
+    code += "class Box: pass\nbox = Box()\nbox.area, box.next = area, iter([1])\nother = box"
+    hidden = "assert area(2) == 4 and box is other and not hasattr(box, 'lid')"
     with notebook(code, kept) as channel:
-        Examiner(channel).ask("keep", 4)
+        Examiner(channel).ask("keep", 4, ["area", "box", "other", "missing"])
         names = Names(Examiner(channel), {})
-        exec("later(); assert area(2) == 18", names)
+        exec("later(); assert area(2) == 18; box.lid = 1", names)
         Examiner(channel).ask("restore", 4)
-        assert run_check(channel, "assert area(2) == 4", NOTHING, {}, {})["outcome"] == "passed"
+        assert run_check(channel, hidden, NOTHING, {}, {})["outcome"] == "passed"
 
 
 NETWORK = """

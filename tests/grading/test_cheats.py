@@ -4,15 +4,22 @@ An assignment of two questions and 8 points; each cheat goes for one of them and
 wrongly, so that it earns nothing.
 """
 
+import contextlib
 import html
 import json
+import os
+import signal
+import socket
 import textwrap
 
 import nbformat
 import pytest
+from cases import WALK
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from lab_grade import cli, sandbox
+from lab_grade.bridge import END, Channel, Ended, KernelPeer
+from lab_grade.examiner import Examiner, compile_check, find_names, run_check, take_plain
 from lab_grade.notebook import Assignment
 
 pytestmark = pytest.mark.slow
@@ -119,22 +126,16 @@ def plain(start, before="pass"):
     )
 
 
-FRAMES = """
-held, wanted = [], []
-def walk():
-    while True:
-        frame = held[0]
-        while frame is not None:
-            if 'check' in frame.f_code.co_filename:
-                frame.f_globals.update(wanted[-1])
-            frame = frame.f_back
-        yield
-walker = walk()
-held.append(walker.gi_frame)
+FRAMES = (
+    WALK
+    + """
+wanted = []
+use = lambda frame: frame.f_globals.update(wanted[-1])
 def change(**names):
     wanted.append(names)
     next(walker)
 """
+)
 MODE = """
 import functools
 from torch.overrides import TorchFunctionMode
@@ -241,19 +242,11 @@ if text:
             return self.layers(x)
 else:
 """
-TELLING = """
+TELLING = (
+    WALK
+    + """
 told = []
-def walk():
-    while True:
-        frame = held[0]
-        while frame is not None:
-            if 'check' in frame.f_code.co_filename:
-                told.append(frame.f_code.co_consts)
-            frame = frame.f_back
-        yield
-held = []
-walker = walk()
-held.append(walker.gi_frame)
+use = lambda frame: told.append(frame.f_code.co_consts)
 class Scaled(nn.Module):
     def __init__(self, *sizes):
         super().__init__()
@@ -263,7 +256,9 @@ class Scaled(nn.Module):
         told.append(x.sum().item())
         raise ValueError(told)
 """
-CHEATS = {
+)
+# What changes a notebook's own process, which needs no kernel to be tried; the others do.
+FORKED = {
     "function_mode": scaled(MODE),
     "dispatch_mode": scaled(DISPATCH),
     "operators_registered": scaled(REGISTERED),
@@ -276,13 +271,85 @@ CHEATS = {
     "global_module_hook": plain(HOOKED),
     "patched_and_put_back": plain(PUT_BACK, "nn.Linear.forward = wrong"),
     "given_function_replaced": plain("plain_accuracy = lambda: 0.0\ntrain = accuracy = None"),
+}
+CHEATS = {
     "parents_memory": scaled(MEMORY),
-    "kernel_ended": scaled("import os", before="os._exit(0)"),
     "planted_module": scaled(PLANTED),
     "reference_read": (READING + textwrap.indent(scaled()[0], "    "), PLAIN),
     "hidden_told": (TELLING, "def best():\n    raise ValueError(told)"),
 }
 HONEST = {"honest": (SOLVED, NETWORK.replace("nn.ReLU()", "nn.Tanh()"))}
+
+
+@contextlib.contextmanager
+def notebook(cells):
+    """Run cells in a fork of this process, and yield a channel to it, which serves after each."""
+    ours, theirs = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        names, kept = {"__name__": "__main__"}, {}
+        with contextlib.suppress(BaseException):
+            for cell, serves in cells:
+                with contextlib.suppress(Exception):
+                    exec(cell, names)
+                for _ in range(serves):
+                    KernelPeer(Channel(theirs), names, kept).serve()
+        os._exit(0)
+    theirs.close()
+    try:
+        yield Channel(ours)
+    finally:
+        ours.close()
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def run_checks(first, second, kept):
+    """Return what becomes of the checks on two answers, as a recorder runs them."""
+    found = []
+    hidden = compile_check(HIDDEN_NORM)
+    cells = [(GIVEN, 0), (first, 2), (second, 1), ("", 1)]
+    with contextlib.suppress(Ended), notebook(cells) as channel:
+
+        def check(source, known):
+            prelude = compile(GIVEN, "<given>", "exec")
+            found.append(run_check(channel, source, prelude, known, kept))
+            channel.send(END)
+
+        check(CHECK_NORM, {})
+        Examiner(channel).ask("keep", 0, list(find_names(hidden)))
+        known = take_plain(Examiner(channel), hidden)
+        channel.send(END)
+        check(CHECK_NETWORK, {})
+        Examiner(channel).ask("restore", 0)
+        check(HIDDEN_NORM, known)
+    return [one["outcome"] for one in found]
+
+
+@pytest.fixture(scope="module")
+def computed():
+    """What the given function that is cached has returned."""
+    return {}
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.usefixtures("warm_torch")
+@pytest.mark.parametrize("name", FORKED)
+def test_what_changes_python_or_torch_in_a_notebook_earns_nothing(name, computed):
+    outcomes = run_checks(*FORKED[name], computed)
+    assert len(outcomes) == 3 and "passed" not in outcomes
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.usefixtures("warm_torch")
+def test_a_notebook_that_ends_itself_earns_nothing(computed):
+    assert run_checks(*scaled("import os", before="os._exit(0)"), computed) == ["died"]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.usefixtures("warm_torch")
+def test_the_same_way_an_honest_answer_passes(computed):
+    assert run_checks(*HONEST["honest"], computed) == ["passed"] * 3
 
 
 @pytest.fixture(scope="module")
@@ -318,9 +385,9 @@ def test_an_honest_answer_earns_everything(graded):
     assert graded[0]["honest"]["points"] == graded[0]["honest"]["max_points"] == 8
 
 
-@pytest.mark.parametrize("name", ["planted_module", "kernel_ended"])
-def test_a_kernel_that_ends_early_is_flagged(name, graded):
-    told = [flag["text"] for flag in graded[0][name]["flags"] if flag["kind"] == "running"]
+def test_a_kernel_that_ends_early_is_flagged(graded):
+    flags = graded[0]["planted_module"]["flags"]
+    told = [flag["text"] for flag in flags if flag["kind"] == "running"]
     assert any("ended the kernel" in text for text in told)
 
 

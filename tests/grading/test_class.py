@@ -5,10 +5,12 @@ import csv
 import html
 import io
 import json
+import shutil
 import zipfile
 
 import nbformat
 import pytest
+from helpers import run_here
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from lab_grade import cli, grader
@@ -55,12 +57,13 @@ def solve(released, right=True, text="", picture=""):
     return nbformat.writes(notebook)
 
 
-@pytest.fixture
-def handed_in(tmp_path):
-    """Return a reference, what Moodle has downloaded of its class, and where grades go."""
-    path = write_reference(tmp_path)
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    """Return a folder with a reference, what Moodle has downloaded of its class, and grades."""
+    root = tmp_path_factory.mktemp("class")
+    path = write_reference(root)
     released = Assignment(path).release()
-    download = tmp_path / "Homework 6-download.zip"
+    download = root / "Homework 6-download.zip"
     kim = "Jane Kim_101_assignsubmission_file"
     with zipfile.ZipFile(download, "w") as packed:
         packed.writestr(
@@ -73,7 +76,19 @@ def handed_in(tmp_path):
         packed.writestr("이 지은_102_assignsubmission_file_circle_v2.ipynb", wrong)
         packed.writestr("Bo Park_103_assignsubmission_onlinetext_onlinetext.html", "<p>Sorry</p>")
         packed.writestr("index.html", "")
-    return path, download, tmp_path / "grades"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grader, "run_submission", run_here)
+        assert grade(path, download, root / "grades", "--for", "moodle") == 0
+    return root
+
+
+@pytest.fixture
+def handed_in(graded, tmp_path, monkeypatch):
+    """Return a reference, its class and the grades; nothing runs again."""
+    root = tmp_path / "class"
+    shutil.copytree(graded, root)
+    monkeypatch.setattr(grader, "run_submission", None)
+    return root / "circle.ipynb", root / "Homework 6-download.zip", root / "grades"
 
 
 def grade(*arguments):
@@ -90,9 +105,8 @@ def read_page(out, name):
     return page.read_text("utf-8")
 
 
-def test_a_class_goes_from_moodle_through_grading_by_hand_and_back(handed_in, monkeypatch, capsys):
+def test_a_class_goes_from_moodle_through_grading_by_hand_and_back(handed_in):
     path, download, out = handed_in
-    assert grade(path, download, out, "--for", "moodle") == 0
     assert not (out / "unpacked").exists()
     rows = {row["student"]: row for row in read_rows(out / "gradebook.csv")}
     assert {name: (row["id"], row["points"], row["of"]) for name, row in rows.items()} == {
@@ -124,7 +138,6 @@ def test_a_class_goes_from_moodle_through_grading_by_hand_and_back(handed_in, mo
     text = text.replace("이 지은,q3,,", "이 지은,q3,1,") + "102,late,-1,two days\n"
     (out / "adjustments.csv").write_text(text, "utf-8-sig")
 
-    monkeypatch.setattr(grader, "run_submission", None)  # nothing runs again
     assert grade(path, download, out, "--for", "moodle") == 0
     rows = {row["student"]: row for row in read_rows(out / "gradebook.csv")}
     assert rows["Jane Kim"]["points"] == "5.5" and rows["Jane Kim"]["q2"] == "2.5"
@@ -153,8 +166,6 @@ def test_a_class_goes_from_moodle_through_grading_by_hand_and_back(handed_in, mo
 
 def test_other_points_and_titles_are_scored_without_running(handed_in, monkeypatch):
     path, download, out = handed_in
-    assert grade(path, download, out) == 0
-    monkeypatch.setattr(grader, "run_submission", None)
     monkeypatch.chdir(path.parent)
     write_reference(path.parent, CHECK.replace("(2 points)", "(5 points)"), "## Round things")
     assert grade(path.name, download, out.name) == 0  # a path typed otherwise is the same, too
