@@ -1,7 +1,9 @@
-"""How many cores this process may use, and as many threads for PyTorch."""
+"""How many cores this process may use, as many threads for PyTorch, and what a CPU can do."""
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -10,8 +12,10 @@ def limit_threads() -> None:
 
     PyTorch counts the cores that it sees, also in a container that may use one of sixteen, where
     its threads then wait for each other. What somebody has chosen by `OMP_NUM_THREADS` or
-    `torch.set_num_threads` stands.
+    `torch.set_num_threads` stands. Threads that wait sleep: in a loop, as OpenMP would have them
+    wait, they keep the core from the very thread that they wait for where others compute, too.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before PyTorch is imported, or in vain
     seen, allowed = _count_seen_cores(), max(1, int(count_cores()))
     if allowed == seen or "OMP_NUM_THREADS" in os.environ:
         return
@@ -22,6 +26,27 @@ def limit_threads() -> None:
 
     if torch.get_num_threads() in (seen, psutil.cpu_count(logical=False)):  # PyTorch's own choice
         torch.set_num_threads(allowed)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute in one thread what is short or bound by memory: it would only wait for a second."""
+    import torch
+
+    count = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
+
+
+def multiplies_bfloat16() -> bool:
+    """Tell whether this CPU has instructions for bfloat16, without which it is slower at it."""
+    import torch
+
+    known = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch does not know
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 def count_cores(root: Path = Path("/")) -> float:

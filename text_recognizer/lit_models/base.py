@@ -145,7 +145,7 @@ class BaseLitModel(pl.LightningModule):
 
     def _loss(self, batch, part: str, accuracy: MulticlassAccuracy) -> torch.Tensor:
         x, y = batch
-        logits = self(x)
+        logits = self(x).float()  # they may be bfloat16
         is_train = part == "train"
         smoothing = self.label_smoothing if is_train else 0.0
         loss = F.cross_entropy(logits, y, label_smoothing=smoothing)

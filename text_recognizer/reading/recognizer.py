@@ -20,6 +20,7 @@ from text_recognizer.reading.line import check_guides, draw_line, place_strokes,
 from text_recognizer.reading.pen import read_curves
 from text_recognizer.reading.unread import UNREAD, find_unread
 from text_recognizer.strokes import is_dot
+from text_recognizer.threads import one_thread
 
 CHARACTER_WEIGHTS, LINE_WEIGHTS = "character_weights.safetensors", "line_weights.safetensors"
 LANGUAGE_MODEL = "language_model.npz"
@@ -110,6 +111,7 @@ class Recognizer:
         recognizer.refuses = described["refuses"]
         return recognizer
 
+    @one_thread()
     def predict(
         self, image, top_k: int = N_ANSWERS, among: Iterable[str] | None = None
     ) -> list[tuple[str, float]]:
@@ -140,6 +142,7 @@ class Recognizer:
         names = [self.mapping[i] for i in best.tolist()]
         return list(zip(names, likely.tolist(), strict=True))
 
+    @one_thread()
     @torch.inference_mode()
     def is_known(self, prepared: torch.Tensor, strokes: Sequence = ()) -> bool:
         """Tell whether an image shows one character, and no drawing, scribble or pair of letters.
@@ -261,6 +264,7 @@ class LineRecognizer:
         characters = Recognizer.pretrained(equal_classes=True)
         return cls(model, described["temperature"], characters)
 
+    @one_thread()
     @torch.inference_mode()
     def predict_line(
         self, image, guides: tuple[float, float] | None = None, language_model: bool = False

@@ -2,7 +2,7 @@
 
 import sys
 
-from text_recognizer.threads import limit_threads
+from text_recognizer.threads import limit_threads, multiplies_bfloat16
 from text_recognizer.training.interrupts import end_on_interrupt
 
 if __name__ == "__main__":  # before the imports that take seconds
@@ -84,6 +84,7 @@ def experiment(
     _check_end(arguments, stop_early, lit_model.one_cycle_max_lr)
     if load_checkpoint is not None:
         _check_resumable(load_checkpoint, lit_model)
+    arguments |= _choose_precision(arguments)
     data.setup("fit")
     arguments["overfit_batches"] = _count_overfit_batches(arguments, data)
     # What is learned by heart reads other images worse and worse: the first epoch would be best.
@@ -210,6 +211,19 @@ def _choose_hardware(gpus: int | None, arguments: dict) -> dict:
         say(f"--gpus={gpus}, but there are {found}: training on {found}.")
     used = found if gpus == -1 else min(gpus, found)
     return {"accelerator": "gpu" if used else "cpu", "devices": used or 1}
+
+
+def _choose_precision(arguments: dict) -> dict:
+    """Take bfloat16 where a CPU trains that multiplies it, unless a precision was asked for."""
+    has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    is_cpu = arguments["accelerator"] == "cpu" or (
+        arguments["accelerator"] == "auto" and not has_gpu
+    )
+    if arguments["precision"] is not None or not is_cpu:
+        return {}
+    precision = "bf16-mixed" if multiplies_bfloat16() else "32-true"
+    say(f"Training on the CPU with --precision={precision}.")
+    return {"precision": precision}
 
 
 def _count_overfit_batches(arguments: dict, data: BaseDataModule) -> int:
