@@ -5,8 +5,13 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from torch import nn
 
+from lab_utils import Recognizer, sample_strokes
 from text_recognizer import threads
+from text_recognizer.data.base_data_module import BatchedDataset
+from text_recognizer.mapping import MAPPING
 
 SCRIPT = """
 import os
@@ -43,6 +48,71 @@ def test_threads_are_those_that_the_process_may_use(cores, before, chosen, taken
     command = [sys.executable, "-c", script]
     found = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert found.stdout.strip() == taken, found.stderr
+
+
+def test_threads_that_wait_sleep_unless_somebody_has_chosen(monkeypatch):
+    for chosen in ("", "ACTIVE"):
+        monkeypatch.setenv("OMP_WAIT_POLICY", chosen)
+        if not chosen:
+            monkeypatch.delenv("OMP_WAIT_POLICY")
+        threads.limit_threads()
+        assert os.environ["OMP_WAIT_POLICY"] == (chosen or "PASSIVE")
+
+
+@pytest.fixture
+def two_threads():
+    count = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(count)
+
+
+def test_one_thread_computes_until_the_end_whatever_that_is(two_threads):
+    with threads.one_thread():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
+    with pytest.raises(ValueError, match="away"), threads.one_thread():
+        raise ValueError("away")
+    assert torch.get_num_threads() == 2
+
+
+def test_what_is_short_or_bound_by_memory_waits_for_no_second_thread(two_threads):
+    counted = []
+
+    class Counting(nn.Module):
+        def forward(self, x):
+            counted.append(torch.get_num_threads())
+            return torch.zeros(len(x), len(MAPPING))
+
+    recognizer = Recognizer(Counting(), MAPPING)
+    recognizer.predict(sample_strokes("R"))
+    recognizer.probabilities(torch.zeros(600, 28, 28, dtype=torch.uint8))
+    assert counted == [1, 2, 2]
+    drawn = BatchedDataset(torch.zeros(4, 28, 28), torch.zeros(4))
+    drawn.fetch = lambda numbers: (
+        counted.append(torch.get_num_threads())
+        or (
+            torch.zeros(len(numbers), 28, 28),
+            numbers,
+        )
+    )
+    drawn.__getitems__([0, 1])
+    assert counted[3:] == [1]
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx2": True}, False)],
+)
+def test_bfloat16_is_for_cpus_that_multiply_it(known, expected, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    assert threads.multiplies_bfloat16() is expected
+
+
+def test_a_pytorch_that_does_not_tell_takes_no_bfloat16(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not threads.multiplies_bfloat16()
 
 
 @pytest.mark.parametrize(("cores", "variable"), [(4.0, ""), (1.0, "3"), (1.0, "1")])

@@ -70,6 +70,7 @@ class Recognizer:
             mapping = mapping or own_mapping
         if not isinstance(model, nn.Module):
             raise LabError(f"model={show(model)} must be a network or the path of a checkpoint.")
+        _check_float32(model)
         has_names = isinstance(mapping, list | tuple) and all(isinstance(n, str) for n in mapping)
         if not mapping or not has_names:
             raise LabError(f"mapping={show(mapping)} must be a list of names: give data.mapping.")
@@ -250,6 +251,7 @@ class LineRecognizer:
                 f"model={type(model).__name__} does not read lines: give a LineCNN, a network with "
                 "the same methods, or a checkpoint of one."
             )
+        _check_float32(model)
         self.model = model
         self.temperature = _check_temperature(temperature)
         self.characters = characters
@@ -326,6 +328,12 @@ class LineRecognizer:
         said = beam_search(logits, english, WEIGHT, BONUS, BEAMS)
         labels = [MAPPING.index(character) for character in said]
         return labels, align(logits, labels)
+
+
+def _check_float32(model: nn.Module) -> None:
+    for kind in {weight.dtype for weight in model.parameters()} - {torch.float32}:
+        network = type(model).__name__
+        raise LabError(f"model={network} computes in {kind}: write model.float() first.")
 
 
 def _check_temperature(value: float) -> float:

@@ -3,8 +3,9 @@
     python tools/course/binder_check.py labs/*.ipynb
 
 Linux only. The core is a quota of a control group, as in Binder's containers, where this process
-may make one, and otherwise one of those of the machine. Memory is that of all processes together, each shared page counted once. The limit is
-1.5 GB, since JupyterLab itself needs some of Binder's 2 GB.
+may make one, and otherwise one of those of the machine. Memory is that of all processes together,
+each shared page counted once. The limit is 1.5 GB, since JupyterLab itself needs some of Binder's
+2 GB.
 """
 
 import argparse

@@ -200,9 +200,7 @@ def serve_notebook(python: Path, kernel: str, folder: Path):
         yield f"http://127.0.0.1:{port}/notebooks/canvas.ipynb?token=lab"
 
 
-def check_canvas(
-    name: str, python: Path, kernel: str, cell: str, editor: str, output: str
-) -> bool:
+def check_canvas(name: str, python: Path, kernel: str, cell: str, editor: str, output: str) -> bool:
     """Draw a letter in a browser; tell whether it was read there, and in Python.
 
     Parameters
