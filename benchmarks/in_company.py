@@ -118,6 +118,8 @@ def serve(stand_in: str) -> None:
 
     from text_recognizer import threads
 
+    if stand_in != "one":
+        torch.set_num_threads(SEEN)
     if stand_in == "lab":
         os.environ.pop("OMP_NUM_THREADS")  # PyTorch has read it
         threads._count_seen_cores = lambda: SEEN

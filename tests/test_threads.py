@@ -1,10 +1,13 @@
 """PyTorch takes as many threads as the process may use, unless somebody has chosen."""
 
+import contextlib
 import os
 import subprocess
 import sys
 
+import binder_check
 import pytest
+import quota
 import torch
 from torch import nn
 
@@ -108,6 +111,44 @@ def test_what_is_short_or_bound_by_memory_waits_for_no_second_thread(two_threads
 def test_bfloat16_is_for_cpus_that_multiply_it(known, expected, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
     assert threads.multiplies_bfloat16() is expected
+
+
+@pytest.mark.parametrize(
+    ("is_v2", "groups", "place"),
+    [
+        (True, "0::/user/me\n", "user/me"),
+        (False, "2:cpu,cpuacct:/me\n1:memory:/\n0::/\n", "cpu/me"),
+    ],
+    ids=["version 2", "version 1"],
+)
+def test_a_group_has_a_quota_of_one_core_while_it_is_there(
+    is_v2, groups, place, tmp_path, monkeypatch
+):
+    (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "own").write_text(groups)
+    limits = {"cpu.max": "100000 100000"}
+    for name, value in {"TOP": tmp_path, "OWN": tmp_path / "own", "IS_V2": is_v2}.items():
+        monkeypatch.setattr(quota, name, value)
+    monkeypatch.setattr(quota, "LIMITS", limits)
+    with quota.make_quota() as joining:
+        group = joining.parent
+        assert group.parent == tmp_path / place
+        assert {path.name: path.read_text() for path in group.iterdir()} == limits
+        (group / "cpu.max").unlink()  # as the kernel's own files go with their group
+    assert not group.exists()
+
+
+def test_where_there_are_no_such_groups_a_core_is_what_is_left(monkeypatch, capsys, tmp_path):
+    bound = []
+    monkeypatch.setattr(quota, "OWN", tmp_path / "own")
+    (tmp_path / "own").write_text("")
+    monkeypatch.setattr(binder_check, "IS_V2", True)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cores: bound.append(cores), False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5}, False)
+    with contextlib.ExitStack() as stack:
+        assert binder_check.limit_to_one_core(stack) == []
+    assert bound == [{3}]
+    assert "want of a quota" in capsys.readouterr().out
 
 
 def test_a_pytorch_that_does_not_tell_takes_no_bfloat16(monkeypatch):

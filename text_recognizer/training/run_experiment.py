@@ -301,10 +301,10 @@ def main(argv: list[str] | None = None) -> None:
 def run_as_program() -> None:
     """Run the command line as a process of its own, which Ctrl-C ends with one last line."""
     handler = InterruptHandler()
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, handler)
     sys.unraisablehook = lambda _: None  # what breaks while all ends is of no use to anybody
     try:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, handler)  # which it calls at once if Ctrl-C was pressed
         main()
     except BaseException as error:
         if not (isinstance(error, KeyboardInterrupt) or handler.was_called):
