@@ -659,20 +659,23 @@ def test_the_summary_counts_in_any_precision(precision, capsys):
 
 
 @pytest.mark.parametrize(
-    ("has_bfloat16", "arguments", "taken"),
+    ("known", "arguments", "taken"),
     [
-        (True, [], "bf16-mixed"),
-        (True, ["--accelerator=cpu", "--devices=1"], "bf16-mixed"),
-        (False, [], "32-true"),
-        (True, ["--precision=32-true"], "32-true"),
+        ({"avx512_bf16": True}, [], "bf16-mixed"),
+        ({"amx_bf16": True}, ["--accelerator=cpu", "--devices=1"], "bf16-mixed"),
+        ({"avx2": True, "avx512_bf16": False}, [], "32-true"),
+        ({}, [], "32-true"),
+        ({"avx512_bf16": True}, ["--precision=32-true"], "32-true"),
     ],
-    ids=["has it", "named", "has it not", "chosen"],
+    ids=["AVX-512 BF16", "AMX", "has it not", "older PyTorch", "chosen"],
 )
 def test_a_cpu_trains_in_bfloat16_where_it_multiplies_it(
-    has_bfloat16, arguments, taken, monkeypatch, capsys
+    known, arguments, taken, monkeypatch, capsys
 ):
     made = []
-    monkeypatch.setattr(run_experiment, "multiplies_bfloat16", lambda: has_bfloat16)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    if not known:
+        monkeypatch.delattr(torch.cpu, "get_capabilities")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(run_experiment, "_make_trainer", lambda given, **_: made.append(given))

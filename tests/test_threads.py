@@ -105,15 +105,6 @@ def test_what_is_short_or_bound_by_memory_waits_for_no_second_thread(two_threads
 
 
 @pytest.mark.parametrize(
-    ("known", "expected"),
-    [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx2": True}, False)],
-)
-def test_bfloat16_is_for_cpus_that_multiply_it(known, expected, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
-    assert threads.multiplies_bfloat16() is expected
-
-
-@pytest.mark.parametrize(
     ("is_v2", "groups", "place"),
     [
         (True, "0::/user/me\n", "user/me"),
@@ -149,11 +140,6 @@ def test_where_there_are_no_such_groups_a_core_is_what_is_left(monkeypatch, caps
         assert binder_check.limit_to_one_core(stack) == []
     assert bound == [{3}]
     assert "want of a quota" in capsys.readouterr().out
-
-
-def test_a_pytorch_that_does_not_tell_takes_no_bfloat16(monkeypatch):
-    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert not threads.multiplies_bfloat16()
 
 
 @pytest.mark.parametrize(("cores", "variable"), [(4.0, ""), (1.0, "3"), (1.0, "1")])

@@ -1,4 +1,4 @@
-"""How many cores this process may use, as many threads for PyTorch, and what a CPU can do."""
+"""How many cores this process may use, and as many threads for PyTorch."""
 
 import contextlib
 import os
@@ -41,19 +41,8 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(count)
 
 
-def multiplies_bfloat16() -> bool:
-    """Tell whether this CPU has instructions for bfloat16, without which it is slower at it."""
-    import torch
-
-    known = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch does not know
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
-
-
 def count_cores(root: Path = Path("/")) -> float:
-    """Return how many cores this process may use; a container may have a part of one.
-
-    The limits of control groups (Linux) are read in the file system below `root`.
-    """
+    """Return how many cores this process may use: in a container (Linux) perhaps part of one."""
     limits: list[float] = [_count_seen_cores()]
     for text in read_limits(root, "cpu.max"):
         quota, _, period = text.partition(" ")

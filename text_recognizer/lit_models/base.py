@@ -101,9 +101,8 @@ class BaseLitModel(pl.LightningModule):
         self.one_cycle_max_lr = one_cycle_max_lr
         self.label_smoothing = label_smoothing
         self.history: list[dict] = []
-        self.train_acc = MulticlassAccuracy(average="micro")
-        self.val_acc = MulticlassAccuracy(average="micro")
-        self.test_acc = MulticlassAccuracy(average="micro")
+        accuracies = [MulticlassAccuracy(average="micro") for _ in range(3)]
+        self.train_acc, self.val_acc, self.test_acc = accuracies
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the model's logits."""

@@ -2,7 +2,7 @@
 
 import sys
 
-from text_recognizer.threads import limit_threads, multiplies_bfloat16
+from text_recognizer.threads import limit_threads
 from text_recognizer.training.interrupts import end_on_interrupt
 
 if __name__ == "__main__":  # before the imports that take seconds
@@ -216,12 +216,11 @@ def _choose_hardware(gpus: int | None, arguments: dict) -> dict:
 def _choose_precision(arguments: dict) -> dict:
     """Take bfloat16 where a CPU trains that multiplies it, unless a precision was asked for."""
     has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
-    is_cpu = arguments["accelerator"] == "cpu" or (
-        arguments["accelerator"] == "auto" and not has_gpu
-    )
-    if arguments["precision"] is not None or not is_cpu:
+    chosen, on_cpu = arguments["accelerator"], ("cpu",) if has_gpu else ("cpu", "auto")
+    if arguments["precision"] is not None or chosen not in on_cpu:
         return {}
-    precision = "bf16-mixed" if multiplies_bfloat16() else "32-true"
+    known = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch does not know
+    precision = "bf16-mixed" if known.get("avx512_bf16") or known.get("amx_bf16") else "32-true"
     say(f"Training on the CPU with --precision={precision}.")
     return {"precision": precision}
 
