@@ -24,6 +24,7 @@ warnings.filterwarnings("ignore", ".*suggested max number of worker.*")  # asked
 warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty.*")
 # An interrupted epoch goes on with as many batches as were left, drawn again.
 warnings.filterwarnings("ignore", ".*ended before the epoch ended and your dataloader is not.*")
+warnings.filterwarnings("ignore", ".*is not supported by the model summary.*")  # bfloat16
 warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning 2.6 with torch 2.13, its own affair
 logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
 
