@@ -84,7 +84,7 @@ def experiment(
     _check_end(arguments, stop_early, lit_model.one_cycle_max_lr)
     if load_checkpoint is not None:
         _check_resumable(load_checkpoint, lit_model)
-    arguments |= _choose_precision(arguments)
+    arguments |= _choose_precision(arguments, lit_model.model)
     data.setup("fit")
     arguments["overfit_batches"] = _count_overfit_batches(arguments, data)
     # What is learned by heart reads other images worse and worse: the first epoch would be best.
@@ -213,14 +213,16 @@ def _choose_hardware(gpus: int | None, arguments: dict) -> dict:
     return {"accelerator": "gpu" if used else "cpu", "devices": used or 1}
 
 
-def _choose_precision(arguments: dict) -> dict:
+def _choose_precision(arguments: dict, model: torch.nn.Module) -> dict:
     """Take bfloat16 where a CPU trains that multiplies it, unless a precision was asked for."""
     has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
     chosen, on_cpu = arguments["accelerator"], ("cpu",) if has_gpu else ("cpu", "auto")
     if arguments["precision"] is not None or chosen not in on_cpu:
         return {}
     known = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch does not know
-    precision = "bf16-mixed" if known.get("avx512_bf16") or known.get("amx_bf16") else "32-true"
+    has_bfloat16 = known.get("avx512_bf16") or known.get("amx_bf16")
+    # Characters are read as well with it: benchmarks/README.md. Lines have not been measured.
+    precision = "bf16-mixed" if has_bfloat16 and not reads_lines(model) else "32-true"
     say(f"Training on the CPU with --precision={precision}.")
     return {"precision": precision}
 
