@@ -219,7 +219,7 @@ def _choose_precision(arguments: dict, model: torch.nn.Module) -> dict:
     chosen, on_cpu = arguments["accelerator"], ("cpu",) if has_gpu else ("cpu", "auto")
     if arguments["precision"] is not None or chosen not in on_cpu:
         return {}
-    known = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch does not know
+    known: Mapping = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch has none
     has_bfloat16 = known.get("avx512_bf16") or known.get("amx_bf16")
     # Characters are read as well with it: benchmarks/README.md. Lines have not been measured.
     precision = "bf16-mixed" if has_bfloat16 and not reads_lines(model) else "32-true"
