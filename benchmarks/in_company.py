@@ -82,7 +82,7 @@ def build_tasks() -> dict[str, list[Callable[[], float]]]:
 
     return {
         "a line drawn": [
-            lambda: measure(lambda: maker.draw(np.arange(BLOCK)), 8) / BLOCK,
+            lambda: measure(lambda: maker.draw(np.arange(BLOCK)), 60) / BLOCK,
             lambda: measure(lambda: one_by_one.draw_line(length), 500),
         ],
         "an image loaded": [
