@@ -95,6 +95,7 @@ bench: .venv/.complete ## measures, against the plain way of doing the same
 	$(BIN)/python benchmarks/lightning_overhead.py
 	$(BIN)/python benchmarks/preparation.py
 	$(BIN)/python benchmarks/line_drawing.py
+	$(BIN)/python benchmarks/in_company.py
 	$(BIN)/python benchmarks/resnet.py
 	$(BIN)/python benchmarks/canvas_latency.py
 	$(BIN)/python benchmarks/share_latency.py

@@ -1,19 +1,19 @@
 """How long it takes from lifting the pen until the canvas shows what was read.
 
-    python benchmarks/canvas_latency.py            # --busy 2 beside two processes that compute
+    python benchmarks/canvas_latency.py
 
-In a real JupyterLab in headless Chromium: strokes by the browser's own mouse events, in character
-mode and in line mode. The clock runs from the time stamp of `pointerup` to the frame after the
-one in which the canvas put the answer on the page. Counts messages and requests, too.
+Alone and beside a process that trains (`in_company.py`), in a real JupyterLab in headless Chromium:
+strokes by the browser's own mouse events, in character mode and in line mode. The clock runs from
+the time stamp of `pointerup` to the frame after the one in which the canvas put the answer on the
+page. Counts messages and requests, too.
 """
 
-import argparse
 import contextlib
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+from in_company import train_beside
 
 from lab_utils import sample_strokes
 
@@ -66,9 +66,6 @@ def measure(lab: Lab, code: str, drawings: list) -> tuple[list[float], float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--busy", type=int, default=0, help="processes that compute meanwhile")
-    options = parser.parse_args()
     kinds = {
         "character mode, the shipped network": (
             "canvas = HandwritingCanvas()\ncanvas",
@@ -80,20 +77,20 @@ def main() -> None:
         ),
     }
     with contextlib.ExitStack() as stack:
-        for _ in range(options.busy):
-            command = ["nice", "-n", "19", sys.executable, "-c", "while True: pass"]
-            stack.callback(subprocess.Popen(command).kill)
-        url = stack.enter_context(jupyterlab(OMP_NUM_THREADS="1"))
+        url = stack.enter_context(jupyterlab())
         page = stack.enter_context(chromium()).new_page(viewport={"width": 1200, "height": 800})
         lab = Lab(page, url)
         lab.run(START)
         for kind, (code, drawings) in kinds.items():
-            times, messages = measure(lab, code, drawings)
-            median, p95, most = np.percentile(times, [50, 95, 100])
-            print(
-                f"{kind}: {len(times)} strokes, median {median:.0f} ms, 95% within {p95:.0f} ms, "
-                f"all within {most:.0f} ms; {messages:.2f} messages per stroke"
-            )
+            for beside in (False, True):
+                with train_beside() if beside else contextlib.nullcontext():
+                    times, messages = measure(lab, code, drawings)
+                median, p95, most = np.percentile(times, [50, 95, 100])
+                print(
+                    f"{kind}, {'beside training' if beside else 'alone'}: {len(times)} strokes, "
+                    f"median {median:.0f} ms, 95% within {p95:.0f} ms, all within {most:.0f} ms; "
+                    f"{messages:.2f} messages per stroke"
+                )
         print(f"requests to other machines: {len(lab.strangers)}")
 
 

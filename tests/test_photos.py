@@ -89,6 +89,23 @@ def test_what_is_no_picture_is_one_clear_error(content, photo):
         _ = upload.picture
 
 
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1", "HEIC pictures: export it as JPEG"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0heic", "HEIC pictures: export it as JPEG"),
+        (b"%PDF-1.7\n", "it is a PDF: take a screenshot of it"),
+        (b"hello", "give a JPEG or PNG file"),
+    ],
+    ids=["HEIC", "of a phone", "PDF", "text"],
+)
+def test_what_is_given_for_a_picture_gets_advice(content, advice, tmp_path):
+    path = tmp_path / "r.jpg"
+    path.write_bytes(content)
+    with pytest.raises(LabError, match=f"r.jpg cannot be read as a picture: .*{advice}\\.$"):
+        prepare(path)
+
+
 def test_faint_rules_beside_a_dark_desk_are_removed():
     """Rules below the threshold that the desk leads to used to come back when it was gone."""
     expected = prepare(sample_strokes("R")).float()

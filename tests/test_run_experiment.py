@@ -658,6 +658,41 @@ def test_the_summary_counts_in_any_precision(precision, capsys):
     assert "Best checkpoint" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("known", "arguments", "taken"),
+    [
+        ({"avx512_bf16": True}, [], "bf16-mixed"),
+        ({"amx_bf16": True}, ["--accelerator=cpu", "--devices=1"], "bf16-mixed"),
+        ({"avx2": True, "avx512_bf16": False}, [], "32-true"),
+        ({}, [], "32-true"),
+        ({"avx512_bf16": True}, ["--precision=32-true"], "32-true"),
+    ],
+    ids=["AVX-512 BF16", "AMX", "has it not", "older PyTorch", "chosen"],
+)
+def test_a_cpu_trains_in_bfloat16_where_it_multiplies_it(
+    known, arguments, taken, monkeypatch, capsys
+):
+    made = []
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    if not known:
+        monkeypatch.delattr(torch.cpu, "get_capabilities")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(run_experiment, "_make_trainer", lambda given, **_: made.append(given))
+    with pytest.raises(AttributeError):  # of the trainer that there is not
+        run(*arguments)
+    assert made[0]["precision"] == taken
+    said = "--precision=" in capsys.readouterr().out
+    assert said == ("--precision=32-true" not in arguments)
+
+
+@pytest.mark.parametrize("typed", ["1", "1.0", "0.5"])
+@pytest.mark.parametrize("between", ["=", " "])
+def test_one_batch_is_not_all_of_them(typed, between):
+    given = parse(f"--limit_val_batches{between}{typed}".split(" "), experiment)
+    assert repr(given["Trainer"]["limit_val_batches"]) == typed
+
+
 def test_epochs_without_end_need_another_end():
     run("--max_epochs=-1", "--max_time=00:00:00:01", "--batch_size=1024")
     assert CHECKPOINTS.exists()

@@ -225,6 +225,24 @@ def test_a_network_s_way_may_not_depend_on_what_it_sees():
         describe_network(network, torch.zeros(1, 1, 28, 28))
 
 
+@pytest.mark.slow
+def test_a_compiled_network_is_shared_as_it_was_written(tmp_path):
+    network = CNN(CONFIG, conv_dim=2, fc_dim=4)
+    compiled = torch.compile(network, backend="eager")
+    texts = [
+        share(Recognizer(model, MAPPING), tmp_path / f"{type(model).__name__}.html").read_text()
+        for model in (network, compiled)
+    ]
+    weights = [re.search(r'id="weights"[^>]*>([^<]+)<', text)[1] for text in texts]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.float64])
+def test_a_network_in_another_precision_is_one_sentence(kind):
+    with pytest.raises(LabError, match=rf"^model=MLP computes in {kind}: write model.float\(\)"):
+        Recognizer(MLP(CONFIG).to(kind), MAPPING)
+
+
 def test_mistakes_are_one_sentence(tmp_path):
     file, network = tmp_path / "reader.html", CNN(CONFIG)
     with pytest.raises(LabError, match=r"path='reader.txt' must end in \.html"):

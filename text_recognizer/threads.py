@@ -1,7 +1,9 @@
 """How many cores this process may use, and as many threads for PyTorch."""
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -10,8 +12,10 @@ def limit_threads() -> None:
 
     PyTorch counts the cores that it sees, also in a container that may use one of sixteen, where
     its threads then wait for each other. What somebody has chosen by `OMP_NUM_THREADS` or
-    `torch.set_num_threads` stands.
+    `torch.set_num_threads` stands. Threads that wait sleep: in a loop, as OpenMP would have them
+    wait, they keep the core from the very thread that they wait for where others compute, too.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before PyTorch is imported, or in vain
     seen, allowed = _count_seen_cores(), max(1, int(count_cores()))
     if allowed == seen or "OMP_NUM_THREADS" in os.environ:
         return
@@ -24,11 +28,21 @@ def limit_threads() -> None:
         torch.set_num_threads(allowed)
 
 
-def count_cores(root: Path = Path("/")) -> float:
-    """Return how many cores this process may use; a container may have a part of one.
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute in one thread what is short or bound by memory: it would only wait for a second."""
+    import torch
 
-    The limits of control groups (Linux) are read in the file system below `root`.
-    """
+    count = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
+
+
+def count_cores(root: Path = Path("/")) -> float:
+    """Return how many cores this process may use: in a container (Linux) perhaps part of one."""
     limits: list[float] = [_count_seen_cores()]
     for text in read_limits(root, "cpu.max"):
         quota, _, period = text.partition(" ")

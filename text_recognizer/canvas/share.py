@@ -102,7 +102,8 @@ def _describe_characters(recognizer: Recognizer) -> tuple[dict, bytes]:
     """Return what reads characters, and the weights."""
     image = torch.zeros(1, 28, 28, dtype=torch.uint8)
     recognizer.probabilities(image)  # which says what is wrong
-    steps, weights = describe_network(recognizer.model, image[None].float())
+    model = getattr(recognizer.model, "_orig_mod", recognizer.model)  # of torch.compile
+    steps, weights = describe_network(model, image[None].float())
     return {
         "mapping": recognizer.mapping,
         "temperature": recognizer.temperature,

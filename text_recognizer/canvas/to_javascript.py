@@ -70,6 +70,10 @@ class _Trace:
         arguments = [self.values[a] if isinstance(a, Node) else a for a in node.args]
         if not any(type(self.values.get(n)) is int for n in node.all_input_nodes):
             return node.target(*arguments, **node.kwargs)  # of weights alone
+        if name.startswith("_native_batch_norm_legit"):  # as PyTorch had it for some time
+            arguments[3:3] = [None, None] if len(arguments) < 7 else []
+            arguments[5:5] = [False] if name.endswith("no_training") else []
+            name = "native_batch_norm"
         describe = getattr(self, f"describe_{name}", None)
         if name == "getitem" or name in NOTHING:
             return arguments[0]

@@ -15,6 +15,7 @@ from text_recognizer.counter_rng import SEED
 from text_recognizer.data.augment import augment
 from text_recognizer.errors import LabError, check_bool, check_choice, check_int
 from text_recognizer.files import prepared
+from text_recognizer.threads import one_thread
 
 T = TypeVar("T")
 MAX_WORKERS = max(16, os.cpu_count() or 1)  # more would only take memory, and a thousand hang
@@ -45,6 +46,7 @@ class BatchedDataset(Dataset):
         images, labels = self.__getitems__([index])
         return images[0], labels[0]
 
+    @one_thread()
     def __getitems__(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return a whole batch: float32 (B, 1, 28, W) from 0 to 1, and its labels, int64."""
         numbers = torch.as_tensor(indices)

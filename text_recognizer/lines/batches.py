@@ -15,6 +15,7 @@ from text_recognizer.lines.render import (
     draw_realistic_lines,
 )
 from text_recognizer.mapping import END, FIRST_CHARACTER, MAPPING, PADDING, PARTS, START
+from text_recognizer.threads import one_thread
 
 STYLES = ("plain", "realistic", "both", "joined")
 REALISTIC_STEP = 11  # columns that a character takes, about
@@ -79,6 +80,7 @@ class LineMaker:
         text = self.sentences.write_labels(numbers, self.settings.text_length)
         return finish_labels(text, self.settings)
 
+    @one_thread()
     def draw(self, numbers: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Return lines, uint8 (B, 28, 28 * max_length), and labels, int64 (B, max_length)."""
         labels = torch.from_numpy(self.write_labels(numbers)).long()

@@ -24,6 +24,7 @@ warnings.filterwarnings("ignore", ".*suggested max number of worker.*")  # asked
 warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty.*")
 # An interrupted epoch goes on with as many batches as were left, drawn again.
 warnings.filterwarnings("ignore", ".*ended before the epoch ended and your dataloader is not.*")
+warnings.filterwarnings("ignore", ".*is not supported by the model summary.*")  # bfloat16
 warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning 2.6 with torch 2.13, its own affair
 logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
 
@@ -101,9 +102,8 @@ class BaseLitModel(pl.LightningModule):
         self.one_cycle_max_lr = one_cycle_max_lr
         self.label_smoothing = label_smoothing
         self.history: list[dict] = []
-        self.train_acc = MulticlassAccuracy(average="micro")
-        self.val_acc = MulticlassAccuracy(average="micro")
-        self.test_acc = MulticlassAccuracy(average="micro")
+        accuracies = [MulticlassAccuracy(average="micro") for _ in range(3)]
+        self.train_acc, self.val_acc, self.test_acc = accuracies
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the model's logits."""
@@ -145,7 +145,7 @@ class BaseLitModel(pl.LightningModule):
 
     def _loss(self, batch, part: str, accuracy: MulticlassAccuracy) -> torch.Tensor:
         x, y = batch
-        logits = self(x)
+        logits = self(x).float()  # they may be bfloat16
         is_train = part == "train"
         smoothing = self.label_smoothing if is_train else 0.0
         loss = F.cross_entropy(logits, y, label_smoothing=smoothing)

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from text_recognizer.models.inputs import check_images, check_sizes, read_config
+from text_recognizer.models.resnet import choose_layout
 
 
 class ConvBlock(nn.Module):
@@ -72,6 +73,7 @@ class CNN(nn.Module):
         self.dropout = nn.Dropout(0.25)
         self.fc1 = nn.Linear(conv_dim * (height // 2) * (width // 2), fc_dim)
         self.fc2 = nn.Linear(fc_dim, num_classes)
+        choose_layout(self, conv_dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map images, float32 (B, C, H, W), to logits, (B, number of classes)."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
 
 from text_recognizer.errors import LabError, shorten
 from text_recognizer.paths import open_regular
@@ -21,6 +21,10 @@ MIN_CONTRAST = 25  # of 255 grey levels, between ink and background
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue, as Pillow weighs them
 SAMPLE_SIDE = 128  # pixels: the side of what is looked at to tell whether colours matter
 MIN_LONE_DOTS = 0.01  # of all pixels: so many make a grey of black and white
+FOREIGN = {  # what to do with other files, by what they begin with
+    b"%PDF": "it is a PDF: take a screenshot of it",
+    b"ftyp": "phones save such HEIC pictures: export it as JPEG",
+}
 MIN_COLOUR_SPREAD = 2  # times as far apart are colours as their brightness, if they matter
 
 
@@ -76,7 +80,14 @@ def read_grey(image, max_side: int = MAX_SIDE) -> np.ndarray:
 def _open(image, max_side: int) -> Image.Image:
     """Return any image as a PIL image, upright."""
     if isinstance(image, str | os.PathLike):
-        with open_regular(Path(image)) as file, Image.open(file) as opened:
+        with open_regular(Path(image)) as file:
+            try:
+                opened = Image.open(file)
+            except UnidentifiedImageError:
+                file.seek(0)
+                head = file.read(16)
+                kinds = [advice for start, advice in FOREIGN.items() if start in head]
+                raise ValueError(*kinds or ["give a JPEG or PNG file"]) from None
             opened.draft(None, (2 * max_side, 2 * max_side))  # reads large JPEGs at a smaller size
             return ImageOps.exif_transpose(opened)
     if isinstance(image, Image.Image):

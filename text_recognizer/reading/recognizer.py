@@ -20,6 +20,7 @@ from text_recognizer.reading.line import check_guides, draw_line, place_strokes,
 from text_recognizer.reading.pen import read_curves
 from text_recognizer.reading.unread import UNREAD, find_unread
 from text_recognizer.strokes import is_dot
+from text_recognizer.threads import one_thread
 
 CHARACTER_WEIGHTS, LINE_WEIGHTS = "character_weights.safetensors", "line_weights.safetensors"
 LANGUAGE_MODEL = "language_model.npz"
@@ -69,6 +70,7 @@ class Recognizer:
             mapping = mapping or own_mapping
         if not isinstance(model, nn.Module):
             raise LabError(f"model={show(model)} must be a network or the path of a checkpoint.")
+        _check_float32(model)
         has_names = isinstance(mapping, list | tuple) and all(isinstance(n, str) for n in mapping)
         if not mapping or not has_names:
             raise LabError(f"mapping={show(mapping)} must be a list of names: give data.mapping.")
@@ -110,6 +112,7 @@ class Recognizer:
         recognizer.refuses = described["refuses"]
         return recognizer
 
+    @one_thread()
     def predict(
         self, image, top_k: int = N_ANSWERS, among: Iterable[str] | None = None
     ) -> list[tuple[str, float]]:
@@ -140,6 +143,7 @@ class Recognizer:
         names = [self.mapping[i] for i in best.tolist()]
         return list(zip(names, likely.tolist(), strict=True))
 
+    @one_thread()
     @torch.inference_mode()
     def is_known(self, prepared: torch.Tensor, strokes: Sequence = ()) -> bool:
         """Tell whether an image shows one character, and no drawing, scribble or pair of letters.
@@ -247,6 +251,7 @@ class LineRecognizer:
                 f"model={type(model).__name__} does not read lines: give a LineCNN, a network with "
                 "the same methods, or a checkpoint of one."
             )
+        _check_float32(model)
         self.model = model
         self.temperature = _check_temperature(temperature)
         self.characters = characters
@@ -261,6 +266,7 @@ class LineRecognizer:
         characters = Recognizer.pretrained(equal_classes=True)
         return cls(model, described["temperature"], characters)
 
+    @one_thread()
     @torch.inference_mode()
     def predict_line(
         self, image, guides: tuple[float, float] | None = None, language_model: bool = False
@@ -322,6 +328,12 @@ class LineRecognizer:
         said = beam_search(logits, english, WEIGHT, BONUS, BEAMS)
         labels = [MAPPING.index(character) for character in said]
         return labels, align(logits, labels)
+
+
+def _check_float32(model: nn.Module) -> None:
+    for kind in {weight.dtype for weight in model.parameters()} - {torch.float32}:
+        network = type(model).__name__
+        raise LabError(f"model={network} computes in {kind}: write model.float() first.")
 
 
 def _check_temperature(value: float) -> float:

@@ -65,6 +65,9 @@ def parse(argv: list[str], experiment: Callable) -> dict:
         names = [*own, *(name for names in added.values() for name in names)]
         raise LabError(_explain(str(error), names)) from None
     named = {group: {name: options[name] for name in names} for group, names in added.items()}
+    for name in named["Trainer"]:  # 1 is one batch and 1.0 all, and the parser returns either
+        if name.startswith("limit_") and re.search(rf"--{name}[= ]1( |$)", " ".join(argv)):
+            named["Trainer"][name] = 1
     return {name: options[name] for name in own} | named
 
 

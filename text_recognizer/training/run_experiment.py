@@ -85,6 +85,7 @@ def experiment(
     _check_end(arguments, stop_early, lit_model.one_cycle_max_lr)
     if load_checkpoint is not None:
         _check_resumable(load_checkpoint, lit_model)
+    arguments |= _choose_precision(arguments, lit_model.model)
     data.setup("fit")
     arguments["overfit_batches"] = _count_overfit_batches(arguments, data)
     # What is learned by heart reads other images worse and worse: the first epoch would be best.
@@ -213,6 +214,20 @@ def _choose_hardware(gpus: int | None, arguments: dict) -> dict:
     return {"accelerator": "gpu" if used else "cpu", "devices": used or 1}
 
 
+def _choose_precision(arguments: dict, model: torch.nn.Module) -> dict:
+    """Take bfloat16 where a CPU trains that multiplies it, unless a precision was asked for."""
+    has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    chosen, on_cpu = arguments["accelerator"], ("cpu",) if has_gpu else ("cpu", "auto")
+    if arguments["precision"] is not None or chosen not in on_cpu:
+        return {}
+    known: Mapping = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch has none
+    has_bfloat16 = known.get("avx512_bf16") or known.get("amx_bf16")
+    # Characters are read as well with it: benchmarks/README.md. Lines have not been measured.
+    precision = "bf16-mixed" if has_bfloat16 and not reads_lines(model) else "32-true"
+    say(f"Training on the CPU with --precision={precision}.")
+    return {"precision": precision}
+
+
 def _count_overfit_batches(arguments: dict, data: BaseDataModule) -> int:
     """Turn a fraction of the training batches into their number, at least one."""
     overfit_batches = arguments["overfit_batches"]
@@ -290,10 +305,10 @@ def main(argv: list[str] | None = None) -> None:
 def run_as_program() -> None:
     """Run the command line as a process of its own, which Ctrl-C ends with one last line."""
     handler = InterruptHandler()
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, handler)
     sys.unraisablehook = lambda _: None  # what breaks while all ends is of no use to anybody
     try:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, handler)  # which it calls at once if Ctrl-C was pressed
         main()
     except BaseException as error:
         if not (isinstance(error, KeyboardInterrupt) or handler.was_called):

@@ -200,7 +200,7 @@ def serve_notebook(python: Path, kernel: str, folder: Path):
         yield f"http://127.0.0.1:{port}/notebooks/canvas.ipynb?token=lab"
 
 
-def check_canvas(name: str, python: Path, kernel: str, cell: str, output: str) -> bool:
+def check_canvas(name: str, python: Path, kernel: str, cell: str, editor: str, output: str) -> bool:
     """Draw a letter in a browser; tell whether it was read there, and in Python.
 
     Parameters
@@ -211,8 +211,8 @@ def check_canvas(name: str, python: Path, kernel: str, cell: str, output: str) -
         The interpreter that has it.
     kernel : str
         What runs the cells.
-    cell, output : str
-        CSS selectors of the cells' editors and of their outputs.
+    cell, editor, output : str
+        CSS selectors of a cell with code, and in it, of its editor and of what it prints.
     """
     started, letter = time.monotonic(), "R"
     with (
@@ -224,7 +224,7 @@ def check_canvas(name: str, python: Path, kernel: str, cell: str, output: str) -
         page.goto(address)
         canvas, strokes, told = Canvas(page), sample_strokes(letter), ""
         try:
-            page.locator(cell).first.click(timeout=60_000)
+            page.locator(cell).first.locator(editor).click(timeout=60_000)
             # Notebook 6.5 asks the kernel for its widgets first: what comes meanwhile is lost.
             page.wait_for_timeout(6_000)
             page.keyboard.press("Shift+Enter")
@@ -234,10 +234,10 @@ def check_canvas(name: str, python: Path, kernel: str, cell: str, output: str) -
             page.wait_for_selector(".hw-root[data-theme][data-number]", timeout=60_000)
             canvas.draw(strokes)
             read = canvas.read()
-            page.locator(cell).nth(1).click()
+            second = page.locator(cell).nth(1)  # the first prints what it asks about Drive
+            second.locator(editor).click()
             page.keyboard.press("Shift+Enter")
-            page.locator(output).last.wait_for(timeout=60_000)
-            in_python = page.locator(output).last.inner_text().strip()
+            in_python = second.locator(output).inner_text(timeout=60_000).strip()
             if (read, in_python) != (letter, f"{len(strokes)} {letter}"):
                 told = f"{letter} was read as {read}, and Python has {in_python}"
         except Error as error:  # of Playwright
@@ -299,8 +299,9 @@ def main() -> None:
         del os.environ["CHOSEN"]
         fine.append(check_install("from a wheel beside", make_setup(""), beside, base))
         fine += [check_notebook(path.resolve(), wheel, new_folder()) for path in options.notebooks]
-    classic = [".code_cell .CodeMirror", ".output_stdout pre"]
-    modern = [".jp-CodeCell .cm-content", ".jp-OutputArea-output[data-mime-type*=stdout] pre"]
+    classic = [".code_cell", ".CodeMirror", ".output_stdout pre"]
+    modern = [".jp-CodeCell", ".cm-content"]
+    modern += [".jp-OutputArea-output[data-mime-type*=stdout] pre"]
     fine.append(check_canvas("Notebook 6.5", BIN / "python", "colab", *classic))
     fine.append(check_canvas("Notebook 7", notebook_7, "checkout", *modern))
     sys.exit(not all(fine))
