@@ -23,6 +23,7 @@ import polib
 from links import ROOT, make_line, read_address, read_as, set_line, write_changed
 
 from lab_utils.start_page import COURSE, SIGNS
+from text_recognizer.explore.explorable import SAID
 
 LANGUAGE = "ko"
 COMPILED = f"text_recognizer/locale/{LANGUAGE}/LC_MESSAGES/lab.mo"
@@ -40,6 +41,9 @@ def find_lines(root: Path) -> list[str]:
                         for part in ast.walk(argument)
                         if isinstance(part, ast.Constant) and isinstance(part.value, str)
                     ]
+    for path in sorted(root.glob("text_recognizer/explore/static/*.js")):
+        said = SAID.findall(path.read_text(encoding="utf-8"))
+        marked += [(path, place, line) for place, line in enumerate(said)]
     return [line for *_place, line in sorted(marked)] + [b.title for b in COURSE] + [*SIGNS]
 
 
