@@ -14,7 +14,7 @@ LANGUAGES = ("en", "ko")
 WIDTHS = {"character": CANVAS_HEIGHT, "line": 4 * CANVAS_HEIGHT}
 MAX_INK = 45_000  # letters that all strokes may take (`encode`): some 400 strokes of a hand
 MAX_ANSWERS = 5  # bars of a character, alternatives of a character in a line
-IMPORT = re.compile(r'^import [^;]*? from "[./\w]*/([\w.]+)";\n', re.MULTILINE)
+IMPORT = re.compile(r'^import [^;]*? from "([./\w]+)";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export \{(.*)\};\n", re.MULTILINE)
 DEFAULT = re.compile(r"^export default .*\n", re.MULTILINE)
 

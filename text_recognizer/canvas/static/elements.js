@@ -18,9 +18,6 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Make a `div` of a class. */
-const makeBox = (name, ...children) => make("div", { class: name }, ...children);
-
 function makeIcon(name) {
   const span = make("span", { class: "hw-icon", "aria-hidden": "true" });
   span.innerHTML = `<svg viewBox="0 0 24 24"><path d="${ICONS[name]}"/></svg>`;
@@ -59,4 +56,4 @@ class Labels {
   }
 }
 
-export { Labels, disable, formatPercent, make, makeBox, makeIcon };
+export { Labels, disable, formatPercent, make, makeIcon };

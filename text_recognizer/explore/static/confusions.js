@@ -1,7 +1,8 @@
 // What is confused with what: a confusion matrix; a click on a cell shows its images.
 
-import { make, makeBox } from "../../canvas/static/elements.js";
+import { make } from "../../canvas/static/elements.js";
 import { followTheme } from "../../canvas/static/theme.js";
+import { makeBox } from "../../explore/static/box.js";
 
 const [CELL, MARGIN, SIDE, PER_ROW] = [10, 18, 28, 12]; // pixels, and images in a row
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };

@@ -1,7 +1,8 @@
 // CTC, step by step: answers along a line, a path through them, and the text it collapses to.
 
-import { make, makeBox } from "../../canvas/static/elements.js";
+import { make } from "../../canvas/static/elements.js";
 import { followTheme } from "../../canvas/static/theme.js";
+import { makeBox } from "../../explore/static/box.js";
 
 const [CELL, ROW, PACE] = [9, 17, 180]; // pixels of an answer, and milliseconds between two
 const BLANK = 0;
@@ -22,8 +23,7 @@ class Ctc {
     Object.assign(this, model.get("shown"));
     this.say = (text, ...values) =>
       (model.get("labels")[text] ?? text).replace(/\{\}/g, () => values.shift());
-    this.steps = this.probabilities[0].length;
-    this.step = 0;
+    [this.steps, this.step] = [this.probabilities[0].length, 0];
     this.makeElements(el);
     this.reset();
   }

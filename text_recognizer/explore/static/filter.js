@@ -1,7 +1,8 @@
 // A filter in your hand: a 3x3 window follows the pointer; its sum is a pixel of the feature map.
 
-import { make, makeBox } from "../../canvas/static/elements.js";
+import { make } from "../../canvas/static/elements.js";
 import { followTheme } from "../../canvas/static/theme.js";
+import { makeBox } from "../../explore/static/box.js";
 
 const SCALE = 9; // of a pixel on the screen
 const STRONGEST = 4; // the value with the fullest colour

@@ -1,7 +1,8 @@
 // Inside the network, live: the strongest feature maps of each layer, and the highest logits.
 
-import { make, makeBox } from "../../canvas/static/elements.js";
+import { make } from "../../canvas/static/elements.js";
 import { followTheme } from "../../canvas/static/theme.js";
+import { makeBox } from "../../explore/static/box.js";
 
 const STRONGEST = 127; // the number with the fullest colour
 const COLOURS = {
