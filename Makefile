@@ -93,6 +93,7 @@ bench: .venv/.complete ## measures, against the plain way of doing the same
 	$(BIN)/python benchmarks/start_up.py
 	$(BIN)/python benchmarks/data_loading.py
 	$(BIN)/python benchmarks/lightning_overhead.py
+	$(BIN)/python benchmarks/live_curves.py
 	$(BIN)/python benchmarks/preparation.py
 	$(BIN)/python benchmarks/line_drawing.py
 	$(BIN)/python benchmarks/in_company.py

@@ -18,12 +18,17 @@ from text_recognizer.models.mlp import MLP as MLP
 from text_recognizer.lit_models.base import BaseLitModel as BaseLitModel
 from text_recognizer.paths import data_dir as data_dir
 from lab_utils.plots import plot_history as plot_history
+from text_recognizer.explore.filter import explore_filter as explore_filter
+from text_recognizer.explore.network import explore_network as explore_network
+from text_recognizer.explore.curves import LiveCurves as LiveCurves
+from text_recognizer.explore.confusions import explore_confusions as explore_confusions
 
 # 3. Overfit on purpose
 from text_recognizer.data.augment import augment as augment
 from text_recognizer.lit_models.base import TrainingBar as TrainingBar
 
 # 4. Build lines
+from lab_utils.plots import show_lines as show_lines
 from text_recognizer.data.emnist_lines import EMNISTLines as EMNISTLines
 from text_recognizer.data.sentence_generator import SentenceGenerator as SentenceGenerator
 from text_recognizer.models.line_cnn_simple import LineCNNSimple as LineCNNSimple
@@ -34,6 +39,7 @@ from text_recognizer.models.line_cnn import LineCNN as LineCNN
 from text_recognizer.models.ctc import greedy as greedy
 from text_recognizer.models.ctc import beam_search as beam_search
 from text_recognizer.models.ctc import CharacterLanguageModel as CharacterLanguageModel
+from text_recognizer.explore.ctc import explore_ctc as explore_ctc
 from text_recognizer.reading.recognizer import LineRecognizer as LineRecognizer
 from text_recognizer.reading.line import prepare_line as prepare_line
 from text_recognizer.strokes import sample_strokes as sample_strokes

@@ -4,6 +4,7 @@ That is what a check cell found, which cell to run first after a restart, and wh
 arguments of the 2021 course, in the student's language.
 """
 
+import itertools
 import json
 import linecache
 import os
@@ -34,7 +35,8 @@ def set_up(shell: Any) -> None:
     """Let an IPython shell show these lines instead of tracebacks."""
 
     def show(shell, kind, error, trace, tb_offset=None):
-        line = describe_failure(error, trace)
+        running = shell.history_manager.input_hist_raw[-1]
+        line = describe_failure(error, trace, running)
         if line is None:
             shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
         else:
@@ -43,7 +45,9 @@ def set_up(shell: Any) -> None:
     shell.set_custom_exc(SHOWN, show)
 
 
-def describe_failure(error: BaseException, trace: TracebackType | None) -> str | None:
+def describe_failure(
+    error: BaseException, trace: TracebackType | None, running: str = ""
+) -> str | None:
     """Return what to tell a student about an error.
 
     Parameters
@@ -52,6 +56,8 @@ def describe_failure(error: BaseException, trace: TracebackType | None) -> str |
         What was raised.
     trace : TracebackType or None
         Its traceback. The first frame whose code begins with `# CHECK q1` is the check.
+    running : str
+        The source of the cell that was run.
 
     Returns
     -------
@@ -65,7 +71,7 @@ def describe_failure(error: BaseException, trace: TracebackType | None) -> str |
     if old and old[1] in OLD_ARGUMENTS:
         return _(f"Lightning's Trainer has no {old[1]}= any more: write {OLD_ARGUMENTS[old[1]]}.")
     undefined = re.fullmatch(r"name '(\w+)' is not defined", text)
-    if undefined and (cell := find_cell(undefined[1])):
+    if undefined and (cell := find_cell(undefined[1], running)):
         return _(
             f"{undefined[1]} is not defined yet: run the cell that begins with  {cell}  first, "
             "or all cells above this one."
@@ -73,15 +79,34 @@ def describe_failure(error: BaseException, trace: TracebackType | None) -> str |
     question, is_inside_answer = find_check(trace)
     if question is None:
         return None
-    if isinstance(error, NotImplementedError):
-        return _(f"{question}: not answered yet") if text == UNANSWERED else None
-    if is_inside_answer:
+    if isinstance(error, NotImplementedError) and text == UNANSWERED:
+        if is_code_below(trace):
+            return _(
+                f"{question}, not yet: delete the line `raise ...`. What is below it never runs."
+            )
+        return _(f"{question}: not answered yet")
+    if isinstance(error, NotImplementedError) or is_inside_answer:
         return None
+    if "NoneType" in text:
+        return _(
+            f"{question}, not yet: your function returns None. Does it end with `return`? "
+            "`print` shows a value, and returns none."
+        )
     if isinstance(error, AssertionError):
         return _(f"{question}, not yet: {text}") if text else None
-    if "NoneType" in text:
-        return _(f"{question}, not yet: your function returns None. Does it end with `return`?")
     return None
+
+
+def is_code_below(trace: TracebackType | None) -> bool:
+    """Tell whether an answer stands below the `raise` that it should have replaced."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return False
+    lines = linecache.getlines(trace.tb_frame.f_code.co_filename)[trace.tb_lineno - 1 :]
+    indent = len(lines[0]) - len(lines[0].lstrip()) if lines else 0
+    below = itertools.takewhile(lambda line: line[:indent].isspace() or not line.strip(), lines[1:])
+    return any(not re.fullmatch(r"\s*(#.*|return \w+)?\s*", line) for line in below)
 
 
 def find_check(trace: TracebackType | None) -> tuple[str | None, bool]:
@@ -122,13 +147,19 @@ def choose_language() -> str:
     return os.environ.get("LAB_LANGUAGE", "")
 
 
-def find_cell(name: str) -> str | None:
-    """Return the first line of the first cell that defines a name; None if none is known to."""
+def find_cell(name: str, running: str = "") -> str | None:
+    """Return the first line of the cell that defines a name; None if none is known to.
+
+    It is the nearest above the cell that was run or, if there is none, the first.
+    """
     try:
         cells = read_notebook()["cells"]
         sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     except (LookupError, TypeError):
         return None
+    if running in sources:
+        place = sources.index(running)
+        sources = [*reversed(sources[:place]), *sources[place + 1 :]]
     for source in sources:
         python = re.sub(r"^(\s*)[!%].*", r"\1pass", source, flags=re.MULTILINE)  # IPython's lines
         try:

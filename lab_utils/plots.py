@@ -14,7 +14,14 @@ MIN_SIZE, MAX_SIZE = 0.1, 10  # inches of an image
 BLUE, ORANGE = "#44546a", "#c55a11"
 
 
-def show_images(images, titles=None, columns: int = 9, cmap: str = "gray", size: float = 1.1):
+def show_images(
+    images,
+    titles=None,
+    columns: int = 9,
+    cmap: str = "gray",
+    size: float = 1.1,
+    limit: float | None = None,
+):
     """Show images in a grid.
 
     Taught in notebook 1.
@@ -22,7 +29,7 @@ def show_images(images, titles=None, columns: int = 9, cmap: str = "gray", size:
     Parameters
     ----------
     images : sequence of array or tensor
-        Each (H, W) or (1, H, W); every image is stretched to its own darkest and brightest value.
+        Each (H, W) or (1, H, W).
     titles : sequence of str, optional
         A title above each image.
     columns : int
@@ -31,6 +38,9 @@ def show_images(images, titles=None, columns: int = 9, cmap: str = "gray", size:
         matplotlib's colour map.
     size : float
         Inches per image.
+    limit : float, optional
+        The colours of all images go from -limit to limit; without it, those of each image from its
+        own darkest to its own brightest value.
 
     Raises
     ------
@@ -65,12 +75,49 @@ def show_images(images, titles=None, columns: int = 9, cmap: str = "gray", size:
     for axis in axes.flat:
         axis.axis("off")
     for index, (axis, image) in enumerate(zip(axes.flat, pictures, strict=False)):
-        axis.imshow(image, cmap=cmap)
+        axis.imshow(image, cmap=cmap, vmin=None if limit is None else -limit, vmax=limit)
         if titles is not None:
             axis.set_title(titles[index], fontsize=10)
-    figure.tight_layout(pad=0.2)
+    figure.tight_layout(pad=0.2, w_pad=0.5, h_pad=0.5)
     named = f": {', '.join(map(str, titles[: len(images)]))}" if titles is not None else ""
     show_figure(figure, _(f"{len(images)} image{'s' * (len(images) > 1)}") + named)
+
+
+def show_lines(lines, titles=None, width: float = 9):
+    """Show lines of handwriting, one below the other.
+
+    Taught in notebook 4.
+
+    Parameters
+    ----------
+    lines : sequence of array or tensor
+        Each uint8 (H, W).
+    titles : sequence of str, optional
+        A title above each line.
+    width : float
+        Inches of a line.
+
+    Examples
+    --------
+    >>> from lab_utils import prepare_line, sample_strokes, show_lines
+    >>> show_lines([prepare_line(sample_strokes("R")), prepare_line(sample_strokes("4"))], "R4")
+    """
+    if not len(lines):
+        raise LabError("lines is empty: give one or more.")
+    check_number("width", width, 1, 100, "from 1 to 100 inches")
+    heights = [
+        width * len(line) / len(line[0]) + (0.3 if titles is not None else 0.1) for line in lines
+    ]
+    size = (width, sum(heights))
+    figure, axes = plt.subplots(len(lines), figsize=size, height_ratios=heights, squeeze=False)
+    for index, (axis, line) in enumerate(zip(axes.flat, lines, strict=True)):
+        axis.imshow(line, cmap="gray", vmin=0, vmax=255)
+        axis.axis("off")
+        if titles is not None:
+            axis.set_title(titles[index], fontsize=9, loc="left", pad=2)
+    figure.tight_layout(pad=0.3)
+    named = f": {'; '.join(map(str, titles[: len(lines)]))}" if titles is not None else ""
+    show_figure(figure, f"{len(lines)} line{'s' * (len(lines) > 1)} of handwriting{named}")
 
 
 def plot_history(history: list[dict]):

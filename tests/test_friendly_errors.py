@@ -32,7 +32,15 @@ FAILURES = {
     ),
     "wrong": ("return x + 1", "q1, not yet: double(2) is 3"),
     "right": ("return x + x", "q1: passed"),
-    "no return": ("x + x", "q1, not yet: your function returns None"),
+    "below": (
+        'raise NotImplementedError("your code is still missing")\n\n    return x + x',
+        "q1, not yet: delete the line `raise ...`",
+    ),
+    "given below": (
+        'raise NotImplementedError("your code is still missing")\n    return x',
+        "q1: not answered yet",
+    ),
+    "no return": ("print(x + x)", "4\nq1, not yet: your function returns None"),
     "mistake": ("return x + None", "TypeError"),
     "own todo": ('raise NotImplementedError("later")', "NotImplementedError"),
     "own assert": ('assert x > 5, "x is small"', "AssertionError"),
@@ -52,12 +60,14 @@ def shown():
     return {**dict(zip(FAILURES, outputs[2:-2:2], strict=True)), "others": outputs[-2:]}
 
 
-@pytest.mark.parametrize("name", ["unanswered", "wrong", "right", "no return"])
+@pytest.mark.parametrize(
+    "name", ["unanswered", "wrong", "right", "below", "given below", "no return"]
+)
 def test_a_check_says_one_line(shown, name):
     assert {(output.output_type, output.name) for output in shown[name]} == {("stream", "stdout")}
     text = "".join(output.text for output in shown[name])  # a busy kernel may send it in pieces
     assert text.startswith(FAILURES[name][1])
-    assert text.count("\n") == 1
+    assert text.count("\n") == 1 + FAILURES[name][1].count("\n")
 
 
 @pytest.mark.parametrize("name", ["mistake", "own todo", "own assert"])
@@ -94,6 +104,21 @@ def test_the_first_cell_that_defines_a_name_is_found(name, cell, tmp_path, monke
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     monkeypatch.setenv("JPY_SESSION_NAME", str(path))
     assert find_cell(name) == cell
+
+
+@pytest.mark.parametrize(
+    ("running", "cell"),
+    [("print(a)", "a = 2"), ("print(a, 1)", "a = 3"), ("a = 1", "a = 2"), ("", "a = 1")],
+)
+def test_of_several_cells_that_define_a_name_the_nearest_above_is_named(
+    running, cell, tmp_path, monkeypatch
+):
+    path = tmp_path / "a.ipynb"
+    sources = ["a = 1", "a = 2", "print(a)", "a = 3", "print(a, 1)"]
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    assert find_cell("a", running) == cell
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"[]", b'{"cells": [1]}', b"\xff"])

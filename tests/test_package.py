@@ -26,7 +26,7 @@ REFERENCES = sorted((ROOT / "labs" / "instructor").glob("*.ipynb"))
 # From the ground up: what stands in a line may import what stands above it, and its own folder.
 LAYERS = [
     *("language", "errors", "mapping", "paths", "counter_rng", "strokes", "threads"),
-    *("files", "lines", "data", "models", "lit_models", "reading", "canvas", "training"),
+    *("files", "lines", "data", "models", "lit_models", "reading", "canvas", "explore", "training"),
 ]
 
 

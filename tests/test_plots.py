@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from lab_utils import LabError, plot_history, show_blocks, show_images, show_preparation
+from lab_utils import (
+    LabError,
+    plot_history,
+    show_blocks,
+    show_images,
+    show_lines,
+    show_preparation,
+)
 from lab_utils.preparation_steps import sample_photo
 
 
@@ -40,6 +47,20 @@ def test_images_may_be_arrays_without_titles(shown):
     show_images(list(np.eye(28)[None].repeat(4, 0)), columns=2)
     assert shown == [1]
     assert len(plt.gcf().axes) == 4
+
+
+def test_images_may_share_one_scale(shown):
+    show_images([np.eye(3), 5 * np.eye(3)], limit=5)
+    assert {axis.images[0].get_clim() for axis in plt.gcf().axes} == {(-5, 5)}
+
+
+def test_lines_lie_close_whatever_their_width(shown):
+    show_lines([np.zeros((28, 448), np.uint8), np.zeros((28, 952), np.uint8)], ["a", "b"])
+    first, second = (axis.get_position() for axis in plt.gcf().axes)
+    assert [axis.get_title(loc="left") for axis in plt.gcf().axes] == ["a", "b"]
+    assert 0 < first.y0 - second.y1 < second.height
+    with pytest.raises(LabError, match="lines is empty"):
+        show_lines([])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import os
 
 import numpy as np
 from IPython.display import HTML, display
@@ -18,7 +19,7 @@ MAX_TOLD = 200  # characters of a text or an error: more is not seen on a canvas
 # in the place of "Error displaying widget: model not found", and on pages made of the notebook.
 STILL = """<div class="hw-still"><style>
 .jp-OutputArea-child:has(.hw-still):has(+ .jp-OutputArea-child > .lm-Panel:not(.jupyter-widgets)),
-.output_area:has(.hw-still):has(+ .output_area .hw-root),
+.output_area:has(.hw-still):has(+ .output_area :is(.hw-root, .ex-root)),
 .jp-OutputArea-child:has(.hw-still) + .jp-OutputArea-child:has(> .lm-Panel.jupyter-widgets)
 {{ display: none }}
 </style><img src="{picture}" alt="{name}" style="max-height: 280px"></div>"""
@@ -63,7 +64,12 @@ def draw_still(strokes: list[Stroke], width: int, result: dict) -> bytes:
     return encode_png(sheet.reduce(2).quantize(64))
 
 
-def show_still(picture: bytes, name: str) -> None:
-    """Show the picture of a canvas where its notebook is reopened without a kernel."""
+def add_still(bundle: tuple | None, picture: bytes, name: str) -> tuple[dict, dict]:
+    """Return the output of a widget with its picture, for where no browser shows the widget."""
+    data, metadata = bundle or ({}, {})
+    if "JPY_SESSION_NAME" not in os.environ:
+        return data | {"image/png": picture}, metadata
+    # JupyterLab or Notebook, in which the notebook may be reopened without its kernel.
     address = DATA_URI + base64.b64encode(picture).decode()
     display(HTML(STILL.format(picture=address, name=html.escape(name))))
+    return data, metadata

@@ -9,7 +9,7 @@ import traitlets
 
 from text_recognizer.canvas import readers, script
 from text_recognizer.canvas.ink import check_strokes, decode_all, encode_all
-from text_recognizer.canvas.pictures import draw_still, show_still
+from text_recognizer.canvas.pictures import add_still, draw_still
 from text_recognizer.data.my_handwriting import handwriting_file, remove_drawing, save_drawing
 from text_recognizer.errors import LabError, check_choice, check_number, nearest, shorten, show
 from text_recognizer.language import _
@@ -344,9 +344,5 @@ class HandwritingCanvas(anywidget.AnyWidget):
         return f"HandwritingCanvas({self.mode!r}, {count}, {read})"
 
     def _repr_mimebundle_(self, **kwargs):
-        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         picture = draw_still(self.strokes, self.width, self.result)
-        if "JPY_SESSION_NAME" in os.environ:  # in JupyterLab or Notebook, which may be reopened
-            show_still(picture, repr(self))
-            return data, metadata
-        return data | {"image/png": picture}, metadata
+        return add_still(super()._repr_mimebundle_(**kwargs), picture, repr(self))

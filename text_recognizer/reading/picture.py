@@ -21,10 +21,10 @@ MIN_CONTRAST = 25  # of 255 grey levels, between ink and background
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue, as Pillow weighs them
 SAMPLE_SIDE = 128  # pixels: the side of what is looked at to tell whether colours matter
 MIN_LONE_DOTS = 0.01  # of all pixels: so many make a grey of black and white
-FOREIGN = {  # what to do with other files, by what they begin with
-    b"%PDF": "it is a PDF: take a screenshot of it",
-    b"ftyp": "phones save such HEIC pictures: export it as JPEG",
-}
+REASONS = (  # why other files are not read, and what to do, by what they begin with
+    (b"%PDF", "it is a PDF: take a screenshot of it"),
+    (b"ftyp", "phones save such HEIC pictures: export it as JPEG"),
+)
 MIN_COLOUR_SPREAD = 2  # times as far apart are colours as their brightness, if they matter
 
 
@@ -86,7 +86,7 @@ def _open(image, max_side: int) -> Image.Image:
             except UnidentifiedImageError:
                 file.seek(0)
                 head = file.read(16)
-                kinds = [advice for start, advice in FOREIGN.items() if start in head]
+                kinds = [advice for start, advice in REASONS if start in head]
                 raise ValueError(*kinds or ["give a JPEG or PNG file"]) from None
             opened.draft(None, (2 * max_side, 2 * max_side))  # reads large JPEGs at a smaller size
             return ImageOps.exif_transpose(opened)

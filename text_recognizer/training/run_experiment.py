@@ -224,7 +224,7 @@ def _choose_precision(arguments: dict, model: torch.nn.Module) -> dict:
     has_bfloat16 = known.get("avx512_bf16") or known.get("amx_bf16")
     # Characters are read as well with it: benchmarks/README.md. Lines have not been measured.
     precision = "bf16-mixed" if has_bfloat16 and not reads_lines(model) else "32-true"
-    say(f"Training on the CPU with --precision={precision}.")
+    say(_(f"Training on the CPU with --precision={precision}."))
     return {"precision": precision}
 
 

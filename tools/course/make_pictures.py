@@ -30,7 +30,7 @@ PREVIEW = (300, 180)  # pixels
 # What shows a notebook in one picture: which of its pictures, and a part of it, from 0 to 1.
 PREVIEWS = {
     "01_look_at_emnist": (4, (0.0, 0.0, 0.495, 0.73)),
-    "02_train_cnn": (8, (0.0, 0.0, 0.445, 1.0)),
+    "02_train_cnn": (9, (0.0, 0.0, 0.445, 1.0)),
     "03_overfit": (3, (0.0, 0.0, 0.38, 1.0)),
     "04_build_lines": (4, (0.0, 0.0, 1.0, 1.0)),
     "05_read_lines": (2, (0.0, 0.0, 0.605, 0.96)),

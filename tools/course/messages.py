@@ -22,7 +22,7 @@ GRADED = {"EXPLAINED", "TROUBLE", "BEGINNINGS", "SAY"}  # tables of what the gra
 PACKAGES = ("text_recognizer", "lab_utils", "lab_grade")
 # In scripts and templates: what is looked up, and lines that say so of all their texts.
 SCRIPT = re.compile(
-    r'\b(?:word\(|makeBox\("\w+",|makeButton\("\w+",|Error\()\s*"([^"\n]+)"|data-word>([^<]+)<',
+    r'\b(?:word\(|say\(|makeBox\("\w+",|makeButton\("\w+",|Error\()\s*"([^"\n]+)"|data-word>([^<]+)<',
     re.DOTALL,
 )
 MARKED = re.compile(r"^.*// labels?\b.*$", re.MULTILINE)

@@ -1,0 +1,1 @@
+"""Explorables: widgets in which one sees happen what a notebook explains."""

@@ -1,0 +1,7 @@
+// A `div` of a class.
+
+import { make } from "../../canvas/static/elements.js";
+
+const makeBox = (name, ...children) => make("div", { class: name }, ...children);
+
+export { makeBox };
