@@ -53,9 +53,12 @@ def notebook(code, kept=None):
     names = {"__name__": "__main__"}
     exec(code, names)
 
+    # Made here: two threads that ask PyTorch for its random state at once may wait for each other.
+    peer = KernelPeer(Channel(theirs), names, {} if kept is None else kept)
+
     def serve():
         with contextlib.suppress(Ended):
-            KernelPeer(Channel(theirs), names, {} if kept is None else kept).serve()
+            peer.serve()
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()

@@ -1,7 +1,6 @@
 // The browser's side of HandwritingCanvas: draws the ink, sends each finished stroke to Python in
 // one message, and shows what Python read; on a shared page, page.js is in the place of Python.
-// `strokes` (encoded) is the single source of truth: every view draws it, so a second view or a
-// reloaded page has the same ink.
+// `strokes` (encoded) is the single source of truth: every view draws it.
 
 import { CharacterReading } from "./character.js";
 import { Labels, formatPercent, make } from "./elements.js";
@@ -98,9 +97,9 @@ class View {
     this.read = make("div", { class: "hw-reading", translate: "no" });
     this.text = make("div", { class: "hw-text", translate: "no" });
     this.status = make("div", { class: "hw-status" });
-    const onBoard = [paper.element, tools.element, tools.penOnly, this.status];
-    const board = make("div", { class: "hw-board" }, ...onBoard);
+    const board = [paper.element, tools.element, tools.penOnly, this.status];
     this.spoken = make("div", { class: "hw-spoken", role: "status", "aria-live": "polite" });
+    const stop = (event) => event.stopPropagation();
     const attributes = {
       class: "hw-root",
       "data-mode": this.mode,
@@ -109,14 +108,15 @@ class View {
       lang: this.labels.language,
       "aria-label": this.labels.word("Handwriting canvas"),
       onkeydown: (event) => {
-        event.stopPropagation();
+        stop(event);
         tools.onKey(event);
       },
-      onkeyup: (event) => event.stopPropagation(),
-      onkeypress: (event) => event.stopPropagation(),
+      onkeyup: stop,
+      onkeypress: stop,
     };
     const side = make("div", { class: "hw-side" }, this.options.modelRow, this.read, this.text);
-    const all = [this.prompt, board, side, this.options.element, this.spoken];
+    const element = make("div", { class: "hw-board" }, ...board);
+    const all = [this.prompt, element, side, this.options.element, this.spoken];
     this.root = make("div", attributes, ...all);
     return this.root;
   }
