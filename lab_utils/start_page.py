@@ -380,7 +380,8 @@ def show_progress() -> Table:
         count = numbers.count(book.number)
         passed = f"{count} / {book.questions}" + " ✓" * (count == book.questions)
         rows.append((book.link, passed))
-    foot = _("Kept in {} on this machine, and nowhere else: delete the file to start again.")
+    where = shorten_path(path)
+    foot = _(f"Kept in {where} on this machine, and nowhere else: delete the file to start again.")
     title = _("Checked questions that you have passed")
     return Table(title, [_("notebook"), _("passed")], rows, foot)
 

@@ -24,7 +24,8 @@ class EMNIST(CharacterDataModule):
         sample, `"sample"` never touches the network.
     balance : bool
         Whether to take the balanced subset of Full Stack Deep Learning (260,212 train, 65,054
-        validation and 53,988 test images of the official archive), or everything.
+        validation and 53,988 test images of the official archive), or everything. A part whose
+        classes are equal, as the sample's test part, stays whole.
     **loading
         `augment`: whether training images are changed at random (`augment`);
         `batch_size` and `num_workers`, as for `BaseDataModule`.
@@ -58,7 +59,7 @@ class EMNIST(CharacterDataModule):
     def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # The sample has punctuation too, for the lines of a later lab; ByClass has none.
         chosen = np.flatnonzero(np.isin(labels, CHARACTER_LABELS))
-        if self.balance:
+        if self.balance and np.ptp(np.unique(labels[chosen], return_counts=True)[1]):
             chosen = chosen[choose_balanced(labels[chosen])]
         return chosen, labels[chosen].astype(np.int64)
 
