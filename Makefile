@@ -39,7 +39,7 @@ test: .venv/.complete ## everything that must hold: tests, browser, notebooks
 		--nbval --nbval-cell-timeout=300 tests $(NOTEBOOKS)
 
 test-browser: .venv/.complete ## the canvas in a browser, pictures in build/screenshots
-	$(BIN)/pytest -rs tests/browser
+	SCREENSHOTS=1 $(BIN)/pytest -rs tests/browser
 
 # The measurements and the notebooks on real data, as the README says what lies in the folder.
 REAL_DATA ?= ../shared

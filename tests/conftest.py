@@ -16,7 +16,10 @@ from helpers import (
 )
 
 # Loops that a notebook writes out, which LAB_FAST does not cut short.
-LOOPS = {"epochs=40": "epochs=8", "steps=50": "steps=5"}
+LOOPS = {
+    **{"epochs=40": "epochs=8", "steps=50": "steps=5"},
+    **{"__getitems__(range(100))": "__getitems__(range(10))", "num_test=300": "num_test=30"},
+}
 # The tests in real/ need the real data that `make test-real` names.
 collect_ignore = [] if os.environ.get("EMNIST_ARCHIVE") else ["real"]
 

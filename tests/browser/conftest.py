@@ -1,4 +1,4 @@
-"""One JupyterLab and one Chromium for all tests in here; a page of its own for each test."""
+"""One JupyterLab for all tests that use one, one Chromium for them and one for the others."""
 
 import os
 from pathlib import Path
@@ -16,11 +16,26 @@ CHECKOUT = str(Path(__file__).parents[2])  # not another one that is installed
 def pytest_collection_modifyitems(items):
     items = [item for item in items if Path(HERE) in item.path.parents]
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("browser"))
+        has_lab = "lab" in item.fixturenames or item.path.name == "test_under_hands.py"
+        item.add_marker(pytest.mark.xdist_group("jupyterlab" if has_lab else "browser"))
     if find_chromium() is None:
         reason = "no Chromium or Chrome found: install one, or set CHROMIUM to its path"
         for item in items:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    item.has_failed = report.failed
+    return report
+
+
+def keep_picture(page, item):
+    """Keep what a page shows at the end of a test that failed; `SCREENSHOTS=1`: of any test."""
+    if item.has_failed or os.environ.get("SCREENSHOTS"):
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / f"{item.name}.png")
 
 
 @pytest.fixture(scope="session")
@@ -53,11 +68,10 @@ def session_lab(context, notebook):
 
 @pytest.fixture
 def lab(session_lab, request):
-    """Return the notebook; what it shows at the end is kept as a picture."""
+    """Return the notebook."""
     session_lab.errors.clear()
     yield session_lab
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    session_lab.page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png")
+    keep_picture(session_lab.page, request.node)
     session_lab.page.keyboard.up("Control")
     assert session_lab.errors == []
     assert session_lab.strangers == []
@@ -81,8 +95,7 @@ def open_page(browser, tmp_path, request):
 
     open_page.requests = requests
     yield open_page
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    contexts[-1].pages[0].screenshot(path=SCREENSHOTS / f"{request.node.name}.png")
+    keep_picture(contexts[-1].pages[0], request.node)
     for context in contexts:
         context.close()
     assert errors == []

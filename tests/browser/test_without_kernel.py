@@ -39,13 +39,10 @@ def test_after_a_restart_the_canvas_says_so_and_the_ink_stays(restarted):
     page.screenshot(path=SCREENSHOTS / "canvas_after_a_restart.png")
 
 
-def test_next_says_so_too(restarted):
+def test_next_says_so_too_and_a_reopened_notebook_shows_the_picture(restarted):
     restarted.page.click(".hw-next")
     restarted.page.wait_for_selector(f".hw-error:has-text('{SILENT}')", timeout=6000)
     assert restarted.page.locator(".hw-root").get_attribute("data-strokes") != "0"
-
-
-def test_a_reopened_notebook_shows_the_picture(restarted):
     restarted.open()
     picture = restarted.page.locator(".hw-still img")
     picture.wait_for(timeout=20_000)
