@@ -12,7 +12,7 @@ import messages
 import polib
 import pytest
 import translate
-from code_texts import find_texts, simplify, translate_code
+from code_texts import find_keys, find_texts, simplify, translate_code
 
 from text_recognizer import language
 
@@ -324,7 +324,7 @@ def test_texts_of_code_are_found_and_another_program_is_refused():
 print("image", f"{names['blur']} {len(names)} of them", key, sep="-")
 %pip install "what is this"
 for name in names:
-    open("a.txt").read("r") == "blur"
+    open("a.txt").read("r") == "blur" or history["blur"]
     plt.plot(label=name, color="red")"""
     texts = find_texts(source)
     assert texts == [
@@ -335,13 +335,16 @@ for name in names:
         "{names['blur']} {len(names)} of them",
     ]
     said = {"blur": "흐림", "{names['blur']} {len(names)} of them": "{len(names)}, {names['흐림']}"}
-    translated = translate_code(source, said)
+    keys = find_keys(source)
+    assert keys == {"vertical edges", "blur"}
+    translated = translate_code(source, said, keys)
+    assert 'history["blur"]' in translate_code(source, said, set())  # another's dictionary
     assert '"흐림": 2' in translated and '== "흐림"' in translated  # whatever is called so
     assert "f\"{len(names)}, {names['흐림']}\"" in translated
     with pytest.raises(ValueError, match="another program"):
-        translate_code(source, {"{names['blur']} {len(names)} of them": "{names} of them"})
+        translate_code(source, {"{names['blur']} {len(names)} of them": "{names} of them"}, keys)
     with pytest.raises(ValueError, match="another program"):
-        translate_code(source, {"# two filters": "\nnames = {}"})
+        translate_code(source, {"# two filters": "\nnames = {}"}, keys)
 
 
 def test_a_third_language_takes_one_file(tmp_path, monkeypatch):

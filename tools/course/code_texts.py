@@ -26,11 +26,24 @@ def find_texts(source: str) -> list[str]:
 
     Those are texts with a space in them, and all that figures and printed lines are made of.
     """
-    return list(dict.fromkeys(text for _start, _end, text in _locate(source, False)))
+    return list(dict.fromkeys(text for _start, _end, text in _locate(source)))
 
 
-def translate_code(source: str, translations: Mapping[str, str]) -> str:
+def find_keys(source: str) -> set[str]:
+    """Return the keys under which a cell keeps something in a dictionary of its own."""
+    keys = set()
+    for node in ast.walk(ast.parse(drop_magics(source))):
+        if isinstance(node, ast.Dict):
+            keys |= {str(_value(key)) for key in node.keys}
+        elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
+            keys.add(str(_value(node.slice)))
+    return keys
+
+
+def translate_code(source: str, translations: Mapping[str, str], keys: set[str]) -> str:
     """Return a cell with its texts translated, as far as there are translations.
+
+    Keys are renamed wherever they stand, if they are among those that the notebook chose itself.
 
     Raises
     ------
@@ -42,7 +55,7 @@ def translate_code(source: str, translations: Mapping[str, str]) -> str:
     for line in lines:
         starts.append(starts[-1] + len(line) + 1)
     content = source.encode()
-    for start, end, text in sorted(_locate(source, True), reverse=True):
+    for start, end, text in sorted(_locate(source, keys), reverse=True):
         if said := translations.get(text):
             first, last = (starts[row - 1] + column for row, column in (start, end))
             quoted = content[first:last].decode()
@@ -73,10 +86,12 @@ def measure(text: str) -> int:
     return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
 
 
-def _locate(source: str, all_of: bool) -> Iterator[tuple[tuple[int, int], tuple[int, int], str]]:
+def _locate(
+    source: str, keys: set[str] | None = None
+) -> Iterator[tuple[tuple[int, int], tuple[int, int], str]]:
     """Yield where each text begins and ends, line and byte of it, and what it says.
 
-    With `all_of`, any text of the program: what names something is renamed wherever it stands.
+    With `keys`, any text of the program but the keys of others' dictionaries.
     """
     if source.startswith("# CHECK"):
         for found in PASSED.finditer(source):
@@ -92,7 +107,7 @@ def _locate(source: str, all_of: bool) -> Iterator[tuple[tuple[int, int], tuple[
             row, column = token.start
             column = len(lines[row - 1][:column].encode())
             yield (row, column), (row, column + len(token.string.encode())), token.string
-    for node in _list_texts(ast.parse(python), all_of):
+    for node in _list_texts(ast.parse(python), keys):
         text = _read_text(ast.get_source_segment(python, node) or "")
         if (
             text
@@ -103,10 +118,12 @@ def _locate(source: str, all_of: bool) -> Iterator[tuple[tuple[int, int], tuple[
             yield (node.lineno, node.col_offset), end, text
 
 
-def _list_texts(tree: ast.AST, all_of: bool) -> Iterator[ast.Constant | ast.JoinedStr]:
+def _list_texts(tree: ast.AST, keys: set[str] | None) -> Iterator[ast.Constant | ast.JoinedStr]:
     """Yield the texts of a program that are shown, and those of several words."""
     shown, inner = set(), set()
     for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and _value(node.slice) not in (keys or ()):
+            inner.add(id(node.slice))
         if isinstance(node, ast.Call):
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
             told = node.args if SHOWING.fullmatch(name) else []
@@ -128,7 +145,7 @@ def _list_texts(tree: ast.AST, all_of: bool) -> Iterator[ast.Constant | ast.Join
         )
         if is_text and id(node) not in inner:
             several = isinstance(node, ast.JoinedStr) or " " in node.value.strip()
-            if all_of or id(node) in shown or several:
+            if keys is not None or id(node) in shown or several:
                 yield node
 
 

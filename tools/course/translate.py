@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 
 import polib
-from code_texts import find_texts, translate_code
+from code_texts import find_keys, find_texts, translate_code
 from links import (
     ROOT,
     find_languages,
@@ -157,6 +157,8 @@ def build(path: Path, translations: polib.POFile, root: Path, language: str) -> 
     texts = read_cells(notebook) | {e.msgctxt: e.msgstr for e in done if e.msgctxt != "code"}
     code = {entry.msgid: entry.msgstr for entry in done if entry.msgctxt == "code"}
     source, repository = f"{path.stem}.po", read_address(root)
+    sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    keys = {key for found in sources for key in find_keys(found)}
     earlier = read_as(str, path.parent / language / path.name)
     kept = {cell.get("id"): cell for cell in json.loads(earlier)["cells"]} if earlier else {}
     notebook["metadata"].pop("released_from", None)
@@ -174,7 +176,7 @@ def build(path: Path, translations: polib.POFile, root: Path, language: str) -> 
         elif cell["id"] == "setup":
             cell["source"] = make_setup(repository, language).splitlines(keepends=True)
         else:
-            text = translate_code("".join(cell["source"]), code)
+            text = translate_code("".join(cell["source"]), code, keys)
             cell["source"] = text.splitlines(keepends=True)
             own, english = kept.get(cell["id"]), _name_outputs(cell)
             is_same = own and own["source"] == cell["source"]
