@@ -603,6 +603,7 @@ def test_checksums_cover_all_of_a_file(local, name):
 
 def test_ctrl_c_while_a_file_is_written_leaves_nothing(local, data_folder):
     def prepare(answer):
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
         try:
             locate(read=slowly(60))
         except KeyboardInterrupt:
