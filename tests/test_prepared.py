@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import threading
 import time
 
 import h5py
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import as_source, emnist_members, make_images, write_gzip_zip
+from tqdm.auto import tqdm
 
 from text_recognizer.data import EMNIST, MNIST, EMNISTLines, MyHandwriting
 from text_recognizer.data.my_handwriting import save_drawing
@@ -339,8 +341,16 @@ def test_a_data_folder_that_cannot_be_written_is_named(local, monkeypatch):
 
 
 def in_child(target, *args):
-    """Run a function in a forked process; return the process."""
-    process = FORK.Process(target=target, args=args)
+    """Run a function in a forked process, which may be killed; return the process."""
+
+    def run():
+        # The bars' own lock is one of all processes: who is killed while it draws would keep it.
+        lock = threading.RLock()
+        for bars in tqdm.__mro__[:-2]:  # each may have one: all but `Comparable` and `object`
+            bars.set_lock(lock)
+        target(*args)
+
+    process = FORK.Process(target=run)
     process.start()
     return process
 
