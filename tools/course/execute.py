@@ -4,8 +4,9 @@
     python tools/course/execute.py --to build labs/*.ipynb          # copies into a folder
 
 A widget is drawn by a running kernel only, so a stored one is of no use: progress bars are left
-out, and of a canvas its picture stays. Cells with the tag `hide-output` keep nothing: what they
-show is an answer, or says something of one machine.
+out, and of a canvas its picture stays. Curves that grow are left out, too: of a notebook that is
+new to it, JupyterLab shows only their labels. Cells with the tag `hide-output` keep nothing: what
+they show is an answer, or says something of one machine.
 """
 
 import argparse
@@ -17,10 +18,11 @@ from nbclient import NotebookClient
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-def is_bare_widget(output: dict) -> bool:
-    """Tell whether an output shows nothing without a running kernel."""
+def is_bare(output: dict) -> bool:
+    """Tell whether an output shows nothing, or nothing whole, without a running kernel."""
     data = output.get("data", {})
-    return WIDGET in data and "image/png" not in data
+    is_curves = 'class="live-curves"' in data.get("text/html", "")
+    return is_curves or (WIDGET in data and "image/png" not in data)
 
 
 def execute(path: Path, target: Path) -> None:
@@ -32,7 +34,7 @@ def execute(path: Path, target: Path) -> None:
     ).execute()
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [out for out in cell.outputs if not is_bare_widget(out)]
+            cell.outputs = [out for out in cell.outputs if not is_bare(out)]
             if "hide-output" in cell.metadata.get("tags", []):
                 cell.outputs = []
             for output in cell.outputs:
