@@ -19,7 +19,7 @@ from lab_utils import colab
 ROOT = links.ROOT
 WHEEL = "handwriting_lab-0.1.0-py3-none-any.whl"
 ADDRESS = "https://github.com/somebody/handwriting"
-NOTEBOOKS = sorted(ROOT.glob("labs/**/[0-9]*.ipynb"))
+NOTEBOOKS = [path for path in links.find_pages(ROOT) if path.suffix == ".ipynb"]
 
 
 @pytest.fixture
