@@ -725,7 +725,7 @@ def test_stored_state_stays_small_however_much_is_drawn():
 
 
 def test_script_and_style_are_small_and_load_nothing():
-    texts = [join_modules("canvas.js"), read_static("canvas.css")]
+    texts = [join_modules("canvas.js"), read_static("controls.css"), read_static("canvas.css")]
     assert sum(map(len, texts)) <= 55_000
     for text in texts:
         assert not any(

@@ -149,7 +149,7 @@ def _make_page(recognizer: Recognizer | LineRecognizer, language: str | None) ->
     }
     return Template(script.read_static("page.html")).substitute(
         language=language or "en",
-        style=script.read_static("canvas.css") + script.read_static("page.css"),
+        style="".join(map(script.read_static, ("controls.css", "canvas.css", "page.css"))),
         # In a script, "</script>" would end it, whatever it is part of.
         reader=json.dumps(shared, ensure_ascii=False).replace("<", "\\u003c"),
         weights=base64.b64encode(weights).decode(),

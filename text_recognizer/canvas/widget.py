@@ -89,7 +89,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
     """
 
     _esm = script.join_modules("canvas.js")
-    _css = script.read_static("canvas.css")
+    _css = script.read_static("controls.css") + script.read_static("canvas.css")
 
     mode = traitlets.Unicode(read_only=True).tag(sync=True)
     width = traitlets.Int(read_only=True).tag(sync=True)

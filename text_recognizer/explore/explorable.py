@@ -11,7 +11,7 @@ import traitlets
 from matplotlib.figure import Figure
 
 from text_recognizer.canvas.pictures import add_still
-from text_recognizer.canvas.script import join_modules
+from text_recognizer.canvas.script import join_modules, read_static
 from text_recognizer.errors import LabError
 from text_recognizer.language import _
 
@@ -23,7 +23,7 @@ class Explorable(anywidget.AnyWidget):
     """A script of `static` and what it shows; its name and a picture where no browser runs it."""
 
     _esm = traitlets.Unicode().tag(sync=True)
-    _css = traitlets.Unicode((STATIC / "explore.css").read_text("utf-8")).tag(sync=True)
+    _css = read_static("controls.css") + read_static(f"{STATIC}/explore.css")
     labels = traitlets.Dict().tag(sync=True)
     shown = traitlets.Dict().tag(sync=True)
 

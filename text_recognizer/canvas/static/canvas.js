@@ -101,7 +101,7 @@ class View {
     this.spoken = make("div", { class: "hw-spoken", role: "status", "aria-live": "polite" });
     const stop = (event) => event.stopPropagation();
     const attributes = {
-      class: "hw-root",
+      class: "hw-root hw-ui",
       "data-mode": this.mode,
       "data-lm-suppress-shortcuts": "true", // JupyterLab looks at keys before any listener here
       role: "group",

@@ -68,7 +68,7 @@ class Confusions {
     );
     this.root = make(
       "div",
-      { class: "ex-root", role: "group", "aria-label": this.say("") },
+      { class: "ex-root hw-ui", role: "group", "aria-label": this.say("") },
       makeBox(
         "ex-help",
         this.say("Click into the matrix, or press the arrow keys, to see the images of a cell."),

@@ -48,7 +48,7 @@ class Ctc {
     this.playing = button(this.say("Play"), () => this.play());
     this.root = make(
       "div",
-      { class: "ex-root", role: "group", "aria-label": this.say("") },
+      { class: "ex-root hw-ui", role: "group", "aria-label": this.say("") },
       makeBox("ex-help", this.say("Step along. ↑, ↓ or a click into the table change the path.")),
       makeBox(
         "ex-table",

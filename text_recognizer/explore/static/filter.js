@@ -59,7 +59,7 @@ class Filter {
     );
     this.root = make(
       "div",
-      { class: "ex-root", role: "group", "aria-label": this.say("") },
+      { class: "ex-root hw-ui", role: "group", "aria-label": this.say("") },
       makeBox(
         "ex-help",
         this.say("Move over the image, or press the arrow keys. The weights can be changed."),

@@ -19,7 +19,7 @@ class Network {
     this.logits = make("div", { class: "ex-logits", translate: "no" });
     this.root = make(
       "div",
-      { class: "ex-root", role: "group", "aria-label": this.say("") },
+      { class: "ex-root hw-ui", role: "group", "aria-label": this.say("") },
       makeBox(
         "ex-row",
         this.layers,
