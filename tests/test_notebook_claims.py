@@ -126,6 +126,17 @@ CLAIMS = [
 
 
 NOTEBOOKS = sorted(LABS.glob("*.ipynb"))
+KOREAN = sorted(LABS.glob("ko/*.ipynb"))
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *KOREAN], ids=lambda path: path.stem)
+def test_answers_name_sections_that_are_there(path):
+    """In words: JupyterLab, Colab, GitHub and the site make other links of a heading."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    text = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    sections = re.findall(r"^#+ (?:★ )?(.+?)(?: \(.+\))?$", text, re.MULTILINE)
+    named = re.findall(r"\(\*(.+?)\.?\*\)$", text, re.MULTILINE)
+    assert [name for name in named if name not in sections] == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
