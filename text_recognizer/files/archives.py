@@ -18,7 +18,7 @@ import numpy as np
 
 from text_recognizer.errors import WrongFileError, shorten
 from text_recognizer.files import matlab
-from text_recognizer.files.matlab import Array, Readable, read_exactly
+from text_recognizer.files.matlab import Readable, read_exactly
 from text_recognizer.mapping import FIRST_CHARACTER
 from text_recognizer.paths import open_regular
 
@@ -53,7 +53,7 @@ MNIST = Form("one of MNIST's four files", "", ("train", "t10k"), 10, False)
 
 
 def read_emnist(path: Path) -> Iterator[Part]:
-    """Stream the ByClass parts of NIST's `gzip.zip` or `matlab.zip`, whole or cut.
+    """Stream the ByClass parts of NIST's `gzip.zip` or `matlab.zip`.
 
     The path is that of the archive, of its `emnist-byclass.mat`, or of a folder in which either was
     unpacked or lies. Nothing is extracted, so no name inside the archive can lead outside a folder.
@@ -117,10 +117,7 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def _read_parts(form: Form, open_idx: Callable) -> Iterator[Part]:
-    """Stream the parts of IDX files, which `open_idx` opens by their names and returns the path of.
-
-    Labels come first, so that an error names the wrong file.
-    """
+    """Stream the parts of IDX files, labels first, so that an error names the wrong file."""
     for part, name in zip(form.parts, ("train", "test"), strict=True):
         images, labels = (f"{form.prefix}{part}-{kind}-ubyte" for kind in IDX_KINDS)
         with open_idx(labels) as (_, stream):
@@ -230,17 +227,17 @@ def _read_idx(stream: Readable, ndim: int) -> Iterator[np.ndarray]:
 def _read_matlab(path: Path, stream: Readable) -> Iterator[Part]:
     """Yield train and test of `emnist-byclass.mat`: dataset.{train,test}.{images,labels}."""
     with tempfile.TemporaryFile() as unpacked:
-        arrays = {names[-2:]: array for names, array in matlab.read_arrays(stream, unpacked)}
+        found = {names[-2:]: values for names, values in matlab.read_arrays(stream, unpacked)}
         for name in EMNIST.parts:
-            images, labels = (arrays.get((name, kind)) for kind in ("images", "labels"))
-            if not images or not labels or images.dtype != "u1" or images.shape[1:] != (784,):
+            images, labels = (found.get((name, kind)) for kind in ("images", "labels"))
+            if not images or not labels or images().dtype != "u1" or images().shape[1:] != (784,):
                 raise ValueError("it holds no train and test images")
-            label_block = labels.map().reshape(-1).astype(np.uint8)
+            label_block = labels().reshape(-1).astype(np.uint8)
             _check_labels(label_block, name, EMNIST)
             yield _finish(Part(name, label_block, _read_rows(images)), EMNIST, path)
 
 
-def _read_rows(images: Array) -> Iterator[np.ndarray]:
-    for start in range(0, images.shape[0], BLOCK_IMAGES):
-        rows = images.map()[start : start + BLOCK_IMAGES]  # mapped anew: no more stays in memory
+def _read_rows(images: matlab.Map) -> Iterator[np.ndarray]:
+    for start in range(0, len(images()), BLOCK_IMAGES):
+        rows = images()[start : start + BLOCK_IMAGES]  # mapped anew: no more stays in memory
         yield rows.reshape(-1, 28, 28)

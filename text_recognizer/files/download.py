@@ -5,7 +5,7 @@ import json
 import logging
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def download_brown(folder: Path) -> Path:
     return _fetch("The Brown corpus", target, mirrors)
 
 
-def _fetch(name: str, target: Path, mirrors: dict[str, Callable[[], Path]]) -> Path:
+def _fetch(name: str, target: Path, mirrors: Mapping[str, Callable[[], Path]]) -> Path:
     """Fetch a file from the first mirror that has it; one that is there is only checked."""
     if not target.exists():
         _check_online()

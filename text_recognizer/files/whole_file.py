@@ -35,10 +35,8 @@ def create(target: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
             try:
                 with h5py.File(disk, "w", libver=FORMAT) as file:
                     yield file, disk.check
-            except (OSError, RuntimeError):
+            finally:
                 disk.check()  # which says more than HDF5 does
-                raise
-            disk.check()
     except OSError as error:
         raise cannot_write(target, error) from None
 
