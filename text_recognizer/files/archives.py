@@ -28,6 +28,11 @@ MAX_DEPTH, MAX_FOLDERS, MAX_WALKED = 3, 50, 500  # folders in which files are lo
 IDX_KINDS = ("images-idx3", "labels-idx1")
 MATLAB_MEMBER = "emnist-byclass.mat"
 EMNIST_ARCHIVES = r"(gzip|matlab|emnist-byclass)\.zip|emnist-byclass\.mat"
+# What readers raise at the bytes of a wrong file, or of a right one that has changed.
+BROKEN = (
+    *(ValueError, LookupError, RuntimeError, OverflowError, EOFError, MemoryError),
+    *(struct.error, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile),
+)
 
 
 class Part(NamedTuple):
@@ -60,20 +65,15 @@ def read_emnist(path: Path) -> Iterator[Part]:
     A file that is missing, unreadable, truncated, damaged or another one raises WrongFileError.
     """
     with _name_errors(path, EMNIST):
-        if path.is_dir():
-            if files := find_idx_files(path, EMNIST):
-                yield from _read_folder(path, files, EMNIST)
-            elif inner := _find(path, EMNIST_ARCHIVES):
-                yield from read_emnist(inner)
-            else:
-                raise WrongFileError(
-                    f"{path} is a folder without {EMNIST.expected}: name the file."
-                )
-            return
-        with open_regular(path) as file:
-            is_matlab = file.read(6) == b"MATLAB"
-            file.seek(0)
-            yield from _read_matlab(path, file) if is_matlab else _read_zip(path, file)
+        if files := find_idx_files(path, EMNIST):
+            yield from _read_folder(path, files, EMNIST)
+        elif inner := _find(path, EMNIST_ARCHIVES):
+            yield from read_emnist(inner)
+        else:
+            with open_regular(path) as file:
+                is_matlab = file.read(6) == b"MATLAB"
+                file.seek(0)
+                yield from _read_matlab(path, file) if is_matlab else _read_zip(path, file)
 
 
 def read_mnist(folder: Path) -> Iterator[Part]:
@@ -105,7 +105,7 @@ def _find(folder: Path, pattern: str) -> Path | None:
         for path in walk(folder)
         if re.fullmatch(pattern, path.name, re.IGNORECASE)
     ]
-    return min(found)[-1] if found else None
+    return min(found, default=(None,))[-1]
 
 
 def walk(folder: Path) -> Iterator[Path]:
@@ -186,14 +186,9 @@ def _name_errors(path: Path, form: Form):
         yield
     except FileNotFoundError:
         raise WrongFileError(f"{path} does not exist; it should be {form.expected}.") from None
-    except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
+    except BROKEN as error:
         raise WrongFileError(
-            f"{path} is damaged or cut off ({shorten(error)}): "
-            f"it should be {form.expected}; get it again."
-        ) from None
-    except (ValueError, struct.error, RuntimeError, LookupError, OverflowError, MemoryError) as e:
-        raise WrongFileError(
-            f"{path} is not {form.expected} ({shorten(e)}): get the right file."
+            f"{path} is damaged, or not {form.expected} ({shorten(error)}): get it again."
         ) from None
     except OSError as error:
         raise WrongFileError(

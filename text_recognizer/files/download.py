@@ -6,6 +6,7 @@ import logging
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -100,11 +101,9 @@ def _check_online() -> None:
 
 
 def _is_whole(archive: Path) -> bool:
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            return opened.testzip() is None
-    except (OSError, RuntimeError, *WRONG_FILE):
-        return False
+    with suppress(OSError, RuntimeError, *WRONG_FILE), zipfile.ZipFile(archive) as opened:
+        return opened.testzip() is None
+    return False
 
 
 def _fetch_archive(archive: dict, folder: Path) -> Path:

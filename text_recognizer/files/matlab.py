@@ -72,9 +72,8 @@ def _list_arrays(file: IO[bytes], start: int, stop: int, names: tuple) -> Iterat
     names = (*names, name.decode("ascii")) if name else names
     if flags[0] == STRUCT:
         size, joined = read(2)
-        width = int.from_bytes(size, "little")
-        fields = [joined[i : i + width] for i in range(0, len(joined), width)]
-        for field, (_, first, last) in zip(itertools.cycle(fields), elements, strict=False):
+        fields = struct.iter_unpack(f"{int.from_bytes(size, 'little')}s", joined)
+        for (field,), (_, first, last) in zip(itertools.cycle(fields), elements, strict=False):
             inner = (*names, field.rstrip(b"\0").decode("ascii"))
             yield from _list_arrays(file, first, last, inner)
         return

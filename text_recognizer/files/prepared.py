@@ -27,7 +27,7 @@ SAMPLE_FILE = "emnist_sample.h5"
 JOINED_FILE = "joined_lines.h5"  # of lines, with a part for validation besides
 CHUNK_COLUMNS = 512 * 28  # columns of images that are compressed together
 
-_damaged: set[tuple | None] = set()  # files that could not be read, as `_identify` names them
+_damaged: set[Path] = set()  # files that could not be read, and were not made again since
 
 
 class DamagedFileError(LabError):
@@ -115,15 +115,7 @@ def is_current(target: Path, made_from: str | None) -> bool:
 
 def is_damaged(path: Path) -> bool:
     """Tell whether a prepared file is gone, or reading it has failed before."""
-    return _identify(path) in {None, *_damaged}
-
-
-def _identify(path: Path) -> tuple | None:
-    """Return what tells a file from another one that takes its place, or None if it is gone."""
-    with contextlib.suppress(OSError):
-        stat = path.stat()
-        return path, stat.st_ino, stat.st_size, stat.st_mtime_ns
-    return None
+    return path in _damaged or not path.exists()
 
 
 def write(target: Path, parts: Iterable[Part], source: str, made_from: str) -> None:
@@ -132,6 +124,7 @@ def write(target: Path, parts: Iterable[Part], source: str, made_from: str) -> N
         set_texts(file, source=source, made_from=made_from)
         for part in parts:
             _write_part(file, part, check)
+    _damaged.discard(target)
 
 
 def set_texts(file: h5py.File, **texts: str) -> None:
@@ -154,8 +147,7 @@ def _write_part(file: h5py.File, part: Part, check: Callable[[], None]) -> None:
                     shape=(count, *size),
                     dtype=np.uint8,
                     chunks=(together, *size),
-                    compression="gzip",  # whose own checksum is the stronger one
-                    compression_opts=1,
+                    compression=1,  # of gzip, whose own checksum is the stronger one
                     fletcher32=True,
                 )
             images[start : start + len(block)] = block
@@ -203,7 +195,6 @@ def open_prepared(path: Path) -> Iterator[PreparedFile]:
     That is a LabError of a file that ships with the lab, and a DamagedFileError of one that the lab
     has made: `prepare_once` then makes it again.
     """
-    identity = _identify(path)
     try:
         # Without locking, which fails on read-only and network drives: the file never changes.
         with h5py.File(path, "r", locking=False) as file:
@@ -211,7 +202,7 @@ def open_prepared(path: Path) -> Iterator[PreparedFile]:
     except (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         if path in (bundled(SAMPLE_FILE), bundled(JOINED_FILE)):
             raise missing_or_damaged(path, error) from None
-        _damaged.add(identity)
+        _damaged.add(path)
         message = missing_or_damaged(path, error, "setup() of its data makes it again")
         raise DamagedFileError(message) from None
 
