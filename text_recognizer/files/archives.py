@@ -71,8 +71,7 @@ def read_emnist(path: Path) -> Iterator[Part]:
             yield from read_emnist(inner)
         else:
             with open_regular(path) as file:
-                is_matlab = file.read(6) == b"MATLAB"
-                file.seek(0)
+                is_matlab = path.suffix.lower() == ".mat"
                 yield from _read_matlab(path, file) if is_matlab else _read_zip(path, file)
 
 
@@ -117,14 +116,13 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def _read_parts(form: Form, open_idx: Callable) -> Iterator[Part]:
-    """Stream the parts of IDX files, labels first, so that an error names the wrong file."""
-    for part, name in zip(form.parts, ("train", "test"), strict=True):
-        images, labels = (f"{form.prefix}{part}-{kind}-ubyte" for kind in IDX_KINDS)
-        with open_idx(labels) as (_, stream):
-            (label_block,) = _read_idx(stream, ndim=1)
-            _check_labels(label_block, name, form)
-        with open_idx(images) as (path, stream):
-            yield _finish(Part(name, label_block, _read_idx(stream, ndim=3)), form, path)
+    for official, name in zip(form.parts, ("train", "test"), strict=True):
+        images, labels = (f"{form.prefix}{official}-{kind}-ubyte" for kind in IDX_KINDS)
+        with open_idx(images) as (path, image_stream):
+            with open_idx(labels) as (_, label_stream):
+                (label_block,) = _read_idx(label_stream, ndim=1)
+                part = _finish(name, label_block, _read_idx(image_stream, ndim=3), form, path)
+            yield part
 
 
 def _read_folder(folder: Path, files: dict[str, Path], form: Form) -> Iterator[Part]:
@@ -157,26 +155,25 @@ def _read_zip(path: Path, file: BinaryIO) -> Iterator[Part]:
     return _read_parts(EMNIST, open_idx)
 
 
-def _finish(part: Part, form: Form, path: Path) -> Part:
+def _finish(
+    name: str, labels: np.ndarray, blocks: Iterator[np.ndarray], form: Form, path: Path
+) -> Part:
     """Turn images upright and labels into those of the mapping; refuse what does not fit."""
+    if labels.max() >= form.num_classes:
+        raise ValueError(f"its {name} labels are not 0 to {form.num_classes - 1}")
 
     def images():
-        missing = len(part.labels)
+        missing = len(labels)
         with _name_errors(path, form):
-            for block in part.images:
+            for block in blocks:
                 missing -= len(block)
                 if missing < 0:
                     break
                 yield np.ascontiguousarray(block.swapaxes(1, 2)) if form.is_transposed else block
             if missing:
-                raise ValueError(f"its {part.name} images are not as many as its labels")
+                raise ValueError(f"its {name} images are not as many as its labels")
 
-    return Part(part.name, part.labels + np.uint8(FIRST_CHARACTER), images())
-
-
-def _check_labels(labels: np.ndarray, name: str, form: Form) -> None:
-    if labels.max() >= form.num_classes:
-        raise ValueError(f"its {name} labels are not 0 to {form.num_classes - 1}")
+    return Part(name, labels + np.uint8(FIRST_CHARACTER), images())
 
 
 @contextlib.contextmanager
@@ -184,8 +181,6 @@ def _name_errors(path: Path, form: Form):
     """Turn whatever a damaged file makes the readers raise into one sentence with its name."""
     try:
         yield
-    except FileNotFoundError:
-        raise WrongFileError(f"{path} does not exist; it should be {form.expected}.") from None
     except BROKEN as error:
         raise WrongFileError(
             f"{path} is damaged, or not {form.expected} ({shorten(error)}): get it again."
@@ -228,8 +223,7 @@ def _read_matlab(path: Path, stream: Readable) -> Iterator[Part]:
             if not images or not labels or images().dtype != "u1" or images().shape[1:] != (784,):
                 raise ValueError("it holds no train and test images")
             label_block = labels().reshape(-1).astype(np.uint8)
-            _check_labels(label_block, name, EMNIST)
-            yield _finish(Part(name, label_block, _read_rows(images)), EMNIST, path)
+            yield _finish(name, label_block, _read_rows(images), EMNIST, path)
 
 
 def _read_rows(images: matlab.Map) -> Iterator[np.ndarray]:

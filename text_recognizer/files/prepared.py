@@ -27,6 +27,7 @@ SAMPLE_FILE = "emnist_sample.h5"
 JOINED_FILE = "joined_lines.h5"  # of lines, with a part for validation besides
 CHUNK_COLUMNS = 512 * 28  # columns of images that are compressed together
 
+say_once = functools.cache(print)  # however often a notebook asks for the same data
 _damaged: set[Path] = set()  # files that could not be read, and were not made again since
 
 
@@ -84,12 +85,6 @@ def find_place(name: str) -> Path:
     """Return where a prepared file is, or is to be made: a class may share those it has made."""
     shared = data_dir() / name
     return shared if shared.exists() else own_dir() / name
-
-
-@functools.cache
-def say_once(message: str) -> None:
-    """Print a message, once however often a notebook asks for the same data."""
-    print(message)
 
 
 def prepare_once(target: Path, made_from: str | None, prepare: Callable[[], None]) -> None:
@@ -190,10 +185,9 @@ class PreparedFile:
 
 @contextlib.contextmanager
 def open_prepared(path: Path) -> Iterator[PreparedFile]:
-    """Open a prepared file; whatever goes wrong while it is read names it.
+    """Open a prepared file; LabError if it ships with the lab and can't be read.
 
-    That is a LabError of a file that ships with the lab, and a DamagedFileError of one that the lab
-    has made: `prepare_once` then makes it again.
+    Of one that the lab has made, that is a DamagedFileError: `prepare_once` then makes it again.
     """
     try:
         # Without locking, which fails on read-only and network drives: the file never changes.
