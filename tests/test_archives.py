@@ -13,7 +13,7 @@ from helpers import emnist_members, idx, matlab, write_gzip_zip, write_matlab_zi
 
 from text_recognizer.errors import LabError
 from text_recognizer.files import archives
-from text_recognizer.files.archives import find_idx_files, read_emnist, read_mnist
+from text_recognizer.files.archives import find_files, read_emnist, read_mnist
 
 TRAIN_IMAGES = "emnist-byclass-train-images-idx3-ubyte.gz"
 TRAIN_LABELS = "emnist-byclass-train-labels-idx1-ubyte.gz"
@@ -368,7 +368,7 @@ def test_a_file_that_the_browser_has_unpacked_keeps_its_name(mnist_folder, digit
 def test_the_original_is_taken_before_a_copy(mnist_folder):
     name = "train-images-idx3-ubyte.gz"
     (mnist_folder / name.replace(".gz", " (1).gz")).write_bytes(b"half a download")
-    assert find_idx_files(mnist_folder, archives.MNIST)[name[:-3]].name == name
+    assert find_files(mnist_folder)[name[:-3]].name == name
 
 
 @pytest.mark.parametrize("packed", [True, False])

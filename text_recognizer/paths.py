@@ -62,8 +62,7 @@ def named_path(variable: str) -> Path | None:
     A relative path counts from the checkout's folder, where `make lab` is called, since the
     working directory of a notebook is `labs/`; outside a checkout from the working directory.
     """
-    value = os.environ.get(variable)
-    if not value:
+    if not (value := os.environ.get(variable)):
         return None
     start = _CHECKOUT_DATA.parent if _IN_CHECKOUT else Path.cwd()
     try:

@@ -27,7 +27,7 @@ MAX_IMAGES = 2_000_000  # of a part: a header that says more is wrong, and would
 MAX_DEPTH, MAX_FOLDERS, MAX_WALKED = 3, 50, 500  # folders in which files are looked for
 IDX_KINDS = ("images-idx3", "labels-idx1")
 MATLAB_MEMBER = "emnist-byclass.mat"
-EMNIST_ARCHIVES = r"(gzip|matlab|emnist-byclass)\.zip|emnist-byclass\.mat"
+EMNIST_ARCHIVES = ("gzip-zip", "matlab-zip", "emnist-byclass-zip", "emnist-byclass-mat")
 # What readers raise at the bytes of a wrong file, or of a right one that has changed.
 BROKEN = (
     *(ValueError, LookupError, RuntimeError, OverflowError, EOFError, MemoryError),
@@ -65,9 +65,10 @@ def read_emnist(path: Path) -> Iterator[Part]:
     A file that is missing, unreadable, truncated, damaged or another one raises WrongFileError.
     """
     with _name_errors(path, EMNIST):
-        if files := find_idx_files(path, EMNIST):
+        files = find_files(path)
+        if f"{EMNIST.prefix}train-images-idx3-ubyte" in files:
             yield from _read_folder(path, files, EMNIST)
-        elif inner := _find(path, EMNIST_ARCHIVES):
+        elif inner := next(filter(None, map(files.get, EMNIST_ARCHIVES)), None):
             yield from read_emnist(inner)
         else:
             with open_regular(path) as file:
@@ -80,31 +81,21 @@ def read_mnist(folder: Path) -> Iterator[Part]:
     with _name_errors(folder, MNIST):
         if folder.is_file():
             raise WrongFileError(f"{folder} is a file: name the folder of MNIST's four files.")
-    yield from _read_folder(folder, find_idx_files(folder, MNIST), MNIST)
+    yield from _read_folder(folder, find_files(folder), MNIST)
 
 
-def find_idx_files(folder: Path, form: Form) -> dict[str, Path]:
-    """Return the IDX files of a folder or of folders in it, by their official names.
+def find_files(folder: Path) -> dict[str, Path]:
+    """Return the files of a folder and of folders in it, by their official names in one spelling.
 
     Browsers, 7-Zip, torchvision and Kaggle change them: `train-images.idx3-ubyte`, unpacked under
     a name in `.gz`, `t10k-labels-idx1-ubyte (1).gz`, and in folders such as `MNIST/raw`.
     """
-    found = {}
-    for part, kind in itertools.product(form.parts, IDX_KINDS):
-        words, copy = f"{part}-{kind}-ubyte".split("-"), r"( ?\(\d+\))?"
-        if path := _find(folder, rf"{form.prefix}{'[-_. ]'.join(words)}{copy}(\.gz)?{copy}"):
-            found[f"{form.prefix}{part}-{kind}-ubyte"] = path
+    found: dict[str, Path] = {}
+    # Those near the top come first, and originals before copies.
+    for path in sorted(walk(folder), key=lambda path: (len(path.parts), "(" in path.name, path)):
+        name = re.sub(r"( ?\(\d+\)|\.gz)+$", "", path.name.lower())
+        found.setdefault(re.sub("[_. ]", "-", name), path)
     return found
-
-
-def _find(folder: Path, pattern: str) -> Path | None:
-    """Return the file of such a name that lies nearest to the folder's top: originals first."""
-    found = [
-        (len(path.parts), "(" in path.name, path.suffix != ".gz", path)
-        for path in walk(folder)
-        if re.fullmatch(pattern, path.name, re.IGNORECASE)
-    ]
-    return min(found, default=(None,))[-1]
 
 
 def walk(folder: Path) -> Iterator[Path]:
@@ -145,9 +136,9 @@ def _read_zip(path: Path, file: BinaryIO) -> Iterator[Part]:
 
     @contextlib.contextmanager
     def open_idx(name: str):
-        if f"{name}.gz" not in members:
-            raise ValueError(f"it holds no {name}.gz")
-        with archive.open(members[f"{name}.gz"]) as packed, gzip.open(packed) as stream:
+        if (member := f"{name}.gz") not in members:
+            raise ValueError(f"it holds no {member}")
+        with archive.open(members[member]) as packed, gzip.open(packed) as stream:
             yield path, stream
 
     if MATLAB_MEMBER in members:

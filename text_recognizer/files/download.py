@@ -47,8 +47,7 @@ def download_emnist(folder: Path) -> Path:
 
     It is kept in the folder, as `emnist-byclass.zip` or under the mirror's own name. Each mirror is
     first asked for the ByClass members alone (HTTP range requests: a third of the archive), then
-    for the whole archive. What comes back is checked by SHA-256 before it gets its name. If no
-    mirror gives the expected file, or `LAB_OFFLINE=1`, that is a DownloadError.
+    for the whole archive.
     """
     kept = folder / MEMBERS_ONLY
     if _is_whole(kept):  # fetched before, and not prepared to the end
@@ -86,12 +85,12 @@ def _fetch(name: str, target: Path, mirrors: Mapping[str, Callable[[], Path]]) -
         try:
             return fetch()
         except NO_ANSWER as error:
-            failures.append(f"{url}: {_explain(error)}")
+            reason = _explain(error)
         except WRONG_FILE as error:
-            wrong = _(f"sent another file than expected ({shorten(error)})")
-            failures.append(f"{url}: {wrong}")
+            reason = _(f"sent another file than expected ({shorten(error)})")
         except OSError as error:
             raise cannot_write(target.parent, error) from None
+        failures.append(f"{url}: {reason}")
     raise DownloadError(f"{name} could not be downloaded ({'; '.join(failures)}).")
 
 

@@ -44,10 +44,9 @@ def locate(
 ) -> Path:
     """Return the HDF5 file of a data set, `"EMNIST"` or `"MNIST"`, preparing it if need be.
 
-    `source` is that of `EMNIST`. `variable` is the environment variable that may name local files;
-    where it is set, a file that was prepared from something else is prepared again. `read` streams
-    the parts of these files, or of what `download` fetches into a folder. If that fails, the
-    bundled sample stands in, or `source="full"` raises DownloadError.
+    `source` is that of `EMNIST`. The environment variable may name local files, from which it is
+    prepared again if it was from others. `read` streams the parts of these, or of what `download`
+    fetches; if that fails, the bundled sample stands in, or `source="full"` raises DownloadError.
     """
     if source == "sample":
         return bundled(SAMPLE_FILE)
@@ -203,8 +202,6 @@ def open_prepared(path: Path) -> Iterator[PreparedFile]:
 
 def fingerprint(local: Path) -> str:
     """Name the local files in a way that changes when they do: path, size and time."""
-    files = [local]
-    if local.is_dir():
-        files = sorted(path for path in walk(local) if "ubyte" in path.name)
+    files = sorted(path for path in walk(local) if "ubyte" in path.name) or [local]
     stats = [file.stat() for file in files if file.exists()]
     return " ".join([str(local.resolve())] + [f"{s.st_size}:{s.st_mtime_ns}" for s in stats])
