@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import shutil
 import socket
-import time
 import zipfile
 
 import h5py
@@ -13,7 +11,6 @@ import pytest
 from helpers import PREFIXES, as_source, described, emnist_members
 
 from lab_utils import EMNIST
-from text_recognizer.errors import LabError
 from text_recognizer.files import archives, download, prepared
 from text_recognizer.files.download import DownloadError, download_emnist, download_mnist
 from text_recognizer.paths import bundled
@@ -174,43 +171,6 @@ def test_each_mirror_and_its_reason_are_in_the_message(
     assert message.count(". ") == 0
 
 
-@pytest.mark.parametrize("where", ["closed_port", "black_hole"])
-def test_a_mirror_that_cannot_be_reached_is_asked_once(
-    emnist_sources,
-    gzip_zip,
-    online,
-    tmp_path,
-    request,
-    where,
-    impatient,
-    mnist_mirrors,
-    monkeypatch,
-):
-    address = request.getfixturevalue(where)
-    emnist_sources += [as_source(f"{address}/{i}.zip", gzip_zip, {}) for i in range(3)]
-    started = time.monotonic()
-    message = failure_of(tmp_path / "new")
-    assert message.count("no connection") == 3
-    mirrors = [f"{address}/", *download.ADDRESSES["mnist"]["mirrors"]]
-    monkeypatch.setitem(download.ADDRESSES["mnist"], "mirrors", mirrors)
-    assert downloaded(tmp_path / "new") == mnist_mirrors
-    assert time.monotonic() - started < 4  # three and one of half a second
-
-
-def test_a_mirror_that_is_busy_is_asked_again(mirror, server, tmp_path):
-    mirror("/gzip.zip", fault="busy", ranges=False)
-    assert download_emnist(tmp_path / "new").exists()
-    assert [path for path, _ in server.requests].count("/gzip.zip") > 2
-
-
-@pytest.mark.parametrize("status", [429, 503])
-def test_a_mirror_that_is_busy_for_long_is_left(mirror, server, tmp_path, monkeypatch, status):
-    monkeypatch.setattr(download, "BACKOFF_SECONDS", 0)
-    url = mirror("/gzip.zip", fault="busy for long", wait="3600", status=status)
-    assert f"{url}: answered {status}" in failure_of(tmp_path / "new")
-    assert len(server.requests) == 4
-
-
 def test_a_file_without_an_end_is_left(mnist_mirrors, server, tmp_path):
     name = "train-images-idx3-ubyte.gz"
     server.pages[f"/a/{name}"].fault = "endless"
@@ -227,14 +187,6 @@ def test_faults_of_proxies_and_of_tls_have_their_names(
     assert f"{url}: no secure connection" in failure_of(tmp_path / "new")
     monkeypatch.setenv("HTTPS_PROXY", closed_port)
     assert f"{url}: no connection through the proxy" in failure_of(tmp_path / "new")
-
-
-def test_a_disk_without_room_is_said_before_the_download(mirror, server, tmp_path, monkeypatch):
-    mirror("/gzip.zip")
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(LabError, match="needs 0 MB, and the disk has 0 MB free: free some space"):
-        download_emnist(tmp_path)
 
 
 def test_a_kept_download_that_has_changed_is_fetched_again(mirror, data_folder, characters):

@@ -64,7 +64,7 @@ def test_a_notebook_shows_one_line_instead_of_a_traceback():
 
 @pytest.mark.parametrize("fetch", [download.download_mnist, download.download_brown])
 def test_a_full_disk_is_named_not_a_mirror(fetch, monkeypatch, tmp_path, online):
-    monkeypatch.setattr(download, "_retrieve", fail)
+    monkeypatch.setattr(download, "_fetch_file", fail)
     with pytest.raises(LabError, match=r"cannot be written \(No space left on device\)") as caught:
         fetch(tmp_path)
     assert not isinstance(caught.value, download.DownloadError)

@@ -218,7 +218,7 @@ def test_a_missing_archive_is_an_error(tmp_path, monkeypatch, source):
     monkeypatch.setenv("EMNIST_ARCHIVE", str(tmp_path / "gone.zip"))
     with pytest.raises(LabError) as caught:
         locate(source)
-    one_sentence(caught, tmp_path / "gone.zip", "does not exist")
+    one_sentence(caught, tmp_path / "gone.zip", "No such file or directory")
 
 
 def damage(path, how):

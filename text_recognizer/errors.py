@@ -3,7 +3,7 @@
 import difflib
 import math
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """Return what to tell somebody who misspelt a name: the nearest right ones, else all."""
     names = sorted(names)
     lower = {known.lower(): known for known in names}
-    close = [lower[match] for match in difflib.get_close_matches(name.lower(), lower)]
-    if close:
+    if close := [lower[match] for match in difflib.get_close_matches(name.lower(), lower)]:
         return _(f"did you mean {_(' or ').join(close)}?")
     return _(f"it must be one of {', '.join(names)}.")
 
@@ -117,9 +116,8 @@ def check_bool(name: str, value: object) -> bool:
     return value
 
 
-def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
+def check_choice(name: str, value: object, choices: Collection[str]) -> str:
     """Return an argument that must be one of some words; else LabError."""
-    choices = tuple(choices)
     if not isinstance(value, str) or value not in choices:
         raise _wrong_value(name, value, f"one of {', '.join(choices)}")
     return str(value)

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,8 +62,7 @@ def named_path(variable: str) -> Path | None:
     A relative path counts from the checkout's folder, where `make lab` is called, since the
     working directory of a notebook is `labs/`; outside a checkout from the working directory.
     """
-    value = os.environ.get(variable)
-    if not value:
+    if not (value := os.environ.get(variable)):
         return None
     start = _CHECKOUT_DATA.parent if _IN_CHECKOUT else Path.cwd()
     try:
@@ -72,7 +70,7 @@ def named_path(variable: str) -> Path | None:
         path.resolve()
         path.is_file()
     except (OSError, RuntimeError, ValueError) as error:  # no such user, links in a circle
-        reason = error.strerror if isinstance(error, OSError) else error
+        reason = getattr(error, "strerror", error)
         raise LabError(f"{variable}={value:.80} cannot be read ({reason}): give a path.") from None
     return path
 
@@ -91,19 +89,6 @@ def open_regular(path: Path) -> BinaryIO:
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "it is a folder" if path.is_dir() else "it is not a file")
     return open(path, "rb")
-
-
-def check_space(path: Path, needed: float) -> None:
-    """Raise a LabError where a file needs more bytes than its folder's disk has free."""
-    try:
-        free = shutil.disk_usage(path.parent).free
-    except OSError:
-        return  # writing says more
-    if needed > free:
-        raise LabError(
-            f"{path} needs {needed / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB free: "
-            "free some space, or set LAB_DATA_DIR to another folder."
-        )
 
 
 def bundled(name: str) -> Path:

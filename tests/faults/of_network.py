@@ -13,7 +13,7 @@ from tries import Kind, pick
 from text_recognizer.files import archives, download
 
 FAULTS = ["", "truncated", "stalled", "silent", "busy", "busy for long", "endless"]
-PATIENCE = {"TIMEOUT": (0.4, 0.4), "BACKOFF_SECONDS": 0.1}  # much less than a student waits
+TIMEOUT = (0.4, 0.4)  # much less than a student waits
 
 
 def make_sets(folder: Path) -> dict:
@@ -42,7 +42,7 @@ def fetch(made, random, folder: Path):
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        with mock.patch.multiple(download, **PATIENCE):
+        with mock.patch.object(download, "TIMEOUT", TIMEOUT):
             return _fetch(made, random, folder, server)
     finally:
         server.released.set()

@@ -1,7 +1,6 @@
 """Reads EMNIST and MNIST as they are published (IDX or MATLAB files) as streams of images."""
 
 import contextlib
-import errno
 import gzip
 import itertools
 import math
@@ -11,13 +10,13 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from text_recognizer.errors import LabError, WrongFileError, shorten
+from text_recognizer.errors import WrongFileError, shorten
 from text_recognizer.files import matlab
 from text_recognizer.files.matlab import Readable, read_exactly
 from text_recognizer.mapping import FIRST_CHARACTER
@@ -26,10 +25,14 @@ from text_recognizer.paths import open_regular
 BLOCK_IMAGES = 8192  # images at a time: 6 MB, whatever the size of the archive
 MAX_IMAGES = 2_000_000  # of a part: a header that says more is wrong, and would take memory
 MAX_DEPTH, MAX_FOLDERS, MAX_WALKED = 3, 50, 500  # folders in which files are looked for
-GZIP_MAGIC = b"\x1f\x8b"
 IDX_KINDS = ("images-idx3", "labels-idx1")
 MATLAB_MEMBER = "emnist-byclass.mat"
-EMNIST_ARCHIVES = r"(gzip|matlab|emnist-byclass)\.zip|emnist-byclass\.mat"
+EMNIST_ARCHIVES = ("gzip-zip", "matlab-zip", "emnist-byclass-zip", "emnist-byclass-mat")
+# What readers raise at the bytes of a wrong file, or of a right one that has changed.
+BROKEN = (
+    *(ValueError, LookupError, RuntimeError, OverflowError, EOFError, MemoryError),
+    *(struct.error, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile),
+)
 
 
 class Part(NamedTuple):
@@ -55,29 +58,22 @@ MNIST = Form("one of MNIST's four files", "", ("train", "t10k"), 10, False)
 
 
 def read_emnist(path: Path) -> Iterator[Part]:
-    """Stream the ByClass parts of NIST's `gzip.zip` or `matlab.zip`, whole or cut.
+    """Stream the ByClass parts of NIST's `gzip.zip` or `matlab.zip`.
 
     The path is that of the archive, of its `emnist-byclass.mat`, or of a folder in which either was
     unpacked or lies. Nothing is extracted, so no name inside the archive can lead outside a folder.
     A file that is missing, unreadable, truncated, damaged or another one raises WrongFileError.
     """
     with _name_errors(path, EMNIST):
-        if path.is_dir():
-            if files := find_idx_files(path, EMNIST):
-                yield from _read_folder(path, files, EMNIST)
-            elif inner := _find(path, EMNIST_ARCHIVES):
-                yield from read_emnist(inner)
-            else:
-                raise WrongFileError(
-                    f"{path} is a folder without {EMNIST.expected}: name the file."
-                )
-            return
-        with open_regular(path) as file:
-            is_matlab = file.read(6) == b"MATLAB"
-            file.seek(0)
-            parts = _read_matlab(file) if is_matlab else _read_zip(zipfile.ZipFile(file))
-            for part in parts:
-                yield _finish(part, EMNIST, path)
+        files = find_files(path)
+        if f"{EMNIST.prefix}train-images-idx3-ubyte" in files:
+            yield from _read_folder(path, files, EMNIST)
+        elif inner := next(filter(None, map(files.get, EMNIST_ARCHIVES)), None):
+            yield from read_emnist(inner)
+        else:
+            with open_regular(path) as file:
+                is_matlab = path.suffix.lower() == ".mat"
+                yield from _read_matlab(path, file) if is_matlab else _read_zip(path, file)
 
 
 def read_mnist(folder: Path) -> Iterator[Part]:
@@ -85,31 +81,21 @@ def read_mnist(folder: Path) -> Iterator[Part]:
     with _name_errors(folder, MNIST):
         if folder.is_file():
             raise WrongFileError(f"{folder} is a file: name the folder of MNIST's four files.")
-    yield from _read_folder(folder, find_idx_files(folder, MNIST), MNIST)
+    yield from _read_folder(folder, find_files(folder), MNIST)
 
 
-def find_idx_files(folder: Path, form: Form) -> dict[str, Path]:
-    """Return the IDX files of a folder or of folders in it, by their official names.
+def find_files(folder: Path) -> dict[str, Path]:
+    """Return the files of a folder and of folders in it, by their official names in one spelling.
 
     Browsers, 7-Zip, torchvision and Kaggle change them: `train-images.idx3-ubyte`, unpacked under
     a name in `.gz`, `t10k-labels-idx1-ubyte (1).gz`, and in folders such as `MNIST/raw`.
     """
-    found = {}
-    for part, kind in itertools.product(form.parts, IDX_KINDS):
-        words, copy = f"{part}-{kind}-ubyte".split("-"), r"( ?\(\d+\))?"
-        if path := _find(folder, rf"{form.prefix}{'[-_. ]'.join(words)}{copy}(\.gz)?{copy}"):
-            found[f"{form.prefix}{part}-{kind}-ubyte"] = path
+    found: dict[str, Path] = {}
+    # Those near the top come first, and originals before copies.
+    for path in sorted(walk(folder), key=lambda path: (len(path.parts), "(" in path.name, path)):
+        name = re.sub(r"( ?\(\d+\)|\.gz)+$", "", path.name.lower())
+        found.setdefault(re.sub("[_. ]", "-", name), path)
     return found
-
-
-def _find(folder: Path, pattern: str) -> Path | None:
-    """Return the file of such a name that lies nearest to the folder's top: originals first."""
-    found = [
-        (len(path.parts), "(" in path.name, path.suffix != ".gz", path)
-        for path in walk(folder)
-        if re.fullmatch(pattern, path.name, re.IGNORECASE)
-    ]
-    return min(found)[-1] if found else None
 
 
 def walk(folder: Path) -> Iterator[Path]:
@@ -120,73 +106,65 @@ def walk(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in names)
 
 
+def _read_parts(form: Form, open_idx: Callable) -> Iterator[Part]:
+    for official, name in zip(form.parts, ("train", "test"), strict=True):
+        images, labels = (f"{form.prefix}{official}-{kind}-ubyte" for kind in IDX_KINDS)
+        with open_idx(images) as (path, image_stream):
+            with open_idx(labels) as (_, label_stream):
+                (label_block,) = _read_idx(label_stream, ndim=1)
+                part = _finish(name, label_block, _read_idx(image_stream, ndim=3), form, path)
+            yield part
+
+
 def _read_folder(folder: Path, files: dict[str, Path], form: Form) -> Iterator[Part]:
-    """Stream the parts of a folder, labels first, so that an error names the wrong file."""
-    for part, name in zip(form.parts, ("train", "test"), strict=True):
-        official = [f"{form.prefix}{part}-{kind}-ubyte" for kind in IDX_KINDS]
-        images, labels = (files.get(file, folder / file) for file in official)
-        with _name_errors(labels, form), _open_idx(labels) as stream:
-            (label_block,) = _read_idx(stream, ndim=1)
-            _check_labels(label_block, name, form)
-        with _name_errors(images, form), _open_idx(images) as stream:
-            yield _finish(Part(name, label_block, _read_idx(stream, ndim=3)), form, images)
+    @contextlib.contextmanager
+    def open_idx(name: str):
+        path = files.get(name, folder / name)
+        with _name_errors(path, form), open_regular(path) as file:
+            is_packed = file.read(2) == b"\x1f\x8b"  # whatever its name says
+            file.seek(0)
+            with gzip.open(file) if is_packed else contextlib.nullcontext(file) as stream:
+                yield path, stream
+
+    return _read_parts(form, open_idx)
 
 
-@contextlib.contextmanager
-def _open_idx(path: Path) -> Iterator[Readable]:
-    """Open a file, unpacked while it is read if it is packed, whatever its name says."""
-    with open_regular(path) as file:
-        is_packed = file.read(2) == GZIP_MAGIC
-        file.seek(0)
-        with gzip.open(file) if is_packed else contextlib.nullcontext(file) as stream:
-            yield stream
+def _read_zip(path: Path, file: BinaryIO) -> Iterator[Part]:
+    archive, usual = zipfile.ZipFile(file), (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    packed_as_usual = [info for info in archive.infolist() if info.compress_type in usual]
+    members = {info.filename.rsplit("/", 1)[-1]: info for info in packed_as_usual}
 
-
-def _read_zip(archive: zipfile.ZipFile) -> Iterator[Part]:
-    members = {info.filename.rsplit("/", 1)[-1]: info for info in archive.infolist()}
-
-    def open_member(name: str):
-        if name not in members:
-            raise ValueError(f"it holds no {name}")
-        if members[name].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"it packs {name} in another way")
-        return archive.open(members[name])
+    @contextlib.contextmanager
+    def open_idx(name: str):
+        if (member := f"{name}.gz") not in members:
+            raise ValueError(f"it holds no {member}")
+        with archive.open(members[member]) as packed, gzip.open(packed) as stream:
+            yield path, stream
 
     if MATLAB_MEMBER in members:
-        with open_member(MATLAB_MEMBER) as stream:
-            yield from _read_matlab(stream)
-        return
-    for name in EMNIST.parts:
-        images, labels = (f"{EMNIST.prefix}{name}-{kind}-ubyte.gz" for kind in IDX_KINDS)
-        with (
-            gzip.open(open_member(images)) as image_stream,
-            gzip.open(open_member(labels)) as label_stream,
-        ):
-            (label_block,) = _read_idx(label_stream, ndim=1)
-            yield Part(name, label_block, _read_idx(image_stream, ndim=3))
+        return _read_matlab(path, archive.open(members[MATLAB_MEMBER]))
+    return _read_parts(EMNIST, open_idx)
 
 
-def _finish(part: Part, form: Form, path: Path) -> Part:
+def _finish(
+    name: str, labels: np.ndarray, blocks: Iterator[np.ndarray], form: Form, path: Path
+) -> Part:
     """Turn images upright and labels into those of the mapping; refuse what does not fit."""
-    _check_labels(part.labels, part.name, form)
+    if labels.max() >= form.num_classes:
+        raise ValueError(f"its {name} labels are not 0 to {form.num_classes - 1}")
 
     def images():
-        missing = len(part.labels)
+        missing = len(labels)
         with _name_errors(path, form):
-            for block in part.images:
+            for block in blocks:
                 missing -= len(block)
                 if missing < 0:
                     break
                 yield np.ascontiguousarray(block.swapaxes(1, 2)) if form.is_transposed else block
             if missing:
-                raise ValueError(f"its {part.name} images are not as many as its labels")
+                raise ValueError(f"its {name} images are not as many as its labels")
 
-    return Part(part.name, part.labels + np.uint8(FIRST_CHARACTER), images())
-
-
-def _check_labels(labels: np.ndarray, name: str, form: Form) -> None:
-    if labels.max() >= form.num_classes:
-        raise ValueError(f"its {name} labels are not 0 to {form.num_classes - 1}")
+    return Part(name, labels + np.uint8(FIRST_CHARACTER), images())
 
 
 @contextlib.contextmanager
@@ -194,22 +172,11 @@ def _name_errors(path: Path, form: Form):
     """Turn whatever a damaged file makes the readers raise into one sentence with its name."""
     try:
         yield
-    except FileNotFoundError:
-        raise WrongFileError(f"{path} does not exist; it should be {form.expected}.") from None
-    except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
+    except BROKEN as error:
         raise WrongFileError(
-            f"{path} is damaged or cut off ({shorten(error)}): "
-            f"it should be {form.expected}; get it again."
-        ) from None
-    except (ValueError, struct.error, RuntimeError, LookupError, OverflowError, MemoryError) as e:
-        raise WrongFileError(
-            f"{path} is not {form.expected} ({shorten(e)}): get the right file."
+            f"{path} is damaged, or not {form.expected} ({shorten(error)}): get it again."
         ) from None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise LabError(
-                f"{tempfile.gettempdir()}, the folder of temporary files, is full: free some space."
-            ) from None
         raise WrongFileError(
             f"{path} cannot be read ({error.strerror or error}); it should be {form.expected}."
         ) from None
@@ -238,34 +205,19 @@ def _read_idx(stream: Readable, ndim: int) -> Iterator[np.ndarray]:
         raise ValueError("more values than its header says")
 
 
-def _read_matlab(stream: Readable) -> Iterator[Part]:
+def _read_matlab(path: Path, stream: Readable) -> Iterator[Part]:
     """Yield train and test of `emnist-byclass.mat`: dataset.{train,test}.{images,labels}."""
-    with tempfile.TemporaryFile() as spool:
-        found, names = {}, []
-        for path, shape, dtype, values in matlab.read_arrays(stream):
-            if shape[0] > MAX_IMAGES:
-                raise ValueError(f"it speaks of {shape[0]:,} items")
-            if path[-1:] == ("images",) and dtype == np.uint8 and shape[1] == 784:
-                spool.seek(0)
-                while chunk := values.read(1 << 20):
-                    spool.write(chunk)
-                found["images"] = shape[0]
-            elif path[-1:] == ("labels",):
-                found["labels"] = np.frombuffer(values.read(), dtype).astype(np.uint8)
-            if len(found) == 2:
-                yield Part(path[-2], found["labels"], _transpose(spool, found["images"]))
-                names.append(path[-2])
-                found = {}
-        if sorted(names) != ["test", "train"]:
-            raise ValueError("it holds no train and test images")
+    with tempfile.TemporaryFile() as unpacked:
+        found = {names[-2:]: values for names, values in matlab.read_arrays(stream, unpacked)}
+        for name in EMNIST.parts:
+            images, labels = (found.get((name, kind)) for kind in ("images", "labels"))
+            if not images or not labels or images().dtype != "u1" or images().shape[1:] != (784,):
+                raise ValueError("it holds no train and test images")
+            label_block = labels().reshape(-1).astype(np.uint8)
+            yield _finish(name, label_block, _read_rows(images), EMNIST, path)
 
 
-def _transpose(spool: BinaryIO, count: int) -> Iterator[np.ndarray]:
-    """Yield images from a file that holds pixel 0 of all of them, then pixel 1 and so on."""
-    for start in range(0, count, BLOCK_IMAGES):
-        size = min(BLOCK_IMAGES, count - start)
-        pixels = np.empty((784, size), np.uint8)
-        for pixel in range(784):
-            spool.seek(pixel * count + start)
-            pixels[pixel] = np.frombuffer(read_exactly(spool, size), np.uint8)
-        yield pixels.T.reshape(size, 28, 28)
+def _read_rows(images: matlab.Map) -> Iterator[np.ndarray]:
+    for start in range(0, len(images()), BLOCK_IMAGES):
+        rows = images()[start : start + BLOCK_IMAGES]  # mapped anew: no more stays in memory
+        yield rows.reshape(-1, 28, 28)

@@ -5,28 +5,25 @@ import json
 import logging
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pooch
 import requests
-from remotezip import RemoteZip, RemoteZipError
+from remotezip import RangeNotSupported, RemoteIOError, RemoteZip, RemoteZipError
 from requests import exceptions
-from requests.adapters import HTTPAdapter
 from tqdm.auto import tqdm
 from urllib3.exceptions import HTTPError, ProtocolError
-from urllib3.util import Retry
 
 from text_recognizer.errors import LabError, cannot_write, shorten
 from text_recognizer.language import _
-from text_recognizer.paths import bundled, check_space, is_offline
+from text_recognizer.paths import bundled, is_offline
 
 ADDRESSES = json.loads(bundled("sources.json").read_text(encoding="utf-8"))
 HEADERS = {"User-Agent": ADDRESSES["user_agent"]}  # NIST answers 403 to Python's own
 TIMEOUT = (5, 30)  # seconds in which a server must accept a connection, and send the next bytes
-BUSY = (429, 503)  # the answers of a server that is to be asked again
-MAX_RETRIES, BACKOFF_SECONDS = 3, 1  # which is after 0, 2 and 4 seconds
 CHUNK_BYTES = 1 << 16
 MEMBERS_ONLY = "emnist-byclass.zip"
 WRONG_FILE = (ValueError, LookupError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -50,25 +47,23 @@ def download_emnist(folder: Path) -> Path:
 
     It is kept in the folder, as `emnist-byclass.zip` or under the mirror's own name. Each mirror is
     first asked for the ByClass members alone (HTTP range requests: a third of the archive), then
-    for the whole archive. What comes back is checked by SHA-256 before it gets its name. If no
-    mirror gives the expected file, or `LAB_OFFLINE=1`, that is a DownloadError.
+    for the whole archive.
     """
     kept = folder / MEMBERS_ONLY
     if _is_whole(kept):  # fetched before, and not prepared to the end
         return kept
-    mirrors = [(a["url"], partial(_fetch_archive, a, folder)) for a in ADDRESSES["emnist"]]
-    return _fetch_all("EMNIST", folder, [(kept, mirrors)])
+    mirrors = {a["url"]: partial(_fetch_archive, a, folder) for a in ADDRESSES["emnist"]}
+    return _fetch("EMNIST", kept, mirrors)
 
 
 def download_mnist(folder: Path) -> Path:
     """Fetch MNIST's four files into `folder`/mnist and return that folder."""
-    mirrors, files = ADDRESSES["mnist"]["mirrors"], ADDRESSES["mnist"]["files"]
-    target = folder / "mnist"
-    wanted = [
-        (target / name, [(m + name, partial(_retrieve, m + name, file, target)) for m in mirrors])
-        for name, file in files.items()
-    ]
-    return _fetch_all("MNIST", folder, wanted).parent
+    addresses, target = ADDRESSES["mnist"], folder / "mnist"
+    for name, file in addresses["files"].items():
+        urls = [mirror + name for mirror in addresses["mirrors"]]
+        mirrors = {url: partial(_fetch_file, url, file, target) for url in urls}
+        _fetch("MNIST", target / name, mirrors)
+    return target
 
 
 def download_brown(folder: Path) -> Path:
@@ -77,40 +72,26 @@ def download_brown(folder: Path) -> Path:
     target = folder / "brown.zip"
     if not target.exists() and not is_offline():
         print(_(f"Fetching the Brown corpus (3 MB; {corpus['licence']})."))
-    fetch = partial(_retrieve, corpus["url"], corpus, folder)
-    return _fetch_all("The Brown corpus", folder, [(target, [(corpus["url"], fetch)])])
+    mirrors = {corpus["url"]: partial(_fetch_file, corpus["url"], corpus, folder)}
+    return _fetch("The Brown corpus", target, mirrors)
 
 
-def _fetch_all(name: str, folder: Path, wanted: list) -> Path:
-    """Fetch each of the wanted files from the first mirror that has it; return the last one.
-
-    A file is wanted under a path, from a list of addresses, each with a function that fetches it.
-    The mirrors of all files come in the same order: one that cannot be reached is asked once. A
-    file that is there already is only checked.
-    """
-    failures: dict[str, str] = {}
-    unreachable = set()
-    for target, mirrors in wanted:
-        if not target.exists():
-            _check_online()
-        for number, (url, fetch) in enumerate(mirrors):
-            if number in unreachable:
-                continue
-            try:
-                fetched = fetch()
-                break
-            except NO_ANSWER as error:
-                failures[url] = _explain(error)
-                if isinstance(_find_cause(error), requests.ConnectionError | requests.Timeout):
-                    unreachable.add(number)
-            except WRONG_FILE as error:
-                failures[url] = _(f"sent another file than expected ({shorten(error)})")
-            except OSError as error:
-                raise cannot_write(folder, error) from None
-        else:
-            answers = "; ".join(f"{url}: {reason}" for url, reason in failures.items())
-            raise DownloadError(f"{name} could not be downloaded ({answers}).")
-    return fetched
+def _fetch(name: str, target: Path, mirrors: Mapping[str, Callable[[], Path]]) -> Path:
+    """Fetch a file from the first mirror that has it; one that is there is only checked."""
+    if not target.exists():
+        _check_online()
+    failures = []
+    for url, fetch in mirrors.items():
+        try:
+            return fetch()
+        except NO_ANSWER as error:
+            reason = _explain(error)
+        except WRONG_FILE as error:
+            reason = _(f"sent another file than expected ({shorten(error)})")
+        except OSError as error:
+            raise cannot_write(target.parent, error) from None
+        failures.append(f"{url}: {reason}")
+    raise DownloadError(f"{name} could not be downloaded ({'; '.join(failures)}).")
 
 
 def _check_online() -> None:
@@ -119,43 +100,34 @@ def _check_online() -> None:
 
 
 def _is_whole(archive: Path) -> bool:
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            return opened.testzip() is None
-    except (OSError, RuntimeError, *WRONG_FILE):
-        return False
+    with suppress(OSError, RuntimeError, *WRONG_FILE), zipfile.ZipFile(archive) as opened:
+        return opened.testzip() is None
+    return False
 
 
 def _fetch_archive(archive: dict, folder: Path) -> Path:
     """Fetch the ByClass members of an archive, or all of it from a server without ranges."""
-    check_space(folder / MEMBERS_ONLY, sum(m["size"] for m in archive["members"].values()))
     (folder / MEMBERS_ONLY).unlink(missing_ok=True)  # one that is there is damaged
-    fetch = partial(_download_members, archive["members"])
+    download = partial(_download_members, archive["members"])
     try:
         # The hash is None because each member is checked by its own, while it is copied.
-        return Path(pooch.retrieve(archive["url"], None, MEMBERS_ONLY, folder, downloader=fetch))
-    except (*WRONG_FILE, *NO_ANSWER) as error:
-        if isinstance(_find_cause(error), requests.RequestException):
-            raise
-    return _retrieve(archive["url"], archive, folder)
+        return Path(pooch.retrieve(archive["url"], None, MEMBERS_ONLY, folder, downloader=download))
+    except (*WRONG_FILE, RangeNotSupported):
+        return _fetch_file(archive["url"], archive, folder)
 
 
-def _retrieve(url: str, file: dict, folder: Path) -> Path:
-    """Fetch a whole file."""
-    name = url.rsplit("/", 1)[-1]
-    if not (folder / name).exists():
-        check_space(folder / name, file.get("size", 0))
-    fetch = partial(_download, file)
-    return Path(pooch.retrieve(url, file["sha256"], name, folder, downloader=fetch))
+def _fetch_file(url: str, file: dict, folder: Path) -> Path:
+    name, download = url.rsplit("/", 1)[-1], partial(_download, file)
+    return Path(pooch.retrieve(url, file["sha256"], name, folder, downloader=download))
 
 
 # What pooch calls: with an address, the temporary path of the file, and itself.
 
 
 def _download(file: dict, url: str, output: str, _) -> None:
+    _check_online()
     with (
-        _open_session() as session,
-        session.get(url, stream=True, timeout=TIMEOUT) as answer,
+        requests.get(url, stream=True, headers=HEADERS, timeout=TIMEOUT) as answer,
         open(output, "wb") as target,
     ):
         answer.raise_for_status()
@@ -164,9 +136,9 @@ def _download(file: dict, url: str, output: str, _) -> None:
 
 def _download_members(members: dict, url: str, output: str, _) -> None:
     """Copy the named members of a zip archive into a new, uncompressed one."""
+    _check_online()
     with (
-        _open_session() as session,
-        RemoteZip(url, session=session, timeout=TIMEOUT) as remote,
+        RemoteZip(url, headers=HEADERS, timeout=TIMEOUT) as remote,
         zipfile.ZipFile(output, "w") as local,
     ):
         infos = {info.filename.rsplit("/", 1)[-1]: info for info in remote.infolist()}
@@ -190,37 +162,10 @@ def _copy(chunks: Iterable[bytes], target, expected: dict, name: str) -> None:
         raise ValueError(f"{label} has another SHA-256")
 
 
-def _open_session() -> requests.Session:
-    """Return a session that asks a busy server again, but never as late as it may ask for."""
-    _check_online()
-    retry = Retry(
-        connect=0,
-        read=0,
-        other=0,
-        status=MAX_RETRIES,
-        status_forcelist=BUSY,
-        backoff_factor=BACKOFF_SECONDS,
-        raise_on_status=False,
-        respect_retry_after_header=False,
-    )
-    session = requests.Session()
-    session.headers.update(HEADERS)
-    for protocol in ("http://", "https://"):
-        session.mount(protocol, HTTPAdapter(max_retries=retry))
-    return session
-
-
-def _find_cause(error: BaseException) -> BaseException:
-    """Return what a request failed of, where remotezip tells no more than its text."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, requests.RequestException):
-        cause = cause.__cause__ or cause.__context__
-    return cause or error
-
-
 def _explain(error: BaseException) -> str:
     """Say in a few words why a request failed."""
-    error = _find_cause(error)
+    if isinstance(error, RemoteIOError):  # which tells no more than the text of the first one
+        error = error.__context__ or error
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return _(f"answered {error.response.status_code}")
     if "Read timed out" in str(error):  # whatever the error is that a library makes of it

@@ -20,15 +20,15 @@ from text_recognizer.files.archives import BLOCK_IMAGES, Part, walk
 from text_recognizer.files.download import DownloadError
 from text_recognizer.language import _
 from text_recognizer.mapping import MAPPING
-from text_recognizer.paths import bundled, check_space, data_dir, named_path, own_dir
+from text_recognizer.paths import bundled, data_dir, named_path, own_dir
 
 IMAGE_SOURCES = ("auto", "full", "sample")
 SAMPLE_FILE = "emnist_sample.h5"
 JOINED_FILE = "joined_lines.h5"  # of lines, with a part for validation besides
 CHUNK_COLUMNS = 512 * 28  # columns of images that are compressed together
-MIN_SHARE = 0.8  # of the space that the first images make one expect: the rest takes more
 
-_damaged: set[tuple | None] = set()  # files that could not be read, as `_identify` names them
+say_once = functools.cache(print)  # however often a notebook asks for the same data
+_damaged: set[Path] = set()  # files that could not be read, and were not made again since
 
 
 class DamagedFileError(LabError):
@@ -44,12 +44,9 @@ def locate(
 ) -> Path:
     """Return the HDF5 file of a data set, `"EMNIST"` or `"MNIST"`, preparing it if need be.
 
-    `source` is that of `EMNIST`. `variable` is the environment variable that may name local files;
-    where it is set, a file that was prepared from something else is prepared again. `read` streams
-    the parts of these files, or of what `download` fetches into a folder.
-
-    LabError if the named files are missing or damaged, or nothing can be written; DownloadError if
-    `source="full"` and there is nothing but the download, and that failed.
+    `source` is that of `EMNIST`. The environment variable may name local files, from which it is
+    prepared again if it was from others. `read` streams the parts of these, or of what `download`
+    fetches; if that fails, the bundled sample stands in, or `source="full"` raises DownloadError.
     """
     if source == "sample":
         return bundled(SAMPLE_FILE)
@@ -65,13 +62,20 @@ def locate(
     try:
         prepare_once(target, made_from, prepare)
     except DownloadError as error:
+        files = _("the folder with MNIST's four files")
+        if name == "EMNIST":
+            files = _("NIST's gzip.zip (www.nist.gov/itl/products-and-services/emnist-dataset)")
+        advice = _(
+            f"For the real {name}: go online and run this again, "
+            f"or set {variable} to the path of {files}."
+        )
         if source == "full":
-            raise DownloadError(f"{error} {_explain_how_to_get(name, variable)}") from None
+            raise DownloadError(f"{error} {advice}") from None
         notice = _(
             f"The bundled sample stands in for {name}: synthetic handwriting, made from fonts and "
             f"pen strokes.\nReason: {error}"
         )
-        say_once(f"{notice}\n{_explain_how_to_get(name, variable)}")
+        say_once(f"{notice}\n{advice}")
         return bundled(SAMPLE_FILE)
     return target
 
@@ -80,12 +84,6 @@ def find_place(name: str) -> Path:
     """Return where a prepared file is, or is to be made: a class may share those it has made."""
     shared = data_dir() / name
     return shared if shared.exists() else own_dir() / name
-
-
-@functools.cache
-def say_once(message: str) -> None:
-    """Print a message, once however often a notebook asks for the same data."""
-    print(message)
 
 
 def prepare_once(target: Path, made_from: str | None, prepare: Callable[[], None]) -> None:
@@ -102,26 +100,16 @@ def prepare_once(target: Path, made_from: str | None, prepare: Callable[[], None
 
 def is_current(target: Path, made_from: str | None) -> bool:
     """Tell whether a prepared file is there, undamaged as far as is known, and made from that."""
-    if is_damaged(target):
-        return False
-    try:
-        with open_prepared(target) as file:
-            return made_from in (None, file.made_from)
-    except DamagedFileError:
-        return False
+    with contextlib.suppress(DamagedFileError):
+        if not is_damaged(target):
+            with open_prepared(target) as file:
+                return made_from in (None, file.made_from)
+    return False
 
 
 def is_damaged(path: Path) -> bool:
     """Tell whether a prepared file is gone, or reading it has failed before."""
-    return _identify(path) in {None, *_damaged}
-
-
-def _identify(path: Path) -> tuple | None:
-    """Return what tells a file from another one that takes its place, or None if it is gone."""
-    with contextlib.suppress(OSError):
-        stat = path.stat()
-        return path, stat.st_ino, stat.st_size, stat.st_mtime_ns
-    return None
+    return path in _damaged or not path.exists()
 
 
 def write(target: Path, parts: Iterable[Part], source: str, made_from: str) -> None:
@@ -129,7 +117,8 @@ def write(target: Path, parts: Iterable[Part], source: str, made_from: str) -> N
     with whole_file.create(target) as (file, check):
         set_texts(file, source=source, made_from=made_from)
         for part in parts:
-            _write_part(file, part, target, check)
+            _write_part(file, part, check)
+    _damaged.discard(target)
 
 
 def set_texts(file: h5py.File, **texts: str) -> None:
@@ -138,7 +127,7 @@ def set_texts(file: h5py.File, **texts: str) -> None:
         file.attrs[name] = np.bytes_(text.encode(errors="surrogateescape"))
 
 
-def _write_part(file: h5py.File, part: Part, target: Path, check: Callable[[], None]) -> None:
+def _write_part(file: h5py.File, part: Part, check: Callable[[], None]) -> None:
     count = len(part.labels)
     file.create_dataset(f"y_{part.name}", data=part.labels, fletcher32=True)
     images, start = None, 0
@@ -152,16 +141,11 @@ def _write_part(file: h5py.File, part: Part, target: Path, check: Callable[[], N
                     shape=(count, *size),
                     dtype=np.uint8,
                     chunks=(together, *size),
-                    compression="gzip",  # whose own checksum is the stronger one
-                    compression_opts=1,
+                    compression=1,  # of gzip, whose own checksum is the stronger one
                     fletcher32=True,
                 )
             images[start : start + len(block)] = block
             check()
-            if start == 0 and len(block) < count:
-                file.flush()
-                rest = images.id.get_storage_size() * (count / len(block) - 1)
-                check_space(target, rest * MIN_SHARE)
             start += len(block)
             bar.update(len(block))
 
@@ -171,16 +155,9 @@ class PreparedFile:
 
     def __init__(self, file: h5py.File):
         self._file = file
-
-    @property
-    def source(self) -> str:
-        """The words that name what its images are."""
-        return self._file.attrs["source"].decode()
-
-    @property
-    def made_from(self) -> str:
-        """Which files they came from, as `fingerprint` names them."""
-        return self._file.attrs["made_from"].decode(errors="surrogateescape")
+        self.source = file.attrs["source"].decode()  # what its images are, in words
+        # Which files they came from, as `fingerprint` names them.
+        self.made_from = file.attrs.get("made_from", b"").decode(errors="surrogateescape")
 
     def read_labels(self, part: str) -> np.ndarray:
         """Return all labels of a part: uint8, (N,), or (N, max_length) of lines."""
@@ -192,32 +169,25 @@ class PreparedFile:
     def read_images(self, part: str, indices: np.ndarray | None = None) -> torch.Tensor:
         """Return the chosen images of a part, or all, read by the block: uint8, (N, 28, W)."""
         stored = self._file[f"x_{part}"]
-        is_image = stored.dtype == np.uint8 and stored.ndim == 3 and stored.shape[1] == 28
-        if not is_image or len(stored) != len(self._file[f"y_{part}"]):
-            raise ValueError(f"images of {part} in the shape {stored.shape}")
-        indices = np.arange(len(stored)) if indices is None else indices
+        indices = np.arange(len(stored)) if indices is None else np.asarray(indices)
         order = np.argsort(indices, kind="stable")
-        ascending = np.asarray(indices)[order]
-        images = torch.empty((len(indices), *stored.shape[1:]), dtype=torch.uint8)
+        images = np.empty((len(indices), *stored.shape[1:]), np.uint8)
         size = max(1, BLOCK_IMAGES * 28 // stored.shape[2])
         starts = range(0, len(stored), size)
         for start in tqdm(starts, desc=_(f"Reading {part}"), unit=" ×", delay=2):
-            low, high = np.searchsorted(ascending, [start, start + size])
+            low, high = np.searchsorted(indices, [start, start + size], sorter=order)
             if low < high:
-                block = torch.from_numpy(stored[start : start + size])
-                positions = torch.from_numpy(order[low:high])
-                images[positions] = block[torch.from_numpy(ascending[low:high] - start)]
-        return images
+                block, places = stored[start : start + size], order[low:high]
+                images[places] = block[indices[places] - start]
+        return torch.from_numpy(images)
 
 
 @contextlib.contextmanager
 def open_prepared(path: Path) -> Iterator[PreparedFile]:
-    """Open a prepared file; whatever goes wrong while it is read names it.
+    """Open a prepared file; LabError if it ships with the lab and can't be read.
 
-    That is a LabError of a file that ships with the lab, and a DamagedFileError of one that the lab
-    has made: `prepare_once` then makes it again.
+    Of one that the lab has made, that is a DamagedFileError: `prepare_once` then makes it again.
     """
-    identity = _identify(path)
     try:
         # Without locking, which fails on read-only and network drives: the file never changes.
         with h5py.File(path, "r", locking=False) as file:
@@ -225,26 +195,13 @@ def open_prepared(path: Path) -> Iterator[PreparedFile]:
     except (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         if path in (bundled(SAMPLE_FILE), bundled(JOINED_FILE)):
             raise missing_or_damaged(path, error) from None
-        _damaged.add(identity)
+        _damaged.add(path)
         message = missing_or_damaged(path, error, "setup() of its data makes it again")
         raise DamagedFileError(message) from None
 
 
 def fingerprint(local: Path) -> str:
     """Name the local files in a way that changes when they do: path, size and time."""
-    files = [local]
-    if local.is_dir():
-        files = sorted(path for path in walk(local) if "ubyte" in path.name)
+    files = sorted(path for path in walk(local) if "ubyte" in path.name) or [local]
     stats = [file.stat() for file in files if file.exists()]
     return " ".join([str(local.resolve())] + [f"{s.st_size}:{s.st_mtime_ns}" for s in stats])
-
-
-def _explain_how_to_get(name: str, variable: str) -> str:
-    files = {
-        "EMNIST": _("NIST's gzip.zip (www.nist.gov/itl/products-and-services/emnist-dataset)"),
-        "MNIST": _("the folder with MNIST's four files"),
-    }[name]
-    return _(
-        f"For the real {name}: go online and run this again, "
-        f"or set {variable} to the path of {files}."
-    )

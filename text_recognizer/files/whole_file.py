@@ -20,7 +20,6 @@ from text_recognizer.language import _
 from text_recognizer.paths import replace_whole
 
 FORMAT = ("v110", "v110")  # the oldest with checksums, which all versions of h5py can read
-MAX_QUIET_WAIT = 2  # seconds until somebody who waits for a lock is told so
 
 
 @contextlib.contextmanager
@@ -35,10 +34,8 @@ def create(target: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
             try:
                 with h5py.File(disk, "w", libver=FORMAT) as file:
                     yield file, disk.check
-            except (OSError, RuntimeError):
+            finally:
                 disk.check()  # which says more than HDF5 does
-                raise
-            disk.check()
     except OSError as error:
         raise cannot_write(target, error) from None
 
@@ -83,7 +80,7 @@ def lock(target: Path) -> Iterator[None]:
     held = FileLock(f"{target}.lock")
     with contextlib.suppress(OSError, NotImplementedError):
         try:
-            held.acquire(timeout=MAX_QUIET_WAIT)
+            held.acquire(timeout=2)  # in silence
         except Timeout:
             if os.path.lexists(held.lock_file):  # else there is none to wait for
                 print(_(f"Another process is writing {target.name}: waiting for it."))
