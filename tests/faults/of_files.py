@@ -43,7 +43,6 @@ from text_recognizer.models import weights as weights_module
 from text_recognizer.models.weights import load_network, load_shipped
 from text_recognizer.paths import bundled
 from text_recognizer.reading.recognizer import CHARACTER_WEIGHTS, LINE_WEIGHTS
-from text_recognizer.training.run_experiment import _check_resumable
 
 CHARACTER_IMAGES = {"train": 300, "test": 120}
 LARGE = bytes(60_000_000)
@@ -274,34 +273,27 @@ def make_checkpoint(folder: Path) -> tuple[bytes, dict, dict]:
         "state_dict": BaseLitModel(model).state_dict(),
         "epoch": 1,
         "global_step": 20,
-        "loops": {"fit_loop": {"epoch_loop.batch_progress": {"is_last_batch": True}}},
-        **{"optimizer_states": [], "lr_schedulers": [], "callbacks": {}},
     }
     path = folder / "last.ckpt"
     torch.save(whole, path)
     return path.read_bytes(), whole, model.state_dict()
 
 
-def read_checkpoint_by(random, path: Path, whole: dict) -> dict:
+def read_checkpoint_by(random, path: Path) -> dict:
     """Return the weights that one of the readers of checkpoints finds."""
-    match pick(random, ["network", "recognizer", "canvas", "go on"]):
+    match pick(random, ["network", "recognizer", "canvas"]):
         case "network":
             return load_network(path)[0].state_dict()
         case "recognizer":
             return Recognizer(path).model.state_dict()
-        case "canvas":
-            return HandwritingCanvas(path).recognizer.model.state_dict()
-    lit_model = BaseLitModel(MLP(MNIST("sample").config(), fc1_dim=4, fc2_dim=4))
-    lit_model.save_hyperparameters(whole["hyper_parameters"])
-    _check_resumable(path, lit_model)
-    return lit_model.model.state_dict()
+    return HandwritingCanvas(path).recognizer.model.state_dict()
 
 
 def change_checkpoint(made, random, folder: Path) -> bool:
-    content, whole, weights = made
+    content, _, weights = made
     path = folder / "last.ckpt"
     path.write_bytes(change_bytes(random, content))
-    return is_same(read_checkpoint_by(random, path, whole), weights)
+    return is_same(read_checkpoint_by(random, path), weights)
 
 
 ODD = (
@@ -322,8 +314,7 @@ def craft_checkpoint(made, random, folder: Path) -> bool:
         inside[name] = pick(random, ODD)
     path = folder / "last.ckpt"
     torch.save(crafted, path)
-    found = read_checkpoint_by(random, path, whole)
-    return is_same(found, weights)
+    return is_same(read_checkpoint_by(random, path), weights)
 
 
 def make_weights(folder: Path) -> dict:

@@ -110,17 +110,14 @@ class BaseLitModel(pl.LightningModule):
         return self.model(x)
 
     def configure_callbacks(self):
-        ending = EndOnInterrupt()
-        ending.arm(self)  # before data are prepared, which a callback's hooks are too late for
         # Lightning lets it replace the bar that a trainer has by default.
         has_bar = type(self.trainer.progress_bar_callback) is TQDMProgressBar
-        return [ending, TrainingBar()] if has_bar else [ending]
+        return [EndOnInterrupt(), *([TrainingBar()] if has_bar else [])]
 
     def setup(self, stage: str) -> None:
         if is_fast():
             trainer = self.trainer
-            epochs = FAST_EPOCHS if trainer.max_epochs is None else trainer.max_epochs
-            trainer.fit_loop.max_epochs = min(epochs, FAST_EPOCHS)
+            trainer.fit_loop.max_epochs = min(trainer.max_epochs or FAST_EPOCHS, FAST_EPOCHS)
             batches = trainer.overfit_batches or FAST_BATCHES  # type: ignore[attr-defined]
             for part, count in (("train", batches), ("val", batches), ("test", FAST_BATCHES)):
                 if getattr(trainer, f"limit_{part}_batches"):  # where it is 0, there is none

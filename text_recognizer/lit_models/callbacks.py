@@ -1,20 +1,15 @@
 """What Lightning does around training: its progress bar, and what an interrupt comes to."""
 
-import math
-import os
 import signal
-import threading
-import time
-from collections.abc import Callable
+import sys
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
-from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
+from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm, convert_inf
 from tqdm import tqdm
 
 from text_recognizer.errors import LabError
 
-MIN_PAUSE = 2  # seconds between two interrupts that are meant as two
 _IS_WIDGET = Tqdm.status_printer is not tqdm.status_printer  # in a notebook
 
 
@@ -38,13 +33,17 @@ class TrainingBar(TQDMProgressBar):
         return Tqdm(disable=True) if _IS_WIDGET else super().init_sanity_tqdm()
 
     def init_train_tqdm(self) -> Tqdm:
-        return _tell_total(super().init_train_tqdm(), self.trainer.num_training_batches)
+        bar = super().init_train_tqdm()
+        bar.reset(convert_inf(self.trainer.num_training_batches))
+        return bar
 
     def init_validation_tqdm(self) -> Tqdm:
         return Tqdm(disable=True) if _IS_WIDGET else super().init_validation_tqdm()
 
     def init_test_tqdm(self) -> Tqdm:
-        return _tell_total(super().init_test_tqdm(), sum(self.trainer.num_test_batches))
+        bar = super().init_test_tqdm()
+        bar.reset(convert_inf(sum(self.trainer.num_test_batches)))
+        return bar
 
     def on_exception(self, trainer, pl_module, exception):
         for bar in vars(self).values():
@@ -52,76 +51,21 @@ class TrainingBar(TQDMProgressBar):
                 bar.close()  # or it would draw itself once more below the last line
 
 
-def _tell_total(bar: Tqdm, total: float) -> Tqdm:
-    if math.isfinite(total):
-        bar.reset(total)
-    return bar
-
-
 class TrainingInterrupted(LabError):  # noqa: N818 - students read its name
     """Training was interrupted: the message says what is kept, and how to go on."""
 
 
-class InterruptHandler:
-    """Lets an interrupt raise an exception, but once where several follow each other closely."""
-
-    def __init__(self):
-        self.reset()
-
-    def reset(self, make_error: Callable[[], BaseException] = KeyboardInterrupt) -> None:
-        """Choose what the next interrupt raises."""
-        self.make_error = make_error
-        self.process = os.getpid()
-        self.last = -math.inf  # when it was called, in seconds
-
-    @property
-    def was_called(self) -> bool:
-        return self.last > 0
-
-    def __call__(self, *_):
-        if os.getpid() != self.process:  # a data loader's worker, which ends with this process
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # and what breaks then says nothing
-            return
-        before, self.last = self.last, time.monotonic()
-        if self.last - before > MIN_PAUSE:
-            raise self.make_error()
-
-
-_HANDLER = InterruptHandler()
-
-
 class EndOnInterrupt(pl.Callback):
-    """Ends training, not the process as Lightning does, if nothing else handles interrupts."""
-
-    def arm(self, lit_model) -> None:
-        """Take care of interrupts from now on, until Lightning is done."""
-
-        def make_error() -> TrainingInterrupted:
-            epochs = len(lit_model.history)
-            return TrainingInterrupted(
-                f"The network keeps what it has learned, and history has {epochs} whole "
-                f"epoch{'s' * (epochs != 1)}: call fit again to go on, or make a new network "
-                "first to start afresh."
-            )
-
-        is_main = threading.current_thread() is threading.main_thread()
-        present = signal.getsignal(signal.SIGINT)
-        self.is_armed = is_main and present in (signal.default_int_handler, _HANDLER)
-        if self.is_armed:
-            _HANDLER.reset(make_error)
-            signal.signal(signal.SIGINT, _HANDLER)
-
-    def on_train_batch_start(self, *_):
-        handler = signal.getsignal(signal.SIGINT)
-        if isinstance(handler, InterruptHandler) and handler.was_called:
-            raise handler.make_error()  # again: a library has swallowed it
-
-    on_validation_batch_start = on_test_batch_start = on_train_batch_start
-
-    def teardown(self, trainer, pl_module, stage):
-        if self.is_armed:
-            _HANDLER.reset()  # where Lightning puts it back after an exception, it does no harm
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Ends an interrupted training with a sentence where Lightning would end all of Python."""
 
     def on_exception(self, trainer, pl_module, exception):
-        self.teardown(trainer, pl_module, "")
+        if not isinstance(exception, KeyboardInterrupt) or not hasattr(sys, "ps1"):
+            return  # a program, and no notebook: that ends, as Lightning sees to it
+        trainer._teardown()  # what Lightning would do next
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which it ignores by now
+        epochs = len(pl_module.history)
+        raise TrainingInterrupted(
+            f"The network keeps what it has learned, and history has {epochs} whole "
+            f"epoch{'s' * (epochs != 1)}: call fit again to go on, or make a new network "
+            "first to start afresh."
+        ) from None

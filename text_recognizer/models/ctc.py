@@ -4,6 +4,7 @@ import math
 import os
 import zipfile
 import zlib
+from collections import defaultdict
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,7 +22,9 @@ MAX_CANDIDATES = 10  # labels that the beam search considers at a step
 MIN_PROBABILITY = 1e-3  # of a label that it considers
 UNREADABLE = (OSError, ValueError, LookupError, EOFError, zlib.error, zipfile.BadZipFile)
 
-Beams = dict[tuple[int, ...], tuple[float, float]]
+# Of each line its labels, and the step of the logits at which each stands.
+FoundCharacters = list[tuple[list[int], list[int]]]
+Beams = dict[tuple[int, ...], list[float]]
 
 
 def greedy_path(logits: torch.Tensor) -> tuple[list[int], list[int]]:
@@ -128,16 +131,16 @@ class CharacterLanguageModel:
         """Return the one that `save` wrote; LabError if the file is missing or damaged."""
         model = cls.__new__(cls)
         try:
-            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            with open(path, "rb") as opened, np.load(opened) as file:
                 model.order = len(file.files) // 2
-                check_int("order", model.order, 1, MAX_ORDER)
                 model._ngrams = [
                     (file[f"steps_{length}"].cumsum(), file[f"counts_{length}"])
                     for length in range(model.order)
                 ]
-            if any(len(codes) != len(counts) for codes, counts in model._ngrams):
+            is_whole = all(len(codes) == len(counts) for codes, counts in model._ngrams)
+            if not (is_whole and 1 <= model.order <= MAX_ORDER):
                 raise ValueError("its arrays do not fit together")
-        except (LabError, *UNREADABLE) as error:
+        except UNREADABLE as error:
             raise missing_or_damaged(Path(path), error) from None
         model.probabilities = lru_cache(maxsize=MAX_CACHED)(model._compute_probabilities)
         return model
@@ -149,10 +152,8 @@ class CharacterLanguageModel:
         return math.log(self.probabilities(recent)[label])
 
     def _compute_probabilities(self, context: tuple[int, ...]) -> np.ndarray:
-        if context:
-            shorter = self.probabilities(context[1:])
-        else:
-            shorter = np.full(len(MAPPING), 1 / len(MAPPING))
+        uniform = np.full(len(MAPPING), 1 / len(MAPPING))
+        shorter = self.probabilities(context[1:]) if context else uniform
         code = 0
         for label in context:
             code = code << LABEL_BITS | label
@@ -211,14 +212,8 @@ def beam_search(
     probabilities = logits.float().softmax(0)
     top = probabilities.topk(MAX_CANDIDATES, dim=0)
     # Of each text: the probability of all paths that end in blank, and of those that do not.
-    kept: Beams = {(): (1.0, 0.0)}
+    kept: Beams = {(): [1.0, 0.0]}
     prior: dict[tuple[int, ...], float] = {(): 0.0}  # what the language model says of each text
-
-    def say(text: tuple[int, ...], label: int) -> float:
-        if language_model is None:
-            return 0.0
-        return prior[text] + weight * language_model.log_probability(label, text) + bonus
-
     steps = zip(
         probabilities[BLANK].tolist(), top.indices.T.tolist(), top.values.T.tolist(), strict=True
     )
@@ -226,33 +221,30 @@ def beam_search(
         likely = zip(labels, values, strict=True)
         candidates = [(c, p) for c, p in likely if p > MIN_PROBABILITY and c >= FIRST_CHARACTER]
         following = _extend(kept, blank, candidates)
-        for text in following:
-            if text not in prior:
-                prior[text] = say(text[:-1], text[-1])
+        for text in following.keys() - prior.keys():
+            before, label, prior[text] = text[:-1], text[-1], 0.0
+            if language_model is not None:
+                learned = language_model.log_probability(label, before)
+                prior[text] = prior[before] + weight * learned + bonus
         score = {text: math.log(sum(p) + 1e-300) + prior[text] for text, p in following.items()}
         best = sorted(following, key=score.__getitem__, reverse=True)[:beams]
         total = sum(sum(following[text]) for text in best)
-        kept = {text: (following[text][0] / total, following[text][1] / total) for text in best}
+        kept = {text: [p / total for p in following[text]] for text in best}
     return decode_labels(next(iter(kept)))
 
 
 def _extend(kept: Beams, blank: float, candidates: list[tuple[int, float]]) -> Beams:
     """Return the texts after one more step, with a label of `candidates` added or not."""
-    following: Beams = {}
-
-    def add(text: tuple[int, ...], ends_in_blank: float, other: float) -> None:
-        before = following.get(text, (0.0, 0.0))
-        following[text] = (before[0] + ends_in_blank, before[1] + other)
-
+    following: Beams = defaultdict(lambda: [0.0, 0.0])
     for text, (ends_in_blank, other) in kept.items():
-        add(text, (ends_in_blank + other) * blank, 0.0)
+        following[text][0] += (ends_in_blank + other) * blank
         for label, probability in candidates:
             before = ends_in_blank + other
             if text and text[-1] == label:
-                add(text, 0.0, other * probability)
+                following[text][1] += other * probability
                 before = ends_in_blank  # the same again needs a blank between
             if before > 0.0:
-                add((*text, label), 0.0, before * probability)
+                following[*text, label][1] += before * probability
     return following
 
 
@@ -280,9 +272,7 @@ def align(logits: torch.Tensor, labels: list[int]) -> list[int]:
     state = len(states) - 1 - int(best[-1] < best[-2])
     surest: dict[int, int] = {}
     for step in range(scores.shape[1] - 1, -1, -1):
-        if step == (known := surest.setdefault(state, step)) or (
-            scores[state, step] > scores[state, known]
-        ):
+        if scores[state, step] > scores[state, surest.setdefault(state, step)]:
             surest[state] = step
         state -= moves[state, step]
     return [surest[2 * place + 1] for place in range(len(labels))]

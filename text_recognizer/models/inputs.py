@@ -11,6 +11,7 @@ MAX_SIZE = 4096  # features of a layer: a convolution of more would not fit a st
 HINTS = {  # by the dimensions of what is no batch
     2: "one image is image[None, None]",
     3: "images without channels are images[:, None]",
+    4: "give images as its data module does",
 }
 
 
@@ -41,11 +42,9 @@ def check_images(x: torch.Tensor, channels: int, height: int, width: int | None 
         )
     if x.ndim != 4 or x.shape[1:3] != (channels, height) or width not in (None, x.shape[3]):
         wanted = f"(B, {channels}, {height}, {'W' if width is None else width})"
-        hint = _(HINTS.get(x.ndim, ""))
+        hint = _(HINTS.get(x.ndim, HINTS[4]))
         raise LabError(
             f"The network got images of the shape {tuple(x.shape)}, but reads {wanted}: {hint}."
-            if hint
-            else f"The network got images of the shape {tuple(x.shape)}, but reads {wanted}."
         )
     if not x.is_floating_point():
         raise LabError(

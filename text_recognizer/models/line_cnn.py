@@ -6,7 +6,7 @@ from torch import nn
 
 from text_recognizer.lines.render import find_used_columns
 from text_recognizer.mapping import BLANK, PADDING, decode_labels
-from text_recognizer.models.ctc import greedy_path
+from text_recognizer.models.ctc import FoundCharacters, greedy_path
 from text_recognizer.models.inputs import check_images, check_sizes, read_config
 from text_recognizer.models.resnet import ResidualBlock, choose_layout
 
@@ -90,12 +90,8 @@ class LineCNN(nn.Module):
         loss = F.ctc_loss(log_probabilities, labels, steps, lengths, BLANK, zero_infinity=True)
         return loss.to(logits.device)
 
-    def find_characters(
-        self,
-        logits: torch.Tensor,
-        x: torch.Tensor,  # noqa: ARG002 - a blank stands where there is no ink
-    ) -> list[tuple[list[int], list[int]]]:
-        """Return labels and steps of each line, decoded greedily."""
+    def find_characters(self, logits: torch.Tensor, x: torch.Tensor) -> FoundCharacters:  # noqa: ARG002
+        """Return labels and steps of each line, decoded greedily: blanks stand behind its ink."""
         return [greedy_path(line) for line in logits.cpu()]
 
     def read(self, logits: torch.Tensor, x: torch.Tensor) -> list[str]:

@@ -8,6 +8,7 @@ from text_recognizer.errors import LabError, check_int, show
 from text_recognizer.lines.render import find_used_columns
 from text_recognizer.mapping import FIRST_CHARACTER, PADDING, decode_labels
 from text_recognizer.models.cnn import CNN
+from text_recognizer.models.ctc import FoundCharacters
 from text_recognizer.models.inputs import check_images, read_config
 
 
@@ -77,9 +78,7 @@ class LineCNNSimple(nn.Module):
         """Return the mean cross entropy of logits (B, classes, S) for labels, padding left out."""
         return F.cross_entropy(logits, labels[:, : logits.shape[2]], ignore_index=PADDING)
 
-    def find_characters(
-        self, logits: torch.Tensor, x: torch.Tensor
-    ) -> list[tuple[list[int], list[int]]]:
+    def find_characters(self, logits: torch.Tensor, x: torch.Tensor) -> FoundCharacters:
         """Return labels and windows: a character for each window up to the last ink of `x`."""
         ends = find_used_columns(x).sub(1).div(self.window_stride, rounding_mode="floor") + 1
         best = logits.argmax(1)

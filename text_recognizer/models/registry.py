@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from text_recognizer.models.cnn import CNN
+from text_recognizer.models.ctc import FoundCharacters
 from text_recognizer.models.line_cnn import LineCNN
 from text_recognizer.models.line_cnn_simple import LineCNNSimple
 from text_recognizer.models.mlp import MLP
@@ -28,9 +29,7 @@ class LineNetwork(Protocol):
         """Return the mean loss of logits (B, classes, S) for labels, int64 (B, max_length)."""
         ...
 
-    def find_characters(
-        self, logits: torch.Tensor, x: torch.Tensor
-    ) -> list[tuple[list[int], list[int]]]:
+    def find_characters(self, logits: torch.Tensor, x: torch.Tensor) -> FoundCharacters:
         """Return for each line its labels, and the step of the logits at which each stands.
 
         The logits are float, (B, classes, S), and `x`, float32 (B, 1, 28, W), the lines.
@@ -51,8 +50,6 @@ def build_network(described: dict, weights: dict[str, torch.Tensor]) -> nn.Modul
     TypeError, ValueError or RuntimeError.
     """
     network = NETWORKS[described["model_class"]]
-    with torch.device("meta"):  # costs nothing, however large a network the file speaks of
-        network(described, **described["model_arguments"]).load_state_dict(weights, assign=True)
     model = network(described, **described["model_arguments"])
     model.load_state_dict(weights)
     return model.eval()
@@ -60,6 +57,4 @@ def build_network(described: dict, weights: dict[str, torch.Tensor]) -> nn.Modul
 
 def reads_lines(network: nn.Module | type[nn.Module]) -> bool:
     """Tell whether a network, or a class of networks, reads lines rather than characters."""
-    if isinstance(network, type):
-        return issubclass(network, LineNetwork)
-    return isinstance(network, LineNetwork)
+    return issubclass(network if isinstance(network, type) else type(network), LineNetwork)

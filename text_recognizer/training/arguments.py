@@ -24,7 +24,6 @@ TRAINER_ARGUMENTS = {
     *("overfit_batches", "limit_train_batches", "limit_val_batches", "limit_test_batches"),
     "enable_progress_bar",
 }
-DEFAULT_EPOCHS = 5
 
 
 def parse(argv: list[str], experiment: Callable) -> dict:
@@ -44,8 +43,9 @@ def parse(argv: list[str], experiment: Callable) -> dict:
     LabError
         If a class or a flag is misspelt or a value has the wrong type.
     """
-    model_class = _choose_class("model_class", NETWORKS, argv, experiment)
-    data_class = _choose_class("data_class", DATA_MODULES, argv, experiment)
+    usual = {name: p.default for name, p in inspect.signature(experiment).parameters.items()}
+    model_class = _choose_class("model_class", NETWORKS, argv, usual["model_class"])
+    data_class = _choose_class("data_class", DATA_MODULES, argv, usual["data_class"])
     spec = sys.modules["__main__"].__spec__  # of `python -m`; a script has none
     typed = f"-m {spec.name}" if spec else sys.argv[0]
     parser = ArgumentParser(prog=f"python {typed}", allow_abbrev=False, exit_on_error=False)
@@ -58,7 +58,7 @@ def parse(argv: list[str], experiment: Callable) -> dict:
         (pl.Trainer, trainer_names - TRAINER_ARGUMENTS),
     ]
     added = {cls.__name__: parser.add_class_arguments(cls, skip=skip) for cls, skip in groups}
-    parser.set_defaults(max_epochs=DEFAULT_EPOCHS)
+    parser.set_defaults(max_epochs=5)
     try:
         options = parser.parse_args(argv)
     except argparse.ArgumentError as error:
@@ -76,16 +76,9 @@ def choose_lit_class(model_class: str) -> type[BaseLitModel]:
     return LineLitModel if reads_lines(NETWORKS[model_class]) else BaseLitModel
 
 
-def _choose_class(
-    name: str, known: Mapping[str, type], argv: list[str], experiment: Callable
-) -> type:
+def _choose_class(name: str, known: Mapping[str, type], argv: list[str], default: str) -> type:
     """Return the class that --model_class or --data_class names: it brings its own arguments."""
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    first.add_argument(f"--{name}", default=inspect.signature(experiment).parameters[name].default)
-    try:
-        chosen = getattr(first.parse_known_args(argv)[0], name)
-    except argparse.ArgumentError:
-        raise LabError(f"--{name} needs a value: one of {', '.join(known)}.") from None
+    chosen = [default, *re.findall(rf"--{name}[= ](\S+)", " ".join(argv))][-1]
     if chosen not in known:
         raise LabError(f"--{name}={chosen}: {nearest(chosen, known)}")
     return known[chosen]
@@ -97,15 +90,7 @@ def _explain(problem: str, names: list[str]) -> str:
         wrong = problem.split()[2].split("=", maxsplit=1)[0]
         if not wrong.startswith("--"):
             return _(f"{wrong}: arguments are given as --name=value.")
-        owners = [
-            cls.__name__
-            for cls in (*NETWORKS.values(), *DATA_MODULES.values())
-            if wrong[2:] in inspect.signature(cls).parameters
-        ]
-        hint = (
-            _(f"it belongs to {_(' and ').join(owners)}.") if owners else nearest(wrong[2:], names)
-        )
-        return _(f"{wrong}: it is not an argument here; {hint}")
+        return _(f"{wrong}: it is not an argument here; {nearest(wrong[2:], names)}")
     named = re.match(r'Parser key "(\w+)"', problem)
     value = re.search(r"[Gg](?:ot|iven) value: (.*)", problem)
     if not (named and value):
