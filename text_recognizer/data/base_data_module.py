@@ -22,13 +22,12 @@ MAX_WORKERS = max(16, os.cpu_count() or 1)  # more would only take memory, and a
 
 
 class BatchedDataset(Dataset):
-    """Images and labels in memory, fetched by the batch.
+    """Images, uint8 (N, 28, W), and labels, int64 (N,) or (N, max_length), fetched by the batch.
 
-    The images are uint8, (N, 28, W), and the labels int64, (N,) or (N, max_length). A `DataLoader`
-    asks for all items of a batch at once (`__getitems__`): one indexing of a uint8 tensor and one
-    conversion, where the usual data set converts and stacks image by image. With `augment`, an
-    image is changed at random whenever it is fetched, and by the numbers that `Reshuffle` gives in
-    the same way in any process.
+    A `DataLoader` asks for all items of a batch at once (`__getitems__`): one indexing of a uint8
+    tensor and one conversion, where the usual data set converts and stacks image by image. With
+    `augment`, an image is changed at random whenever it is fetched, and by the numbers that
+    `Reshuffle` gives in the same way in any process.
     """
 
     amounts: ClassVar[dict] = {}  # of `augment`
@@ -74,10 +73,9 @@ class BatchedDataset(Dataset):
 
 
 class Reshuffle(Sampler[int]):
-    """Shuffles a data set of that length in each epoch, and gives its images new numbers.
+    """Shuffles a data set of that length, and gives its images new numbers in each epoch.
 
-    In epoch e, image i has the number i + n * count, with an n from 1 that depends on torch's seed
-    and on e.
+    Image i has the number i + n * count, with an n from 1 that depends on torch's seed and epoch.
     """
 
     def __init__(self, count: int, seed: int | None = None):
@@ -99,12 +97,11 @@ class Reshuffle(Sampler[int]):
         yield from (order + seed * self.count).tolist()
 
 
-def _keep_batch(batch):
-    return batch  # `__getitems__` has made it
-
-
 class BaseDataModule(pl.LightningDataModule):
     """What all data modules share: their loaders, their configuration and how they print.
+
+    One whose data are prepared in a file has `locate()`, which returns that file, made if it is not
+    there yet, and `read(file)`, which reads it into `data_train`, `data_val` and `data_test`.
 
     Parameters
     ----------
@@ -135,19 +132,14 @@ class BaseDataModule(pl.LightningDataModule):
             raise LabError(f"{name} has no data yet: call prepare_data() and setup() first.")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    def locate(self) -> Path:
-        """Return the prepared file, made if it is not there yet."""
-        raise NotImplementedError
-
-    def read(self, file: prepared.PreparedFile) -> None:
-        """Read the prepared file into `data_train`, `data_val` and `data_test`."""
-        raise NotImplementedError
-
     def prepare_data(self) -> None:
         """Make sure that the data are there: prepared, fetched, or those that ship with the lab."""
         # Lightning asks again before each fit and test.
         if "file" not in vars(self) or prepared.is_damaged(self.file):
-            self.file = self.locate()
+            try:
+                self.file = self.locate()
+            except prepared.DamagedFileError:  # of what it is made from: now known, and made again
+                self.file = self.locate()
 
     def setup(self, stage: str | None = None) -> None:
         """Read the images that were prepared into `data_train`, `data_val` and `data_test`."""
@@ -168,16 +160,14 @@ class BaseDataModule(pl.LightningDataModule):
         return {"input_dims": self.dims, "output_dims": self.output_dims, "mapping": self.mapping}
 
     def train_dataloader(self) -> DataLoader:
-        return self._loader(self.data_train, None if self._overfits() else self._shuffle())
+        # To overfit on purpose, the same few batches come in every epoch.
+        overfits = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+        return self._loader(self.data_train, None if overfits else self._shuffle())
 
     def _shuffle(self) -> Sampler:
         """Return what puts the images to train on in another order in each epoch."""
         is_augmented = getattr(self.data_train, "augment", False)
         return Reshuffle(len(self.data_train)) if is_augmented else RandomSampler(self.data_train)
-
-    def _overfits(self) -> bool:
-        """Tell whether the same few batches come in every epoch, to overfit on purpose."""
-        return self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
 
     def val_dataloader(self) -> DataLoader:
         return self._loader(self.data_val)
@@ -193,7 +183,7 @@ class BaseDataModule(pl.LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
-            collate_fn=_keep_batch,
+            collate_fn=tuple,  # which leaves what `__getitems__` has made as it is
         )
 
     def __str__(self) -> str:

@@ -65,8 +65,7 @@ class FreshLines(LineDataset):
 class ByWidth(Reshuffle):
     """Shuffles lines so that those of a batch are about equally wide: fewer columns to compute.
 
-    Each epoch takes the next ones of `FreshLines`. Lines that are changed at random get other
-    numbers in each epoch, as from `Reshuffle`.
+    Fresh lines, and those that are changed at random, get other numbers in each epoch.
     """
 
     def __init__(self, dataset: LineDataset, batch_size: int):
@@ -125,10 +124,8 @@ class EMNISTLines(BaseDataModule):
         `"joined"`: joined-up writing.
     on_the_fly : bool
         Whether each epoch trains on new lines, drawn by the loader; otherwise on those of a file.
-    source : {"auto", "full", "sample"}
-        Where images come from, as for `EMNIST`.
-    text : {"auto", "brown", "own"}
-        Where text comes from, as for `SentenceGenerator`.
+    source, text : str
+        Where images and text come from, as `source` of `EMNIST` and of `SentenceGenerator`.
     augment : bool
         Whether training lines are shifted at random by up to two pixels.
     **loading
@@ -185,8 +182,7 @@ class EMNISTLines(BaseDataModule):
         )
         self.on_the_fly = check_bool("on_the_fly", on_the_fly)
         self.augment = check_bool("augment", augment)
-        stored = sum(self.sizes[part] for part in self._list_stored())
-        size = stored * GLYPH_SIZE * self.settings.width
+        size = GLYPH_SIZE * self.settings.width * sum(self.sizes[p] for p in self._list_stored())
         if size > MAX_BYTES:
             raise LabError(
                 f"Lines of max_length={max_length} take {size / 1e9:.0f} GB of memory, and "
@@ -225,8 +221,7 @@ class EMNISTLines(BaseDataModule):
         for part in self._list_stored():
             labels = torch.from_numpy(file.read_labels(part)).long()
             is_augmented = self.augment and part == "train"
-            lines = LineDataset(file.read_images(part), labels, is_augmented)
-            setattr(self, f"data_{part}", lines)
+            setattr(self, f"data_{part}", LineDataset(file.read_images(part), labels, is_augmented))
 
     def _list_stored(self) -> tuple[str, ...]:
         """Return the parts that are kept in a file."""

@@ -9,14 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from text_recognizer.counter_rng import SEED, draw_random
-from text_recognizer.errors import (
-    LabError,
-    WrongFileError,
-    check_choice,
-    check_int,
-    missing_or_damaged,
-    shorten,
-)
+from text_recognizer.errors import LabError, check_choice, check_int, missing_or_damaged
 from text_recognizer.files.download import DownloadError, download_brown
 from text_recognizer.mapping import CHARACTERS, MAPPING, PARTS, PUNCTUATION, SPACE
 from text_recognizer.paths import bundled, named_path, open_regular, own_dir
@@ -168,8 +161,7 @@ def _read_brown(path: Path) -> list[str]:
         if not lines:
             raise ValueError("it holds no text of the Brown corpus")
     except Exception as error:  # noqa: BLE001 - a changed byte makes zipfile raise many kinds
-        message = f"{path} is damaged ({shorten(error)}): delete it and get it again."
-        raise WrongFileError(message) from None
+        raise missing_or_damaged(path, error, "delete it and get it again") from None
     return lines
 
 
