@@ -159,10 +159,6 @@ def sample_strokes(text: str, variant: int = 0) -> list[Stroke]:
     variant : int
         How it is written: each character has several ways, which repeat after the last.
 
-    References
-    ----------
-    `tools/assets/make_sample_strokes.py` makes them from our own `data/stroke_templates.json`.
-
     Examples
     --------
     >>> from lab_utils import sample_strokes

@@ -49,12 +49,11 @@ def finish_labels(text: np.ndarray, settings: LineSettings) -> np.ndarray:
 
     The text is uint8, (B, settings.text_length): indices into the mapping, 0 after the end.
     """
-    if not settings.with_start_end_tokens:
-        return np.where(text, text, PADDING).astype(np.uint8)
-    labels = np.full((len(text), settings.max_length), PADDING, np.uint8)
-    labels[:, 0] = START
-    labels[:, 1:-1][text > 0] = text[text > 0]
-    labels[np.arange(len(text)), 1 + (text > 0).sum(1)] = END
+    labels = np.where(text, text, PADDING).astype(np.uint8)
+    if settings.with_start_end_tokens:
+        labels = np.pad(labels, ((0, 0), (1, 1)), constant_values=PADDING)
+        labels[:, 0] = START
+        labels[np.arange(len(text)), 1 + (text > 0).sum(1)] = END
     return labels
 
 
