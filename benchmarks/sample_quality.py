@@ -13,7 +13,7 @@ from resnet import RECIPE
 from scores import score
 
 from lab_utils import EMNIST, BaseLitModel, Recognizer, ResNet
-from text_recognizer.data.base_data_module import CharacterDataset
+from text_recognizer.data.base_data_module import BatchedDataset
 
 
 def train(epochs: int, seed: int) -> Recognizer:
@@ -23,7 +23,7 @@ def train(epochs: int, seed: int) -> Recognizer:
     sample.setup()
     parts = (sample.data_train, sample.data_val)
     images, labels = torch.cat([p.images for p in parts]), torch.cat([p.labels for p in parts])
-    sample.data_train = CharacterDataset(images, labels, augment=True)
+    sample.data_train = BatchedDataset(images, labels, augment=True)
     print(f"train: {len(images):,} synthetic images")
     trainer = pl.Trainer(
         max_epochs=epochs,
@@ -37,7 +37,7 @@ def train(epochs: int, seed: int) -> Recognizer:
     return Recognizer(model, sample.mapping)
 
 
-def print_worst(recognizer: Recognizer, test: CharacterDataset, count: int) -> None:
+def print_worst(recognizer: Recognizer, test: BatchedDataset, count: int) -> None:
     """Print the classes that lose most images to other characters, and to which."""
     names, labels = recognizer.mapping, test.labels
     guesses = torch.cat([recognizer.probabilities(p).argmax(1) for p in test.images.split(1024)])

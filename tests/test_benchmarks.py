@@ -18,7 +18,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from lab_utils import CNN, EMNIST, BaseLitModel
-from text_recognizer.data.base_data_module import CharacterDataset
+from text_recognizer.data.base_data_module import BatchedDataset
 from text_recognizer.lines.glyphs import GlyphPool
 from text_recognizer.mapping import MAPPING
 
@@ -76,7 +76,7 @@ def loader():
 def test_the_plain_loader_gives_what_the_lab_s_gives(loader):
     usual = loader.dataset
     x, y = next(iter(loader))
-    ours_x, ours_y = CharacterDataset(usual.images, usual.labels).__getitems__(range(32))
+    ours_x, ours_y = BatchedDataset(usual.images, usual.labels).__getitems__(range(32))
     assert torch.equal(x, ours_x)
     assert torch.equal(y, ours_y)
     assert data_loading.measure_rate(loader) > 0

@@ -15,7 +15,7 @@ import torch
 from helpers import emnist_members, make_images, write_gzip_zip
 from torch.utils.data import DataLoader, DistributedSampler, random_split
 
-from text_recognizer.data.base_data_module import CharacterDataset
+from text_recognizer.data.base_data_module import BatchedDataset
 from text_recognizer.data.emnist import EMNIST, choose_balanced
 from text_recognizer.data.emnist_lines import EMNISTLines
 from text_recognizer.data.mnist import MNIST
@@ -175,7 +175,7 @@ def test_items_are_scaled_images_and_plain_labels(emnist):
 
 def test_pixel_255_is_exactly_1():
     images = torch.tensor([0, 51, 255] + 781 * [0], dtype=torch.uint8).reshape(1, 28, 28)
-    x, y = CharacterDataset(images, torch.tensor([7]))[0]
+    x, y = BatchedDataset(images, torch.tensor([7]))[0]
     assert x.flatten()[:3].tolist() == [0, pytest.approx(0.2), 1]
     assert y == 7
 

@@ -90,7 +90,7 @@ def test_brown_may_be_unpacked(brown):
 
 def test_a_damaged_corpus_is_named(brown):
     brown.write_bytes(brown.read_bytes()[:100])
-    with pytest.raises(LabError, match=r"brown\.zip is damaged .* get it again"):
+    with pytest.raises(LabError, match=r"brown\.zip is missing or damaged .* get it again"):
         SentenceGenerator(source="brown")
 
 

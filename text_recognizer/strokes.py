@@ -24,7 +24,6 @@ SAMPLES_FILE = "sample_strokes.json"
 LETTER_GAP, WORD_GAP, SAMPLE_MARGIN = 18, 55, 30  # units
 BASE64 = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
 MAX_SHIFT = 30  # bits before the last digit of an encoded number
-BASE64_VALUES = {digit: value for value, digit in enumerate(BASE64)}
 
 
 class Stroke(tuple):
@@ -51,21 +50,17 @@ class Stroke(tuple):
         whole = [(*map(float, point), *missing[len(point) - 2 :]) for point in points]
         if not whole or any(len(p) != 4 or not all(map(math.isfinite, p)) for p in whole):
             raise ValueError("a point must be (x, y), or with time and pressure")
-        if any(abs(v) * s >= MAX_STEPS for p in whole for v, s in zip(p, RESOLUTION, strict=True)):
+        steps = np.array(whole) * RESOLUTION
+        if abs(steps).max() >= MAX_STEPS:
             raise ValueError("a number of a point is too large")
         if pointer not in POINTERS:
             raise ValueError(f"pointer={pointer!r} must be one of {', '.join(POINTERS)}")
-        kept = [tuple(_round(v, s) for v, s in zip(p, RESOLUTION, strict=True)) for p in whole]
-        stroke = super().__new__(cls, kept)
+        stroke = super().__new__(cls, map(tuple, (np.floor(steps + 0.5) / RESOLUTION).tolist()))
         stroke.pointer = pointer
         return stroke
 
     def __repr__(self) -> str:
         return f"Stroke({len(self)} points, pointer={self.pointer!r})"
-
-
-def _round(value: float, steps: int) -> float:
-    return math.floor(value * steps + 0.5) / steps
 
 
 def to_strokes(drawing) -> list[Stroke]:
@@ -91,22 +86,16 @@ def encode(stroke: Stroke) -> str:
     the Base64 VLQ of JavaScript's source maps. The canvas's script reads and writes the same.
     """
     if stroke._text is None:
-        stroke._text = _write(stroke)
-    return stroke._text
-
-
-def _write(stroke: Stroke) -> str:
-    text, before = [stroke.pointer[0]], (0, 0, 0, 0)
-    for point in stroke:
-        now = tuple(round(value * steps) for value, steps in zip(point, RESOLUTION, strict=True))
-        for new, old in zip(now, before, strict=True):
-            rest = abs(new - old) << 1 | (new < old)
+        steps = np.rint(np.array(stroke) * RESOLUTION).astype(int)
+        text = stroke.pointer[0]
+        for change in np.diff(steps, axis=0, prepend=0).flatten().tolist():
+            rest = abs(change) << 1 | (change < 0)
             while rest > 31:
-                text.append(BASE64[32 | rest & 31])
+                text += BASE64[32 | rest & 31]
                 rest >>= 5
-            text.append(BASE64[rest])
-        before = now
-    return "".join(text)
+            text += BASE64[rest]
+        stroke._text = text
+    return stroke._text
 
 
 @functools.lru_cache(maxsize=4096)
@@ -114,7 +103,7 @@ def decode(text: str) -> Stroke:
     """Read what `encode` wrote; anything else is a ValueError, KeyError or TypeError."""
     numbers, number, shift = [], 0, 0
     for digit in text[1:]:
-        value = BASE64_VALUES[digit]
+        value = BASE64.index(digit)
         if shift > MAX_SHIFT:
             raise ValueError("a number is too large")
         number |= (value & 31) << shift
@@ -160,7 +149,7 @@ def read_samples() -> dict[str, list[list[str]]]:
 def sample_strokes(text: str, variant: int = 0) -> list[Stroke]:
     """Return the strokes of a character or a few words, to try the canvas without drawing.
 
-    Taught in notebook 5.
+    Taught in notebook 5. LabError if there is no sample of a character.
 
     Parameters
     ----------
@@ -169,15 +158,6 @@ def sample_strokes(text: str, variant: int = 0) -> list[Stroke]:
         words begin at the left of the wide one.
     variant : int
         How it is written: each character has several ways, which repeat after the last.
-
-    Raises
-    ------
-    LabError
-        If there is no sample of a character.
-
-    References
-    ----------
-    `tools/assets/make_sample_strokes.py` makes them from our own `data/stroke_templates.json`.
 
     Examples
     --------

@@ -1,13 +1,12 @@
 """Random changes that leave a character what it is: moved, turned, stretched, thickened."""
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 
 from text_recognizer.errors import LabError, check_int, check_number, show
-
-AMOUNTS, MAX_AMOUNT = ("rotation", "scale", "slant", "thickness", "elastic"), 360
 
 
 def augment(
@@ -27,7 +26,8 @@ def augment(
 
     Every image is shifted, by whole pixels, which leaves it as sharp as it was. Some are turned,
     stretched, slanted and thickened too. Each amount is drawn for each image, evenly from
-    minus to plus the given limit unless it says otherwise.
+    minus to plus the given limit unless it says otherwise. LabError if `images` is no batch of
+    images, or a limit is none.
 
     Parameters
     ----------
@@ -52,11 +52,6 @@ def augment(
     generator : torch.Generator, optional
         What draws; torch's global one where none is given.
 
-    Raises
-    ------
-    LabError
-        If it is no batch of images, or a limit is none.
-
     Examples
     --------
     >>> from lab_utils import augment, prepare, sample_strokes
@@ -64,7 +59,8 @@ def augment(
     >>> augment(images).shape
     torch.Size([5, 28, 28])
     """
-    _check(images, shift, share, rotation, scale, slant, thickness, elastic)
+    amounts = {"rotation": rotation, "scale": scale, "slant": slant}
+    _check(images, shift, share, **amounts, thickness=thickness, elastic=elastic)
     images = _shift(images, shift, generator)
     chosen = torch.nonzero(torch.rand(len(images), generator=generator) < share).squeeze(1)
     if len(chosen):
@@ -74,7 +70,7 @@ def augment(
     return images
 
 
-def _check(images: torch.Tensor, shift: int, share: float, *amounts: float) -> None:
+def _check(images: torch.Tensor, shift: int, share: float, **amounts: float) -> None:
     is_batch = isinstance(images, torch.Tensor) and images.ndim == 3
     if not is_batch or images.dtype != torch.uint8 or not images.numel():
         raise LabError(
@@ -82,8 +78,8 @@ def _check(images: torch.Tensor, shift: int, share: float, *amounts: float) -> N
         )
     check_int("shift", shift, 0, min(images.shape[1:]))
     check_number("share", share, 0, 1, "from 0 to 1")
-    for name, amount in zip(AMOUNTS, amounts, strict=True):
-        check_number(name, amount, 0, MAX_AMOUNT, f"from 0 to {MAX_AMOUNT}")
+    for name, amount in amounts.items():
+        check_number(name, amount)
 
 
 def _draw_uniform(limit: float, count: int, generator: torch.Generator | None) -> torch.Tensor:
@@ -123,10 +119,7 @@ def _warp(
 ) -> torch.Tensor:
     """Return uint8 (B, H, W) of float32 images, turned (radians), stretched, slanted and warped."""
     count, height, width = images.shape
-
-    def draw(limit: float) -> torch.Tensor:
-        return _draw_uniform(limit, count, generator)
-
+    draw = partial(_draw_uniform, count=count, generator=generator)
     angle, zero = draw(rotation), torch.zeros(count)
     across, down = draw(scale).exp(), draw(scale).exp()
     # Where each pixel is read from, x and then y, of coordinates from -1 to 1.

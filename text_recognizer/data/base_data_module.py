@@ -2,33 +2,32 @@
 
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, TypeVar, cast
+from typing import ClassVar
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler
 
 from text_recognizer.counter_rng import SEED
 from text_recognizer.data.augment import augment
 from text_recognizer.errors import LabError, check_bool, check_choice, check_int
 from text_recognizer.files import prepared
+from text_recognizer.mapping import MAPPING
 from text_recognizer.threads import one_thread
 
-T = TypeVar("T")
 MAX_WORKERS = max(16, os.cpu_count() or 1)  # more would only take memory, and a thousand hang
 
 
 class BatchedDataset(Dataset):
-    """Images and labels in memory, fetched by the batch.
+    """Images, uint8 (N, 28, W), and labels, int64 (N,) or (N, max_length), fetched by the batch.
 
-    The images are uint8, (N, 28, W), and the labels int64, (N,) or (N, max_length). A `DataLoader`
-    asks for all items of a batch at once (`__getitems__`): one indexing of a uint8 tensor and one
-    conversion, where the usual data set converts and stacks image by image. With `augment`, an
-    image is changed at random whenever it is fetched, and by the numbers that `Reshuffle` gives in
-    the same way in any process.
+    A `DataLoader` asks for all items of a batch at once (`__getitems__`): one indexing of a uint8
+    tensor and one conversion, where the usual data set converts and stacks image by image. With
+    `augment`, an image is changed at random whenever it is fetched, and by the numbers that
+    `Reshuffle` gives in the same way in any process.
     """
 
     amounts: ClassVar[dict] = {}  # of `augment`
@@ -42,9 +41,9 @@ class BatchedDataset(Dataset):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple:
-        """Return an image, float32 (1, 28, W) from 0 to 1, and its label."""
+        """Return an image, float32 (1, 28, W) from 0 to 1, and its label: an int, or a line's."""
         images, labels = self.__getitems__([index])
-        return images[0], labels[0]
+        return images[0], labels[0] if labels.ndim > 1 else int(labels)
 
     @one_thread()
     def __getitems__(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -73,19 +72,10 @@ class BatchedDataset(Dataset):
         return torch.Generator().manual_seed(zlib.crc32(numbers.to(torch.int64).numpy().tobytes()))
 
 
-class CharacterDataset(BatchedDataset):
-    """Images of single characters, whose labels are plain numbers."""
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        image, label = super().__getitem__(index)
-        return image, int(label)
-
-
 class Reshuffle(Sampler[int]):
-    """Shuffles a data set of that length in each epoch, and gives its images new numbers.
+    """Shuffles a data set of that length, and gives its images new numbers in each epoch.
 
-    In epoch e, image i has the number i + n * count, with an n from 1 that depends on torch's seed
-    and on e.
+    Image i has the number i + n * count, with an n from 1 that depends on torch's seed and epoch.
     """
 
     def __init__(self, count: int, seed: int | None = None):
@@ -107,20 +97,11 @@ class Reshuffle(Sampler[int]):
         yield from (order + seed * self.count).tolist()
 
 
-def _keep_batch(batch):
-    return batch  # `__getitems__` has made it
-
-
-def _try_twice(act: Callable[[], T]) -> T:
-    """Do what reads prepared files; once more after a damaged one, which is then made again."""
-    try:
-        return act()
-    except prepared.DamagedFileError:
-        return act()
-
-
 class BaseDataModule(pl.LightningDataModule):
     """What all data modules share: their loaders, their configuration and how they print.
+
+    One whose data are prepared in a file has `locate()`, which returns that file, made if it is not
+    there yet, and `read(file)`, which reads it into `data_train`, `data_val` and `data_test`.
 
     Parameters
     ----------
@@ -136,8 +117,8 @@ class BaseDataModule(pl.LightningDataModule):
     data_train: BatchedDataset
     data_val: BatchedDataset
     data_test: BatchedDataset
-    source_name: str | None = None  # what the images are, in words, once they are read
-    file: Path | None = None  # where they are prepared, once it is known
+    source_name: str  # what the images are, in words, once they are read
+    file: Path  # where they are prepared, once that is known
 
     def __init__(self, batch_size: int = 128, num_workers: int = 0):
         super().__init__()
@@ -151,41 +132,42 @@ class BaseDataModule(pl.LightningDataModule):
             raise LabError(f"{name} has no data yet: call prepare_data() and setup() first.")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    def locate(self) -> Path:
-        """Return the prepared file, made if it is not there yet."""
-        raise NotImplementedError
-
-    def read(self) -> None:
-        """Read the prepared file into `data_train`, `data_val` and `data_test`."""
-        raise NotImplementedError
-
     def prepare_data(self) -> None:
         """Make sure that the data are there: prepared, fetched, or those that ship with the lab."""
         # Lightning asks again before each fit and test.
-        if self.file is None or prepared.is_damaged(self.file):
-            self.file = _try_twice(self.locate)
+        if "file" not in vars(self) or prepared.is_damaged(self.file):
+            try:
+                self.file = self.locate()
+            except prepared.DamagedFileError:  # of what it is made from: now known, and made again
+                self.file = self.locate()
 
     def setup(self, stage: str | None = None) -> None:
         """Read the images that were prepared into `data_train`, `data_val` and `data_test`."""
-        if "data_train" not in vars(self):  # Lightning calls again before each of fit and test
-            _try_twice(self._prepare_and_read)
+        if "data_test" not in vars(self):  # Lightning calls again before each of fit and test
+            try:
+                self._prepare_and_read()
+            except prepared.DamagedFileError:  # which is now known, and made again
+                self._prepare_and_read()
 
     def _prepare_and_read(self) -> None:
         self.prepare_data()
-        self.read()
+        with prepared.open_prepared(self.file) as file:
+            self.source_name = file.source
+            self.read(file)
 
     def config(self) -> dict:
         """Return what a model must know of the data: `input_dims`, `output_dims`, `mapping`."""
         return {"input_dims": self.dims, "output_dims": self.output_dims, "mapping": self.mapping}
 
     def train_dataloader(self) -> DataLoader:
-        if getattr(self.data_train, "augment", False) and not self._overfits():
-            return self._loader(self.data_train, sampler=Reshuffle(len(self.data_train)))
-        return self._loader(self.data_train, shuffle=not self._overfits())
+        # To overfit on purpose, the same few batches come in every epoch.
+        overfits = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+        return self._loader(self.data_train, None if overfits else self._shuffle())
 
-    def _overfits(self) -> bool:
-        """Tell whether the same few batches come in every epoch, to overfit on purpose."""
-        return self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+    def _shuffle(self) -> Sampler:
+        """Return what puts the images to train on in another order in each epoch."""
+        is_augmented = getattr(self.data_train, "augment", False)
+        return Reshuffle(len(self.data_train)) if is_augmented else RandomSampler(self.data_train)
 
     def val_dataloader(self) -> DataLoader:
         return self._loader(self.data_val)
@@ -193,18 +175,15 @@ class BaseDataModule(pl.LightningDataModule):
     def test_dataloader(self) -> DataLoader:
         return self._loader(self.data_test)
 
-    def _loader(
-        self, dataset: Dataset, shuffle: bool = False, sampler: Sampler | None = None
-    ) -> DataLoader:
+    def _loader(self, dataset: Dataset, sampler: Sampler | None = None) -> DataLoader:
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
-            shuffle=shuffle,
             sampler=sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
-            collate_fn=_keep_batch,
+            collate_fn=tuple,  # which leaves what `__getitems__` has made as it is
         )
 
     def __str__(self) -> str:
@@ -217,7 +196,7 @@ class BaseDataModule(pl.LightningDataModule):
         return "\n".join(lines + self._describe_data())
 
     def _describe_data(self) -> list[str]:
-        if "data_train" not in vars(self):
+        if "data_test" not in vars(self):
             return []
         sizes = ", ".join(str(len(d)) for d in (self.data_train, self.data_val, self.data_test))
         # The first batch, not a random one, so that printing never disturbs the seed.
@@ -233,45 +212,39 @@ class BaseDataModule(pl.LightningDataModule):
 
 
 class CharacterDataModule(BaseDataModule):
-    """Single characters from a prepared file, split into train, val and test.
-
-    Parameters
-    ----------
-    source : {"auto", "full", "sample"}
-        As for `EMNIST`.
-    augment : bool
-        Whether training images are changed at random (`augment`).
-    **loading
-        `batch_size` and `num_workers`, as for `BaseDataModule`.
-    """
+    """Single characters from a prepared file, split into train, val and test, as for `EMNIST`."""
 
     dims = (1, 28, 28)
     output_dims = (1,)
+    labels_used: range  # of those of the file
 
     def __init__(self, source: str = "auto", augment: bool = False, **loading: int):
         super().__init__(**loading)
         self.source = check_choice("source", source, prepared.IMAGE_SOURCES)
         self.augment = check_bool("augment", augment)
 
-    def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return which labels of a part, uint8, are used, and their classes: both int64 (N,)."""
-        raise NotImplementedError
+    def choose(self, labels: np.ndarray) -> np.ndarray:
+        """Return which images of a part are used, by their labels, uint8: int64 (N,)."""
+        return np.flatnonzero(np.isin(labels, self.labels_used))
 
     def count_train(self, count: int) -> int:
         """Return how many of the train part's images are to train on; the rest validates."""
-        raise NotImplementedError
+        return int(0.8 * count)
 
-    def read(self) -> None:
-        with prepared.open_prepared(cast(Path, self.file)) as file:
-            self.source_name = file.source
-            chosen, classes = self.choose(file.read_labels("train"))
-            num_train = self.count_train(len(chosen))
-            split = torch.Generator().manual_seed(SEED)
-            order = torch.randperm(len(chosen), generator=split)  # as torch's random_split
-            images = file.read_images("train", chosen[order])
-            labels = torch.from_numpy(classes)[order]
-            chosen, classes = self.choose(file.read_labels("test"))
-            test = CharacterDataset(file.read_images("test", chosen), torch.from_numpy(classes))
-        self.data_train = CharacterDataset(images[:num_train], labels[:num_train], self.augment)
-        self.data_val = CharacterDataset(images[num_train:], labels[num_train:])
-        self.data_test = test
+    def read(self, file: prepared.PreparedFile) -> None:
+        chosen, labels = self._choose_from(file, "train")
+        order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(SEED))
+        # Split as by torch's random_split.
+        images, labels = file.read_images("train", chosen[order]), labels[order]
+        num_train = self.count_train(len(chosen))
+        self.data_train = BatchedDataset(images[:num_train], labels[:num_train], self.augment)
+        self.data_val = BatchedDataset(images[num_train:], labels[num_train:])
+        chosen, labels = self._choose_from(file, "test")
+        self.data_test = BatchedDataset(file.read_images("test", chosen), labels)
+
+    def _choose_from(self, file: prepared.PreparedFile, part: str) -> tuple:
+        """Return which images of a part are used, int64 (N,), and their classes, int64 (N,)."""
+        labels = file.read_labels(part)
+        chosen = self.choose(labels)
+        classes = labels[chosen].astype(np.int64) - MAPPING.index(self.mapping[0])
+        return chosen, torch.from_numpy(classes)

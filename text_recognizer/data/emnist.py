@@ -46,6 +46,7 @@ class EMNIST(CharacterDataModule):
     """
 
     mapping = MAPPING
+    labels_used = CHARACTER_LABELS  # the sample has punctuation too, for lines
 
     def __init__(self, source: str = "auto", balance: bool = True, **loading):
         super().__init__(source, **loading)
@@ -56,15 +57,11 @@ class EMNIST(CharacterDataModule):
             "EMNIST", self.source, "EMNIST_ARCHIVE", archives.read_emnist, download.download_emnist
         )
 
-    def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        # The sample has punctuation too, for the lines of a later lab; ByClass has none.
-        chosen = np.flatnonzero(np.isin(labels, CHARACTER_LABELS))
+    def choose(self, labels: np.ndarray) -> np.ndarray:
+        chosen = super().choose(labels)
         if self.balance and np.ptp(np.unique(labels[chosen], return_counts=True)[1]):
             chosen = chosen[choose_balanced(labels[chosen])]
-        return chosen, labels[chosen].astype(np.int64)
-
-    def count_train(self, count: int) -> int:
-        return int(0.8 * count)
+        return chosen
 
 
 def choose_balanced(labels: np.ndarray) -> np.ndarray:

@@ -4,14 +4,12 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
+from torch.utils.data import Sampler
 
 from text_recognizer.counter_rng import SEED
 from text_recognizer.data.base_data_module import BaseDataModule, BatchedDataset, Reshuffle
@@ -20,12 +18,11 @@ from text_recognizer.data.sentence_generator import TEXT_SOURCES, SentenceGenera
 from text_recognizer.errors import LabError, check_bool, check_choice, check_int, check_number
 from text_recognizer.files import prepared
 from text_recognizer.files.archives import Part
-from text_recognizer.language import _
 from text_recognizer.lines.batches import STYLES, LineMaker, LineSettings
 from text_recognizer.lines.glyphs import GLYPH_SIZE, GlyphPool
 from text_recognizer.lines.joined import JoinedLineMaker
 from text_recognizer.lines.render import find_used_columns
-from text_recognizer.mapping import CHARACTERS, FIRST_CHARACTER, MAPPING, PARTS, PUNCTUATION
+from text_recognizer.mapping import CHARACTERS, MAPPING, PARTS, PUNCTUATION
 from text_recognizer.paths import bundled
 
 ALIKE_BATCHES = 20  # lines are sorted by width within so many batches
@@ -68,8 +65,7 @@ class FreshLines(LineDataset):
 class ByWidth(Reshuffle):
     """Shuffles lines so that those of a batch are about equally wide: fewer columns to compute.
 
-    Each epoch takes the next ones of `FreshLines`. Lines that are changed at random get other
-    numbers in each epoch, as from `Reshuffle`.
+    Fresh lines, and those that are changed at random, get other numbers in each epoch.
     """
 
     def __init__(self, dataset: LineDataset, batch_size: int):
@@ -80,20 +76,18 @@ class ByWidth(Reshuffle):
     def __iter__(self) -> Iterator[int]:
         random = torch.Generator().manual_seed(self.seed + self.epoch)
         numbers = torch.randperm(self.count, generator=random)
-        if isinstance(self.dataset, FreshLines):
-            numbers += self.epoch * self.count
-        elif self.dataset.augment:
-            numbers += (self.epoch + 1) * self.count
+        if isinstance(self.dataset, FreshLines) or self.dataset.augment:
+            numbers += self.epoch * self.count + self.dataset.num_recurring
         self.epoch += 1
         batches = []
         for group in numbers.split(self.batch_size * ALIKE_BATCHES):
             sorted_group = group[torch.argsort(self.dataset.measure_widths(group), stable=True)]
             batches += sorted_group.split(self.batch_size)
         # A batch that is not full stays at the end, where a loader expects it.
-        full = sum(len(batch) == self.batch_size for batch in batches)
+        full = self.count // self.batch_size
         order = torch.randperm(full, generator=random).tolist()
-        for batch in [batches[i] for i in order] + batches[full:]:
-            yield from batch.tolist()
+        for i in [*order, *range(full, len(batches))]:
+            yield from batches[i].tolist()
 
 
 class EMNISTLines(BaseDataModule):
@@ -114,16 +108,11 @@ class EMNISTLines(BaseDataModule):
     ----------
     max_length : int
         Characters of a line at most, with `<S>` and `<E>` if there are any.
-    min_overlap : float
-        How much of a glyph lies under the next one, at least; drawn for each line, in plain style.
-    max_overlap : float
-        The same, at most.
-    num_train : int
-        Lines to train on.
-    num_val : int
-        Lines for validation.
-    num_test : int
-        Lines for the test.
+    min_overlap, max_overlap : float
+        How much of a glyph lies under the next one, drawn for each line between these, in plain
+        style.
+    num_train, num_val, num_test : int
+        Lines to train on, for validation and for the test.
     with_start_end_tokens : bool
         Whether labels begin with `<S>` and end with `<E>`.
     fresh_glyphs : bool
@@ -135,10 +124,8 @@ class EMNISTLines(BaseDataModule):
         `"joined"`: joined-up writing.
     on_the_fly : bool
         Whether each epoch trains on new lines, drawn by the loader; otherwise on those of a file.
-    source : {"auto", "full", "sample"}
-        Where images come from, as for `EMNIST`.
-    text : {"auto", "brown", "own"}
-        Where text comes from, as for `SentenceGenerator`.
+    source, text : str
+        Where images and text come from, as `source` of `EMNIST` and of `SentenceGenerator`.
     augment : bool
         Whether training lines are shifted at random by up to two pixels.
     **loading
@@ -179,29 +166,23 @@ class EMNISTLines(BaseDataModule):
         **loading,
     ):
         super().__init__(**loading)
-        counts = {"num_train": num_train, "num_val": num_val, "num_test": num_test}
+        self.sizes = dict(zip(PARTS, (num_train, num_val, num_test), strict=True))
+        for part, size in self.sizes.items():
+            check_int(f"num_{part}", size, 1, MAX_LINES)
         least = 3 if check_bool("with_start_end_tokens", with_start_end_tokens) else 1
         check_int("max_length", max_length, least, MAX_LENGTH)
-        for name, value in counts.items():
-            check_int(name, value, 1, MAX_LINES)
         check_bool("fresh_glyphs", fresh_glyphs)
-        for name, overlap in (("min_overlap", min_overlap), ("max_overlap", max_overlap)):
-            check_number(name, overlap, 0, 1, "from 0 to below 1")
-        if not 0 <= min_overlap <= max_overlap < 1:
-            raise LabError(
-                f"min_overlap={min_overlap} and max_overlap={max_overlap} must be from 0 to "
-                "below 1, and the first no larger than the second."
-            )
+        check_number("max_overlap", max_overlap, 0, 0.99, "from 0 to 0.99")
+        wanted = f"from 0 to max_overlap={max_overlap}"
+        check_number("min_overlap", min_overlap, 0, max_overlap, wanted)
         check_choice("style", style, STYLES)
         check_choice("text", text, TEXT_SOURCES)
         self.settings = LineSettings(
             max_length, min_overlap, max_overlap, with_start_end_tokens, fresh_glyphs, style
         )
-        self.sizes = dict(zip(PARTS, counts.values(), strict=True))
         self.on_the_fly = check_bool("on_the_fly", on_the_fly)
         self.augment = check_bool("augment", augment)
-        stored = sum(counts.values()) - (num_train if on_the_fly else 0)
-        size = stored * GLYPH_SIZE * self.settings.width
+        size = GLYPH_SIZE * self.settings.width * sum(self.sizes[p] for p in self._list_stored())
         if size > MAX_BYTES:
             raise LabError(
                 f"Lines of max_length={max_length} take {size / 1e9:.0f} GB of memory, and "
@@ -213,16 +194,13 @@ class EMNISTLines(BaseDataModule):
         self._text = text
 
     def locate(self) -> Path:
-        if self.settings.style == "joined":
-            origin = bundled(prepared.JOINED_FILE)
-        else:
-            self._emnist.prepare_data()
-            origin = cast(Path, self._emnist.file)
-            self._text = SentenceGenerator(source=self._text).source
-        with prepared.open_prepared(origin) as file:
-            source = file.source
+        origin, text = bundled(prepared.JOINED_FILE), ""
         if self.settings.style != "joined":
-            source += f"; text: {self._text}"
+            self._text = SentenceGenerator(source=self._text).source
+            self._emnist.prepare_data()
+            origin, text = self._emnist.file, f"; text: {self._text}"
+        with prepared.open_prepared(origin) as file:
+            source = file.source + text
         made_from = json.dumps(
             dataclasses.asdict(self.settings)
             | {"sizes": self.sizes, "on_the_fly": self.on_the_fly, "text": self._text}
@@ -230,43 +208,44 @@ class EMNISTLines(BaseDataModule):
         )
         digest = hashlib.sha256(made_from.encode()).hexdigest()[:8]
         name = f"lines_{self.settings.max_length}_{self.settings.style}_{digest}.h5"
-        target = prepared.find_place(name)
-        write = partial(prepared.write, target, self._draw_parts(), source, made_from)
-        prepared.prepare_once(target, made_from, write)
-        return target
+        path, parts = prepared.find_place(name), self._draw_parts()
+        prepared.prepare_once(
+            path, made_from, lambda: prepared.write(path, parts, source, made_from)
+        )
+        return path
 
-    def read(self) -> None:
-        found: dict[str, LineDataset] = {}
-        with prepared.open_prepared(cast(Path, self.file)) as file:
-            self.source_name = file.source
-            for part in PARTS[1:] if self.on_the_fly else PARTS:
-                labels = torch.from_numpy(file.read_labels(part)).long()
-                is_augmented = self.augment and part == "train"
-                found[part] = LineDataset(file.read_images(part), labels, is_augmented)
+    def read(self, file: prepared.PreparedFile) -> None:
         if self.on_the_fly:
             maker = self.build_maker("train")
-            found["train"] = FreshLines(maker, self.sizes["train"], self.augment)
-        self.data_train, self.data_val, self.data_test = (found[part] for part in PARTS)
+            self.data_train = FreshLines(maker, self.sizes["train"], self.augment)
+        for part in self._list_stored():
+            labels = torch.from_numpy(file.read_labels(part)).long()
+            is_augmented = self.augment and part == "train"
+            setattr(self, f"data_{part}", LineDataset(file.read_images(part), labels, is_augmented))
 
-    def train_dataloader(self) -> DataLoader:
-        if self._overfits() or not isinstance(self.data_train, LineDataset):
-            return self._loader(self.data_train)
-        return self._loader(self.data_train, sampler=ByWidth(self.data_train, self.batch_size))
+    def _list_stored(self) -> tuple[str, ...]:
+        """Return the parts that are kept in a file."""
+        return PARTS[1:] if self.on_the_fly else PARTS
+
+    def _shuffle(self) -> Sampler:
+        if isinstance(self.data_train, LineDataset):
+            return ByWidth(self.data_train, self.batch_size)
+        return super()._shuffle()
 
     def build_maker(self, part: str) -> LineMaker | JoinedLineMaker:
         """Return what draws the lines of a part."""
         if self.settings.style == "joined":
             return JoinedLineMaker(self.settings, part, *read_joined_lines(part))
         self._emnist.prepare_data()
-        pool = GlyphPool(*read_glyphs(cast(Path, self._emnist.file), part))
+        pool = GlyphPool(*read_glyphs(self._emnist.file, part))
         return LineMaker(self.settings, part, pool, SentenceGenerator(part, self._text))
 
     def _draw_parts(self) -> Iterator[Part]:
-        for part in PARTS[1:] if self.on_the_fly else PARTS:
+        for part in self._list_stored():
             maker, numbers = self.build_maker(part), np.arange(self.sizes[part])
             blocks = np.split(numbers, range(BLOCK_LINES, len(numbers), BLOCK_LINES))
-            bar = tqdm(blocks, desc=_(f"Writing {part} lines"), unit=" ×", delay=2)
-            yield Part(part, maker.write_labels(numbers), (maker.draw(b)[0].numpy() for b in bar))
+            images = (maker.draw(block)[0].numpy() for block in blocks)
+            yield Part(part, maker.write_labels(numbers), images)
 
     def __str__(self) -> str:
         lines = [
@@ -295,23 +274,21 @@ def read_glyphs(characters: Path, part: str) -> tuple[torch.Tensor, torch.Tensor
     EMNIST; those of val are set aside from its train part. A class has 4,000 glyphs at most.
     """
     sample = bundled(prepared.SAMPLE_FILE)
-    all_labels = FIRST_CHARACTER + np.arange(len(CHARACTERS) + len(PUNCTUATION))
-    labels_of = {characters: all_labels}
-    if characters != sample:  # EMNIST has no punctuation
-        letters, marks = np.split(all_labels, [len(CHARACTERS)])
-        labels_of = {characters: letters, sample: marks}
-    name = "test" if part == "test" else "train"
+    wanted_of = {characters: CHARACTERS, sample: PUNCTUATION}  # EMNIST has no punctuation
+    if characters == sample:
+        wanted_of = {sample: CHARACTERS + PUNCTUATION}
+    stored_part = "test" if part == "test" else "train"
     images, labels = [], []
-    for path, wanted in labels_of.items():
+    for path, wanted in wanted_of.items():
         with prepared.open_prepared(path) as file:
-            known = file.read_labels(name)
+            known = file.read_labels(stored_part)
             random, shares = np.random.default_rng(SEED), []
-            for label in wanted:
-                indices = random.permutation(np.flatnonzero(known == label))
+            for name in wanted:
+                indices = random.permutation(np.flatnonzero(known == MAPPING.index(name)))
                 cut = len(indices) * 4 // 5
                 share = {"train": indices[:cut], "val": indices[cut:], "test": indices}[part]
                 shares.append(share[:MAX_GLYPHS])
             chosen = np.concatenate(shares)
-            images.append(file.read_images(name, chosen))
+            images.append(file.read_images(stored_part, chosen))
             labels.append(torch.from_numpy(known[chosen].astype(np.int64)))
     return torch.cat(images), torch.cat(labels)

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from text_recognizer.data.base_data_module import CharacterDataModule
 from text_recognizer.files import archives, download, prepared
-from text_recognizer.mapping import DIGIT_LABELS, DIGITS, FIRST_CHARACTER
+from text_recognizer.mapping import DIGIT_LABELS, DIGITS
 
 
 class MNIST(CharacterDataModule):
@@ -34,15 +32,12 @@ class MNIST(CharacterDataModule):
     """
 
     mapping = DIGITS
+    labels_used = DIGIT_LABELS
 
     def locate(self) -> Path:
         return prepared.locate(
             "MNIST", self.source, "MNIST_DIR", archives.read_mnist, download.download_mnist
         )
-
-    def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        chosen = np.flatnonzero(np.isin(labels, DIGIT_LABELS))
-        return chosen, labels[chosen].astype(np.int64) - FIRST_CHARACTER
 
     def count_train(self, count: int) -> int:
         return round(count * 11 / 12)  # 55,000 of the official 60,000

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from text_recognizer.data.base_data_module import BaseDataModule, CharacterDataset
+from text_recognizer.data.base_data_module import BaseDataModule, BatchedDataset
 from text_recognizer.errors import LabError, cannot_write, check_bool, check_int, show
 from text_recognizer.files import whole_file
 from text_recognizer.files.prepared import say_once
@@ -76,9 +76,7 @@ def _read_line(line: bytes) -> Drawing | None:
         fields = json.loads(line)
         strokes = [Stroke(stroke["points"], stroke["pointer"]) for stroke in fields["strokes"]]
         png = base64.b64decode(fields["image"].removeprefix(PNG_ADDRESS), validate=True)
-        with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-            is_small = picture.size == (28, 28)  # unpacking another one may take all memory
-            image = np.array(picture) if is_small else np.zeros(0)
+        image = np.array(Image.open(io.BytesIO(png), formats=["PNG"]))
         drawing = Drawing(fields["character"], strokes, image)
         is_right = image.shape == (28, 28) and drawing.character in CHARACTERS
         return drawing if is_right and fields["crc32"] == drawing.compute_checksum() else None
@@ -90,17 +88,15 @@ def handwriting_file(path: str | os.PathLike | None = None) -> Path:
     """Return the file that drawings are kept in: the given one, else `my_handwriting.jsonl`."""
     if path is None:
         return own_dir() / FILE
-    if not isinstance(path, str | os.PathLike):
-        raise LabError(f"{show(path)} is not the path of a file.")
-    path = Path(path)
     try:
-        is_folder, is_other = path.is_dir() or not path.name, path.exists() and not path.is_file()
-    except OSError as error:  # such as a name that is too long
-        raise LabError(f"{path} is not the path of a file ({error.strerror}).") from None
-    if is_folder or is_other:
+        found = Path(path)
+        is_folder, is_file = found.is_dir(), found.is_file() or not found.exists()
+    except (OSError, TypeError):  # such as a name that is too long
+        raise LabError(f"{show(path)} is not the path of a file.") from None
+    if not is_file:
         kind = _("a folder" if is_folder else "a pipe or a device")
-        raise LabError(f"{path} is {kind}: give the path of a file, such as {own_dir() / FILE}.")
-    return path
+        raise LabError(f"{found} is {kind}: give the path of a file, such as {own_dir() / FILE}.")
+    return found
 
 
 def save_drawing(path: Path, character: str, strokes: list[Stroke], image: torch.Tensor) -> int:
@@ -151,17 +147,17 @@ def remove_drawing(
                 return len(found)
             number = same[-1]
         if not found:
-            raise LabError(f"{path} holds no drawings yet: draw on a canvas and label it first.")
+            raise _miss_drawings(path)
         last = len(found) - 1
         del lines[found[last if number is None else check_int("number", number, 0, last)][0]]
-        try:
-            if lines:
-                write_whole(path, b"".join(line + b"\n" for line, _ in lines))
-            else:
-                path.unlink()
-        except OSError as error:
-            raise cannot_write(path, error) from None
+        write_whole(path, b"".join(line + b"\n" for line, _ in lines))
+        if not lines:
+            path.unlink()
         return last
+
+
+def _miss_drawings(path: Path) -> LabError:
+    return LabError(f"{path} holds no drawings yet: draw on a canvas and label it first.")
 
 
 def _read(path: Path) -> list[Drawing]:
@@ -221,17 +217,9 @@ class MyHandwriting(BaseDataModule):
 
     Examples
     --------
-    >>> from lab_utils import HandwritingCanvas, MyHandwriting, data_dir, sample_strokes
-    >>> file = data_dir() / "example_drawings"
-    >>> file.unlink(missing_ok=True)
-    >>> canvas = HandwritingCanvas(keep_in=file)
-    >>> for variant in range(2):
-    ...     canvas.draw(sample_strokes("R", variant))
-    ...     canvas.commit("R")
-    >>> data = MyHandwriting(file)
-    >>> data.setup()
-    >>> data.images.shape
-    torch.Size([2, 28, 28])
+    >>> from lab_utils import MyHandwriting
+    >>> MyHandwriting("new.jsonl").find_missing("4ag", each=2)  # what is still to be drawn
+    '4ag4ag'
     """
 
     mapping = MAPPING
@@ -251,9 +239,7 @@ class MyHandwriting(BaseDataModule):
         """Read the drawings; LabError if there are none, or the file is damaged."""
         drawings = _read(self.path)
         if not drawings:
-            raise LabError(
-                f"{self.path} holds no drawings yet: draw on a canvas and label it first."
-            )
+            raise _miss_drawings(self.path)
         self.strokes = [drawing.strokes for drawing in drawings]
         self.images = torch.from_numpy(np.stack([drawing.image for drawing in drawings]))
         self.labels = torch.tensor([MAPPING.index(drawing.character) for drawing in drawings])
@@ -262,15 +248,12 @@ class MyHandwriting(BaseDataModule):
         self.data_train = self._part(~(test | val), self.augment)
         self.data_val, self.data_test = self._part(val), self._part(test)
 
-    def remove(self, number: int) -> None:
-        """Delete a drawing from the file: the one at this place in `images`."""
-        self._remove(check_int("number", number, 0))
-
     def remove_last(self) -> None:
         """Delete the drawing from the file that was saved last."""
-        self._remove(None)
+        self.remove(None)
 
-    def _remove(self, number: int | None) -> None:
+    def remove(self, number: int | None) -> None:
+        """Delete a drawing from the file: the one at this place in `images`, or the last (None)."""
         if remove_drawing(self.path, number):
             self.setup()
         else:
@@ -286,5 +269,5 @@ class MyHandwriting(BaseDataModule):
         wanted = dict.fromkeys(characters)
         return "".join(c for turn in range(each) for c in wanted if drawn[c] <= turn)
 
-    def _part(self, chosen: torch.Tensor, augment: bool = False) -> CharacterDataset:
-        return CharacterDataset(self.images[chosen], self.labels[chosen], augment)
+    def _part(self, chosen: torch.Tensor, augment: bool = False) -> BatchedDataset:
+        return BatchedDataset(self.images[chosen], self.labels[chosen], augment)

@@ -1,7 +1,7 @@
 """Draws the lines of EMNISTLines by their numbers: the same number is always the same line."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,27 +49,21 @@ def finish_labels(text: np.ndarray, settings: LineSettings) -> np.ndarray:
 
     The text is uint8, (B, settings.text_length): indices into the mapping, 0 after the end.
     """
-    if not settings.with_start_end_tokens:
-        return np.where(text, text, PADDING).astype(np.uint8)
-    labels = np.full((len(text), settings.max_length), PADDING, np.uint8)
-    labels[:, 0] = START
-    labels[:, 1:-1][text > 0] = text[text > 0]
-    labels[np.arange(len(text)), 1 + (text > 0).sum(1)] = END
+    labels = np.where(text, text, PADDING).astype(np.uint8)
+    if settings.with_start_end_tokens:
+        labels = np.pad(labels, ((0, 0), (1, 1)), constant_values=PADDING)
+        labels[:, 0] = START
+        labels[np.arange(len(text)), 1 + (text > 0).sum(1)] = END
     return labels
 
 
-class Sentences(Protocol):
-    """What gives the text of lines, as `SentenceGenerator` does."""
-
-    def write_labels(self, numbers: np.ndarray, max_length: int) -> np.ndarray:
-        """Return the phrases of the given numbers: uint8 (B, max_length), 0 after their end."""
-        ...
-
-
 class LineMaker:
-    """Draws the lines of one part from its glyphs and its text, any numbers of them at once."""
+    """Draws the lines of one part from its glyphs and its text, any numbers of them at once.
 
-    def __init__(self, settings: LineSettings, part: str, pool: GlyphPool, sentences: Sentences):
+    The text is that of `sentences.write_labels`, as `SentenceGenerator` has it.
+    """
+
+    def __init__(self, settings: LineSettings, part: str, pool: GlyphPool, sentences: Any):
         self.settings = settings
         self.sentences = sentences
         self.pool = pool
@@ -85,24 +79,24 @@ class LineMaker:
         """Return lines, uint8 (B, 28, 28 * max_length), and labels, int64 (B, max_length)."""
         labels = torch.from_numpy(self.write_labels(numbers)).long()
         text = labels[:, 1:] if self.settings.with_start_end_tokens else labels
-        of_line = self._draw_random("writer", numbers, LINE_DRAWS)
         if self.settings.fresh_glyphs:
             of_glyph = self._draw_random("glyph", numbers, text.shape[1])
         else:
             of_glyph = self._draw_random("glyph", numbers, len(MAPPING)).gather(1, text)
         glyphs = self.pool.choose(text, of_glyph)
-        width = self.settings.width
-        is_plain = self._is_plain(numbers)
-        if is_plain.all():
-            return draw_plain_lines(self.pool, glyphs, self._draw_steps(numbers), width), labels
-        images = torch.empty((len(text), GLYPH_SIZE, width), dtype=torch.uint8)
-        images[is_plain] = draw_plain_lines(
-            self.pool, glyphs[is_plain], self._draw_steps(numbers[is_plain.numpy()]), width
+        is_plain, steps, width = (
+            self._is_plain(numbers),
+            self._draw_steps(numbers),
+            self.settings.width,
         )
-        rest = torch.nonzero(~is_plain).squeeze(1)
+        if is_plain.all():
+            return draw_plain_lines(self.pool, glyphs, steps, width), labels
+        images = torch.empty((len(text), GLYPH_SIZE, width), dtype=torch.uint8)
+        images[is_plain] = draw_plain_lines(self.pool, glyphs[is_plain], steps[is_plain], width)
+        of_line = self._draw_random("writer", numbers, LINE_DRAWS)
         more = self._draw_random("more", numbers, text.shape[1] * GLYPH_DRAWS)
         more = more.view(*text.shape, GLYPH_DRAWS)
-        for some in rest.split(CACHED_LINES):
+        for some in torch.nonzero(~is_plain).squeeze(1).split(CACHED_LINES):
             images[some] = draw_realistic_lines(
                 self.pool, text[some], glyphs[some], of_line[some], more[some], width
             )
@@ -116,10 +110,9 @@ class LineMaker:
         )
 
     def _is_plain(self, numbers: np.ndarray) -> torch.Tensor:
-        style = self.settings.style
-        if style == "both":
+        if self.settings.style == "both":
             return torch.from_numpy(numbers % 2 == 0)
-        return torch.full((len(numbers),), style == "plain")
+        return torch.full((len(numbers),), self.settings.style == "plain")
 
     def _draw_random(self, what: str, numbers: np.ndarray, count: int) -> torch.Tensor:
         """Return the random numbers of lines for one purpose: float64 (B, count)."""

@@ -7,7 +7,6 @@ from text_recognizer.mapping import MAPPING, SPACE, SPECIAL_TOKENS
 
 GLYPH_SIZE = 28  # pixels: height and width of a glyph, and height of a line
 NO_GLYPH = 0  # the index of the glyph without ink
-BLOCK_GLYPHS = 8192  # glyphs copied at a time
 
 
 class GlyphPool:
@@ -17,9 +16,7 @@ class GlyphPool:
         order = torch.argsort(labels, stable=True)
         # Columns first, since a line is put together column by column; glyph 0 is blank.
         self.columns = torch.zeros((len(images) + 1, GLYPH_SIZE, GLYPH_SIZE), dtype=torch.uint8)
-        for start in range(0, len(order), BLOCK_GLYPHS):
-            chosen = order[start : start + BLOCK_GLYPHS]
-            self.columns[1 + start :][: len(chosen)] = images[chosen].transpose(1, 2)
+        torch.index_select(images.transpose(1, 2), 0, order, out=self.columns[1:])
         self.count = torch.bincount(labels, minlength=len(MAPPING))
         self.first = 1 + self.count.cumsum(0) - self.count
 

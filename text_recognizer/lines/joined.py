@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from text_recognizer.counter_rng import SEED, draw_random
 from text_recognizer.errors import LabError
@@ -55,13 +56,12 @@ class JoinedLineMaker:
         lines = np.zeros((len(numbers), GLYPH_SIZE, self.settings.width), np.uint8)
         lines[:, :, : self.images.shape[2]] = self.images[chosen]
         later = np.flatnonzero(numbers >= len(self.used))
-        for some in np.split(later, range(CACHED_LINES, len(later), CACHED_LINES)):
-            if len(some):
-                columns = int(self.measure_widths(numbers[some]).max())
-                lines[some] = 0
-                lines[some, :, :columns] = _vary(
-                    self.images[chosen[some]], self._draw_variations(numbers[some]), columns
-                )
+        for start in range(0, len(later), CACHED_LINES):
+            some = later[start : start + CACHED_LINES]
+            columns = int(self.measure_widths(numbers[some]).max())
+            variations = self._draw_variations(numbers[some])
+            lines[some] = 0
+            lines[some, :, :columns] = _vary(self.images[chosen[some]], variations, columns)
         return torch.from_numpy(lines), torch.from_numpy(self.write_labels(numbers)).long()
 
     def measure_widths(self, numbers: np.ndarray) -> torch.Tensor:
@@ -78,9 +78,7 @@ class JoinedLineMaker:
         return (low + (high - low) * draw_random(self.seed, numbers, len(VARIATION))).T
 
 
-def _vary_widths(
-    used: np.ndarray, stretch: np.ndarray | float, slant: np.ndarray | float
-) -> np.ndarray:
+def _vary_widths(used: np.ndarray, stretch: ArrayLike, slant: ArrayLike) -> np.ndarray:
     lean = np.abs(slant) * (GLYPH_SIZE - 1)
     return np.ceil((used + 1) * stretch + lean).astype(np.int64) + 1  # strokes may get thicker
 

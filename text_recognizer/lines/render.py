@@ -28,9 +28,6 @@ JITTER = 0.06  # how far sizes of glyphs vary; gaps vary by 10 and heights by 6 
 BOX_MARGIN = 4  # columns left of a glyph in its box, into which it may slant
 NOISE_COLUMNS = 4096
 
-DESCENT = -0.33  # where g ends, in heights of capitals
-TALL_SMALL = {"t": 0.85, "i": 0.9, "j": 0.9}
-
 
 def draw_plain_lines(
     pool: GlyphPool, glyphs: torch.Tensor, steps: torch.Tensor, width: int
@@ -57,18 +54,13 @@ def draw_plain_lines(
         for piece in range(1, -(-GLYPH_SIZE // step)):
             ink = images[:, piece * step * GLYPH_SIZE : (piece + 1) * step * GLYPH_SIZE]
             there = canvas[line, slot + piece, : ink.shape[1]]
-            canvas[line, slot + piece, : ink.shape[1]] = _add_ink(there, ink)
+            canvas[line, slot + piece, : ink.shape[1]] = there + np.minimum(ink, 255 - there)
     return torch.from_numpy(paper[:, :width]).transpose(1, 2)
 
 
-def _add_ink(ink: np.ndarray, more: np.ndarray) -> np.ndarray:
-    """Return the sum of two uint8 arrays, 255 where it would be more."""
-    return ink + np.minimum(more, 255 - ink)
-
-
 # Where the characters of each class stand, in heights of a capital: (83,) each.
-_TOP = torch.tensor([TALL_SMALL.get(name, 1.0) for name in MAPPING])
-_BOTTOM = torch.tensor([DESCENT if name in "gjpqy" else 0.0 for name in MAPPING])
+_TOP = torch.tensor([{"t": 0.85, "i": 0.9, "j": 0.9}.get(name, 1.0) for name in MAPPING])
+_BOTTOM = torch.tensor([-0.33 if name in "gjpqy" else 0.0 for name in MAPPING])
 _IS_SMALL = torch.tensor([name in "acegmnopqrsuvwxyz" for name in MAPPING])  # as high as an x
 _IS_BOXED = torch.tensor([name not in CHARACTERS for name in MAPPING])  # as in its image
 _NOISE = torch.randn(GLYPH_SIZE, NOISE_COLUMNS, generator=torch.Generator().manual_seed(0))
@@ -166,13 +158,12 @@ def _draw_boxes(
 
 def _find_extents(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Return left, right, top, bottom of ink, ends exclusive; all of a blank image: float (N,)."""
-    ends = []
+    ends, position = [], torch.arange(GLYPH_SIZE)
     for axis in (1, 2):
         has_ink = images.amax(axis) > 64
-        position = torch.arange(GLYPH_SIZE)
-        first = torch.where(has_ink, position, GLYPH_SIZE).amin(1)
-        last = torch.where(has_ink, position + 1, 0).amax(1)
-        ends += [torch.where(last > 0, first, 0), torch.where(last > 0, last, GLYPH_SIZE)]
+        has_ink |= ~has_ink.any(1, keepdim=True)
+        ends.append(torch.where(has_ink, position, GLYPH_SIZE).amin(1))
+        ends.append(torch.where(has_ink, position + 1, 0).amax(1))
     return tuple(end.float() for end in ends)
 
 
