@@ -28,7 +28,6 @@ from lab_utils import (
     sample_strokes,
 )
 from text_recognizer import strokes as strokes_module
-from text_recognizer.canvas.ink import FULL
 from text_recognizer.canvas.script import MAX_INK, STATIC, join_modules, read_static
 from text_recognizer.data.emnist import EMNIST
 from text_recognizer.errors import LabError
@@ -1041,7 +1040,7 @@ def test_what_it_says_can_be_said_in_korean(tmp_path):
     said.append(canvas.status)
     canvas.recognizer = lambda image: []
     canvas.commit("c")
-    said += [canvas.status, FULL]
+    said += [canvas.status, "The canvas is full: clear it first."]
     canvas.clear()
     with pytest.raises(LabError) as nothing:
         canvas.commit()

@@ -38,18 +38,11 @@ class Reader(Protocol):
     def __call__(self, drawing: torch.Tensor | list[Stroke], /, **how: Any) -> Sequence: ...
 
 
-# What the canvas makes a reader of: a path is that of a checkpoint.
-Readable = Reader | Recognizer | LineRecognizer | str | os.PathLike
-
-
 def make_readers(recognizer: Any, mode: str) -> dict[str, Any]:
     """Return what reads, by name, ready to do so at once; raise if it cannot in this mode."""
     if recognizer is None:
-        if mode == "line":
-            recognizer = LineRecognizer.pretrained()
-        else:
-            recognizer = Recognizer.pretrained(equal_classes=True)
-        recognizer = {"shipped network": recognizer}
+        made = LineRecognizer.pretrained() if mode == "line" else Recognizer.pretrained(True)
+        recognizer = {"shipped network": made}
     if not isinstance(recognizer, Mapping):
         recognizer = {"model": recognizer}
     if not recognizer:
@@ -76,16 +69,12 @@ def _make_reader(model: Any, mode: str) -> Any:
     return model
 
 
-def _find_method(model: Any, mode: str) -> Any:
+def _find_method(model: Any, mode: str) -> Reader:
     return getattr(model, METHODS[mode], model)
 
 
-def list_english(read_by: Mapping[str, Any]) -> list[str]:
-    """Return the names of those that read lines with a language model of English."""
-    return [name for name, model in read_by.items() if _knows_english(model)]
-
-
-def _knows_english(model: Any) -> bool:
+def knows_english(model: Any) -> bool:
+    """Tell whether something reads lines with a language model of English."""
     if isinstance(model, LineRecognizer):
         return bool(getattr(model.model, "uses_ctc", False))
     with contextlib.suppress(TypeError, ValueError):  # what has no signature
@@ -146,7 +135,11 @@ def read_character(
             "probabilities that sum to 1 at most: give logits to softmax first."
         ) from None
     if among:
-        answers = _choose_among(answers, among)
+        chosen = [(name, probability) for name, probability in answers if name in set(among)]
+        total = sum(probability for _, probability in chosen)
+        if not total > 0:
+            raise LabError(f"The model's answers have none of among={among!r}: {answers!r:.60}.")
+        answers = [(name, probability / total) for name, probability in chosen]
     result: dict[str, Any] = {
         "text": answers[0][0],
         "answers": [list(pair) for pair in answers[:MAX_ANSWERS]],
@@ -155,19 +148,10 @@ def read_character(
     if isinstance(model, Recognizer) and not model.is_known(image, strokes):
         result["unknown"] = True
     with contextlib.suppress(LabError):  # a damaged file of images takes no answer away
-        nearest = find_nearest_examples(image, answers[0][0])
+        nearest = find_nearest_examples(image.numpy(), answers[0][0])
         if len(nearest):
-            result["nearest"] = encode_data_uri(np.concatenate(list(nearest.numpy()), axis=1))
+            result["nearest"] = encode_data_uri(np.concatenate([*nearest], axis=1))
     return result
-
-
-def _choose_among(answers: list[tuple[str, float]], among: str) -> list[tuple[str, float]]:
-    """Return those answers that are among some characters, with probabilities of sum 1."""
-    chosen = [(name, probability) for name, probability in answers if name in set(among)]
-    total = sum(probability for _, probability in chosen)
-    if not total > 0:
-        raise LabError(f"The model's answers have none of among={among!r}: {answers!r:.60}.")
-    return [(name, probability / total) for name, probability in chosen]
 
 
 def read_line(
@@ -181,7 +165,7 @@ def read_line(
 
     `choices` has what was corrected by hand: at which place, which character, and by which.
     """
-    how = {"language_model": True} if language_model and _knows_english(model) else {}
+    how = {"language_model": True} if language_model and knows_english(model) else {}
     returned: Any = _find_method(model, "line")(strokes, guides=guides, **how)
     try:
         text, confidences, alternatives = returned

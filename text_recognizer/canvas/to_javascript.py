@@ -17,18 +17,20 @@ NOTHING = ("detach", "alias", "clone", "_to_copy", "contiguous", "lift_fresh_cop
 MAX_WEIGHT = torch.finfo(torch.float16).max
 
 
-def describe_network(network: nn.Module, *examples: torch.Tensor) -> tuple[list[dict], bytes]:
+def describe_network(
+    network: nn.Module, *examples: torch.Tensor, method: str = "forward"
+) -> tuple[list[dict], bytes]:
     """Return the steps that a network computes, and all of their weights, float16, little-endian.
 
-    `torch.fx` traces it with each of the examples, float32 (1, C, H, W); where their sizes differ,
+    `torch.fx` traces a method with each of the examples, float32 (1, C, H, W); where their sizes differ,
     the steps hold for all sizes. A step has `do`, what it does; `of`, the numbers of the results it
     uses (0 is the input, 1 the first step's result, ...); sizes; and where its `weights` and `bias`
     are: [first, count]. BatchNorm becomes part of the layer before it.
     """
-    network = copy.deepcopy(network).cpu().float().eval()
+    run = getattr(copy.deepcopy(network).cpu().float().eval(), method)
     with torch.no_grad():
         try:
-            traces = [_Trace(make_fx(network)(example)) for example in examples]
+            traces = [_Trace(make_fx(lambda x: run(x))(example)) for example in examples]
         except RuntimeError as error:
             if "data-dependent" not in str(error):
                 raise

@@ -38,17 +38,15 @@ class PictureUpload(FileUpload):
     def picture(self) -> Image.Image | None:
         if not self.value:
             return None
-        if isinstance(self.value, dict):  # ipywidgets 7, which Colab has
-            name, file = list(self.value.items())[-1]
-        else:
-            file = self.value[-1]
-            name = file["name"]
+        value = self.value
+        if isinstance(value, dict):  # ipywidgets 7, which Colab has
+            value = [{"name": name, **file} for name, file in value.items()]
         try:
-            picture = Image.open(io.BytesIO(bytes(file["content"])))
+            picture = Image.open(io.BytesIO(bytes(value[-1]["content"])))
             picture.load()
+            return picture
         except Exception as error:  # noqa: BLE001 - decoders raise whatever they stumble on
             raise LabError(
-                f"{name} cannot be read as a picture ({type(error).__name__}): "
+                f"{value[-1]['name']} cannot be read as a picture ({type(error).__name__}): "
                 "choose a JPEG or PNG file."
             ) from None
-        return picture
