@@ -1,6 +1,5 @@
 """The canvas's script, made of the files in `static`, and the constants that Python gives it."""
 
-import os
 import re
 from pathlib import Path
 
@@ -66,11 +65,6 @@ def describe_canvas(keeps: bool = True, languages: tuple[str, ...] = LANGUAGES) 
     }
 
 
-def choose_language() -> str:
-    """Return the language of the notebook, if it says one that there is; else the browser's: ""."""
-    return next((name for name in LANGUAGES if name == os.environ.get("LAB_LANGUAGE")), "")
-
-
 def read_labels(language: str) -> dict[str, str]:
     """Return the translations of what stands in the scripts or in Python's part of the canvas."""
     files = [*STATIC.glob("*.[jh]*"), *STATIC.parent.glob("*.py"), Path(strokes.__file__)]
@@ -80,10 +74,7 @@ def read_labels(language: str) -> dict[str, str]:
 
 
 def list_constants(reads: str = "character") -> dict[str, float | list[float]]:
-    """Return the constants of the preparation of strokes, which pen.js takes by their names.
-
-    Where lines are read, those of lattice.js and unread.js are among them.
-    """
+    """Return the constants of pen.js, and for lines of lattice.js and unread.js, by their names."""
     modules = [pen, character, line] + ([lattice, unread] if reads == "line" else [])
     named = [item for module in modules for item in vars(module).items()]
     kinds = int | float | np.ndarray | list

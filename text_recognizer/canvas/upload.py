@@ -16,11 +16,6 @@ class PictureUpload(FileUpload):
 
     Where the browser runs on a phone, the button offers the camera, too.
 
-    Attributes
-    ----------
-    picture : PIL.Image.Image or None
-        The picture that was chosen last, or None as long as there is none.
-
     Examples
     --------
     >>> from lab_utils import PictureUpload
@@ -36,11 +31,12 @@ class PictureUpload(FileUpload):
 
     @property
     def picture(self) -> Image.Image | None:
-        if not self.value:
-            return None
+        """The picture that was chosen last, or None as long as there is none."""
         value = self.value
         if isinstance(value, dict):  # ipywidgets 7, which Colab has
-            value = [{"name": name, **file} for name, file in value.items()]
+            value = [file | {"name": name} for name, file in value.items()]
+        if not value:
+            return None
         try:
             picture = Image.open(io.BytesIO(bytes(value[-1]["content"])))
             picture.load()

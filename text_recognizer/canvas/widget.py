@@ -1,6 +1,5 @@
 """A canvas in the notebook that reads what is written on it, while it is written."""
 
-import contextlib
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -27,11 +26,8 @@ from text_recognizer.strokes import (
     to_strokes,
 )
 
-# What the browser may change; the rest of the state is Python's alone.
-FROM_BROWSER = "strokes", "number", "text", "model", "live", "pause", "guides", "language_model"
 NOT_ARGUMENTS = ("comm", "models", "number", "result", "width")
-MAX_ASKED, MAX_SAMPLE = 1000, 40  # characters
-MAX_PAUSE = 3600  # seconds
+MAX_ASKED, MAX_PAUSE = 1000, 3600  # characters, seconds
 
 
 def encode_all(strokes: Iterable[Stroke], _widget: object = None) -> list[str]:
@@ -39,34 +35,18 @@ def encode_all(strokes: Iterable[Stroke], _widget: object = None) -> list[str]:
     return [encode(stroke) for stroke in strokes]
 
 
-def decode_all(texts: list[str], _widget: object = None) -> list[Stroke]:
-    """Return the strokes that texts hold; raise where they are none."""
-    _check_length(sum(map(len, texts)))  # before the time is spent
-    return [decode(text) for text in texts]
-
-
 def check_strokes(drawing) -> list[Stroke]:
     """Return a drawing as strokes; raise where it is none, or more than a canvas can hold."""
-    with contextlib.suppress(TypeError):  # `to_strokes` says what is wrong
-        drawing = list(drawing)
-        _check_length(4 * sum(map(len, drawing)))  # a point takes four letters or more
     strokes = to_strokes(drawing)
-    _check_length(sum(map(len, encode_all(strokes))))
-    return strokes
-
-
-def _check_length(letters: int) -> None:
-    if letters > script.MAX_INK:
+    if sum(map(len, encode_all(strokes))) > script.MAX_INK:
         raise LabError("The canvas is full: clear it first.")
+    return strokes
 
 
 class HandwritingCanvas(anywidget.AnyWidget):
     """Draw by mouse, pen or finger, and see at once what a network reads.
 
     Taught in notebook 6.
-
-    The browser draws the ink and sends each finished stroke to Python in one message. `strokes`
-    is all there is to know; everything else is made from it here.
 
     Parameters
     ----------
@@ -129,7 +109,9 @@ class HandwritingCanvas(anywidget.AnyWidget):
 
     mode = traitlets.Unicode(read_only=True).tag(sync=True)
     width = traitlets.Int(read_only=True).tag(sync=True)
-    strokes: Any = traitlets.List().tag(sync=True, to_json=encode_all, from_json=decode_all)
+    strokes: Any = traitlets.List().tag(
+        sync=True, to_json=encode_all, from_json=lambda texts, _widget: list(map(decode, texts))
+    )
     number = traitlets.Int(0).tag(sync=True)
     result: traitlets.Dict = traitlets.Dict({"number": 0}).tag(sync=True)
     text = traitlets.Unicode("").tag(sync=True)
@@ -169,8 +151,9 @@ class HandwritingCanvas(anywidget.AnyWidget):
         model, strokes = traits.pop("model", None), check_strokes(traits.pop("strokes", []))
         self.set_trait("mode", mode)
         self.set_trait("width", script.WIDTHS[mode])
+        named = os.environ.get("LAB_LANGUAGE", "")
         try:
-            super().__init__(**{"language": script.choose_language()} | traits)
+            super().__init__(**{"language": named if named in script.LANGUAGES else ""} | traits)
             self.recognizer = recognizer
             self.model = self.model if model is None else model
         except traitlets.TraitError as error:
@@ -267,13 +250,11 @@ class HandwritingCanvas(anywidget.AnyWidget):
 
     # What is set, from Python or by the browser.
 
-    @traitlets.validate("strokes")
-    def _validate_strokes(self, proposal):
-        return check_strokes(proposal["value"])
-
-    @traitlets.validate("ask", "among", "model", "pause")
+    @traitlets.validate("strokes", "ask", "among", "model", "pause")
     def _validate(self, proposal):
         name, value = proposal["trait"].name, proposal["value"]
+        if name == "strokes":
+            return check_strokes(value)
         if name == "ask" and (len(value) > MAX_ASKED or not set(value) <= set(CHARACTERS)):
             raise LabError(
                 f"ask={show(value)} must be at most {MAX_ASKED:,} letters A-Z, a-z and digits 0-9."
@@ -283,45 +264,29 @@ class HandwritingCanvas(anywidget.AnyWidget):
         if name == "model" and value not in self._readers:
             raise LabError(f"model={show(value)}: {nearest(value, self._readers)}")
         if name == "pause":
-            check_number(name, value, 0, MAX_PAUSE, _(f"from 0 to {MAX_PAUSE:,} seconds"))
+            return check_number(name, value, 0, MAX_PAUSE, _(f"from 0 to {MAX_PAUSE:,} seconds"))
         return value
 
-    def set_state(self, sync_data):
-        """Take what the browser has changed; if that makes no sense, nothing changes."""
-        changed = {name: sync_data[name] for name in FROM_BROWSER if name in sync_data}
-        before = {name: getattr(self, name) for name in changed}
-        try:
-            super().set_state(changed)
-        except (LabError, traitlets.TraitError, TypeError, ValueError, LookupError) as error:
-            for name, value in before.items():
-                setattr(self, name, value)
-            if isinstance(error, LabError):
-                self.status = str(error)
-            self.send_state()  # so that the browser shows again what there is
-
-    def _on_message(self, _widget: object, content: object, _buffers: object) -> None:
+    def _on_message(self, _widget: object, content: dict, _buffers: object) -> None:
         """Do what the browser asks for, unless the strokes have changed since."""
-        if not isinstance(content, dict) or content.get("number") != self.number:
+        if content["number"] != self.number:
             return
         try:
             match content:
-                case {"do": "live", "stroke": str(stroke), "number": number}:
-                    result = self._read_strokes([*self.strokes, *decode_all([stroke])])
+                case {"do": "live", "stroke": stroke, "number": number}:
+                    result = self._read_strokes([*self.strokes, decode(stroke)])
                     self.send({"live": {"number": number} | result})
                 case {"do": "commit"}:
-                    label = content.get("label")
-                    self.commit(label if isinstance(label, str) else None)
+                    self.commit(content.get("label"))
                 case {"do": "take back"} if self._saved and not self.strokes:
                     self._take_back()
-                case {"do": "choose", "index": int(index), "character": str(character)}:
+                case {"do": "choose", "index": index, "character": character}:
                     self.choose(index, character)
-                case {"do": "sample", "text": str(text)}:
-                    self.draw(sample_strokes(text[:MAX_SAMPLE]))
+                case {"do": "sample", "text": text}:
+                    self.draw(sample_strokes(text))
         except LabError as error:
             self.status = ""  # so that the browser hears the same sentence twice
             self.status = str(error)
-        except (ValueError, LookupError, TypeError):
-            return  # not what a browser of ours sends
 
     # Reading.
 
