@@ -17,6 +17,7 @@ from text_recognizer.paths import write_whole
 from text_recognizer.reading.recognizer import LineRecognizer, Recognizer
 from text_recognizer.strokes import LETTER_GAP, SAMPLE_MARGIN, WORD_GAP, read_samples
 
+STYLES = "controls.css", "canvas.css", "../../explore/static/explore.css", "page.css"
 MAX_BYTES = 6_000_000  # of a page: mail and messengers take that
 
 
@@ -125,7 +126,7 @@ def _make_page(recognizer: Recognizer | LineRecognizer, language: str | None) ->
     }
     return Template(script.read_static("page.html")).substitute(
         language=language or "en",
-        style="".join(map(script.read_static, ("controls.css", "canvas.css", "page.css"))),
+        style="".join(map(script.read_static, STYLES)),
         # In a script, "</script>" would end it, whatever it is part of.
         reader=json.dumps(shared, ensure_ascii=False).replace("<", "\\u003c"),
         weights=base64.b64encode(weights).decode(),

@@ -54,7 +54,8 @@ class Network {
 
   drawMap(maps, start, height, width) {
     const { paper, above, below } = this.colours;
-    const canvas = make("canvas", { width, height, role: "img" });
+    const shape = width > height ? "ex-wide" : "";
+    const canvas = make("canvas", { width, height, role: "img", class: shape });
     const image = new ImageData(width, height);
     for (let i = 0; i < width * height; i++) {
       const value = maps.getInt8(start + i) / STRONGEST;
@@ -80,6 +81,7 @@ class Network {
       ];
     });
     this.logits.replaceChildren(...rows);
+    this.logits.parentElement.hidden = !rows.length;
   }
 
   destroy() {
@@ -93,4 +95,5 @@ function render({ model, el }) {
   return () => view.destroy();
 }
 
+export { Network };
 export default { render };
