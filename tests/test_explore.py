@@ -137,7 +137,7 @@ def test_the_maps_are_those_of_the_network_and_the_canvas_reads_by_it():
         logits = model.eval()(image)[0]
     layer, shown = inside.shown["layers"][0], inside.shown
     strongest = maps[layer["chosen"][0]] / maps.max() * 127
-    given = torch.frombuffer(bytearray(shown["maps"]), dtype=torch.int8)[:784].float()
+    given = torch.frombuffer(bytearray(layer["maps"]), dtype=torch.int8)[:784].float()
     assert (given - strongest.flatten()).abs().max() <= 1
     assert [layer["name"] for layer in shown["layers"]] == ["conv1", "conv2", "max_pool"]
     assert shown["logits"][0] == (EMNIST.mapping[logits.argmax()], logits.max().item())

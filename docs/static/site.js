@@ -1,5 +1,8 @@
-// The reader on the first page is as light or dark as the page round it.
+// What a page of the site does: its reader follows its theme, and its explorables run.
 
+const HERE = document.currentScript.src;
+
+/** Make the reader on the first page as light or dark as the page round it. */
 function followTheme() {
   const { theme } = document.documentElement.dataset;
   for (const frame of document.querySelectorAll("iframe.reader")) {
@@ -13,3 +16,18 @@ new MutationObserver(followTheme).observe(document.documentElement, {
   attributeFilter: ["data-theme"],
 });
 addEventListener("load", followTheme);
+
+/** Run the explorables of a notebook, which need no kernel, in the place of their pictures. */
+async function runExplorables() {
+  for (const state of document.querySelectorAll("script.explorable")) {
+    const { script, ...values } = JSON.parse(state.textContent);
+    const { default: widget } = await import(new URL(`${script}.js`, HERE));
+    const cell = state.closest(".cell_output");
+    const el = document.createElement("div");
+    cell.append(el);
+    widget.render({ model: { get: (name) => values[name], on() {}, off() {} }, el });
+    [...cell.querySelectorAll("img")].find((image) => !el.contains(image)).hidden = true;
+  }
+}
+
+addEventListener("load", runExplorables);

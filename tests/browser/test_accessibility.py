@@ -54,7 +54,9 @@ def test_a_shared_page(reads, mode, open_page):
         assert page.locator(".hw-bars .hw-character").first.text_content() == "R"
         first = page.locator(".hw-bars button").first
         assert first.get_attribute("aria-label") is None  # its name is what is seen
-    page.locator(".inside summary").click()
+    for summary in page.locator(".inside summary").all():
+        summary.click()
+    assert page.locator("#inside canvas").count() > 20
     assert find_violations(page) == []
     ink, paper, body = page.evaluate(DRAWN)
     light = [sum(map(int, colour[4:-1].split(", "))) > 382 for colour in (ink, paper, body)]

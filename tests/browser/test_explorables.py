@@ -1,5 +1,9 @@
 """Explorables under a mouse, a finger and a keyboard, on a page without a kernel."""
 
+import json
+import shutil
+
+import build_site
 import numpy as np
 import pytest
 import torch
@@ -159,6 +163,33 @@ def test_inside_the_network(page):
     assert find_violations_light_and_dark(page, explorable) == []
     assert page.locator(".ex-maps canvas").count() == 12
     assert page.locator(".ex-logits strong").first.inner_text() == explorable.shown["logits"][0][0]
+
+
+SITE = """<!doctype html><html lang="en"><title>Site</title><main class="cell_output">
+<img alt="a picture" src="data:,">{}</main><script src="_static/site.js"></script>"""
+
+
+def test_on_the_site_they_run_in_the_place_of_their_pictures(page, tmp_path):
+    _, metadata = explore_filter(np.eye(9))._repr_mimebundle_()
+    stored = {
+        "output_type": "execute_result",
+        "data": {},
+        "metadata": json.loads(json.dumps(metadata)),
+    }
+    (output,) = build_site.find_states({"outputs": [stored]})
+    build_site.write_explorables(tmp_path)
+    shutil.copy(build_site.HERE / "static" / "site.js", tmp_path)
+    (tmp_path / "page.html").write_text(SITE.format(output["data"]["text/html"]))
+
+    def serve(route):
+        route.fulfill(path=tmp_path / route.request.url.rpartition("/")[2])
+
+    page.route("http://site.test/**", serve)
+    page.goto("http://site.test/page.html")
+    page.locator(".ex-hand").press("ArrowUp")
+    assert page.get_by_role("status").inner_text().startswith("the sum (row 3, column 2)")
+    assert not page.get_by_alt_text("a picture").is_visible()
+    page.unroute("http://site.test/**")
 
 
 NETWORK = """

@@ -16,6 +16,7 @@ from lab_utils import (
     LabError,
     LineRecognizer,
     Recognizer,
+    explore_network,
     prepare,
     prepare_line,
     sample_strokes,
@@ -30,6 +31,7 @@ SAMPLES = (
     ("look ill", GUIDES),
     ("The 3 kits", None),
 )
+PICTURE = "() => document.querySelector('#inside canvas').toDataURL()"
 READ = "() => document.querySelector('.hw-bars .hw-character')?.textContent"
 
 
@@ -140,6 +142,33 @@ def test_it_reads_while_the_pen_moves(open_page):
     page.wait_for_function(READ)
     assert page.evaluate(READ) in "1lI"
     devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_inside_the_network_are_the_maps_that_python_shows(open_page):
+    torch.manual_seed(SEED)
+    model = CNN(EMNIST().config(), conv_dim=4)
+    wanted = explore_network(model, EMNIST.mapping).shown
+    page = open_page(Recognizer(model, EMNIST.mapping))
+    page.locator("#inside summary").tap()
+    page.locator(".hw-more summary").tap()
+    page.get_by_label("Sample to insert").fill("R")
+    page.keyboard.press("Enter")
+    maps = page.locator("#inside canvas")
+    maps.first.wait_for()
+    found = maps.evaluate_all("all => all.map(map => map.ariaLabel)")
+    assert found == [f"map {n}" for layer in wanted["layers"] for n in layer["chosen"]]
+    logits = page.locator(".ex-logits > *").all_text_contents()
+    assert logits[::3] == [name for name, _ in wanted["logits"]]
+    values = [float(value.replace("−", "-")) for value in logits[2::3]]
+    assert values == pytest.approx([value for _, value in wanted["logits"]], abs=0.06)
+    page.evaluate("scrollTo(0, 0)")
+    before, box = maps.first.evaluate(PICTURE), page.locator(".hw-ink").bounding_box()
+    page.mouse.move(box["x"] + 20, box["y"] + 20)
+    page.mouse.down()
+    for i in range(1, 9):
+        page.mouse.move(box["x"] + 20 + 30 * i, box["y"] + 20 + 9 * i)
+    page.wait_for_function(f"before => ({PICTURE})() !== before", arg=before)  # while it is down
+    page.mouse.up()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,27 +1,28 @@
 """What the canvas asks of a model, and what it makes of the answer."""
 
 import contextlib
-import inspect
+import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import nn
 
-from text_recognizer.canvas.nearest import find_nearest_examples
 from text_recognizer.canvas.pictures import encode_data_uri
 from text_recognizer.canvas.script import MAX_ANSWERS
 from text_recognizer.errors import LabError, show
+from text_recognizer.files import prepared
 from text_recognizer.language import _
+from text_recognizer.mapping import MAPPING
+from text_recognizer.paths import bundled
 from text_recognizer.reading.character import mark_prepared, prepare
 from text_recognizer.reading.recognizer import LineRecognizer, Recognizer
 from text_recognizer.strokes import Stroke, sample_strokes
 
 METHODS = {"character": "predict", "line": "predict_line"}
-MAX_CLASSES = 1000  # answers that are looked at
+MAX_NEAREST = 5  # images that are shown beside an answer
 MAX_NAME, MAX_LINE = 20, 1000  # letters of a character's name, and characters of a line
 MAX_TOTAL = 1.01  # of probabilities, rounded as they may be
 MAX_MESSAGE = 300  # letters of an error
@@ -38,18 +39,11 @@ class Reader(Protocol):
     def __call__(self, drawing: torch.Tensor | list[Stroke], /, **how: Any) -> Sequence: ...
 
 
-# What the canvas makes a reader of: a path is that of a checkpoint.
-Readable = Reader | Recognizer | LineRecognizer | str | os.PathLike
-
-
 def make_readers(recognizer: Any, mode: str) -> dict[str, Any]:
     """Return what reads, by name, ready to do so at once; raise if it cannot in this mode."""
     if recognizer is None:
-        if mode == "line":
-            recognizer = LineRecognizer.pretrained()
-        else:
-            recognizer = Recognizer.pretrained(equal_classes=True)
-        recognizer = {"shipped network": recognizer}
+        made = LineRecognizer.pretrained() if mode == "line" else Recognizer.pretrained(True)
+        recognizer = {"shipped network": made}
     if not isinstance(recognizer, Mapping):
         recognizer = {"model": recognizer}
     if not recognizer:
@@ -76,21 +70,13 @@ def _make_reader(model: Any, mode: str) -> Any:
     return model
 
 
-def _find_method(model: Any, mode: str) -> Any:
+def _find_method(model: Any, mode: str) -> Reader:
     return getattr(model, METHODS[mode], model)
 
 
-def list_english(read_by: Mapping[str, Any]) -> list[str]:
-    """Return the names of those that read lines with a language model of English."""
-    return [name for name, model in read_by.items() if _knows_english(model)]
-
-
-def _knows_english(model: Any) -> bool:
-    if isinstance(model, LineRecognizer):
-        return bool(getattr(model.model, "uses_ctc", False))
-    with contextlib.suppress(TypeError, ValueError):  # what has no signature
-        return "language_model" in inspect.signature(_find_method(model, "line")).parameters
-    return False
+def knows_english(model: Any) -> bool:
+    """Tell whether something reads lines with a language model of English."""
+    return isinstance(model, LineRecognizer) and bool(getattr(model.model, "uses_ctc", False))
 
 
 def describe_error(error: Exception) -> str:
@@ -137,7 +123,7 @@ def read_character(
     how = {"among": among} if among and isinstance(model, Recognizer) else {}
     returned: Any = _find_method(model, "character")(given, **how)
     try:
-        answers = _parse_answers(returned, MAX_CLASSES)
+        answers = _parse_answers(returned)
         if not answers:
             raise ValueError
     except (TypeError, ValueError):
@@ -146,28 +132,39 @@ def read_character(
             "probabilities that sum to 1 at most: give logits to softmax first."
         ) from None
     if among:
-        answers = _choose_among(answers, among)
+        chosen = [(name, probability) for name, probability in answers if name in set(among)]
+        total = sum(probability for _, probability in chosen)
+        if not total > 0:
+            raise LabError(f"The model's answers have none of among={among!r}: {answers!r:.60}.")
+        answers = [[name, probability / total] for name, probability in chosen]
     result: dict[str, Any] = {
         "text": answers[0][0],
-        "answers": [list(pair) for pair in answers[:MAX_ANSWERS]],
+        "answers": answers[:MAX_ANSWERS],
         "seen": encode_data_uri(image.numpy()),
     }
     if isinstance(model, Recognizer) and not model.is_known(image, strokes):
         result["unknown"] = True
-    with contextlib.suppress(LabError):  # a damaged file of images takes no answer away
-        nearest = find_nearest_examples(image, answers[0][0])
-        if len(nearest):
-            result["nearest"] = encode_data_uri(np.concatenate(list(nearest.numpy()), axis=1))
+    if len(nearest := find_nearest_examples(image.numpy(), answers[0][0])):
+        result["nearest"] = encode_data_uri(np.concatenate([*nearest], axis=1))
     return result
 
 
-def _choose_among(answers: list[tuple[str, float]], among: str) -> list[tuple[str, float]]:
-    """Return those answers that are among some characters, with probabilities of sum 1."""
-    chosen = [(name, probability) for name, probability in answers if name in set(among)]
-    total = sum(probability for _, probability in chosen)
-    if not total > 0:
-        raise LabError(f"The model's answers have none of among={among!r}: {answers!r:.60}.")
-    return [(name, probability / total) for name, probability in chosen]
+def find_nearest_examples(image: np.ndarray, character: str) -> np.ndarray:
+    """Return the test images of a character that differ least from an image, pixel by pixel.
+
+    They are the bundled sample's, uint8 (N, 28, 28), the nearest first.
+    """
+    images, names = _read_examples()
+    # In NumPy: torch would wake its threads for this, which takes longer on a busy machine.
+    chosen = images[names == character]
+    distance = np.square(chosen.astype(np.int32) - image).sum((1, 2))
+    return chosen[distance.argsort(kind="stable")[:MAX_NEAREST]]
+
+
+@functools.cache
+def _read_examples() -> tuple[np.ndarray, np.ndarray]:
+    with prepared.open_prepared(bundled(prepared.SAMPLE_FILE)) as file:
+        return file.read_images("test").numpy(), np.array(MAPPING)[file.read_labels("test")]
 
 
 def read_line(
@@ -181,13 +178,13 @@ def read_line(
 
     `choices` has what was corrected by hand: at which place, which character, and by which.
     """
-    how = {"language_model": True} if language_model and _knows_english(model) else {}
+    how = {"language_model": True} if language_model and knows_english(model) else {}
     returned: Any = _find_method(model, "line")(strokes, guides=guides, **how)
     try:
         text, confidences, alternatives = returned
         characters = list("".join(text).encode().decode())
         confidences = [_check_probability(value) for value in confidences]
-        alternatives = [_parse_answers(answers, MAX_ANSWERS) for answers in alternatives]
+        alternatives = [_parse_answers(answers)[:MAX_ANSWERS] for answers in alternatives]
         if not MAX_LINE >= len(characters) == len(confidences) == len(alternatives):
             raise ValueError
     except (TypeError, ValueError):
@@ -198,20 +195,17 @@ def read_line(
     for place, (wrong, chosen) in choices.items():
         if characters[place : place + 1] == [wrong]:
             characters[place], confidences[place] = chosen, 1.0
-    return {
-        "text": "".join(characters),
-        "confidences": confidences,
-        "alternatives": [[list(pair) for pair in answers] for answers in alternatives],
-    }
+    text = "".join(characters)
+    return {"text": text, "confidences": confidences, "alternatives": alternatives}
 
 
-def _parse_answers(answers: Iterable, count: int) -> list[tuple[str, float]]:
-    """Return the first answers of a model as names and probabilities; raise if they are none."""
-    parsed = []
-    for name, probability in islice(answers, count):
+def _parse_answers(answers: Iterable) -> list[list]:
+    """Return the answers of a model, [name, probability]; raise if they are none."""
+    parsed: list[list] = []
+    for name, probability in answers:
         if not isinstance(name, str | int | np.integer) or len(str(name)) > MAX_NAME:
             raise ValueError("not the name of a character")
-        parsed.append((str(name).encode().decode(), _check_probability(probability)))
+        parsed.append([str(name).encode().decode(), _check_probability(probability)])
     if sum(probability for _, probability in parsed) > MAX_TOTAL:
         raise ValueError("more than 1 in all")
     return parsed

@@ -1,6 +1,5 @@
 """The canvas's script, made of the files in `static`, and the constants that Python gives it."""
 
-import os
 import re
 from pathlib import Path
 
@@ -32,21 +31,22 @@ def join_modules(name: str) -> str:
     Each of them becomes a function that returns what the module exports, so that their other names
     stay apart.
     """
-    parts: dict[str, str] = {}
+    parts: dict[Path, str] = {}
+    entry = (STATIC / name).resolve()
 
-    def add(imported: str) -> None:
-        text = read_static(imported)
+    def add(path: Path) -> None:
+        text = path.read_text(encoding="utf-8")
         for other in IMPORT.findall(text):
-            if other not in parts:
-                add(other)
+            if (imported := (STATIC / other).resolve()) not in parts:
+                add(imported)
         text = IMPORT.sub("", text)
-        if imported != name:
+        if path != entry:
             (exported,) = EXPORT.findall(text)
             text = EXPORT.sub(r"return {\1};\n", DEFAULT.sub("", text))
             text = f"const {{{exported}}} = (() => {{\n{text}}})();\n"
-        parts[imported] = text
+        parts[path] = text
 
-    add(name)
+    add(entry)
     return "\n".join(parts.values())
 
 
@@ -66,24 +66,17 @@ def describe_canvas(keeps: bool = True, languages: tuple[str, ...] = LANGUAGES) 
     }
 
 
-def choose_language() -> str:
-    """Return the language of the notebook, if it says one that there is; else the browser's: ""."""
-    return next((name for name in LANGUAGES if name == os.environ.get("LAB_LANGUAGE")), "")
-
-
 def read_labels(language: str) -> dict[str, str]:
     """Return the translations of what stands in the scripts or in Python's part of the canvas."""
     files = [*STATIC.glob("*.[jh]*"), *STATIC.parent.glob("*.py"), Path(strokes.__file__)]
+    files.append(STATIC / "../../explore/static/network.js")
     said = FIELD.sub("{}", "".join(path.read_text(encoding="utf-8") for path in files))
     catalogue = read_catalogue(LOCALE, language)[0].items()
     return {e: label for e, label in catalogue if f'"{e}"' in said or f">{e}<" in said}
 
 
 def list_constants(reads: str = "character") -> dict[str, float | list[float]]:
-    """Return the constants of the preparation of strokes, which pen.js takes by their names.
-
-    Where lines are read, those of lattice.js and unread.js are among them.
-    """
+    """Return the constants of pen.js, and for lines of lattice.js and unread.js, by their names."""
     modules = [pen, character, line] + ([lattice, unread] if reads == "line" else [])
     named = [item for module in modules for item in vars(module).items()]
     kinds = int | float | np.ndarray | list

@@ -5,10 +5,8 @@ import json
 import os
 from pathlib import Path
 from string import Template
-from typing import cast
 
 import torch
-from torch import nn
 
 from text_recognizer.canvas import script
 from text_recognizer.canvas.to_javascript import describe_network
@@ -19,6 +17,7 @@ from text_recognizer.paths import write_whole
 from text_recognizer.reading.recognizer import LineRecognizer, Recognizer
 from text_recognizer.strokes import LETTER_GAP, SAMPLE_MARGIN, WORD_GAP, read_samples
 
+STYLES = "controls.css", "canvas.css", "../../explore/static/explore.css", "page.css"
 MAX_BYTES = 6_000_000  # of a page: mail and messengers take that
 
 
@@ -66,13 +65,12 @@ def share(
         recognizer = Recognizer.pretrained(equal_classes=True)
     elif isinstance(recognizer, str | os.PathLike):
         recognizer = Recognizer(recognizer)
-    if isinstance(recognizer, LineRecognizer):
-        if not isinstance(recognizer.model, LineCNN):
-            raise LabError(
-                f"recognizer's network is a {type(recognizer.model).__name__}: a page reads lines "
-                "with a LineCNN."
-            )
-    elif not isinstance(recognizer, Recognizer):
+    if isinstance(recognizer, LineRecognizer) and not isinstance(recognizer.model, LineCNN):
+        raise LabError(
+            f"recognizer's network is a {type(recognizer.model).__name__}: a page reads lines "
+            "with a LineCNN."
+        )
+    if not isinstance(recognizer, Recognizer | LineRecognizer):
         raise LabError(
             f"recognizer={type(recognizer).__name__} must be a Recognizer, such as "
             "Recognizer(model, data.mapping), or a checkpoint's path."
@@ -87,53 +85,34 @@ def share(
     return path
 
 
-class _WholeLine(nn.Module):
-    """Reads a line without looking for the end of its ink: a page prepares it as long as it is."""
-
-    def __init__(self, network: LineCNN):
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.network.convolve(x)
-
-
-def _describe_characters(recognizer: Recognizer) -> tuple[dict, bytes]:
-    """Return what reads characters, and the weights."""
-    image = torch.zeros(1, 28, 28, dtype=torch.uint8)
-    recognizer.probabilities(image)  # which says what is wrong
-    model = getattr(recognizer.model, "_orig_mod", recognizer.model)  # of torch.compile
-    steps, weights = describe_network(model, image[None].float())
-    return {
-        "mapping": recognizer.mapping,
-        "temperature": recognizer.temperature,
-        "expected": recognizer.expected.tolist(),
-        "refuses": recognizer.refuses,
-        "steps": steps,
-    }, weights
+def _describe(recognizer: Recognizer | LineRecognizer) -> tuple[dict, bytes]:
+    """Return what reads, but for the weights of its network, and these."""
+    described: dict = {"temperature": recognizer.temperature}
+    if isinstance(recognizer, Recognizer):
+        image = torch.zeros(1, 28, 28, dtype=torch.uint8)
+        recognizer.probabilities(image)  # which says what is wrong
+        model = getattr(recognizer.model, "_orig_mod", recognizer.model)  # of torch.compile
+        described["steps"], weights = describe_network(model, image[None].float())
+        described["expected"] = recognizer.expected.tolist()
+        return described | {"mapping": recognizer.mapping, "refuses": recognizer.refuses}, weights
+    lines = [torch.zeros(1, 1, 28, width) for width in (64, 100)]
+    described["steps"], weights = describe_network(recognizer.model, *lines, method="convolve")
+    if recognizer.characters:
+        found, more = _describe(recognizer.characters)
+        found["order"] = [found["mapping"].index(name) for name in CHARACTERS]
+        described["characters"] = found | {"weights": base64.b64encode(more).decode()}
+    return described | {"mapping": MAPPING}, weights
 
 
 def _make_page(recognizer: Recognizer | LineRecognizer, language: str | None) -> str:
-    if isinstance(recognizer, LineRecognizer):
-        reads = "line"
-        lines = [torch.zeros(1, 1, 28, width) for width in (64, 100)]
-        steps, weights = describe_network(_WholeLine(cast(LineCNN, recognizer.model)), *lines)
-        described: dict = {"mapping": MAPPING, "temperature": recognizer.temperature}
-        if recognizer.characters:
-            found, more = _describe_characters(recognizer.characters)
-            order = [recognizer.characters.mapping.index(name) for name in CHARACTERS]
-            of_characters = {"weights": base64.b64encode(more).decode(), "order": order}
-            described["characters"] = found | of_characters
-    else:
-        reads = "character"
-        described, weights = _describe_characters(recognizer)
-        steps = described["steps"]
+    described, weights = _describe(recognizer)
+    reads = "line" if isinstance(recognizer, LineRecognizer) else "character"
+    languages = script.LANGUAGES if language is None else (language,)
     shared = described | {
         "name": type(recognizer.model).__name__,
         "reads": reads,
         "special": len(SPECIAL_TOKENS),
         "blank": BLANK,
-        "steps": steps,
         "language": language,
         "width": script.WIDTHS[reads],
         "preparation": script.list_constants(reads),
@@ -143,13 +122,11 @@ def _make_page(recognizer: Recognizer | LineRecognizer, language: str | None) ->
             "gap": LETTER_GAP,
             "word_gap": WORD_GAP,
         },
-        "canvas": script.describe_canvas(
-            False, script.LANGUAGES if language is None else (language,)
-        ),
+        "canvas": script.describe_canvas(False, languages),
     }
     return Template(script.read_static("page.html")).substitute(
         language=language or "en",
-        style="".join(map(script.read_static, ("controls.css", "canvas.css", "page.css"))),
+        style="".join(map(script.read_static, STYLES)),
         # In a script, "</script>" would end it, whatever it is part of.
         reader=json.dumps(shared, ensure_ascii=False).replace("<", "\\u003c"),
         weights=base64.b64encode(weights).decode(),

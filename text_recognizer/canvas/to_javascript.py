@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from text_recognizer.errors import LabError
@@ -17,15 +17,18 @@ NOTHING = ("detach", "alias", "clone", "_to_copy", "contiguous", "lift_fresh_cop
 MAX_WEIGHT = torch.finfo(torch.float16).max
 
 
-def describe_network(network: nn.Module, *examples: torch.Tensor) -> tuple[list[dict], bytes]:
+def describe_network(
+    network: nn.Module, *examples: torch.Tensor, method: str = "forward"
+) -> tuple[list[dict], bytes]:
     """Return the steps that a network computes, and all of their weights, float16, little-endian.
 
-    `torch.fx` traces it with each of the examples, float32 (1, C, H, W); where their sizes differ,
-    the steps hold for all sizes. A step has `do`, what it does; `of`, the numbers of the results it
-    uses (0 is the input, 1 the first step's result, ...); sizes; and where its `weights` and `bias`
-    are: [first, count]. BatchNorm becomes part of the layer before it.
+    `torch.fx` traces a method with each of the examples, float32 (1, C, H, W); where their sizes
+    differ, the steps hold for all sizes. A step has `do`, what it does; `of`, the numbers of the
+    results it uses (0 is the input, 1 the first step's result, ...); sizes; and where its `weights`
+    and `bias` are: [first, count]. BatchNorm becomes part of the layer before it.
     """
     network = copy.deepcopy(network).cpu().float().eval()
+    network.forward = getattr(network, method)
     with torch.no_grad():
         try:
             traces = [_Trace(make_fx(network)(example)) for example in examples]
@@ -45,43 +48,38 @@ def describe_network(network: nn.Module, *examples: torch.Tensor) -> tuple[list[
     return first.steps, first.pack_weights()
 
 
-class _Trace:
-    """The steps of a traced network, in which torch's operations have the names of ATen."""
+class _Trace(Interpreter):
+    """The steps of a traced network, in which torch's operations have the names of ATen.
+
+    Values are the numbers of results, or constant tensors.
+    """
 
     def __init__(self, traced: GraphModule):
-        self.steps: list[dict] = []
-        self.values: dict[Node, Any] = {}  # of a node: the number of a result, or a constant tensor
         traced.graph.eliminate_dead_code()
-        for node in traced.graph.nodes:
-            if node.op == "placeholder":
-                self.values[node] = 0
-            elif node.op == "get_attr":
-                self.values[node] = getattr(traced, node.target)
-            elif node.op == "call_function":
-                self.values[node] = self.call(node)
-            else:
-                (self.output,) = node.args
-        if self.values.get(self.output) != len(self.steps):
+        super().__init__(traced)
+        self.extra_traceback = False  # a LabError says it all
+        self.steps: list[dict] = []
+        if self.run(0) != len(self.steps):
             raise LabError("recognizer's network must return one tensor, which it computes.")
 
-    def call(self, node: Any):
+    def run_node(self, n: Any):
         """Add the step of a node; return its result's number, or a constant."""
-        name = _name_of(node)
-        arguments = [self.values[a] if isinstance(a, Node) else a for a in node.args]
-        if not any(type(self.values.get(n)) is int for n in node.all_input_nodes):
-            return node.target(*arguments, **node.kwargs)  # of weights alone
+        if n.op != "call_function" or not any(type(self.env[m]) is int for m in n.all_input_nodes):
+            return super().run_node(n)  # of weights alone
+        packet = getattr(n.target, "overloadpacket", n.target)
+        name = packet.__name__.rstrip("_")  # relu_ is relu in place
+        arguments = list(self.fetch_args_kwargs_from_env(n)[0])
         if name.startswith("_native_batch_norm_legit"):  # as PyTorch had it for some time
             arguments[3:3] = [None, None] if len(arguments) < 7 else []
             arguments[5:5] = [False] if name.endswith("no_training") else []
             name = "native_batch_norm"
-        describe = getattr(self, f"describe_{name}", None)
         if name == "getitem" or name in NOTHING:
             return arguments[0]
         if name in RESHAPES:
-            return self.add("reshape", arguments[:1], shape=_find_shape(node))
-        if describe is None:
-            raise _unknown(name)
-        return describe(node, *arguments)
+            return self.add("reshape", arguments[:1], shape=_find_shape(n))
+        if describe := getattr(self, f"describe_{name}", None):
+            return describe(n, *arguments)
+        raise _unknown(name)
 
     def add(self, do: str, of: list, **more) -> int:
         if not all(type(number) is int for number in of):
@@ -96,9 +94,8 @@ class _Trace:
     ):
         if transposed:
             raise _unknown("transposed convolution")
-        window = {"kernel": weights.shape[2:], "stride": stride}
-        window |= {"padding": padding, "dilation": dilation}
-        window = {name: _expand(value, weights.dim() - 2) for name, value in window.items()}
+        sizes = {"stride": stride, "padding": padding, "dilation": dilation}
+        window = _expand(weights.dim() - 2, kernel=weights.shape[2:], **sizes)
         layer = {"groups": groups, "channels": len(weights), "weights": weights, "bias": bias}
         return self.add("convolution", [x], **window, **layer)
 
@@ -142,21 +139,17 @@ class _Trace:
         return self.add("mean", [x], axes=[axis % dims for axis in axes], keep=keep)
 
     def describe_max_pool2d_with_indices(
-        self, _node, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=False
+        self, _node, x, kernel, stride=(), padding=(0,), dilation=(1,), ceil_mode=False
     ):
         if ceil_mode:
             raise _unknown("max_pool2d with ceil_mode")
-        window = {"kernel": kernel, "stride": stride or kernel}
-        window |= {"padding": padding, "dilation": dilation}
-        return self.add("max_pool", [x], **{name: _expand(v, 2) for name, v in window.items()})
+        sizes = {"stride": stride or kernel, "padding": padding, "dilation": dilation}
+        return self.add("max_pool", [x], **_expand(2, kernel=kernel, **sizes))
 
     def describe_transpose(self, node, x, first, second):
         axes = list(range(len(_find_shape(node))))
         axes[first], axes[second] = axes[second], axes[first]
         return self.add("permute", [x], axes=axes)
-
-    def describe_permute(self, _node, x, axes):
-        return self.add("permute", [x], axes=[axis % len(axes) for axis in axes])
 
     def pack_weights(self) -> bytes:
         """Return all weights; the steps keep their places."""
@@ -176,18 +169,13 @@ class _Trace:
         return packed
 
 
-def _name_of(node: Any) -> str:
-    packet = getattr(node.target, "overloadpacket", node.target)
-    return packet.__name__.rstrip("_")  # relu_ is relu in place
-
-
 def _find_shape(node: Any) -> list[int]:
     return list(node.meta["tensor_meta"].shape)
 
 
-def _expand(value, count: int) -> list[int]:
-    values = [value] if isinstance(value, int) else list(value)
-    return values * count if len(values) == 1 else values
+def _expand(count: int, **window) -> dict[str, list[int]]:
+    """Return the sizes of a window in each direction, which torch may have given once for all."""
+    return {name: [*value] * (count // len(value)) for name, value in window.items()}
 
 
 def _unknown(name: str) -> LabError:

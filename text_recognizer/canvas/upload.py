@@ -16,11 +16,6 @@ class PictureUpload(FileUpload):
 
     Where the browser runs on a phone, the button offers the camera, too.
 
-    Attributes
-    ----------
-    picture : PIL.Image.Image or None
-        The picture that was chosen last, or None as long as there is none.
-
     Examples
     --------
     >>> from lab_utils import PictureUpload
@@ -36,19 +31,18 @@ class PictureUpload(FileUpload):
 
     @property
     def picture(self) -> Image.Image | None:
-        if not self.value:
+        """The picture that was chosen last, or None as long as there is none."""
+        value = self.value
+        if isinstance(value, dict):  # ipywidgets 7, which Colab has
+            value = [file | {"name": name} for name, file in value.items()]
+        if not value:
             return None
-        if isinstance(self.value, dict):  # ipywidgets 7, which Colab has
-            name, file = list(self.value.items())[-1]
-        else:
-            file = self.value[-1]
-            name = file["name"]
         try:
-            picture = Image.open(io.BytesIO(bytes(file["content"])))
+            picture = Image.open(io.BytesIO(bytes(value[-1]["content"])))
             picture.load()
+            return picture
         except Exception as error:  # noqa: BLE001 - decoders raise whatever they stumble on
             raise LabError(
-                f"{name} cannot be read as a picture ({type(error).__name__}): "
+                f"{value[-1]['name']} cannot be read as a picture ({type(error).__name__}): "
                 "choose a JPEG or PNG file."
             ) from None
-        return picture

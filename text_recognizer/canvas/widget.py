@@ -1,36 +1,52 @@
 """A canvas in the notebook that reads what is written on it, while it is written."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import anywidget
 import torch
 import traitlets
 
 from text_recognizer.canvas import readers, script
-from text_recognizer.canvas.ink import check_strokes, decode_all, encode_all
 from text_recognizer.canvas.pictures import add_still, draw_still
 from text_recognizer.data.my_handwriting import handwriting_file, remove_drawing, save_drawing
 from text_recognizer.errors import LabError, check_choice, check_number, nearest, shorten, show
 from text_recognizer.language import _
 from text_recognizer.mapping import CHARACTERS
 from text_recognizer.reading import character
-from text_recognizer.strokes import BASE_LINE, X_LINE, Stroke, fit_strokes, sample_strokes
+from text_recognizer.strokes import (
+    BASE_LINE,
+    X_LINE,
+    Stroke,
+    decode,
+    encode,
+    fit_strokes,
+    sample_strokes,
+    to_strokes,
+)
 
-# What the browser may change; the rest of the state is Python's alone.
-FROM_BROWSER = "strokes", "number", "text", "model", "live", "pause", "guides", "language_model"
 NOT_ARGUMENTS = ("comm", "models", "number", "result", "width")
-MAX_ASKED, MAX_SAMPLE = 1000, 40  # characters
-MAX_PAUSE = 3600  # seconds
+MAX_ASKED, MAX_PAUSE = 1000, 3600  # characters, seconds
+
+
+def encode_all(strokes: Iterable[Stroke], _widget: object = None) -> list[str]:
+    """Return strokes as texts for the browser."""
+    return [encode(stroke) for stroke in strokes]
+
+
+def check_strokes(drawing) -> list[Stroke]:
+    """Return a drawing as strokes; raise where it is none, or more than a canvas can hold."""
+    strokes = to_strokes(drawing)
+    if sum(map(len, encode_all(strokes))) > script.MAX_INK:
+        raise LabError("The canvas is full: clear it first.")
+    return strokes
 
 
 class HandwritingCanvas(anywidget.AnyWidget):
     """Draw by mouse, pen or finger, and see at once what a network reads.
 
     Taught in notebook 6.
-
-    The browser draws the ink and sends each finished stroke to Python in one message. `strokes`
-    is all there is to know; everything else is made from it here.
 
     Parameters
     ----------
@@ -93,8 +109,8 @@ class HandwritingCanvas(anywidget.AnyWidget):
 
     mode = traitlets.Unicode(read_only=True).tag(sync=True)
     width = traitlets.Int(read_only=True).tag(sync=True)
-    strokes: traitlets.List = traitlets.List().tag(
-        sync=True, to_json=encode_all, from_json=decode_all
+    strokes: Any = traitlets.List().tag(
+        sync=True, to_json=encode_all, from_json=lambda texts, _widget: list(map(decode, texts))
     )
     number = traitlets.Int(0).tag(sync=True)
     result: traitlets.Dict = traitlets.Dict({"number": 0}).tag(sync=True)
@@ -110,12 +126,12 @@ class HandwritingCanvas(anywidget.AnyWidget):
     language = traitlets.Enum(("", *script.LANGUAGES), "").tag(sync=True)
     status = traitlets.Unicode("").tag(sync=True)
     _english: traitlets.List = traitlets.List().tag(sync=True)  # the models that know it
-    _saved: traitlets.List = traitlets.List().tag(sync=True)  # the strokes saved last, encoded
+    _saved: Any = traitlets.List().tag(sync=True, to_json=encode_all)  # the strokes saved last
     _constants = traitlets.Dict(script.describe_canvas()).tag(sync=True)
 
     def __init__(
         self,
-        recognizer: readers.Readable | Mapping[str, readers.Readable] | None = None,
+        recognizer: Any = None,
         mode: str = "character",
         prepare: Callable[[list[Stroke]], torch.Tensor] = character.prepare,
         keep_in: str | os.PathLike | None = None,
@@ -128,19 +144,18 @@ class HandwritingCanvas(anywidget.AnyWidget):
         for name in set(traits) - set(known):
             own = set(known) & set(self.class_own_traits())
             raise LabError(f"{name} is not an argument: {nearest(name, own)}")
-        self._readers: dict = {}
+        self._readers: dict[str, Any] = {}
         self._choices: dict[int, tuple[str, str]] = {}  # by hand, of characters of a line
         self._before_saving = "", ""  # `text` and `ask`
         self.prepare, self.keep_in = prepare, handwriting_file(keep_in)
-        read_by = readers.make_readers(recognizer, mode)
         model, strokes = traits.pop("model", None), check_strokes(traits.pop("strokes", []))
         self.set_trait("mode", mode)
         self.set_trait("width", script.WIDTHS[mode])
+        named = os.environ.get("LAB_LANGUAGE", "")
         try:
-            traits = {"language": script.choose_language()} | traits
-            super().__init__(models=list(read_by), **traits)
-            self._readers, self._english = read_by, readers.list_english(read_by)
-            self.model = self.models[0] if model is None else model
+            super().__init__(**{"language": named if named in script.LANGUAGES else ""} | traits)
+            self.recognizer = recognizer
+            self.model = self.model if model is None else model
         except traitlets.TraitError as error:
             raise LabError(f"{shorten(error)}.") from None
         self.strokes = strokes
@@ -156,7 +171,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
         read_by = readers.make_readers(recognizer, self.mode)
         with self.hold_sync():
             self._readers, self.models = read_by, list(read_by)
-            self._english = readers.list_english(read_by)
+            self._english = [name for name in read_by if readers.knows_english(read_by[name])]
             if self.model in read_by:
                 self._read()
             else:
@@ -209,9 +224,8 @@ class HandwritingCanvas(anywidget.AnyWidget):
         except Exception as error:  # noqa: BLE001 - a preparation of a student's own
             raise LabError(f"prepare= failed: {readers.describe_error(error)}") from None
         count = save_drawing(self.keep_in, label, self.strokes, image)
-        self._saved, self._before_saving = encode_all(self.strokes), (self.text, self.ask)
-        read = self.result.get("text", "")
-        name = self.keep_in.name
+        self._saved, self._before_saving = self.strokes, (self.text, self.ask)
+        name, read = self.keep_in.name, self.result.get("text", "")
         if read == label:
             return _(f"Saved as {label}: {count} in {name}.")
         if read:
@@ -220,10 +234,9 @@ class HandwritingCanvas(anywidget.AnyWidget):
 
     def _take_back(self) -> None:
         """Remove the drawing that was saved last from its file, and show it again."""
-        strokes = decode_all(self._saved)
-        count = remove_drawing(self.keep_in, strokes=strokes)
+        count = remove_drawing(self.keep_in, strokes=self._saved)
         with self.hold_sync():
-            self.strokes, self._saved = strokes, []
+            self.strokes, self._saved = self._saved, []
             self.text, self.ask = self._before_saving
             self.status = _(f"Taken back: {count} in {self.keep_in.name}.")
 
@@ -237,73 +250,43 @@ class HandwritingCanvas(anywidget.AnyWidget):
 
     # What is set, from Python or by the browser.
 
-    @traitlets.validate("strokes")
-    def _validate_strokes(self, proposal):
-        return check_strokes(proposal["value"])
-
-    @traitlets.validate("ask")
-    def _validate_ask(self, proposal):
-        if len(proposal["value"]) > MAX_ASKED or not set(proposal["value"]) <= set(CHARACTERS):
+    @traitlets.validate("strokes", "ask", "among", "model", "pause")
+    def _validate(self, proposal):
+        name, value = proposal["trait"].name, proposal["value"]
+        if name == "strokes":
+            return check_strokes(value)
+        if name == "ask" and (len(value) > MAX_ASKED or not set(value) <= set(CHARACTERS)):
             raise LabError(
-                f"ask={show(proposal['value'])} must be at most {MAX_ASKED:,} letters A-Z, a-z and "
-                "digits 0-9."
+                f"ask={show(value)} must be at most {MAX_ASKED:,} letters A-Z, a-z and digits 0-9."
             )
-        return proposal["value"]
-
-    @traitlets.validate("among")
-    def _validate_among(self, proposal):
-        if proposal["value"] and self.mode == "line":
+        if name == "among" and value and self.mode == "line":
             raise LabError("among= is for single characters: take mode='character'.")
-        return proposal["value"]
+        if name == "model" and value not in self._readers:
+            raise LabError(f"model={show(value)}: {nearest(value, self._readers)}")
+        if name == "pause":
+            return check_number(name, value, 0, MAX_PAUSE, _(f"from 0 to {MAX_PAUSE:,} seconds"))
+        return value
 
-    @traitlets.validate("pause")
-    def _validate_pause(self, proposal):
-        value, wanted = proposal["value"], _(f"from 0 to {MAX_PAUSE:,} seconds")
-        return check_number("pause", value, 0, MAX_PAUSE, wanted)
-
-    @traitlets.validate("model")
-    def _validate_model(self, proposal):
-        if self._readers and proposal["value"] not in self._readers:
-            found = nearest(proposal["value"], self._readers)
-            raise LabError(f"model={show(proposal['value'])}: {found}")
-        return proposal["value"]
-
-    def set_state(self, sync_data):
-        """Take what the browser has changed; if that makes no sense, nothing changes."""
-        changed = {name: sync_data[name] for name in FROM_BROWSER if name in sync_data}
-        before = {name: getattr(self, name) for name in changed}
-        try:
-            super().set_state(changed)
-        except (LabError, traitlets.TraitError, TypeError, ValueError, LookupError) as error:
-            for name, value in before.items():
-                setattr(self, name, value)
-            if isinstance(error, LabError):
-                self.status = str(error)
-            self.send_state()  # so that the browser shows again what there is
-
-    def _on_message(self, _widget: object, content: object, _buffers: object) -> None:
+    def _on_message(self, _widget: object, content: dict, _buffers: object) -> None:
         """Do what the browser asks for, unless the strokes have changed since."""
-        if not isinstance(content, dict) or content.get("number") != self.number:
+        if content["number"] != self.number:
             return
         try:
             match content:
-                case {"do": "live", "stroke": str(stroke), "number": number}:
-                    result = self._read_strokes([*self.strokes, *decode_all([stroke])])
+                case {"do": "live", "stroke": stroke, "number": number}:
+                    result = self._read_strokes([*self.strokes, decode(stroke)])
                     self.send({"live": {"number": number} | result})
                 case {"do": "commit"}:
-                    label = content.get("label")
-                    self.commit(label if isinstance(label, str) else None)
+                    self.commit(content.get("label"))
                 case {"do": "take back"} if self._saved and not self.strokes:
                     self._take_back()
-                case {"do": "choose", "index": int(index), "character": str(character)}:
+                case {"do": "choose", "index": index, "character": character}:
                     self.choose(index, character)
-                case {"do": "sample", "text": str(text)}:
-                    self.draw(sample_strokes(text[:MAX_SAMPLE]))
+                case {"do": "sample", "text": text}:
+                    self.draw(sample_strokes(text))
         except LabError as error:
             self.status = ""  # so that the browser hears the same sentence twice
             self.status = str(error)
-        except (ValueError, LookupError, TypeError):
-            return  # not what a browser of ours sends
 
     # Reading.
 
@@ -318,8 +301,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
             self._read()
 
     def _read(self) -> None:
-        if self._readers:
-            self.result = {"number": self.number} | self._read_strokes(self.strokes)
+        self.result = {"number": self.number} | self._read_strokes(self.strokes)
 
     def _read_strokes(self, strokes: list[Stroke]) -> dict:
         if not strokes:

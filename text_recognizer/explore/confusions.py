@@ -40,9 +40,8 @@ def explore_confusions(images, labels, predictions) -> Explorable:
     rows, columns = np.searchsorted(classes, truth), np.searchsorted(classes, read)
     cells = rows * len(classes) + columns
     counts = np.bincount(cells, minlength=len(classes) ** 2).reshape(len(classes), -1)
-    order = np.argsort(cells, kind="stable")
-    first = np.searchsorted(cells[order], cells[order])  # where the images of its cell begin
-    kept = order[np.arange(len(order)) - first < MAX_IMAGES]
+    in_cells = (np.flatnonzero(cells == cell)[:MAX_IMAGES] for cell in np.unique(cells))
+    kept = np.concatenate([*in_cells])
     wrong = np.where(np.eye(len(classes), dtype=bool), 0, counts).ravel()
     pairs = [int(cell) for cell in np.argsort(-wrong, kind="stable")[:MAX_PAIRS] if wrong[cell]]
     names = [MAPPING[number] for number in classes]

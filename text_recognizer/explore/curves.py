@@ -104,22 +104,20 @@ def draw_curves(curves: dict, end: int | None, unit: str, status: str) -> str:
     """Return curves as HTML, in the colours of the page; x goes to `end`, if that is known."""
     reached = max((curve[-1][0] for curve in curves.values()), default=0)
     most, panels = max(end or 1, reached), ""
+    names = {"train": _("training"), "val": _("validation")}
     titles = {"loss": _("Loss"), "acc": _("Accuracy"), "cer": _("Character error rate")}
-    names = {"training": _("training"), "validation": _("validation")}
     for metric, title in titles.items():
-        points: dict = {}
-        said, tops = [], [1]
-        for part, name in zip(("train", "val"), names.values(), strict=True):
-            curve = [p for p in curves.get(f"{part}_{metric}", []) if math.isfinite(p[1])]
-            if curve:
-                tops.append(math.ceil(curve[0][1]))
-                said.append(f"{title}, {name}: {curve[0][1]:.3g} → {curve[-1][1]:.3g}")
-            points[part] = [*curve[:1], *curve[:: -(-len(curve) // MAX_POINTS) or 1], *curve[-1:]]
+        named = {part: curves.get(f"{part}_{metric}", []) for part in names}
+        found = {part: [p for p in curve if math.isfinite(p[1])] for part, curve in named.items()}
+        ends = {names[part]: (c[0][1], c[-1][1]) for part, c in found.items() if c}
         # Up to where training began, or a share: what is above runs along the top.
-        top = max(tops) if metric == "loss" else 1
-        for part, curve in points.items():
-            points[part] = " ".join(f"{x / most:.4f},{min(1, y / top):.4f}" for x, y in curve)
+        begun = [math.ceil(first) for first, _last in ends.values()]
+        top = max([1, *begun]) if metric == "loss" else 1
+        shown: dict = {"title": title, "unit": unit, "most": most, "top": top, "middle": top / 2}
+        for part, curve in found.items():
+            few = [*curve[:1], *curve[:: -(-len(curve) // MAX_POINTS) or 1], *curve[-1:]]
+            shown[part] = " ".join(f"{x / most:.4f},{min(1, y / top):.4f}" for x, y in few)
+        said = [f"{title}, {name}: {a:.3g} → {b:.3g}" for name, (a, b) in ends.items()]
         if said:
-            shown = {"title": title, "said": "; ".join(said), "unit": unit, "most": most}
-            panels += PANEL.format(**points, **names, **shown, top=top, middle=top / 2)
+            panels += PANEL.format(**shown, names=names, said="; ".join(said))
     return PAGE.format(panels=panels, share=reached / most, status=status)

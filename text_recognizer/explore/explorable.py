@@ -16,6 +16,7 @@ from text_recognizer.errors import LabError
 from text_recognizer.language import _
 
 STATIC = Path(__file__).parent / "static"
+ALONE = ("filter", "ctc")  # scripts that need no kernel: the site runs them, too
 SAID = re.compile(r"\bsay\(\s*\"([^\"]+)\"")  # what a script says, which is translated
 
 
@@ -28,7 +29,7 @@ class Explorable(anywidget.AnyWidget):
     shown = traitlets.Dict().tag(sync=True)
 
     def __init__(self, script: str, name: str, still: Figure, **shown):
-        self._name, self._still = name, still
+        self._script, self._name, self._still = script, name, still
         path = STATIC / f"{script}.js"
         labels = {text: _(text) for text in SAID.findall(path.read_text("utf-8"))}
         super().__init__(_esm=join_modules(str(path)), labels=labels | {"": name}, shown=shown)
@@ -39,7 +40,12 @@ class Explorable(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs):
         file = io.BytesIO()
         self._still.savefig(file, format="png", dpi=110)
-        return add_still(super()._repr_mimebundle_(**kwargs), file.getvalue(), repr(self))
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data, metadata = add_still(bundle, file.getvalue(), repr(self))
+        if self._script in ALONE:
+            state = {"script": self._script, "labels": self.labels, "shown": self.shown}
+            metadata = metadata | {"explorable": state}
+        return data, metadata
 
 
 def check_array(name: str, value: object, shape: str, most: int = 0) -> np.ndarray:

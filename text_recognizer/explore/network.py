@@ -1,6 +1,5 @@
 """Inside the network, live: the feature maps of each layer and the logits, while you draw."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -9,11 +8,13 @@ from IPython import get_ipython
 from IPython.display import display
 from matplotlib.figure import Figure
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from text_recognizer.canvas.widget import HandwritingCanvas
 from text_recognizer.errors import LabError, show
 from text_recognizer.explore.explorable import Explorable
 from text_recognizer.language import _
+from text_recognizer.reading.character import prepare
 from text_recognizer.strokes import sample_strokes
 
 MAX_SHOWN = 8  # maps of a layer, the strongest, and logits, the highest
@@ -42,74 +43,60 @@ def explore_network(model: nn.Module, mapping: list[str]) -> Explorable:
     """
     if not isinstance(model, nn.Module):
         raise LabError(f"model={show(model)} must be a network, such as CNN(data.config()).")
-    seen: dict = {}
-    inside: list[Explorable] = []
 
-    def read(image: Any, /, **_how: Any) -> list[tuple[str, float]]:
+    def look(image: torch.Tensor) -> tuple[dict, list[tuple[str, float]]]:
         maps, logits = _run(model, image)
         if len(logits) != len(mapping):
             raise LabError(f"mapping has {len(mapping)} names, the network {len(logits)} logits.")
         values, numbers = logits.topk(min(MAX_SHOWN, len(logits)))
         names = [mapping[number] for number in numbers]
-        seen.update(_describe(maps), logits=list(zip(names, values.tolist(), strict=True)))
-        for widget in inside:
-            widget.shown = dict(seen)
-        return list(zip(names, logits.softmax(0)[numbers].tolist(), strict=True))
+        shown: dict = {"layers": list(map(_describe, maps, maps.values()))}
+        shown["logits"] = list(zip(names, values.tolist(), strict=True))
+        return shown, list(zip(names, logits.softmax(0)[numbers].tolist(), strict=True))
 
-    canvas = HandwritingCanvas(read, live=True)
-    canvas.draw(sample_strokes("R"))
-    if error := canvas.result.get("error"):
-        raise LabError(error)
-    layers = ", ".join(layer["name"] for layer in seen["layers"])
+    def read(image: torch.Tensor, /, **_how: Any) -> list[tuple[str, float]]:
+        inside.shown, answers = look(image)
+        return answers
+
+    shown, _answers = look(prepare(sample_strokes("R")))
+    layers = ", ".join(layer["name"] for layer in shown["layers"])
     name = _("Inside the network: {}, {} logits").format(layers, len(mapping))
-    inside.append(Explorable("network", name, _draw_still(**seen), **seen))
+    inside = Explorable("network", name, _draw_still(**shown), **shown)
     if get_ipython() is not None:
-        display(canvas)
-    return inside[0]
+        display(HandwritingCanvas(read, live=True, strokes=sample_strokes("R")))
+    return inside
 
 
 def _run(model: nn.Module, image: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Return the feature maps that the parts of a network make of an image, and its logits."""
-    returned: dict[str, torch.Tensor] = {}
-    handles = [
-        part.register_forward_hook(lambda _p, _g, found, name=name: returned.update({name: found}))
-        for name, part in model.named_children()
-        if not isinstance(part, nn.Dropout)
-    ]
+    names = {part: n for n, part in model.named_children() if not isinstance(part, nn.Dropout)}
+    maps: dict[str, torch.Tensor] = {}
+
+    def keep(part: nn.Module, _given: object, found: torch.Tensor) -> None:
+        if part in names and found.ndim == 4:
+            maps[names[part]] = found[0].float().cpu()
+
     was_training, device = model.training, next(model.parameters()).device
-    try:
-        with torch.no_grad():
-            logits = model.eval()(image[None, None].to(device).float() / 255)[0]
-    finally:
-        model.train(was_training)
-        for handle in handles:
-            handle.remove()
-    maps = {name: found[0].float().cpu() for name, found in returned.items() if found.ndim == 4}
+    with torch.no_grad(), register_module_forward_hook(keep):
+        logits = model.eval()(image[None, None].to(device).float() / 255)[0]
+    model.train(was_training)
     return maps, logits.float().cpu()
 
 
-def _describe(maps: dict[str, torch.Tensor]) -> dict:
-    """Return the strongest maps of each layer; their numbers are whole, from -127 to 127."""
-    layers, numbers = [], []
-    for name, found in maps.items():
-        count, height, width = found.shape
-        chosen = found.abs().mean((1, 2)).topk(min(MAX_SHOWN, count)).indices
-        scale = STRONGEST / found.abs().max().clamp(min=1e-9)  # one scale for a layer
-        numbers.append((found[chosen] * scale).round().to(torch.int8).numpy().tobytes())
-        layer = {"name": name, "count": count, "height": height, "width": width}
-        layers.append(layer | {"chosen": chosen.tolist()})
-    return {"layers": layers, "maps": b"".join(numbers)}
+def _describe(name: str, maps: torch.Tensor) -> dict:
+    """Return the strongest maps of a layer as whole numbers from -127 to 127, in one scale."""
+    count, height, width = maps.shape
+    chosen = maps.abs().mean((1, 2)).topk(min(MAX_SHOWN, count)).indices
+    numbers = (maps[chosen] * (STRONGEST / maps.abs().max().clamp(min=1e-9))).round()
+    layer = {"name": name, "count": count, "height": height, "width": width}
+    return layer | {"chosen": chosen.tolist(), "maps": numbers.to(torch.int8).numpy().tobytes()}
 
 
-def _draw_still(layers: list[dict], maps: bytes, logits: list) -> Figure:
+def _draw_still(layers: list[dict], logits: list) -> Figure:
     figure = Figure((9, 1.5 * len(layers) + 0.5), layout="constrained")
     figure.suptitle(", ".join(f"{name} {value:.1f}" for name, value in logits))
-    numbers = np.frombuffer(maps, np.int8)
     for row, layer in enumerate(layers, 1):
-        shape = len(layer["chosen"]), layer["height"], layer["width"]
-        shown, numbers = np.split(numbers, [math.prod(shape)])
+        maps = np.frombuffer(layer["maps"], np.int8).reshape(-1, layer["height"], layer["width"])
         axis = figure.add_subplot(len(layers), 1, row, title=layer["name"], xticks=[], yticks=[])
-        axis.imshow(
-            np.concatenate([*shown.reshape(shape)], 1), "RdBu", vmin=-STRONGEST, vmax=STRONGEST
-        )
+        axis.imshow(np.concatenate([*maps], 1), "RdBu", vmin=-STRONGEST, vmax=STRONGEST)
     return figure

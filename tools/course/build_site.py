@@ -190,6 +190,7 @@ class Stage:
                         cell["source"] = self.set_links(source, page)
                     elif described := describe_pictures(cell, heading):
                         cell["metadata"]["mystnb"] = {"image": {"alt": described}}
+                        cell["outputs"] += find_states(cell)
                 # Jupyter adds this itself; Sphinx colours `!` and `%` lines by it.
                 notebook["metadata"]["language_info"]["pygments_lexer"] = "ipython3"
                 text = json.dumps(notebook, ensure_ascii=False)
@@ -231,6 +232,28 @@ def describe_pictures(cell: dict, heading: str) -> str:
         plain = "".join(output["data"].get("text/plain", "<"))  # of a canvas, what is on it
         found.append(said or (heading if plain.startswith("<") else plain))
     return "; ".join(dict.fromkeys(found))
+
+
+def find_states(cell: dict) -> list[dict]:
+    """Return outputs with what the explorables of a cell show, for `site.js` to run them."""
+    outputs = []
+    for output in cell["outputs"]:
+        if state := output.get("metadata", {}).get("explorable"):
+            text = json.dumps(state, ensure_ascii=False).replace("<", "\\u003c")
+            page = f'<script type="application/json" class="explorable">{text}</script>'
+            data = {"text/html": page}
+            outputs.append({"output_type": "display_data", "data": data, "metadata": {}})
+    return outputs
+
+
+def write_explorables(folder: Path) -> None:
+    """Write the scripts of those explorables that need no kernel."""
+    from text_recognizer.canvas.script import join_modules
+    from text_recognizer.explore.explorable import ALONE, STATIC
+
+    for name in ALONE:
+        script = join_modules(f"{STATIC}/{name}.js")
+        (folder / f"{name}.js").write_text(script, encoding="utf-8", newline="\n")
 
 
 def make_api() -> str:
@@ -320,6 +343,7 @@ def main() -> None:
         if code := subprocess.run(command, env=os.environ | {"LAB_OFFLINE": "1"}).returncode:
             sys.exit(code)
         share(path=out / READER, language=language)
+        write_explorables(out / "_static")
         # No page links to them; MyST-NB puts its folder beside that of the pages.
         for path in (out.parent / "jupyter_execute", out / "_sources"):
             shutil.rmtree(path, ignore_errors=True)

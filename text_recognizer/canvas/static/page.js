@@ -3,6 +3,7 @@
 
 import { render } from "./canvas.js";
 import { Labels, make } from "./elements.js";
+import { Inside } from "./inside.js";
 import { runNetwork } from "./network.js";
 import { Reader } from "./reader.js";
 import { writeSample } from "./samples.js";
@@ -151,6 +152,7 @@ function open() {
   for (const element of document.querySelectorAll("[data-word]")) {
     element.textContent = labels.word(element.textContent);
   }
+  new Inside(model, reader, labels);
   const lead = "Read by {}, in this page: nothing that you write leaves it."; // label
   document.getElementById("lead").textContent = labels.word(lead, shared.name);
   render({ model, el: document.getElementById("canvas") });

@@ -57,7 +57,8 @@ class Reader {
   readOne(strokes) {
     const { mapping, expected, refuses, temperature, canvas } = this.shared;
     const pixels = this.prepare(strokes);
-    const logits = runNetwork(this.network, pixels).at(-1).data;
+    this.results = runNetwork(this.network, pixels); // of all steps: inside.js shows them
+    const logits = this.results.at(-1).data;
     const answers = softmax(logits, temperature, expected)
       .map((probability, i) => [mapping[i], probability, i])
       .filter(([, , i]) => expected[i])
@@ -82,7 +83,8 @@ class Reader {
   readLine(strokes, guides) {
     const { mapping, temperature, special, characters, canvas } = this.shared;
     const { width, data, curves, layout } = this.prepareLine(strokes, guides);
-    const { shape, data: logits } = runNetwork(this.network, data, width).at(-1);
+    this.results = runNetwork(this.network, data, width);
+    const { shape, data: logits } = this.results.at(-1);
     const [, classes, count] = shape;
     const steps = Array.from({ length: count }, (_, step) =>
       Array.from({ length: classes }, (_, i) => logits[i * count + step] / temperature),

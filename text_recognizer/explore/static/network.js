@@ -34,18 +34,16 @@ class Network {
   }
 
   show() {
-    const { layers, logits, maps } = this.model.get("shown");
+    const { layers, logits } = this.model.get("shown");
     this.colours = COLOURS[this.root.dataset.theme] ?? COLOURS.light;
-    let start = 0;
     const rows = layers.map((layer) => {
-      const { height, width, chosen } = layer;
+      const { height, width, chosen, maps } = layer;
       const pictures = chosen.map((number, i) => {
-        const picture = this.drawMap(maps, start + i * height * width, height, width);
+        const picture = this.drawMap(maps, i * height * width, height, width);
         picture.setAttribute("aria-label", this.say("map {}", number));
         picture.title = picture.getAttribute("aria-label");
         return picture;
       });
-      start += chosen.length * height * width;
       const values = [layer.name, layer.count, height, width, chosen.length];
       const title = this.say("{}: of {} maps ({} x {}) the {} strongest", ...values);
       return makeBox("ex-layer", makeBox("ex-label", title), makeBox("ex-maps", ...pictures));
@@ -56,7 +54,8 @@ class Network {
 
   drawMap(maps, start, height, width) {
     const { paper, above, below } = this.colours;
-    const canvas = make("canvas", { width, height, role: "img" });
+    const shape = width > height ? "ex-wide" : "";
+    const canvas = make("canvas", { width, height, role: "img", class: shape });
     const image = new ImageData(width, height);
     for (let i = 0; i < width * height; i++) {
       const value = maps.getInt8(start + i) / STRONGEST;
@@ -82,6 +81,7 @@ class Network {
       ];
     });
     this.logits.replaceChildren(...rows);
+    this.logits.parentElement.hidden = !rows.length;
   }
 
   destroy() {
@@ -95,4 +95,5 @@ function render({ model, el }) {
   return () => view.destroy();
 }
 
+export { Network };
 export default { render };
