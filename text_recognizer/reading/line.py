@@ -84,15 +84,6 @@ SCALE = Scale()
 Guides = tuple[float, float] | None  # y of the top of small letters and of the baseline
 
 
-class Line(NamedTuple):
-    """Where a line stands in a picture or a drawing: see `Layout`."""
-
-    slope: float
-    slant: float  # of its letters as they were written
-    x_top: float
-    baseline: float
-
-
 class Layout(NamedTuple):
     """Where a line stands in a picture or a drawing, and how it is scaled.
 
@@ -208,7 +199,7 @@ def draw_line(
 def place_strokes(
     curves: list[np.ndarray], guides: tuple[float, float] | None = None, scale: Scale = SCALE
 ) -> Layout:
-    """Find where the strokes of a line stand, float64 (N, 2) each, as `place_line` does.
+    """Find where the strokes of a line stand, float64 (N, 2) each.
 
     A slant counts fully only where a line is long enough to show it, and narrow letters are made
     wider: measured by `benchmarks/words.py`.
@@ -216,12 +207,12 @@ def place_strokes(
     guides = guides or _find_flat_guides(curves)
     ends = np.concatenate(curves)
     line = _find_line(_cross_strokes(curves), ends, guides)
-    layout = _scale_line(line, ends, scale)
+    layout = _scale_line(*line, ends, scale)
     height = layout.baseline - layout.x_top
     length = (layout.right - layout.left) / height
     if length < SLANT_LENGTH + 1:
         upright = scale.upright * max(length - 1, 0) / SLANT_LENGTH
-        layout = _scale_line(line, ends, replace(scale, upright=upright))
+        layout = _scale_line(*line, ends, replace(scale, upright=upright))
     crossings = 0
     for curve in curves:
         is_above = curve[:, 1] - layout.slope * curve[:, 0] < layout.baseline - height / 2
@@ -236,7 +227,7 @@ def prepare_ink(ink: Ink, guides: Guides = None, scale: Scale = SCALE) -> torch.
     points = _cross_mask(ink.mask)
     # A single row of pixels has no height: scaled by that, the line would fill the memory.
     ends = points if np.ptp(points[:, 1]) else np.concatenate([points - 0.5, points + 0.5])
-    layout = place_line(points, ends, guides, scale)
+    layout = _scale_line(*_find_line(points, ends, guides), ends, scale)
     # Points are at the left of strokes.
     layout = layout._replace(right=layout.right + measure_pen_width(ink.mask))
     small, units = _shrink(ink, layout.scale * LINE_SCAN)
@@ -286,30 +277,31 @@ def _cross_strokes(curves: list[np.ndarray]) -> np.ndarray:
     return found if len(found) >= MIN_CROSSED else np.concatenate([found, points])
 
 
-def place_line(
-    points: np.ndarray, ends: np.ndarray, guides: Guides = None, scale: Scale = SCALE
-) -> Layout:
-    """Find where a line stands, from points where ink crosses rows, and its farthest points."""
-    return _scale_line(_find_line(points, ends, guides), ends, scale)
+def _find_line(
+    points: np.ndarray, ends: np.ndarray, guides: Guides
+) -> tuple[float, float, float, float]:
+    """Find a line from points where ink crosses rows and its farthest points.
 
-
-def _find_line(points: np.ndarray, ends: np.ndarray, guides: Guides = None) -> Line:
-    """Find a line's slope, the slant of its letters, and the heights between which they are."""
+    Returns its slope, the slant of its letters, their x-height's top, and the baseline.
+    """
     points = points[:: max(1, len(points) // MAX_POINTS)]
-    if guides is not None and not _fit_guides(points[:, 1], *guides):
-        guides = None
-    slope = _find_slope(points) if guides is None else 0.0
+    if guides:
+        reach = MAX_REACH * (guides[1] - guides[0])
+        fits = (points[:, 1] > guides[0] - reach) & (points[:, 1] < guides[1] + reach)
+        guides = guides if np.mean(fits) >= MIN_FITTING else None
+    slope = 0.0 if guides else _find_slope(points)
     points = np.stack([points[:, 0], points[:, 1] - slope * points[:, 0]], 1)
     _check_one_line(points)
     heights = ends[:, 1] - slope * ends[:, 0]
     x_top, baseline = guides or _find_guides(points[:, 1], heights.min(), heights.max())
     slant = _find_slant(points, max(baseline - x_top, MIN_EXTENT))
-    return Line(slope, slant, x_top, baseline)
+    return slope, slant, x_top, baseline
 
 
-def _scale_line(line: Line, ends: np.ndarray, scale: Scale) -> Layout:
+def _scale_line(
+    slope: float, slant: float, x_top: float, baseline: float, ends: np.ndarray, scale: Scale
+) -> Layout:
     """Scale a line, so much more upright than it is, from its farthest points."""
-    slope, slant, x_top, baseline = line
     slant *= scale.upright
     heights = ends[:, 1] - slope * ends[:, 0]
     along = ends[:, 0] + slant * heights
@@ -323,12 +315,6 @@ def _scale_line(line: Line, ends: np.ndarray, scale: Scale) -> Layout:
         for have, need in zip(room, (x_top - top, bottom - baseline), strict=True)
     )
     return Layout(slope, slant, x_top, baseline, rows, left, right, above, below)
-
-
-def _fit_guides(heights: np.ndarray, x_top: float, baseline: float) -> bool:
-    """Tell whether most ink, float64 (N,), is where text on the guides would be."""
-    reach = MAX_REACH * (baseline - x_top)
-    return bool(np.mean((heights > x_top - reach) & (heights < baseline + reach)) >= MIN_FITTING)
 
 
 def _find_slope(points: np.ndarray) -> float:
@@ -439,11 +425,10 @@ def _warp(grey: np.ndarray, units: tuple[float, float], layout: Layout) -> np.nd
     pixel = 1 / (layout.scale * LINE_SCAN)
     origin = layout.baseline - (above + middle) * pixel
     # From pixels of the scan to the picture: height = origin + v, x = u - slant * height.
-    across = (pixel, -layout.slant * pixel, layout.left - MARGIN / layout.scale)
-    across = (*across[:2], across[2] - layout.slant * origin)
-    down = tuple(layout.slope * value for value in across)
-    down = (down[0], down[1] + pixel, down[2] + origin)
-    inverse = [value * units[0] for value in across] + [value * units[1] for value in down]
+    left = layout.left - MARGIN / layout.scale - layout.slant * origin
+    across = np.array([pixel, -layout.slant * pixel, left])
+    down = layout.slope * across + (0, pixel, origin)
+    inverse = [*(across * units[0]), *(down * units[1])]
     width = layout.columns * LINE_SCAN
     sheet = Image.fromarray(grey).transform(
         (width, tall), Image.Transform.AFFINE, inverse, Image.Resampling.BICUBIC
