@@ -2,14 +2,7 @@
 
 import numpy as np
 
-from text_recognizer.reading.masks import (
-    Components,
-    Ink,
-    draw_runs,
-    find_runs,
-    has_run,
-    measure_pen_width,
-)
+from text_recognizer.reading.masks import Components, Ink, draw_runs, find_runs, measure_pen_width
 
 MAX_ROUNDS = 6  # of looking for clutter
 MIN_CHARACTER = 0.3  # of the picture's shorter side: beside it, all that touches an edge is clutter
@@ -30,20 +23,15 @@ def remove_clutter(ink: Ink, is_line: bool = False) -> Ink:
     """Remove what is dark and not writing from a line of writing or from one character."""
     # Without its darkest clutter a picture has another threshold, by which more may show.
     for _ in range(MAX_ROUNDS):
-        before, ink = ink, _remove_visible(ink, is_line)
-        if ink is before:
+        without_rules = remove_rules(ink.mask)
+        if without_rules is not None:
+            ink = ink.keep(without_rules)
+            continue
+        parts = _remove_specks(_remove_frame(_remove_at_edges(ink, is_line)))
+        if parts is ink.parts:
             break
+        ink = ink.keep(parts.draw(), parts)
     return ink
-
-
-def _remove_visible(ink: Ink, is_line: bool) -> Ink:
-    """Return ink without the clutter that its mask shows; the same object if it shows none."""
-    without_rules = remove_rules(ink.mask)
-    if without_rules is not None:
-        return ink.keep(without_rules)
-    parts = _remove_at_edges(ink, is_line)
-    parts = _remove_specks(_remove_frame(parts))
-    return ink if parts is ink.parts else ink.keep(parts.draw(), parts)
 
 
 def _remove_at_edges(ink: Ink, is_line: bool) -> Components:
@@ -91,11 +79,8 @@ def remove_rules(mask: np.ndarray) -> np.ndarray | None:
     if count_across + count_down == 0:
         return None
     rest = mask & ~(across | down.T)
-    least = MIN_BESIDE_RULES * min(mask.shape)
-    if count_across + count_down > 1 and has_run(rest, least):
-        return rest  # without a search for its components, which is slower
     parts = Components(rest)
-    if parts.longer.max(initial=0) < least:
+    if parts.longer.max(initial=0) < MIN_BESIDE_RULES * min(mask.shape):
         return None
     if count_across + count_down == 1:
         # One alone may be the bar of a t, an H or an e that is cut tightly.

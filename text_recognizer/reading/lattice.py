@@ -347,7 +347,7 @@ def read_strokes(
 
     The logits, float32 (classes, S), are the answers of a network with CTC, and `read` has the
     labels that it reads by itself, and their steps. Returned are labels, their steps, and how
-    likely each character is at each place, float32 (classes, length).
+    likely each character is at each place, float32 (79, length).
     """
     strokes = sort_strokes(curves, layout, logits.shape[1])
     edges = find_edges(strokes, logits, characters) + find_words(logits, *read, strokes)
@@ -368,4 +368,4 @@ def read_strokes(
         labels += text
         steps += edge.steps
         chances.append(edge.chances)
-    return labels, steps, torch.cat(chances, 1)
+    return labels, steps, torch.cat(chances, 1)[FIRST_CHARACTER:]

@@ -76,8 +76,7 @@ def find_extent(mask: np.ndarray) -> tuple[int, int, int, int]:
 def measure_pen_width(mask: np.ndarray) -> float:
     """Return how wide the strokes of a mask, bool (H, W), are on average, in pixels."""
     framed = np.pad(mask, 1)
-    outline = int(np.count_nonzero(framed[1:] != framed[:-1]))
-    outline += int(np.count_nonzero(framed[:, 1:] != framed[:, :-1]))
+    outline = sum(np.count_nonzero(np.diff(framed, axis=axis)) for axis in (0, 1))
     # A stroke has two sides, and the steps between pixels make them look longer.
     return 2.5 * float(np.count_nonzero(mask)) / max(outline, 1)
 
@@ -135,12 +134,6 @@ def draw_runs(rows, starts, ends, shape: tuple[int, int]) -> np.ndarray:
     mask = np.zeros(shape[0] * shape[1], bool)
     mask[np.repeat(first - lengths.cumsum() + lengths, lengths) + np.arange(lengths.sum())] = True
     return mask.reshape(shape)
-
-
-def has_run(mask: np.ndarray, length: float) -> bool:
-    """Tell whether so many pixels or more are ink in a row or in a column."""
-    whole = int(np.ceil(length))
-    return any(bool(_slide(side, whole, np.minimum).any()) for side in (mask, mask.T))
 
 
 class Components:
