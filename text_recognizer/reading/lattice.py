@@ -23,6 +23,7 @@ from text_recognizer.mapping import BLANK, CHARACTERS, FIRST_CHARACTER, MAPPING,
 from text_recognizer.models.ctc import CharacterLanguageModel
 from text_recognizer.reading.character import prepare
 from text_recognizer.reading.line import MARGIN, Layout
+from text_recognizer.reading.pen import Curves
 from text_recognizer.reading.unread import COLUMNS_A_STEP
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ Way = tuple[tuple[Edge, tuple[int, ...]], ...]  # edges, each with the text that
 class Strokes(NamedTuple):
     """The strokes of a line along it, in the order of their middles."""
 
-    curves: list[np.ndarray]  # float64 (N, 2), as drawn
+    curves: Curves
     left: np.ndarray  # extents along the line, in x-heights: float64 (number of strokes,)
     right: np.ndarray
     top: np.ndarray  # x-heights above the baseline
@@ -83,7 +84,7 @@ class Strokes(NamedTuple):
     cuts: np.ndarray  # the steps of the line network at which strokes part: int64
 
 
-def sort_strokes(curves: list[np.ndarray], layout: Layout, steps: int) -> Strokes:
+def sort_strokes(curves: Curves, layout: Layout, steps: int) -> Strokes:
     """Sort strokes along a line, whose image the line network has read in so many steps."""
     height = layout.x_height / layout.scale
     placed = []
@@ -92,7 +93,7 @@ def sort_strokes(curves: list[np.ndarray], layout: Layout, steps: int) -> Stroke
         above = y - layout.slope * x
         along = (x + layout.slant * above - layout.left) / height
         placed.append((along.mean(), along.min(), along.max(), above.min(), above.max()))
-    order = np.argsort([middle for middle, *_ in placed], kind="stable")
+    order = np.argsort(np.array(placed)[:, 0], kind="stable")
     _, left, right, top, bottom = np.array(placed)[order].T
     top, bottom = ((layout.baseline - side) / height for side in (top, bottom))
     # What lies between two strokes belongs to the right one, so that a space comes before it.
@@ -241,13 +242,12 @@ def find_words(
 
 def _count_lost(strokes: Strokes, first: int, last: int, places: list[int]) -> int:
     """Count strokes by themselves, as high as a letter, where no character was read."""
-    at = np.array(places)
-    lost = 0
-    for i in range(first, last):
-        near = (at >= strokes.cuts[i] - 1) & (at <= strokes.cuts[i + 1])
-        is_high = strokes.top[i] - strokes.bottom[i] > MIN_HEIGHT
-        lost += is_high and not near.any() and _measure_overlap(strokes, i, i + 1) < 0.5
-    return lost
+    return sum(
+        strokes.top[i] - strokes.bottom[i] > MIN_HEIGHT
+        and not any(strokes.cuts[i] - 1 <= place <= strokes.cuts[i + 1] for place in places)
+        and _measure_overlap(strokes, i, i + 1) < 0.5
+        for i in range(first, last)
+    )
 
 
 def _to_chances(scores: torch.Tensor) -> torch.Tensor:
@@ -336,14 +336,14 @@ def _keep_case(edge: Edge, text: tuple[int, ...], is_first: bool) -> tuple[int, 
 
 
 def read_strokes(
-    curves: list[np.ndarray],
+    curves: Curves,
     layout: Layout,
     logits: torch.Tensor,
     read: tuple[list[int], list[int]],
     characters: "Recognizer",
     language_model: CharacterLanguageModel | None = None,
 ) -> tuple[list[int], list[int], torch.Tensor]:
-    """Read a line's strokes, float64 (N, 2) each, with both networks.
+    """Read a line's strokes with both networks.
 
     The logits, float32 (classes, S), are the answers of a network with CTC, and `read` has the
     labels that it reads by itself, and their steps. Returned are labels, their steps, and how

@@ -7,7 +7,6 @@ shortened, and what sticks out even then is cut off.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple, cast
 
@@ -17,7 +16,7 @@ from PIL import Image, ImageFilter
 
 from text_recognizer.errors import LabError, show
 from text_recognizer.reading.masks import Ink, measure_pen_width
-from text_recognizer.reading.pen import PEN_WIDTH, draw, read_curves, thicken
+from text_recognizer.reading.pen import PEN_WIDTH, Curves, draw, read_curves, thicken
 from text_recognizer.reading.picture import MIN_CONTRAST, Step, find_ink, has_black_edges
 
 HEIGHT = 28  # rows of a line
@@ -38,7 +37,6 @@ MAX_LINE_SIDE = 4096  # pixels: pictures with a longer side are scaled down firs
 MIN_EXTENT = 1e-6  # units, which stand for the extent of a single dot
 
 CROSSED_ROWS = 300  # rows that are laid across strokes: ink is where they meet
-PIECES = slice(None, -1), slice(1, None)  # of a stroke: where they begin and end
 MIN_CROSSED = 30  # points where rows meet strokes: flat strokes have fewer, and add their own
 MAX_POINTS = 4000  # points of ink that place a line
 LEVELS = 80  # of the ink's height, at which ink is counted to find the x-height
@@ -65,8 +63,7 @@ MIN_OVERLAP = 0.5  # of the shorter line's width: so much of it is above or belo
 MIN_LENGTH = 1.5  # times as wide as high are both lines together
 
 
-@dataclass(frozen=True)
-class Scale:
+class Scale(NamedTuple):
     """How large a line becomes; the defaults are what networks are made for.
 
     The x-heights are in rows. The pen, in pixels of a scan, is how wide strokes are at least.
@@ -183,40 +180,34 @@ def check_guides(guides) -> Guides:
     raise LabError(f"guides={show(guides)} must be the top of small letters and the baseline.")
 
 
-def prepare_strokes(curves: list, guides: Guides = None, scale: Scale = SCALE) -> torch.Tensor:
-    """Prepare the strokes of a line, float64 (N, 2) each: uint8 (28, W)."""
+def prepare_strokes(curves: Curves, guides: Guides = None, scale: Scale = SCALE) -> torch.Tensor:
+    """Prepare the strokes of a line: uint8 (28, W)."""
     return draw_line(curves, place_strokes(curves, guides, scale), scale.pen)
 
 
-def draw_line(
-    curves: list[np.ndarray], layout: Layout, pen_width: float = PEN_WIDTH
-) -> torch.Tensor:
-    """Draw the strokes of a line, float64 (N, 2) each, where they stand: uint8 (28, W)."""
+def draw_line(curves: Curves, layout: Layout, pen_width: float = PEN_WIDTH) -> torch.Tensor:
+    """Draw the strokes of a line where they stand: uint8 (28, W)."""
     moved = [layout.move(curve) * LINE_SCAN for curve in curves]
     return _scale_down(draw(moved, (layout.columns * LINE_SCAN, HEIGHT * LINE_SCAN), pen_width))
 
 
-def place_strokes(
-    curves: list[np.ndarray], guides: tuple[float, float] | None = None, scale: Scale = SCALE
-) -> Layout:
-    """Find where the strokes of a line stand, float64 (N, 2) each.
+def place_strokes(curves: Curves, guides: Guides = None, scale: Scale = SCALE) -> Layout:
+    """Find where the strokes of a line stand.
 
     A slant counts fully only where a line is long enough to show it, and narrow letters are made
     wider: measured by `benchmarks/words.py`.
     """
-    guides = guides or _find_flat_guides(curves)
     ends = np.concatenate(curves)
-    line = _find_line(_cross_strokes(curves), ends, guides)
+    line = _find_line(_cross_strokes(curves), ends, guides or _find_flat_guides(curves))
     layout = _scale_line(*line, ends, scale)
     height = layout.baseline - layout.x_top
     length = (layout.right - layout.left) / height
     if length < SLANT_LENGTH + 1:
         upright = scale.upright * max(length - 1, 0) / SLANT_LENGTH
-        layout = _scale_line(*line, ends, replace(scale, upright=upright))
-    crossings = 0
-    for curve in curves:
-        is_above = curve[:, 1] - layout.slope * curve[:, 0] < layout.baseline - height / 2
-        crossings += int(np.count_nonzero(np.diff(is_above)))
+        layout = _scale_line(*line, ends, scale._replace(upright=upright))
+    middle = layout.baseline - height / 2
+    is_above = (curve[:, 1] - layout.slope * curve[:, 0] < middle for curve in curves)
+    crossings = sum(int(np.count_nonzero(np.diff(curve))) for curve in is_above)
     narrow = USUAL_WIDTH * crossings * height / max(layout.right - layout.left, MIN_EXTENT)
     stretch = min(narrow, MAX_STRETCH, MAX_COLUMNS / layout.columns)
     return layout._replace(stretch=max(stretch, 1.0))
@@ -224,7 +215,9 @@ def place_strokes(
 
 def prepare_ink(ink: Ink, guides: Guides = None, scale: Scale = SCALE) -> torch.Tensor:
     """Prepare the ink of a line: uint8 (28, W)."""
-    points = _cross_mask(ink.mask)
+    enters = ink.mask.copy()  # where a row enters ink
+    enters[:, 1:] &= ~ink.mask[:, :-1]
+    points = np.argwhere(enters)[:, ::-1] + 0.5
     # A single row of pixels has no height: scaled by that, the line would fill the memory.
     ends = points if np.ptp(points[:, 1]) else np.concatenate([points - 0.5, points + 0.5])
     layout = _scale_line(*_find_line(points, ends, guides), ends, scale)
@@ -235,15 +228,7 @@ def prepare_ink(ink: Ink, guides: Guides = None, scale: Scale = SCALE) -> torch.
     return _scale_down(thicken(scan, scale.pen, grow=False).astype(np.float32))
 
 
-def _cross_mask(mask: np.ndarray) -> np.ndarray:
-    """Return the points at which rows enter ink, float64 (N, 2): x and y."""
-    enters = mask.copy()
-    enters[:, 1:] &= ~mask[:, :-1]
-    y, x = np.nonzero(enters)
-    return np.stack([x, y], 1) + 0.5
-
-
-def _find_flat_guides(curves: list[np.ndarray]) -> tuple[float, float] | None:
+def _find_flat_guides(curves: Curves) -> Guides:
     """Return the guides of strokes that are all about as high, as those of digits; or None."""
     sides = np.array([[*curve.min(0), *curve.max(0)] for curve in curves])
     sides = sides[sides[:, 0].argsort()]  # left, top, right and bottom
@@ -262,12 +247,13 @@ def _find_flat_guides(curves: list[np.ndarray]) -> tuple[float, float] | None:
     return bottom - (bottom - top) * SCALE.x_height / FLAT_HEIGHT, bottom
 
 
-def _cross_strokes(curves: list[np.ndarray]) -> np.ndarray:
+def _cross_strokes(curves: Curves) -> np.ndarray:
     """Return the points at which strokes cross rows, float64 (N, 2)."""
     points = np.concatenate(curves)
     width, height = np.ptp(points, axis=0)
     step = max(height, width / 20, MIN_EXTENT) / CROSSED_ROWS
-    starts, ends = (np.concatenate([curve[part] for curve in curves]) for part in PIECES)
+    starts = np.concatenate([curve[:-1] for curve in curves])
+    ends = np.concatenate([curve[1:] for curve in curves])
     rows = np.rint(np.abs(ends[:, 1] - starts[:, 1]) / step).clip(max=CROSSED_ROWS).astype(int)
     which = np.repeat(np.arange(len(rows)), rows)  # the piece of a stroke that each row crosses
     row = np.arange(len(which)) - np.repeat(rows.cumsum() - rows, rows)

@@ -23,11 +23,8 @@ from text_recognizer.strokes import is_dot
 from text_recognizer.threads import one_thread
 
 CHARACTER_WEIGHTS, LINE_WEIGHTS = "character_weights.safetensors", "line_weights.safetensors"
-LANGUAGE_MODEL = "language_model.npz"
 WEIGHT, BONUS, BEAMS = 0.5, 1.5, 16  # of the language model: see `beam_search`
-MIN_TEMPERATURE = 1e-6
 N_ANSWERS = 5  # answers to each character, alone or in a line
-MAX_BATCH = 500  # images that a network reads at a time
 
 
 class Recognizer:
@@ -79,7 +76,7 @@ class Recognizer:
             raise LabError(f"expected={show(expected)} must be a list of {len(mapping)} numbers.")
         shares = [check_number(f"expected[{i}]", value) for i, value in enumerate(expected)]
         self.model, self.mapping = model, list(mapping)
-        self.temperature = _check_temperature(temperature)
+        self.temperature = check_number("temperature", temperature, 1e-6, wanted="more than 0")
         # How frequent each class is, float32 (number of classes,): 0 for what is no answer.
         is_character = torch.tensor([name not in SPECIAL_TOKENS for name in mapping])
         self.expected = torch.tensor(shares) * is_character
@@ -167,7 +164,7 @@ class Recognizer:
         """
         expected = self._weigh_classes(among)
         # In parts: all test images at once would take gigabytes.
-        logits = torch.cat([_compute_logits(self.model, part) for part in images.split(MAX_BATCH)])
+        logits = torch.cat([_compute_logits(self.model, part) for part in images.split(500)])
         if logits.shape != (len(images), len(self.mapping)):
             raise LabError(
                 f"mapping has {len(self.mapping)} entries, but the network's output has the shape "
@@ -240,7 +237,7 @@ class LineRecognizer:
             )
         _check_float32(model)
         self.model, self.characters = model, characters
-        self.temperature = _check_temperature(temperature)
+        self.temperature = check_number("temperature", temperature, 1e-6, wanted="more than 0")
 
     @classmethod
     def pretrained(cls):
@@ -287,7 +284,7 @@ class LineRecognizer:
             prepared = prepare_line(image, guides)
         logits = _compute_logits(self.model, prepared[None])[0] / self.temperature
         x = prepared[None, None].float().div_(255)
-        english = _load_language_model(bundled(LANGUAGE_MODEL)) if language_model else None
+        english = _load_language_model(bundled("language_model.npz")) if language_model else None
         if english:
             labels = list(map(MAPPING.index, beam_search(logits, english, WEIGHT, BONUS, BEAMS)))
             read = labels, align(logits, labels)
@@ -323,10 +320,6 @@ def _check_float32(model: nn.Module) -> None:
     for kind in {weight.dtype for weight in model.parameters()} - {torch.float32}:
         network = type(model).__name__
         raise LabError(f"model={network} computes in {kind}: write model.float() first.")
-
-
-def _check_temperature(value: float) -> float:
-    return check_number("temperature", value, MIN_TEMPERATURE, wanted="more than 0")
 
 
 def _list_alternatives(label: int, probabilities: torch.Tensor) -> list[tuple[str, float]]:
