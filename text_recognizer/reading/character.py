@@ -83,17 +83,15 @@ def prepare_in_steps(image) -> Iterator[Step]:
 
 def _looks_prepared(grey: np.ndarray) -> bool:
     """Tell whether a picture may be one of EMNIST's: images of a data set have no mark."""
-    if grey.shape != (28, 28) or grey.dtype != np.uint8 or not has_black_edges(grey):
-        return False
     ink = grey > 127
-    if not ink.any():
+    if grey.shape != (28, 28) or grey.dtype != np.uint8 or not ink.any():
         return False
     top, bottom, left, right = find_extent(ink)
     off_centre = max(abs(top + bottom - 28), abs(left + right - 28)) / 2
     soft = np.count_nonzero((grey > 10) & (grey < 245)) / np.count_nonzero(grey > 10)
     is_dot = ink[top:bottom, left:right].mean() >= 0.6  # which may be small
     is_whole = max(bottom - top, right - left) >= 16 or is_dot
-    return bool(is_whole and off_centre <= 3 and soft >= 0.1)
+    return bool(has_black_edges(grey) and is_whole and off_centre <= 3 and soft >= 0.1)
 
 
 def _scan(ink: Ink) -> np.ndarray:

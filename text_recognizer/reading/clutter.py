@@ -11,7 +11,7 @@ def remove_clutter(ink: Ink, is_line: bool = False) -> Ink:
     """Remove what is dark and not writing from a line of writing or from one character."""
     # Without its darkest clutter a picture has another threshold, by which more may show.
     for _ in range(6):
-        without_rules = remove_rules(ink.mask)
+        without_rules = _remove_rules(ink.mask)
         if without_rules is not None:
             ink = ink.keep(without_rules)
             continue
@@ -59,15 +59,19 @@ def _remove_specks(parts: Components) -> Components:
     return parts.keep(~dropped) if dropped.any() else parts
 
 
-def remove_rules(mask: np.ndarray) -> np.ndarray | None:
+def _remove_rules(mask: np.ndarray) -> np.ndarray | None:
     """Return a mask without the rules of ruled or squared paper, or None if there are none."""
     across, count_across = _trace_rules(mask)
     down, count_down = _trace_rules(mask.T)
     if count_across + count_down == 0:
         return None
-    rest = mask & ~(across | down.T)
+    rest, least = mask & ~(across | down.T), 0.1 * min(mask.shape)
+    if count_across + count_down > 1:
+        runs = [ends - starts for _, starts, ends in (find_runs(rest), find_runs(rest.T))]
+        if np.concatenate(runs).max(initial=0) >= least:
+            return rest  # without a search for its components, which is slower
     parts = Components(rest)
-    if parts.longer.max(initial=0) < 0.1 * min(mask.shape):  # then they are the writing
+    if parts.longer.max(initial=0) < least:  # then they are the writing
         return None
     if count_across + count_down == 1:
         # One alone may be the bar of a t, an H or an e that is cut tightly.

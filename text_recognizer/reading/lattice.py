@@ -235,8 +235,7 @@ def find_words(
         lost = _count_lost(strokes, first, last, places)
         cost = JOINED if len(word) > MIN_JOINED * (last - first) else WORD
         score = CTC_SHARE * likely.item() + (1 - CTC_SHARE) * (cost * len(text) + LOST * lost)
-        chances = _to_chances(logits[:, places])
-        edges.append(Edge(first, last, [(score, text)], places, chances))
+        edges.append(Edge(first, last, [(score, text)], places, _to_chances(logits[:, places])))
     return edges
 
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image, ImageFilter
 
 from text_recognizer.errors import LabError, show
-from text_recognizer.reading.masks import Ink, measure_pen_width
+from text_recognizer.reading.masks import Ink, find_runs, measure_pen_width
 from text_recognizer.reading.pen import PEN_WIDTH, Curves, draw, read_curves, thicken
 from text_recognizer.reading.picture import MIN_CONTRAST, Step, find_ink, has_black_edges
 
@@ -33,7 +33,6 @@ MIN_SHORTENED = 0.6  # of the length of ascenders and descenders, which is left 
 UPRIGHT = 0.7  # of their slant, which letters lose
 MARGIN = 4  # columns left and right of the ink
 MAX_COLUMNS = 28 * 120  # of ink
-MAX_LINE_SIDE = 4096  # pixels: pictures with a longer side are scaled down first
 MIN_EXTENT = 1e-6  # units, which stand for the extent of a single dot
 
 CROSSED_ROWS = 300  # rows that are laid across strokes: ink is where they meet
@@ -156,7 +155,7 @@ def prepare_line_in_steps(image, guides: Guides = None) -> Iterator[Step]:
     if isinstance(image, list | tuple):
         line = prepare_strokes(read_curves(list(image)), guides)
     else:
-        steps = find_ink(image, MAX_LINE_SIDE, is_line=True)
+        steps = find_ink(image, max_side=4096, is_line=True)
         yield (step := next(steps))
         grey = step.picture
         if len(grey) == HEIGHT and grey.max() >= MIN_CONTRAST and has_black_edges(grey):
@@ -199,12 +198,12 @@ def place_strokes(curves: Curves, guides: Guides = None, scale: Scale = SCALE) -
     """
     ends = np.concatenate(curves)
     line = _find_line(_cross_strokes(curves), ends, guides or _find_flat_guides(curves))
-    layout = _scale_line(*line, ends, scale)
+    layout = _scale_line(line, ends, scale)
     height = layout.baseline - layout.x_top
     length = (layout.right - layout.left) / height
     if length < SLANT_LENGTH + 1:
         upright = scale.upright * max(length - 1, 0) / SLANT_LENGTH
-        layout = _scale_line(*line, ends, scale._replace(upright=upright))
+        layout = _scale_line(line, ends, scale._replace(upright=upright))
     middle = layout.baseline - height / 2
     is_above = (curve[:, 1] - layout.slope * curve[:, 0] < middle for curve in curves)
     crossings = sum(int(np.count_nonzero(np.diff(curve))) for curve in is_above)
@@ -215,12 +214,11 @@ def place_strokes(curves: Curves, guides: Guides = None, scale: Scale = SCALE) -
 
 def prepare_ink(ink: Ink, guides: Guides = None, scale: Scale = SCALE) -> torch.Tensor:
     """Prepare the ink of a line: uint8 (28, W)."""
-    enters = ink.mask.copy()  # where a row enters ink
-    enters[:, 1:] &= ~ink.mask[:, :-1]
-    points = np.argwhere(enters)[:, ::-1] + 0.5
+    y, x, _ = find_runs(ink.mask)
+    points = np.stack([x, y], 1) + 0.5
     # A single row of pixels has no height: scaled by that, the line would fill the memory.
     ends = points if np.ptp(points[:, 1]) else np.concatenate([points - 0.5, points + 0.5])
-    layout = _scale_line(*_find_line(points, ends, guides), ends, scale)
+    layout = _scale_line(_find_line(points, ends, guides), ends, scale)
     # Points are at the left of strokes.
     layout = layout._replace(right=layout.right + measure_pen_width(ink.mask))
     small, units = _shrink(ink, layout.scale * LINE_SCAN)
@@ -263,13 +261,8 @@ def _cross_strokes(curves: Curves) -> np.ndarray:
     return found if len(found) >= MIN_CROSSED else np.concatenate([found, points])
 
 
-def _find_line(
-    points: np.ndarray, ends: np.ndarray, guides: Guides
-) -> tuple[float, float, float, float]:
-    """Find a line from points where ink crosses rows and its farthest points.
-
-    Returns its slope, the slant of its letters, their x-height's top, and the baseline.
-    """
+def _find_line(points: np.ndarray, ends: np.ndarray, guides: Guides) -> tuple[float, ...]:
+    """Find a line's slope, the slant of its letters, the top of small ones, and the baseline."""
     points = points[:: max(1, len(points) // MAX_POINTS)]
     if guides:
         reach = MAX_REACH * (guides[1] - guides[0])
@@ -284,10 +277,9 @@ def _find_line(
     return slope, slant, x_top, baseline
 
 
-def _scale_line(
-    slope: float, slant: float, x_top: float, baseline: float, ends: np.ndarray, scale: Scale
-) -> Layout:
+def _scale_line(line: tuple[float, ...], ends: np.ndarray, scale: Scale) -> Layout:
     """Scale a line, so much more upright than it is, from its farthest points."""
+    slope, slant, x_top, baseline = line
     slant *= scale.upright
     heights = ends[:, 1] - slope * ends[:, 0]
     along = ends[:, 0] + slant * heights
@@ -327,13 +319,12 @@ def _find_guides(heights: np.ndarray, top: float, bottom: float) -> tuple[float,
     counts = np.histogram(heights, top + step * np.arange(LEVELS + 1))[0]
     counts = np.convolve(np.pad(counts, 2, "edge"), np.ones(5) / 5, "valid")
     is_dense = counts >= MIN_DENSITY * counts.max()
-    first = last = int(counts.argmax())
+    first, last = int(counts.argmax()), int(counts.argmax()) + 1
     # Some levels may have less, such as the middle of letters that are all o.
     while first > 0 and is_dense[max(first - 3, 0) : first].any():
         first -= 1
-    while last < LEVELS - 1 and is_dense[last + 1 : last + 4].any():
+    while last < LEVELS and is_dense[last : last + 3].any():
         last += 1
-    last += 1
     if last - first > MIN_FLAT * LEVELS:
         # One zone: so high that all of it becomes `FLAT_HEIGHT` rows.
         return bottom - (bottom - top) * X_HEIGHT / FLAT_HEIGHT, bottom
