@@ -2,48 +2,24 @@
 
 import numpy as np
 
-from text_recognizer.reading.masks import (
-    Components,
-    Ink,
-    draw_runs,
-    find_runs,
-    has_run,
-    measure_pen_width,
-)
+from text_recognizer.reading.masks import Components, Ink, draw_runs, find_runs, measure_pen_width
 
-MAX_ROUNDS = 6  # of looking for clutter
-MIN_CHARACTER = 0.3  # of the picture's shorter side: beside it, all that touches an edge is clutter
-MIN_WRITING = 0.1  # of the picture's shorter side: beside less ink, nothing at the edges is clutter
-MAX_STRIP_WIDTH = 0.25  # of the picture's shorter side: wider parts along an edge are no strips
 RULE_BLOCKS = 16  # side by side: a rule is full in all of them but one at most
-MAX_RULE_TILT = 0.04  # rows a column: how much a rule rises or falls
-MAX_RULE_WIDTH = 0.035  # of the picture's height
-MIN_BESIDE_RULES = 0.1  # of the picture's shorter side: beside less ink, there are no rules
-MIN_FRAME = 0.4  # of each side of the picture: the box of a form is as long
-MAX_SPECK_AREA = 0.5  # of the square of the pen width
-MAX_SPECK_LENGTH = 0.15  # of the largest part
-MAX_SCRAP_LENGTH = 0.25  # of the largest part
-MAX_GAP = 0.6  # of the largest part: a small part that is farther from all large ones is a scrap
 
 
 def remove_clutter(ink: Ink, is_line: bool = False) -> Ink:
     """Remove what is dark and not writing from a line of writing or from one character."""
     # Without its darkest clutter a picture has another threshold, by which more may show.
-    for _ in range(MAX_ROUNDS):
-        before, ink = ink, _remove_visible(ink, is_line)
-        if ink is before:
+    for _ in range(6):
+        without_rules = _remove_rules(ink.mask)
+        if without_rules is not None:
+            ink = ink.keep(without_rules)
+            continue
+        parts = _remove_specks(_remove_frame(_remove_at_edges(ink, is_line)))
+        if parts is ink.parts:
             break
+        ink = ink.keep(parts.draw(), parts)
     return ink
-
-
-def _remove_visible(ink: Ink, is_line: bool) -> Ink:
-    """Return ink without the clutter that its mask shows; the same object if it shows none."""
-    without_rules = remove_rules(ink.mask)
-    if without_rules is not None:
-        return ink.keep(without_rules)
-    parts = _remove_at_edges(ink, is_line)
-    parts = _remove_specks(_remove_frame(parts))
-    return ink if parts is ink.parts else ink.keep(parts.draw(), parts)
 
 
 def _remove_at_edges(ink: Ink, is_line: bool) -> Components:
@@ -56,10 +32,10 @@ def _remove_at_edges(ink: Ink, is_line: bool) -> Components:
         return parts
     side = min(mask.shape)
     rest = parts.longer[~at_edge].max()
-    if rest <= MIN_WRITING * side:
+    if rest <= 0.1 * side:
         return parts
-    if is_line or rest <= MIN_CHARACTER * side:  # what touches the edges may be writing
-        is_strip = parts.measure_depth() < MAX_STRIP_WIDTH * side
+    if is_line or rest <= 0.3 * side:  # what touches the edges may be writing
+        is_strip = parts.measure_depth() < 0.25 * side
         at_edge &= is_strip & (parts.longer > (0.5 * max(mask.shape) if is_line else 0.5 * side))
     return parts.keep(~at_edge) if at_edge.any() else parts
 
@@ -72,30 +48,30 @@ def _remove_specks(parts: Components) -> Components:
     size = parts.longer[main]
     inside = slice(parts.top[main], parts.bottom[main]), slice(parts.left[main], parts.right[main])
     pen = measure_pen_width(parts.keep(np.arange(len(parts)) == main).draw()[inside])
-    dropped = parts.area <= MAX_SPECK_AREA * pen**2
-    dropped &= parts.longer <= MAX_SPECK_LENGTH * size
-    large = parts.longer >= MAX_SCRAP_LENGTH * size
+    dropped = (parts.area <= 0.5 * pen**2) & (parts.longer <= 0.15 * size)
+    large = parts.longer >= 0.25 * size
     small = np.flatnonzero(~large & ~dropped)
     gaps = [
         np.maximum(first[small, None] - last[large], first[large] - last[small, None])
         for first, last in ((parts.top, parts.bottom), (parts.left, parts.right))
     ]
-    dropped[small] = np.maximum(*gaps).min(1) > MAX_GAP * size
+    dropped[small] = np.maximum(*gaps).min(1) > 0.6 * size
     return parts.keep(~dropped) if dropped.any() else parts
 
 
-def remove_rules(mask: np.ndarray) -> np.ndarray | None:
+def _remove_rules(mask: np.ndarray) -> np.ndarray | None:
     """Return a mask without the rules of ruled or squared paper, or None if there are none."""
     across, count_across = _trace_rules(mask)
     down, count_down = _trace_rules(mask.T)
     if count_across + count_down == 0:
         return None
-    rest = mask & ~(across | down.T)
-    least = MIN_BESIDE_RULES * min(mask.shape)
-    if count_across + count_down > 1 and has_run(rest, least):
-        return rest  # without a search for its components, which is slower
+    rest, least = mask & ~(across | down.T), 0.1 * min(mask.shape)
+    if count_across + count_down > 1:
+        runs = [ends - starts for _, starts, ends in (find_runs(rest), find_runs(rest.T))]
+        if np.concatenate(runs).max(initial=0) >= least:
+            return rest  # without a search for its components, which is slower
     parts = Components(rest)
-    if parts.longer.max(initial=0) < least:
+    if parts.longer.max(initial=0) < least:  # then they are the writing
         return None
     if count_across + count_down == 1:
         # One alone may be the bar of a t, an H or an e that is cut tightly.
@@ -127,7 +103,7 @@ def _trace_rules(mask: np.ndarray) -> tuple[np.ndarray, int]:
         runs = np.searchsorted(places, x * height + at[x], "right") - 1
         lengths = bottoms[runs] - tops[runs]
         thickness = np.median(lengths)
-        if thickness > max(3, MAX_RULE_WIDTH * height):
+        if thickness > max(3, 0.035 * height):
             continue
         # Where a stroke crosses the rule, more ink is on top of each other: that stays.
         chosen.append(runs[lengths <= thickness + max(1, 0.3 * thickness)])
@@ -153,7 +129,7 @@ def _find_lines(mask: np.ndarray) -> list[tuple[int, int]]:
     is_full = np.add.reduceat(thick, first, axis=1, dtype=np.int16) >= least
     if np.count_nonzero(is_full.any(0)) < RULE_BLOCKS - 1:
         return []
-    steepest = round(MAX_RULE_TILT * width)
+    steepest = round(0.04 * width)  # rows that a rule rises or falls
     drops = np.array(sorted(range(-steepest, steepest + 1), key=abs))
     shifts = np.rint(drops[:, None] * ((np.arange(RULE_BLOCKS) + 0.5) / RULE_BLOCKS - 0.5))
     room = ((0, 0), (steepest, steepest))
@@ -161,9 +137,9 @@ def _find_lines(mask: np.ndarray) -> list[tuple[int, int]]:
     # For each drop and row, how many blocks are full along a line that falls so much.
     counts = shifted[np.arange(RULE_BLOCKS), steepest + shifts.astype(int)].sum(1, dtype=np.int8)
     most, drop = counts.max(0), drops[counts.argmax(0)]
-    steps = np.diff((most >= RULE_BLOCKS - 1).astype(np.int8), prepend=0, append=0)
+    _, starts, stops = find_runs(most[None] >= RULE_BLOCKS - 1)
     lines = []
-    for start, stop in zip(np.flatnonzero(steps == 1), np.flatnonzero(steps == -1), strict=True):
+    for start, stop in zip(starts, stops, strict=True):
         best = start + np.flatnonzero(most[start:stop] == most[start:stop].max())
         middle = best[len(best) // 2]
         if stop - start <= 2 + max(3, 0.05 * height):
@@ -177,7 +153,7 @@ def _remove_frame(parts: Components) -> Components:
     for index in np.argsort(-parts.longer)[:3]:
         top, bottom = parts.top[index], parts.bottom[index]
         left, right = parts.left[index], parts.right[index]
-        if bottom - top < max(16, MIN_FRAME * height) or right - left < max(16, MIN_FRAME * width):
+        if bottom - top < max(16, 0.4 * height) or right - left < max(16, 0.4 * width):
             continue
         band = max(2, round(0.05 * min(bottom - top, right - left)))
         mask = parts.draw()

@@ -23,6 +23,7 @@ from text_recognizer.mapping import BLANK, CHARACTERS, FIRST_CHARACTER, MAPPING,
 from text_recognizer.models.ctc import CharacterLanguageModel
 from text_recognizer.reading.character import prepare
 from text_recognizer.reading.line import MARGIN, Layout
+from text_recognizer.reading.pen import Curves
 from text_recognizer.reading.unread import COLUMNS_A_STEP
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ DIGIT, RARE = -2.0, -6.0  # what English says of any digit, and at least of any 
 SPACE_GAP, SPACE_SPREAD = 0.75, 0.08  # x-heights: a gap that is as likely a space as none
 
 # What looks the same but for its size, and what looks similar, with its share.
-TWINS = {"cC": 0.9, "oO0": 0.9, "pP": 0.9, "sS": 0.9, "uU": 0.9, "vV": 0.9, "wW": 0.9, "xX": 0.9}
+TWINS = {name + name.upper(): 0.05 for name in string.ascii_lowercase}
+TWINS |= {"cC": 0.9, "oO0": 0.9, "pP": 0.9, "sS": 0.9, "uU": 0.9, "vV": 0.9, "wW": 0.9, "xX": 0.9}
 TWINS |= {"zZ": 0.9, "kK": 0.9, "Il1": 0.7, "iI": 0.2, "yY": 0.7, "fF": 0.3, "jJ": 0.7, "mM": 0.5}
 TWINS |= {"2zZ": 0.3, "5sS": 0.3, "9qg": 0.3, "6b": 0.3, "tT": 0.3, "hn": 0.1, "DO0": 0.2}
 
@@ -68,10 +70,13 @@ class Edge(NamedTuple):
     spaced: float | None = None  # ... and a space before them; None: as the line network says
 
 
+Way = tuple[tuple[Edge, tuple[int, ...]], ...]  # edges, each with the text that was chosen
+
+
 class Strokes(NamedTuple):
     """The strokes of a line along it, in the order of their middles."""
 
-    curves: list[np.ndarray]  # float64 (N, 2), as drawn
+    curves: Curves
     left: np.ndarray  # extents along the line, in x-heights: float64 (number of strokes,)
     right: np.ndarray
     top: np.ndarray  # x-heights above the baseline
@@ -79,7 +84,7 @@ class Strokes(NamedTuple):
     cuts: np.ndarray  # the steps of the line network at which strokes part: int64
 
 
-def sort_strokes(curves: list[np.ndarray], layout: Layout, steps: int) -> Strokes:
+def sort_strokes(curves: Curves, layout: Layout, steps: int) -> Strokes:
     """Sort strokes along a line, whose image the line network has read in so many steps."""
     height = layout.x_height / layout.scale
     placed = []
@@ -88,7 +93,7 @@ def sort_strokes(curves: list[np.ndarray], layout: Layout, steps: int) -> Stroke
         above = y - layout.slope * x
         along = (x + layout.slant * above - layout.left) / height
         placed.append((along.mean(), along.min(), along.max(), above.min(), above.max()))
-    order = np.argsort([middle for middle, *_ in placed], kind="stable")
+    order = np.argsort(np.array(placed)[:, 0], kind="stable")
     _, left, right, top, bottom = np.array(placed)[order].T
     top, bottom = ((layout.baseline - side) / height for side in (top, bottom))
     # What lies between two strokes belongs to the right one, so that a space comes before it.
@@ -103,16 +108,13 @@ def sort_strokes(curves: list[np.ndarray], layout: Layout, steps: int) -> Stroke
 
 def find_groups(strokes: Strokes) -> list[tuple[int, int]]:
     """Return the groups of neighbours that may be a character: first stroke, and after the last."""
-    groups = []
-    for first, size in itertools.product(range(len(strokes.left)), range(1, MAX_GROUP + 1)):
-        last = first + size
-        if last > len(strokes.left):
-            continue
-        left, right = strokes.left[first:last], strokes.right[first:last]
-        if size == 1 or (
-            right.max() - left.min() <= MAX_WIDTH and measure_gaps(left, right) <= MAX_GAP
-        ):
-            groups.append((first, last))
+    groups, count = [], len(strokes.curves)
+    for first in range(count):
+        for last in range(first + 1, min(first + MAX_GROUP, count) + 1):
+            left, right = strokes.left[first:last], strokes.right[first:last]
+            is_narrow = right.max() - left.min() <= MAX_WIDTH
+            if last == first + 1 or (is_narrow and measure_gaps(left, right) <= MAX_GAP):
+                groups.append((first, last))
     return groups
 
 
@@ -125,33 +127,16 @@ def measure_gaps(left: np.ndarray, right: np.ndarray) -> float:
 
 # What the network for characters says, and how large each character is.
 
-
-def _make_heights() -> tuple[np.ndarray, np.ndarray]:
-    """Return for each class its top and bottom, in x-heights above the baseline."""
-    top, bottom = np.full(len(MAPPING), 1.85), np.zeros(len(MAPPING))
-    sizes = {"acemnorsuvwxz": (1.0, 0.0), "gpqy": (1.0, -0.75), "it": (1.6, 0.0), "j": (1.6, -0.75)}
-    sizes |= {".": (0.1, 0.0), ",": (0.15, -0.3), ":": (0.8, 0.0), ";": (0.8, -0.3)}
-    sizes |= {"-": (0.55, 0.45), "'\"": (1.85, 1.35), "+*": (1.1, 0.3)}
-    for names, size in sizes.items():
-        for name in names:
-            top[MAPPING.index(name)], bottom[MAPPING.index(name)] = size
-    return top, bottom
-
-
-def _make_twins() -> np.ndarray:
-    """Return how much of a class's probability each class gets, float64 (62, 62)."""
-    shares = np.eye(len(CHARACTERS))
-    for lower, upper in zip(string.ascii_lowercase, string.ascii_uppercase, strict=True):
-        i, j = CHARACTERS.index(lower), CHARACTERS.index(upper)
-        shares[i, j] = shares[j, i] = 0.05
-    for names, share in TWINS.items():
-        for a, b in itertools.permutations(map(CHARACTERS.index, names), 2):
-            shares[a, b] = max(shares[a, b], share)
-    return shares
-
-
-TOPS, BOTTOMS = _make_heights()
-SHARES = _make_twins()
+SIZES = {"acemnorsuvwxz": (1.0, 0.0), "gpqy": (1.0, -0.75), "it": (1.6, 0.0), "j": (1.6, -0.75)}
+SIZES |= {".": (0.1, 0.0), ",": (0.15, -0.3), ":": (0.8, 0.0), ";": (0.8, -0.3)}
+SIZES |= {"-": (0.55, 0.45), "'\"": (1.85, 1.35), "+*": (1.1, 0.3)}
+SIZE_OF = {name: size for names, size in SIZES.items() for name in names}
+# Of each class, in x-heights above the baseline.
+TOPS, BOTTOMS = np.array([SIZE_OF.get(name, (1.85, 0.0)) for name in MAPPING]).T
+SHARES = np.eye(len(CHARACTERS))  # how much of a class's probability each class gets
+for _names, _share in TWINS.items():
+    for _pair in itertools.permutations(map(CHARACTERS.index, _names), 2):
+        SHARES[_pair] = max(SHARES[_pair], _share)
 # 1 for letters, -1 for digits, 0 for what stands beside either.
 KINDS = [str.isalpha(name) - str.isdigit(name) if len(name) == 1 else 0 for name in MAPPING]
 OTHER_CASE = [MAPPING.index(n.swapcase()) if len(n) == 1 else i for i, n in enumerate(MAPPING)]
@@ -193,12 +178,10 @@ def _measure_overlap(strokes: Strokes, first: int, last: int) -> float:
     """Return which share of the ink beside a group, two strokes on each side, is above it."""
     left, right = strokes.left[first:last].min(), strokes.right[first:last].max()
     beside = [*range(max(first - 2, 0), first), *range(last, min(last + 2, len(strokes.left)))]
-    shared = 0.0
-    for i in beside:
-        overlap = min(right, strokes.right[i]) - max(left, strokes.left[i])
-        shortest = max(min(right - left, strokes.right[i] - strokes.left[i]), 0.08)
-        shared += min(max(overlap, 0.0) / shortest, 1.0)
-    return shared
+    other_left, other_right = strokes.left[beside], strokes.right[beside]
+    overlap = np.minimum(right, other_right) - np.maximum(left, other_left)
+    shortest = np.minimum(right - left, other_right - other_left).clip(0.08)
+    return float((overlap.clip(0) / shortest).clip(max=1).sum())
 
 
 def score_columns(
@@ -210,31 +193,25 @@ def score_columns(
     """
     steps = logits.double().log_softmax(0).numpy().T  # (S, classes)
     starts, ends = np.array([(cuts[a], max(cuts[b], cuts[a] + 1)) for a, b in groups]).T
-    shape = len(groups), steps.shape[1]
+    order = np.argsort(starts - ends, kind="stable")  # those that have ended come last
+    starts, lengths = starts[order], (ends - starts)[order]
     nothing = np.zeros((len(groups), 1))  # only blanks so far
     space, after_space = np.full((2, len(groups), 1), -np.inf)
-    one, after_one, two, after_two = np.full((4, *shape), -np.inf)
-    for step in range(int((ends - starts).max())):
-        at = np.minimum(starts + step, len(steps) - 1)
-        said = steps[at]
-        blank, spaced = said[:, [BLANK]], said[:, [SPACE]]
-        moved = (
-            nothing + blank,
-            np.logaddexp(space, nothing) + spaced,
-            np.logaddexp(space, after_space) + blank,
-            np.logaddexp(one, nothing) + said,
-            np.logaddexp(one, after_one) + blank,
-            np.logaddexp(np.logaddexp(two, space), after_space) + said,
-            np.logaddexp(two, after_two) + blank,
-        )
-        is_inside = (starts + step < ends)[:, None]
-        nothing, space, after_space, one, after_one, two, after_two = (
-            np.where(is_inside, new, old)
-            for new, old in zip(
-                moved, (nothing, space, after_space, one, after_one, two, after_two), strict=True
-            )
-        )
-    return np.logaddexp(one, after_one), np.logaddexp(two, after_two)
+    one, after_one, two, after_two = np.full((4, len(groups), steps.shape[1]), -np.inf)
+    for step in range(int(lengths.max())):
+        on = slice(np.count_nonzero(lengths > step))
+        said = steps[np.minimum(starts[on] + step, len(steps) - 1)]
+        blank = said[:, [BLANK]]
+        # Each from what was before: backwards.
+        after_two[on] = np.logaddexp(two[on], after_two[on]) + blank
+        two[on] = np.logaddexp(np.logaddexp(two[on], space[on]), after_space[on]) + said
+        after_one[on] = np.logaddexp(one[on], after_one[on]) + blank
+        one[on] = np.logaddexp(one[on], nothing[on]) + said
+        after_space[on] = np.logaddexp(space[on], after_space[on]) + blank
+        space[on] = np.logaddexp(space[on], nothing[on]) + said[:, [SPACE]]
+        nothing[on] += blank
+    back = np.argsort(order)
+    return np.logaddexp(one, after_one)[back], np.logaddexp(two, after_two)[back]
 
 
 def find_words(
@@ -258,20 +235,18 @@ def find_words(
         lost = _count_lost(strokes, first, last, places)
         cost = JOINED if len(word) > MIN_JOINED * (last - first) else WORD
         score = CTC_SHARE * likely.item() + (1 - CTC_SHARE) * (cost * len(text) + LOST * lost)
-        chances = _to_chances(logits[:, places])
-        edges.append(Edge(first, last, [(score, text)], places, chances))
+        edges.append(Edge(first, last, [(score, text)], places, _to_chances(logits[:, places])))
     return edges
 
 
 def _count_lost(strokes: Strokes, first: int, last: int, places: list[int]) -> int:
     """Count strokes by themselves, as high as a letter, where no character was read."""
-    at = np.array(places)
-    lost = 0
-    for i in range(first, last):
-        near = (at >= strokes.cuts[i] - 1) & (at <= strokes.cuts[i + 1])
-        is_high = strokes.top[i] - strokes.bottom[i] > MIN_HEIGHT
-        lost += is_high and not near.any() and _measure_overlap(strokes, i, i + 1) < 0.5
-    return lost
+    return sum(
+        strokes.top[i] - strokes.bottom[i] > MIN_HEIGHT
+        and not any(strokes.cuts[i] - 1 <= place <= strokes.cuts[i + 1] for place in places)
+        and _measure_overlap(strokes, i, i + 1) < 0.5
+        for i in range(first, last)
+    )
 
 
 def _to_chances(scores: torch.Tensor) -> torch.Tensor:
@@ -312,14 +287,14 @@ def find_edges(strokes: Strokes, logits: torch.Tensor, characters: "Recognizer")
 
 def find_way(
     edges: list[Edge], count: int, language_model: CharacterLanguageModel | None = None
-) -> list[tuple[Edge, tuple[int, ...]]]:
+) -> Way:
     """Return the best edges from the first of so many strokes to the last, with their texts."""
     starting: list[list[Edge]] = [[] for _ in range(count)]
     for edge in edges:
         starting[edge.first].append(edge)
     # After each stroke: the best way to each text.
-    kept: list[dict[tuple[int, ...], tuple[float, tuple | None]]] = [{} for _ in range(count + 1)]
-    kept[0][()] = 0.0, None
+    kept: list[dict[tuple[int, ...], tuple[float, Way]]] = [{} for _ in range(count + 1)]
+    kept[0][()] = 0.0, ()
     for stroke in range(count):
         best = heapq.nlargest(BEAMS, kept[stroke].items(), key=lambda item: item[1][0])
         for text, (score, way) in best:
@@ -331,12 +306,8 @@ def find_way(
                         longer = (*longer, label)
                     before = kept[edge.last].get(longer)
                     if before is None or before[0] < total:
-                        kept[edge.last][longer] = total, (way, edge, more)
-    way, found = max(kept[count].values(), key=lambda item: item[0])[1], []
-    while way is not None:
-        way, *step = way
-        found.append(tuple(step))
-    return found[::-1]
+                        kept[edge.last][longer] = total, (*way, (edge, more))
+    return max(kept[count].values(), key=lambda item: item[0])[1]
 
 
 def _score_next(
@@ -364,18 +335,18 @@ def _keep_case(edge: Edge, text: tuple[int, ...], is_first: bool) -> tuple[int, 
 
 
 def read_strokes(
-    curves: list[np.ndarray],
+    curves: Curves,
     layout: Layout,
     logits: torch.Tensor,
     read: tuple[list[int], list[int]],
     characters: "Recognizer",
     language_model: CharacterLanguageModel | None = None,
 ) -> tuple[list[int], list[int], torch.Tensor]:
-    """Read a line's strokes, float64 (N, 2) each, with both networks.
+    """Read a line's strokes with both networks.
 
     The logits, float32 (classes, S), are the answers of a network with CTC, and `read` has the
     labels that it reads by itself, and their steps. Returned are labels, their steps, and how
-    likely each character is at each place, float32 (classes, length).
+    likely each character is at each place, float32 (79, length).
     """
     strokes = sort_strokes(curves, layout, logits.shape[1])
     edges = find_edges(strokes, logits, characters) + find_words(logits, *read, strokes)
@@ -396,4 +367,4 @@ def read_strokes(
         labels += text
         steps += edge.steps
         chances.append(edge.chances)
-    return labels, steps, torch.cat(chances, 1)
+    return labels, steps, torch.cat(chances, 1)[FIRST_CHARACTER:]

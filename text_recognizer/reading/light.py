@@ -6,14 +6,8 @@ from PIL import Image
 from text_recognizer.reading.masks import Components, Ink, close, dilate, erode, find_extent, widen
 
 MAX_STROKE = 0.25  # of the longer side: what is wider than that is background, however dark
-MAX_STROKE_OF_HEIGHT = 0.6  # ... and of the height, which is little in a picture of a line
-COPY_SIDE = 128  # pixels: the longer side of the small copy that tells dark from light, and a sheet
-MIN_COPY_SIDE = 48  # pixels: its shorter side
-MAX_UNEVENNESS = 0.8  # of the other's: the background that is so much more even is the right one
-MIN_GRAINY_SIDE = 100  # pixels: the shorter side of a picture that shows the paper's grain
 MIN_BACKGROUND = 0.3  # of the lightest background: nothing is read where it is darker
 MIN_SHADOW = 0.2  # of the way from ink to background: a shadow is lighter than that
-MAX_DESK = 0.45  # of the sheet's brightness: a desk is erased where it is darker
 
 
 def remove_background(grey: np.ndarray) -> np.ndarray:
@@ -30,16 +24,17 @@ def remove_background(grey: np.ndarray) -> np.ndarray:
         light = white / np.maximum(background, 1, dtype=np.float32)
         ink = (ink * light).clip(0, 255).astype(np.uint8)
         ink[background < MIN_BACKGROUND * white] = 0
-    if desk is not None and brightness < MAX_DESK:
+    if desk is not None and brightness < 0.45:
         ink[np.asarray(Image.fromarray(widen(desk, 2)).resize(grey.shape[::-1]))] = 0
     return ink
 
 
 def estimate_background(grey: np.ndarray) -> np.ndarray:
     """Return a picture without its dark ink: uint8 (H, W)."""
-    stroke = max(3, round(min(MAX_STROKE * max(grey.shape), MAX_STROKE_OF_HEIGHT * len(grey))))
+    # The height is little in a picture of a line.
+    stroke = max(3, round(min(MAX_STROKE * max(grey.shape), 0.6 * len(grey))))
     white = int(grey.max())
-    if min(grey.shape) >= MIN_GRAINY_SIDE:
+    if min(grey.shape) >= 100:
         # Without this, the brightest grain of the paper would be taken for the background.
         grey = dilate(np.pad(erode(np.pad(grey, 1, constant_values=255), 3), 1), 3)
     # A shadow along an edge may go on beyond it.
@@ -102,7 +97,7 @@ def has_dark_ink(grey: np.ndarray) -> bool:
     small = _shrink(grey)
     stroke = max(3, round(MAX_STROKE * max(small.shape)))
     as_dark, as_light = (_measure_unevenness(close(way, stroke)) for way in (small, 255 - small))
-    if min(as_dark, as_light) < MAX_UNEVENNESS * max(as_dark, as_light):
+    if min(as_dark, as_light) < 0.8 * max(as_dark, as_light):
         return as_dark < as_light
     light = Ink.measure(grey).mask
     edges = np.concatenate([side for pair in _list_edges(light) for side in pair])
@@ -116,7 +111,8 @@ def _measure_unevenness(grey: np.ndarray) -> int:
 
 
 def _shrink(grey: np.ndarray) -> np.ndarray:
-    scale = min(1, max(COPY_SIDE / max(grey.shape), MIN_COPY_SIDE / min(grey.shape)))
+    """Return a small copy, in which dark is told from light, and a sheet from a desk."""
+    scale = min(1, max(128 / max(grey.shape), 48 / min(grey.shape)))
     size = [max(1, round(side * scale)) for side in grey.shape[::-1]]
     return np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BOX))
 

@@ -7,7 +7,6 @@ shortened, and what sticks out even then is cut off.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple, cast
 
@@ -16,8 +15,8 @@ import torch
 from PIL import Image, ImageFilter
 
 from text_recognizer.errors import LabError, show
-from text_recognizer.reading.masks import Ink, measure_pen_width
-from text_recognizer.reading.pen import PEN_WIDTH, draw, read_curves, thicken
+from text_recognizer.reading.masks import Ink, find_runs, measure_pen_width
+from text_recognizer.reading.pen import PEN_WIDTH, Curves, draw, read_curves, thicken
 from text_recognizer.reading.picture import MIN_CONTRAST, Step, find_ink, has_black_edges
 
 HEIGHT = 28  # rows of a line
@@ -34,11 +33,9 @@ MIN_SHORTENED = 0.6  # of the length of ascenders and descenders, which is left 
 UPRIGHT = 0.7  # of their slant, which letters lose
 MARGIN = 4  # columns left and right of the ink
 MAX_COLUMNS = 28 * 120  # of ink
-MAX_LINE_SIDE = 4096  # pixels: pictures with a longer side are scaled down first
 MIN_EXTENT = 1e-6  # units, which stand for the extent of a single dot
 
 CROSSED_ROWS = 300  # rows that are laid across strokes: ink is where they meet
-PIECES = slice(None, -1), slice(1, None)  # of a stroke: where they begin and end
 MIN_CROSSED = 30  # points where rows meet strokes: flat strokes have fewer, and add their own
 MAX_POINTS = 4000  # points of ink that place a line
 LEVELS = 80  # of the ink's height, at which ink is counted to find the x-height
@@ -65,8 +62,7 @@ MIN_OVERLAP = 0.5  # of the shorter line's width: so much of it is above or belo
 MIN_LENGTH = 1.5  # times as wide as high are both lines together
 
 
-@dataclass(frozen=True)
-class Scale:
+class Scale(NamedTuple):
     """How large a line becomes; the defaults are what networks are made for.
 
     The x-heights are in rows. The pen, in pixels of a scan, is how wide strokes are at least.
@@ -82,15 +78,6 @@ class Scale:
 
 SCALE = Scale()
 Guides = tuple[float, float] | None  # y of the top of small letters and of the baseline
-
-
-class Line(NamedTuple):
-    """Where a line stands in a picture or a drawing: see `Layout`."""
-
-    slope: float
-    slant: float  # of its letters as they were written
-    x_top: float
-    baseline: float
 
 
 class Layout(NamedTuple):
@@ -168,7 +155,7 @@ def prepare_line_in_steps(image, guides: Guides = None) -> Iterator[Step]:
     if isinstance(image, list | tuple):
         line = prepare_strokes(read_curves(list(image)), guides)
     else:
-        steps = find_ink(image, MAX_LINE_SIDE, is_line=True)
+        steps = find_ink(image, max_side=4096, is_line=True)
         yield (step := next(steps))
         grey = step.picture
         if len(grey) == HEIGHT and grey.max() >= MIN_CONTRAST and has_black_edges(grey):
@@ -192,40 +179,34 @@ def check_guides(guides) -> Guides:
     raise LabError(f"guides={show(guides)} must be the top of small letters and the baseline.")
 
 
-def prepare_strokes(curves: list, guides: Guides = None, scale: Scale = SCALE) -> torch.Tensor:
-    """Prepare the strokes of a line, float64 (N, 2) each: uint8 (28, W)."""
+def prepare_strokes(curves: Curves, guides: Guides = None, scale: Scale = SCALE) -> torch.Tensor:
+    """Prepare the strokes of a line: uint8 (28, W)."""
     return draw_line(curves, place_strokes(curves, guides, scale), scale.pen)
 
 
-def draw_line(
-    curves: list[np.ndarray], layout: Layout, pen_width: float = PEN_WIDTH
-) -> torch.Tensor:
-    """Draw the strokes of a line, float64 (N, 2) each, where they stand: uint8 (28, W)."""
+def draw_line(curves: Curves, layout: Layout, pen_width: float = PEN_WIDTH) -> torch.Tensor:
+    """Draw the strokes of a line where they stand: uint8 (28, W)."""
     moved = [layout.move(curve) * LINE_SCAN for curve in curves]
     return _scale_down(draw(moved, (layout.columns * LINE_SCAN, HEIGHT * LINE_SCAN), pen_width))
 
 
-def place_strokes(
-    curves: list[np.ndarray], guides: tuple[float, float] | None = None, scale: Scale = SCALE
-) -> Layout:
-    """Find where the strokes of a line stand, float64 (N, 2) each, as `place_line` does.
+def place_strokes(curves: Curves, guides: Guides = None, scale: Scale = SCALE) -> Layout:
+    """Find where the strokes of a line stand.
 
     A slant counts fully only where a line is long enough to show it, and narrow letters are made
     wider: measured by `benchmarks/words.py`.
     """
-    guides = guides or _find_flat_guides(curves)
     ends = np.concatenate(curves)
-    line = _find_line(_cross_strokes(curves), ends, guides)
+    line = _find_line(_cross_strokes(curves), ends, guides or _find_flat_guides(curves))
     layout = _scale_line(line, ends, scale)
     height = layout.baseline - layout.x_top
     length = (layout.right - layout.left) / height
     if length < SLANT_LENGTH + 1:
         upright = scale.upright * max(length - 1, 0) / SLANT_LENGTH
-        layout = _scale_line(line, ends, replace(scale, upright=upright))
-    crossings = 0
-    for curve in curves:
-        is_above = curve[:, 1] - layout.slope * curve[:, 0] < layout.baseline - height / 2
-        crossings += int(np.count_nonzero(np.diff(is_above)))
+        layout = _scale_line(line, ends, scale._replace(upright=upright))
+    middle = layout.baseline - height / 2
+    is_above = (curve[:, 1] - layout.slope * curve[:, 0] < middle for curve in curves)
+    crossings = sum(int(np.count_nonzero(np.diff(curve))) for curve in is_above)
     narrow = USUAL_WIDTH * crossings * height / max(layout.right - layout.left, MIN_EXTENT)
     stretch = min(narrow, MAX_STRETCH, MAX_COLUMNS / layout.columns)
     return layout._replace(stretch=max(stretch, 1.0))
@@ -233,10 +214,11 @@ def place_strokes(
 
 def prepare_ink(ink: Ink, guides: Guides = None, scale: Scale = SCALE) -> torch.Tensor:
     """Prepare the ink of a line: uint8 (28, W)."""
-    points = _cross_mask(ink.mask)
+    y, x, _ = find_runs(ink.mask)
+    points = np.stack([x, y], 1) + 0.5
     # A single row of pixels has no height: scaled by that, the line would fill the memory.
     ends = points if np.ptp(points[:, 1]) else np.concatenate([points - 0.5, points + 0.5])
-    layout = place_line(points, ends, guides, scale)
+    layout = _scale_line(_find_line(points, ends, guides), ends, scale)
     # Points are at the left of strokes.
     layout = layout._replace(right=layout.right + measure_pen_width(ink.mask))
     small, units = _shrink(ink, layout.scale * LINE_SCAN)
@@ -244,15 +226,7 @@ def prepare_ink(ink: Ink, guides: Guides = None, scale: Scale = SCALE) -> torch.
     return _scale_down(thicken(scan, scale.pen, grow=False).astype(np.float32))
 
 
-def _cross_mask(mask: np.ndarray) -> np.ndarray:
-    """Return the points at which rows enter ink, float64 (N, 2): x and y."""
-    enters = mask.copy()
-    enters[:, 1:] &= ~mask[:, :-1]
-    y, x = np.nonzero(enters)
-    return np.stack([x, y], 1) + 0.5
-
-
-def _find_flat_guides(curves: list[np.ndarray]) -> tuple[float, float] | None:
+def _find_flat_guides(curves: Curves) -> Guides:
     """Return the guides of strokes that are all about as high, as those of digits; or None."""
     sides = np.array([[*curve.min(0), *curve.max(0)] for curve in curves])
     sides = sides[sides[:, 0].argsort()]  # left, top, right and bottom
@@ -271,12 +245,13 @@ def _find_flat_guides(curves: list[np.ndarray]) -> tuple[float, float] | None:
     return bottom - (bottom - top) * SCALE.x_height / FLAT_HEIGHT, bottom
 
 
-def _cross_strokes(curves: list[np.ndarray]) -> np.ndarray:
+def _cross_strokes(curves: Curves) -> np.ndarray:
     """Return the points at which strokes cross rows, float64 (N, 2)."""
     points = np.concatenate(curves)
     width, height = np.ptp(points, axis=0)
     step = max(height, width / 20, MIN_EXTENT) / CROSSED_ROWS
-    starts, ends = (np.concatenate([curve[part] for curve in curves]) for part in PIECES)
+    starts = np.concatenate([curve[:-1] for curve in curves])
+    ends = np.concatenate([curve[1:] for curve in curves])
     rows = np.rint(np.abs(ends[:, 1] - starts[:, 1]) / step).clip(max=CROSSED_ROWS).astype(int)
     which = np.repeat(np.arange(len(rows)), rows)  # the piece of a stroke that each row crosses
     row = np.arange(len(which)) - np.repeat(rows.cumsum() - rows, rows)
@@ -286,28 +261,23 @@ def _cross_strokes(curves: list[np.ndarray]) -> np.ndarray:
     return found if len(found) >= MIN_CROSSED else np.concatenate([found, points])
 
 
-def place_line(
-    points: np.ndarray, ends: np.ndarray, guides: Guides = None, scale: Scale = SCALE
-) -> Layout:
-    """Find where a line stands, from points where ink crosses rows, and its farthest points."""
-    return _scale_line(_find_line(points, ends, guides), ends, scale)
-
-
-def _find_line(points: np.ndarray, ends: np.ndarray, guides: Guides = None) -> Line:
-    """Find a line's slope, the slant of its letters, and the heights between which they are."""
+def _find_line(points: np.ndarray, ends: np.ndarray, guides: Guides) -> tuple[float, ...]:
+    """Find a line's slope, the slant of its letters, the top of small ones, and the baseline."""
     points = points[:: max(1, len(points) // MAX_POINTS)]
-    if guides is not None and not _fit_guides(points[:, 1], *guides):
-        guides = None
-    slope = _find_slope(points) if guides is None else 0.0
+    if guides:
+        reach = MAX_REACH * (guides[1] - guides[0])
+        fits = (points[:, 1] > guides[0] - reach) & (points[:, 1] < guides[1] + reach)
+        guides = guides if np.mean(fits) >= MIN_FITTING else None
+    slope = 0.0 if guides else _find_slope(points)
     points = np.stack([points[:, 0], points[:, 1] - slope * points[:, 0]], 1)
     _check_one_line(points)
     heights = ends[:, 1] - slope * ends[:, 0]
     x_top, baseline = guides or _find_guides(points[:, 1], heights.min(), heights.max())
     slant = _find_slant(points, max(baseline - x_top, MIN_EXTENT))
-    return Line(slope, slant, x_top, baseline)
+    return slope, slant, x_top, baseline
 
 
-def _scale_line(line: Line, ends: np.ndarray, scale: Scale) -> Layout:
+def _scale_line(line: tuple[float, ...], ends: np.ndarray, scale: Scale) -> Layout:
     """Scale a line, so much more upright than it is, from its farthest points."""
     slope, slant, x_top, baseline = line
     slant *= scale.upright
@@ -323,12 +293,6 @@ def _scale_line(line: Line, ends: np.ndarray, scale: Scale) -> Layout:
         for have, need in zip(room, (x_top - top, bottom - baseline), strict=True)
     )
     return Layout(slope, slant, x_top, baseline, rows, left, right, above, below)
-
-
-def _fit_guides(heights: np.ndarray, x_top: float, baseline: float) -> bool:
-    """Tell whether most ink, float64 (N,), is where text on the guides would be."""
-    reach = MAX_REACH * (baseline - x_top)
-    return bool(np.mean((heights > x_top - reach) & (heights < baseline + reach)) >= MIN_FITTING)
 
 
 def _find_slope(points: np.ndarray) -> float:
@@ -355,13 +319,12 @@ def _find_guides(heights: np.ndarray, top: float, bottom: float) -> tuple[float,
     counts = np.histogram(heights, top + step * np.arange(LEVELS + 1))[0]
     counts = np.convolve(np.pad(counts, 2, "edge"), np.ones(5) / 5, "valid")
     is_dense = counts >= MIN_DENSITY * counts.max()
-    first = last = int(counts.argmax())
+    first, last = int(counts.argmax()), int(counts.argmax()) + 1
     # Some levels may have less, such as the middle of letters that are all o.
     while first > 0 and is_dense[max(first - 3, 0) : first].any():
         first -= 1
-    while last < LEVELS - 1 and is_dense[last + 1 : last + 4].any():
+    while last < LEVELS and is_dense[last : last + 3].any():
         last += 1
-    last += 1
     if last - first > MIN_FLAT * LEVELS:
         # One zone: so high that all of it becomes `FLAT_HEIGHT` rows.
         return bottom - (bottom - top) * X_HEIGHT / FLAT_HEIGHT, bottom
@@ -439,11 +402,10 @@ def _warp(grey: np.ndarray, units: tuple[float, float], layout: Layout) -> np.nd
     pixel = 1 / (layout.scale * LINE_SCAN)
     origin = layout.baseline - (above + middle) * pixel
     # From pixels of the scan to the picture: height = origin + v, x = u - slant * height.
-    across = (pixel, -layout.slant * pixel, layout.left - MARGIN / layout.scale)
-    across = (*across[:2], across[2] - layout.slant * origin)
-    down = tuple(layout.slope * value for value in across)
-    down = (down[0], down[1] + pixel, down[2] + origin)
-    inverse = [value * units[0] for value in across] + [value * units[1] for value in down]
+    left = layout.left - MARGIN / layout.scale - layout.slant * origin
+    across = np.array([pixel, -layout.slant * pixel, left])
+    down = layout.slope * across + (0, pixel, origin)
+    inverse = [*(across * units[0]), *(down * units[1])]
     width = layout.columns * LINE_SCAN
     sheet = Image.fromarray(grey).transform(
         (width, tall), Image.Transform.AFFINE, inverse, Image.Resampling.BICUBIC

@@ -76,30 +76,26 @@ def find_extent(mask: np.ndarray) -> tuple[int, int, int, int]:
 def measure_pen_width(mask: np.ndarray) -> float:
     """Return how wide the strokes of a mask, bool (H, W), are on average, in pixels."""
     framed = np.pad(mask, 1)
-    outline = int(np.count_nonzero(framed[1:] != framed[:-1]))
-    outline += int(np.count_nonzero(framed[:, 1:] != framed[:, :-1]))
+    outline = sum(np.count_nonzero(np.diff(framed, axis=axis)) for axis in (0, 1))
     # A stroke has two sides, and the steps between pixels make them look longer.
     return 2.5 * float(np.count_nonzero(mask)) / max(outline, 1)
 
 
-def dilate(values: np.ndarray, size: int) -> np.ndarray:
+def dilate(values: np.ndarray, size: int, pick=np.maximum) -> np.ndarray:
     """Return the maximum over each square that lies wholly inside: (H - size + 1, W - size + 1)."""
-    return _slide(_slide(values, size, np.maximum).T, size, np.maximum).T
+    for _axis in (0, 1):
+        done = 1
+        while done < size:  # by doubling: 7 steps for 128 rows
+            step = min(done, size - done)
+            values = pick(values[:-step], values[step:])
+            done += step
+        values = values.T
+    return values
 
 
 def erode(values: np.ndarray, size: int) -> np.ndarray:
     """Return the minimum over each square that lies wholly inside: (H - size + 1, W - size + 1)."""
-    return _slide(_slide(values, size, np.minimum).T, size, np.minimum).T
-
-
-def _slide(values: np.ndarray, length: int, pick) -> np.ndarray:
-    """Pick over each `length` consecutive rows, by doubling: 7 steps for 128 rows."""
-    done = 1
-    while done < length:
-        step = min(done, length - done)
-        values = pick(values[:-step], values[step:])
-        done += step
-    return values
+    return dilate(values, size, np.minimum)
 
 
 def widen(mask: np.ndarray, by: int) -> np.ndarray:
@@ -137,10 +133,24 @@ def draw_runs(rows, starts, ends, shape: tuple[int, int]) -> np.ndarray:
     return mask.reshape(shape)
 
 
-def has_run(mask: np.ndarray, length: float) -> bool:
-    """Tell whether so many pixels or more are ink in a row or in a column."""
-    whole = int(np.ceil(length))
-    return any(bool(_slide(side, whole, np.minimum).any()) for side in (mask, mask.T))
+def _connect_runs(row, start, end, stride: int) -> np.ndarray:
+    """Return the component of each run: int (number of runs,)."""
+    # Runs of the next row that begin before this one ends, and end after it begins.
+    first = np.searchsorted(row * stride + end, (row + 1) * stride + start)
+    last = np.searchsorted(row * stride + start, (row + 1) * stride + end, "right")
+    counts = np.maximum(last - first, 0)
+    above = np.repeat(np.arange(len(counts)), counts)
+    below = np.arange(len(above)) + np.repeat(first - counts.cumsum() + counts, counts)
+    root = np.arange(len(counts))
+    while len(above):
+        ends_above, ends_below = root[above], root[below]
+        lower = np.minimum(ends_above, ends_below)
+        np.minimum.at(root, np.maximum(ends_above, ends_below), lower)
+        while not np.array_equal(shorter := root[root], root):
+            root = shorter
+        apart = root[above] != root[below]
+        above, below = above[apart], below[apart]
+    return np.unique(root, return_inverse=True)[1]
 
 
 class Components:
@@ -152,40 +162,21 @@ class Components:
 
     def __init__(self, mask: np.ndarray):
         self.shape = mask.shape
-        self._row, self._start, self._end = find_runs(mask)
-        self._of_run = self._connect(mask.shape[1] + 3)
-        count = int(self._of_run.max(initial=-1)) + 1
-        self.area = np.bincount(self._of_run, self._end - self._start, count).astype(int)
-        self.top = self._find_least(self._row, count)
-        self.left = self._find_least(self._start, count)
-        self.bottom = -self._find_least(-self._row, count) + 1
-        self.right = -self._find_least(-self._end, count)
+        row, start, end = find_runs(mask)
+        of_run = _connect_runs(row, start, end, mask.shape[1] + 3)
+        order = of_run.argsort(kind="stable")  # a component's runs are beside each other
+        self._row, self._start, self._end, self._of_run = (
+            values[order] for values in (row, start, end, of_run)
+        )
+        self.area = self._join(np.add, self._end - self._start)
+        self.top, self.left = self._join(np.minimum, self._row), self._join(np.minimum, self._start)
+        self.bottom = self._join(np.maximum, self._row) + 1
+        self.right = self._join(np.maximum, self._end)
         self.longer = np.maximum(self.bottom - self.top, self.right - self.left)
 
-    def _connect(self, stride: int) -> np.ndarray:
-        """Return the component of each run: int (number of runs,)."""
-        # Runs of the next row that begin before this one ends, and end after it begins.
-        ends, starts = self._row * stride + self._end, self._row * stride + self._start
-        first = np.searchsorted(ends, (self._row + 1) * stride + self._start)
-        last = np.searchsorted(starts, (self._row + 1) * stride + self._end, "right")
-        counts = np.maximum(last - first, 0)
-        above = np.repeat(np.arange(len(counts)), counts)
-        below = np.arange(len(above)) + np.repeat(first - counts.cumsum() + counts, counts)
-        root = np.arange(len(counts))
-        while len(above):
-            ends_above, ends_below = root[above], root[below]
-            lower = np.minimum(ends_above, ends_below)
-            np.minimum.at(root, np.maximum(ends_above, ends_below), lower)
-            while not np.array_equal(shorter := root[root], root):
-                root = shorter
-            apart = root[above] != root[below]
-            above, below = above[apart], below[apart]
-        return np.unique(root, return_inverse=True)[1]
-
-    def _find_least(self, values: np.ndarray, count: int) -> np.ndarray:
-        least = np.full(count, np.iinfo(int).max)
-        np.minimum.at(least, self._of_run, values)
-        return least
+    def _join(self, how: np.ufunc, values: np.ndarray) -> np.ndarray:
+        """Join what each run has to what each component has."""
+        return how.reduceat(values, np.flatnonzero(np.diff(self._of_run, prepend=-1)))
 
     def __len__(self) -> int:
         return len(self.area)
@@ -201,7 +192,7 @@ class Components:
         innermost = np.clip(width // 2, self._start, self._end - 1)
         depth = np.minimum(self._row, height - 1 - self._row)
         depth = np.minimum(depth, np.minimum(innermost, width - 1 - innermost))
-        return -self._find_least(-depth, len(self))
+        return self._join(np.maximum, depth)
 
     def keep(self, chosen: np.ndarray) -> "Components":
         """Return the chosen components, bool (number of components,), without a new search."""

@@ -1,5 +1,7 @@
 """Draws strokes with a round pen."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -7,25 +9,26 @@ from text_recognizer.errors import LabError
 from text_recognizer.reading.masks import measure_pen_width, widen
 
 PEN_WIDTH = 6  # pixels of a scan
+Curves = list[np.ndarray]  # strokes, float64 (N, 2) each
 OVERSAMPLING = 4  # strokes are drawn so many times as large and scaled down, for smooth edges
 
 
-def read_curves(strokes: list) -> list[np.ndarray]:
-    """Return strokes as arrays, float64 (N, 2); without those that have no points."""
+def read_curves(strokes: Iterable) -> Curves:
+    """Return strokes as arrays, without those that have no points."""
     try:
         curves = [np.asarray(stroke, float)[:, :2] for stroke in strokes if len(stroke)]
-        points = np.concatenate(curves) if curves else None
+        are_points = all(c.shape[1:] == (2,) and np.isfinite(c).all() for c in curves)
     except (TypeError, ValueError, IndexError):
-        points = np.full((1, 2), np.nan)
-    if points is None:
-        raise LabError("image is an empty list of strokes: draw something first.")
-    if points.ndim != 2 or points.shape[1] < 2 or not np.isfinite(points).all():
+        are_points = False
+    if not are_points:
         raise LabError("image must be a list of strokes, each a list of points (x, y).")
+    if not curves:
+        raise LabError("image is an empty list of strokes: draw something first.")
     return curves
 
 
-def draw(curves: list[np.ndarray], size, pen_width: float = PEN_WIDTH) -> np.ndarray:
-    """Draw curves, float64 (N, 2), on a sheet of a width and height: float32 (H, W) from 0 to 1."""
+def draw(curves: Curves, size, pen_width: float = PEN_WIDTH) -> np.ndarray:
+    """Draw curves on a sheet of a width and height: float32 (H, W) from 0 to 1."""
     width, height = (int(side) * OVERSAMPLING for side in size)
     sheet = Image.new("L", (width, height))
     pen, radius = ImageDraw.Draw(sheet), pen_width * OVERSAMPLING / 2

@@ -19,13 +19,10 @@ from text_recognizer.reading.masks import Ink
 MAX_SIDE = 512  # pixels: pictures with a longer side are scaled down first
 MIN_CONTRAST = 25  # of 255 grey levels, between ink and background
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue, as Pillow weighs them
-SAMPLE_SIDE = 128  # pixels: the side of what is looked at to tell whether colours matter
-MIN_LONE_DOTS = 0.01  # of all pixels: so many make a grey of black and white
 REASONS = (  # why other files are not read, and what to do, by what they begin with
     (b"%PDF", "it is a PDF: take a screenshot of it"),
     (b"ftyp", "phones save such HEIC pictures: export it as JPEG"),
 )
-MIN_COLOUR_SPREAD = 2  # times as far apart are colours as their brightness, if they matter
 
 
 class Step(NamedTuple):
@@ -129,17 +126,17 @@ def _is_dithered(grey: Image.Image) -> bool:
     around = np.pad(black, 1).astype(np.int8)
     around = around[:-2] + around[1:-1] + around[2:]
     around = around[:, :-2] + around[:, 1:-1] + around[:, 2:]
-    return bool((black & (around == 1)).mean() > MIN_LONE_DOTS)
+    return bool((black & (around == 1)).mean() > 0.01)  # so many dots are alone
 
 
 def _find_colours(picture: Image.Image) -> np.ndarray | None:
     """Return how much red, green and blue count, float32 (3,); None if brightness is enough."""
-    sample = picture.resize((SAMPLE_SIDE, SAMPLE_SIDE), Image.Resampling.NEAREST).convert("RGB")
+    sample = picture.resize((128, 128), Image.Resampling.NEAREST).convert("RGB")
     spread = np.cov(np.asarray(sample).reshape(-1, 3), rowvar=False)
     variances, directions = np.linalg.eigh(spread)
     brightness = math.sqrt(max(BRIGHTNESS @ spread @ BRIGHTNESS, 0))
     # Of grey levels, the distance as colours is the square root of 3 times that in brightness.
-    if math.sqrt(max(variances[-1], 0) / 3) <= MIN_COLOUR_SPREAD * brightness + 1:
+    if math.sqrt(max(variances[-1], 0) / 3) <= 2 * brightness + 1:
         return None
     return directions[:, -1].astype(np.float32)
 
@@ -174,12 +171,9 @@ def _convert_to_8_bits(pixels: np.ndarray) -> np.ndarray:
     if darkest < 0:
         # From the darkest to the brightest; halved, as the difference may be infinite.
         values, white = values / 2 - darkest / 2, brightest / 2 - darkest / 2
-    elif brightest <= 1:
-        white = 1.0
     elif brightest <= 255:
-        white = 255.0
-    else:
-        # The highest value of as many bits as the brightest pixel has.
+        white = 1.0 if brightest <= 1 else 255.0
+    else:  # the highest value of as many bits as the brightest pixel has
         white = 2.0 ** min(math.ceil(math.log2(brightest + 1)), 1023) - 1
     values /= white or 1  # in place, as a large picture takes 8 bytes a pixel here
     values *= 255

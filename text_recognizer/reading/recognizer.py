@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from text_recognizer.errors import LabError, check_bool, check_int, check_number, show
-from text_recognizer.mapping import BLANK, MAPPING, SPECIAL_TOKENS, decode_labels
+from text_recognizer.mapping import BLANK, FIRST_CHARACTER, MAPPING, SPECIAL_TOKENS, decode_labels
 from text_recognizer.models.ctc import CharacterLanguageModel, align, beam_search
 from text_recognizer.models.registry import LineNetwork, reads_lines
 from text_recognizer.models.weights import load_network, load_shipped
@@ -23,11 +23,8 @@ from text_recognizer.strokes import is_dot
 from text_recognizer.threads import one_thread
 
 CHARACTER_WEIGHTS, LINE_WEIGHTS = "character_weights.safetensors", "line_weights.safetensors"
-LANGUAGE_MODEL = "language_model.npz"
 WEIGHT, BONUS, BEAMS = 0.5, 1.5, 16  # of the language model: see `beam_search`
-MIN_TEMPERATURE = 1e-6
 N_ANSWERS = 5  # answers to each character, alone or in a line
-MAX_BATCH = 500  # images that a network reads at a time
 
 
 class Recognizer:
@@ -74,19 +71,15 @@ class Recognizer:
         has_names = isinstance(mapping, list | tuple) and all(isinstance(n, str) for n in mapping)
         if not mapping or not has_names:
             raise LabError(f"mapping={show(mapping)} must be a list of names: give data.mapping.")
-        if expected is not None:
-            if not isinstance(expected, list | tuple) or len(expected) != len(mapping):
-                raise LabError(
-                    f"expected={show(expected)} must be a list of {len(mapping)} numbers."
-                )
-            for i, value in enumerate(expected):
-                check_number(f"expected[{i}]", value)
-        self.model = model
-        self.mapping = list(mapping)
-        self.temperature = _check_temperature(temperature)
-        is_character = torch.tensor([float(name not in SPECIAL_TOKENS) for name in self.mapping])
+        expected = [1.0] * len(mapping) if expected is None else expected
+        if not isinstance(expected, list | tuple) or len(expected) != len(mapping):
+            raise LabError(f"expected={show(expected)} must be a list of {len(mapping)} numbers.")
+        shares = [check_number(f"expected[{i}]", value) for i, value in enumerate(expected)]
+        self.model, self.mapping = model, list(mapping)
+        self.temperature = check_number("temperature", temperature, 1e-6, wanted="more than 0")
         # How frequent each class is, float32 (number of classes,): 0 for what is no answer.
-        self.expected = is_character * torch.tensor(expected or [1.0] * len(self.mapping))
+        is_character = torch.tensor([name not in SPECIAL_TOKENS for name in mapping])
+        self.expected = torch.tensor(shares) * is_character
         self.refuses: float | None = None  # the share of the energy: see `is_known`
 
     @classmethod
@@ -104,10 +97,10 @@ class Recognizer:
             read), and costs on digits (0.886 against 0.916); where only digits are written,
             `predict(image, among="0123456789")` is better than either (0.998).
         """
-        check_bool("equal_classes", equal_classes)
         model, described = load_shipped(CHARACTER_WEIGHTS)
-        shares = described["frequencies"]
-        expected = [1 / share if share else 0.0 for share in shares] if equal_classes else None
+        expected = None
+        if check_bool("equal_classes", equal_classes):
+            expected = [1 / share if share else 0.0 for share in described["frequencies"]]
         recognizer = cls(model, described["mapping"], described["temperature"], expected)
         recognizer.refuses = described["refuses"]
         return recognizer
@@ -137,11 +130,10 @@ class Recognizer:
         prepared = prepare(image)
         if not prepared.any():
             raise LabError("The prepared image shows no ink: is there any in the drawing?")
-        expected = self._weigh_classes(among)
-        found = self.probabilities(prepared.unsqueeze(0), among)[0]
-        likely, best = found.topk(min(top_k, int(expected.count_nonzero())))
-        names = [self.mapping[i] for i in best.tolist()]
-        return list(zip(names, likely.tolist(), strict=True))
+        found = self.probabilities(prepared[None], among)[0]
+        count = int(self._weigh_classes(among).count_nonzero())
+        likely, best = (part.tolist() for part in found.topk(min(top_k, count)))
+        return [(self.mapping[i], share) for i, share in zip(best, likely, strict=True)]
 
     @one_thread()
     @torch.inference_mode()
@@ -149,17 +141,16 @@ class Recognizer:
         """Tell whether an image shows one character, and no drawing, scribble or pair of letters.
 
         The image is uint8, (28, 28), as `prepare` returns it; of the strokes that it was made of,
-        in units of the canvas, a dot is no character. The shipped network has learned to say so:
-        its answer for `<B>`, which no image has, and its energy (how large its answers are in all)
-        are above 0 together for doodles (`tools/assets/fit_unknown.py`). Any other network knows
-        everything.
+        in units of the canvas, a dot is no character. The shipped network's answer for `<B>`, which
+        no image has, and its energy (how large its answers are in all) are above 0 together for
+        doodles (`tools/assets/fit_unknown.py`). Any other network knows everything.
         """
         if self.refuses is None:
             return True
         if strokes and is_dot(strokes):
             return False
-        logits = self.model.eval()(prepared[None, None].float().div_(255))[0]
-        energy = logits[len(SPECIAL_TOKENS) :].logsumexp(0)
+        logits = _compute_logits(self.model, prepared[None])[0]
+        energy = logits[FIRST_CHARACTER:].logsumexp(0)
         return bool(logits[BLANK] + self.refuses * energy <= 0)
 
     @torch.inference_mode()
@@ -172,15 +163,8 @@ class Recognizer:
         `predict`. Special tokens, and what is not in `among`, have 0.
         """
         expected = self._weigh_classes(among)
-        self.model.eval()
-        device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
         # In parts: all test images at once would take gigabytes.
-        logits = torch.cat(
-            [
-                self.model(part.to(device).unsqueeze(1).float().div_(255)).float().cpu()
-                for part in images.split(MAX_BATCH)
-            ]
-        )
+        logits = torch.cat([_compute_logits(self.model, part) for part in images.split(500)])
         if logits.shape != (len(images), len(self.mapping)):
             raise LabError(
                 f"mapping has {len(self.mapping)} entries, but the network's output has the shape "
@@ -252,9 +236,8 @@ class LineRecognizer:
                 "the same methods, or a checkpoint of one."
             )
         _check_float32(model)
-        self.model = model
-        self.temperature = _check_temperature(temperature)
-        self.characters = characters
+        self.model, self.characters = model, characters
+        self.temperature = check_number("temperature", temperature, 1e-6, wanted="more than 0")
 
     @classmethod
     def pretrained(cls):
@@ -299,17 +282,20 @@ class LineRecognizer:
             prepared = draw_line(strokes, layout)
         else:
             prepared = prepare_line(image, guides)
-        self.model.eval()
-        x = prepared.to(next(self.model.parameters()).device).float().div_(255)[None, None]
-        logits = self.model(x)[0].float().cpu() / self.temperature
-        english = _load_language_model() if language_model else None
-        labels, steps = read = self._read_alone(logits, x, english)
+        logits = _compute_logits(self.model, prepared[None])[0] / self.temperature
+        x = prepared[None, None].float().div_(255)
+        english = _load_language_model(bundled("language_model.npz")) if language_model else None
+        if english:
+            labels = list(map(MAPPING.index, beam_search(logits, english, WEIGHT, BONUS, BEAMS)))
+            read = labels, align(logits, labels)
+        else:
+            read = cast(LineNetwork, self.model).find_characters(logits[None], x)[0]
         if self.characters and strokes:
             found = read_strokes(strokes, layout, logits, read, self.characters, english)
             labels, steps, probabilities = found
-            probabilities = probabilities[len(SPECIAL_TOKENS) :]
         else:  # blank and the other special tokens are no alternatives to a character
-            probabilities = logits[len(SPECIAL_TOKENS) :, steps].softmax(0)
+            labels, steps = read
+            probabilities = logits[FIRST_CHARACTER:, steps].softmax(0)
         alternatives = list(map(_list_alternatives, labels, probabilities.T))
         text = list(decode_labels(labels))
         if getattr(self.model, "uses_ctc", False):
@@ -319,15 +305,15 @@ class LineRecognizer:
         confidences = [likely[0][1] for likely in alternatives]
         return LineReading("".join(text), confidences, alternatives)
 
-    def _read_alone(
-        self, logits: torch.Tensor, x: torch.Tensor, english: CharacterLanguageModel | None
-    ) -> tuple[list[int], list[int]]:
-        """Return the labels that the network reads in a line by itself, and their steps."""
-        if english is None:
-            return cast(LineNetwork, self.model).find_characters(logits[None], x)[0]
-        said = beam_search(logits, english, WEIGHT, BONUS, BEAMS)
-        labels = [MAPPING.index(character) for character in said]
-        return labels, align(logits, labels)
+
+_load_language_model = functools.cache(CharacterLanguageModel.load)
+
+
+def _compute_logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Return what a network answers, without dropout, to images, uint8 (B, 28, W): float32."""
+    model.eval()
+    device = next((weight.device for weight in model.parameters()), "cpu")
+    return model(images.to(device).unsqueeze(1).float().div_(255)).float().cpu()
 
 
 def _check_float32(model: nn.Module) -> None:
@@ -336,19 +322,9 @@ def _check_float32(model: nn.Module) -> None:
         raise LabError(f"model={network} computes in {kind}: write model.float() first.")
 
 
-def _check_temperature(value: float) -> float:
-    return check_number("temperature", value, MIN_TEMPERATURE, wanted="more than 0")
-
-
 def _list_alternatives(label: int, probabilities: torch.Tensor) -> list[tuple[str, float]]:
     """Return a character and the likeliest others: a language model may prefer one of these."""
-    place = label - len(SPECIAL_TOKENS)
     likely, best = (part.tolist() for part in probabilities.topk(N_ANSWERS))
-    names = [MAPPING[i + len(SPECIAL_TOKENS)] for i in best]
-    others = [pair for pair in zip(names, likely, strict=True) if pair[0] != MAPPING[label]]
-    return [(MAPPING[label], probabilities[place].item()), *others][:N_ANSWERS]
-
-
-@functools.cache
-def _load_language_model() -> CharacterLanguageModel:
-    return CharacterLanguageModel.load(bundled(LANGUAGE_MODEL))
+    named = [(MAPPING[FIRST_CHARACTER + i], p) for i, p in zip(best, likely, strict=True)]
+    others = [pair for pair in named if pair[0] != MAPPING[label]]
+    return [(MAPPING[label], probabilities[label - FIRST_CHARACTER].item()), *others][:N_ANSWERS]

@@ -4,6 +4,7 @@ import torch
 
 from text_recognizer.mapping import FIRST_CHARACTER, MAPPING, SPACE
 from text_recognizer.models.line_cnn import LineCNN
+from text_recognizer.reading.masks import find_runs
 
 UNREAD = "\N{WHITE SQUARE}"  # stands in a text for ink that was not read
 INK = 100  # of 255
@@ -24,21 +25,17 @@ def find_unread(
     may be: `count` names with probabilities, `UNREAD` with that of a blank first. The last places
     come first.
     """
-    has_ink = (image > INK / 255 * image.max()).any(0).int()
-    edges = torch.diff(has_ink, prepend=has_ink.new_zeros(1), append=has_ink.new_zeros(1))
+    has_ink = (image > INK / 255 * image.max()).any(0, keepdim=True)
+    _, starts, ends = (part.tolist() for part in find_runs(has_ink.numpy()))
     found: list[Unread] = []
     read = [COLUMNS_A_STEP * s for n, s in zip(labels, steps, strict=True) if n != SPACE]
-    for start, end in zip(
-        (edges == 1).nonzero().flatten().tolist(),
-        (edges == -1).nonzero().flatten().tolist(),
-        strict=True,
-    ):
+    for start, end in zip(starts, ends, strict=True):
         if end - start < MIN_COLUMNS or any(start - REACH <= s <= end + REACH for s in read):
             continue
         said = logits[:, start // COLUMNS_A_STEP : -(-end // COLUMNS_A_STEP)].softmax(0).mean(1)
         likely, best = said[FIRST_CHARACTER:].topk(count - 1)
-        names = [MAPPING[FIRST_CHARACTER + i] for i in best.tolist()]
-        others = list(zip(names, likely.tolist(), strict=True))
+        names = [UNREAD, *(MAPPING[FIRST_CHARACTER + i] for i in best.tolist())]
+        shares = [said[:FIRST_CHARACTER].sum().item(), *likely.tolist()]
         place = sum(COLUMNS_A_STEP * step < start for step in steps)
-        found.append((place, [(UNREAD, said[:FIRST_CHARACTER].sum().item()), *others]))
+        found.append((place, list(zip(names, shares, strict=True))))
     return found[::-1]
