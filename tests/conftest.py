@@ -2,8 +2,12 @@
 
 import gc
 import os
+import sys
+import tempfile
 import threading
+from pathlib import Path
 
+import kernels
 import numpy as np
 import pytest
 from helpers import (
@@ -22,6 +26,15 @@ LOOPS = {
 }
 # The tests in real/ need the real data that `make test-real` names.
 collect_ignore = [] if os.environ.get("EMNIST_ARCHIVE") else ["real"]
+
+
+def pytest_configure(config):
+    """Let all kernels of `make test` fork from one process."""
+    if sys.platform == "linux" and os.environ.get("LAB_FAST") and kernels.ADDRESS not in os.environ:
+        folder = tempfile.TemporaryDirectory()
+        server = kernels.start(Path(folder.name))
+        for end in (folder.cleanup, server.wait, server.kill):  # the last one first
+            config.add_cleanup(end)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups

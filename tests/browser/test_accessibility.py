@@ -9,11 +9,10 @@ import threading
 import build_site
 import pytest
 from axe import MODES, find_violations
-from lab import SCREENSHOTS
+from lab import SCREENSHOTS, line_recognizer
 from test_grade_reports import CLASS
 
 from lab_grade.report import write_reports
-from lab_utils import LineRecognizer
 
 NAMES = ["light", "dark", "forced"]
 DRAWN = """() => {
@@ -43,7 +42,7 @@ def insert_by_keyboard(page, text):
 @pytest.mark.parametrize("mode", MODES, ids=NAMES)
 @pytest.mark.parametrize("reads", ["character", "line"])
 def test_a_shared_page(reads, mode, open_page):
-    page = open_page(LineRecognizer.pretrained() if reads == "line" else None, **mode)
+    page = open_page(line_recognizer() if reads == "line" else None, **mode)
     insert_by_keyboard(page, "R" if reads == "character" else "Hello")
     page.wait_for_selector(".hw-root[data-number='1'] :is(.hw-bars, .hw-letter)")
     if reads == "line":
