@@ -21,8 +21,9 @@ from helpers import (
 
 # Loops that a notebook writes out, which LAB_FAST does not cut short.
 LOOPS = {
-    **{"epochs=40": "epochs=8", "steps=50": "steps=5"},
+    **{"epochs=40": "epochs=4", "steps=50": "steps=5", "steps=80, batch": "steps=10, batch"},
     **{"__getitems__(range(100))": "__getitems__(range(10))", "num_test=300": "num_test=30"},
+    **{"num_train=2000": "num_train=200", "// 2000": "// 200"},
 }
 # The tests in real/ need the real data that `make test-real` names.
 collect_ignore = [] if os.environ.get("EMNIST_ARCHIVE") else ["real"]

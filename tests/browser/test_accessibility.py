@@ -2,13 +2,12 @@
 
 import functools
 import http.server
-import subprocess
-import sys
 import threading
 
 import build_site
 import pytest
 from axe import MODES, find_violations
+from helpers import run_in_fork
 from lab import SCREENSHOTS, line_recognizer
 from test_grade_reports import CLASS
 
@@ -122,11 +121,11 @@ def test_pages_of_grading(browser, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def site():
+def site(tmp_path_factory):
     """Build the site; return its address."""
-    command = [sys.executable, build_site.__file__]
-    built = subprocess.run(command, capture_output=True, text=True)
-    assert built.returncode == 0, built.stdout + built.stderr
+    folder = tmp_path_factory.mktemp("site")
+    status, said, errors = run_in_fork(f"python {build_site.__file__}", folder)
+    assert status == 0, said + errors
     handler = functools.partial(Quiet, directory=build_site.OUT)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
