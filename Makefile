@@ -30,13 +30,14 @@ check: .venv/.complete ## style, types and the quick tests, in less than a minut
 	$(BIN)/mypy
 	$(SAMPLE_ONLY) OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not slow" --ignore=tests/browser tests
 
-# More workers than cores: those with a browser mostly wait.
+# More workers than cores: those with a browser mostly wait. mypy, on one core, runs beside them.
 test: .venv/.complete ## everything that must hold: tests, browser, notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy & types=$$!; \
 	$(SAMPLE_ONLY) $(KEEP_MEMORY) LAB_FAST=1 OMP_NUM_THREADS=1 $(BIN)/pytest -rs -n 3 --dist loadgroup \
-		--nbval --nbval-cell-timeout=300 tests $(NOTEBOOKS)
+		--nbval --nbval-cell-timeout=300 tests $(NOTEBOOKS); \
+	tests=$$?; wait $$types || { echo "mypy: as it says above"; exit 1; }; exit $$tests
 
 test-browser: .venv/.complete ## the canvas in a browser, pictures in build/screenshots
 	SCREENSHOTS=1 $(BIN)/pytest -rs tests/browser

@@ -1,5 +1,6 @@
 """One JupyterLab for all tests that use one, one Chromium for them and one for the others."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from lab import SCREENSHOTS, START, Lab, chromium, find_chromium, jupyterlab
 
 from lab_utils import share
 
-PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2}
+VIEWPORT = {"width": 390, "height": 844}
+PHONE = {"viewport": VIEWPORT, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
 HERE = str(Path(__file__).parent)
 CHECKOUT = str(Path(__file__).parents[2])  # not another one that is installed
 
@@ -77,26 +79,54 @@ def lab(session_lab, request):
     assert session_lab.strangers == []
 
 
-@pytest.fixture
-def open_page(browser, tmp_path, request):
-    """Return a function that shares a recogniser and opens its file on a phone, offline."""
-    contexts, errors, requests = [], [], []
+@pytest.fixture(scope="session")
+def share_once(tmp_path_factory):
+    """Return a function that shares a recogniser; the same one again is the same file."""
+    folder = tmp_path_factory.mktemp("shared")
 
-    def open_page(recognizer=None, language="en", **options):
-        file = share(recognizer, tmp_path / "reader.html", language)
-        options = PHONE | {"has_touch": True, "is_mobile": True} | options
-        contexts.append(browser.new_context(**options, offline=True))
-        page = contexts[-1].new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(file.as_uri())
+    @functools.cache
+    def share_once(recognizer, language):
+        return share(recognizer, folder / f"{id(recognizer)}_{language}.html", language)
+
+    return share_once
+
+
+@pytest.fixture(scope="session")
+def phone(browser):
+    """Return a page on a phone, offline: to load it again takes a third of what a new one does."""
+    context = browser.new_context(**PHONE, offline=True)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def open_page(browser, phone, share_once, request):
+    """Return a function that shares a recogniser and opens its file on a phone, offline."""
+    opened, errors, requests = [], [], []
+    note_error = lambda error: errors.append(str(error))  # noqa: E731 - to take away again
+    note_request = lambda request: requests.append(request.url)  # noqa: E731
+
+    def open_page(recognizer=None, language="en", locale=None, viewport=VIEWPORT, **colors):
+        page = phone
+        if locale:
+            page = browser.new_context(**PHONE, offline=True, locale=locale).new_page()
+        opened.append(page)
+        page.set_viewport_size({"width": 1100, "height": 800})  # what a test has set is undone
+        page.set_viewport_size(viewport)
+        page.emulate_media(**({"color_scheme": "light", "forced_colors": "none"} | colors))
+        page.on("pageerror", note_error)
+        page.on("request", note_request)
+        page.goto(share_once(recognizer, language).as_uri())
         page.wait_for_selector("#steps li", state="attached")
         return page
 
     open_page.requests = requests
     yield open_page
-    keep_picture(contexts[-1].pages[0], request.node)
-    for context in contexts:
-        context.close()
+    keep_picture(opened[-1], request.node)
+    for page in opened:
+        page.remove_listener("pageerror", note_error)
+        page.remove_listener("request", note_request)
+        if page is not phone:
+            page.context.close()
     assert errors == []
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []

@@ -1,6 +1,7 @@
 """A real JupyterLab with a kernel, driven in headless Chromium: for the tests and the benchmark."""
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from playwright.sync_api import sync_playwright
 
-from lab_utils import sample_strokes
+from lab_utils import LineRecognizer, sample_strokes
 from text_recognizer.mapping import CHARACTERS
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
@@ -153,6 +154,12 @@ class Lab(Canvas):
             raise AssertionError(f"{found['ename']}: {found['evalue']}")
         text = found["data"]["text/plain"]
         return json.loads(eval(text))  # the repr of a str of JSON
+
+
+@functools.cache
+def line_recognizer() -> LineRecognizer:
+    """Return the recogniser of lines that ships, the same for all tests."""
+    return LineRecognizer.pretrained()
 
 
 def find_free_port() -> int:

@@ -2,18 +2,16 @@
 
 import functools
 import http.server
-import subprocess
-import sys
 import threading
 
 import build_site
 import pytest
 from axe import MODES, find_violations
-from lab import SCREENSHOTS
+from helpers import run_in_fork
+from lab import SCREENSHOTS, line_recognizer
 from test_grade_reports import CLASS
 
 from lab_grade.report import write_reports
-from lab_utils import LineRecognizer
 
 NAMES = ["light", "dark", "forced"]
 DRAWN = """() => {
@@ -43,7 +41,7 @@ def insert_by_keyboard(page, text):
 @pytest.mark.parametrize("mode", MODES, ids=NAMES)
 @pytest.mark.parametrize("reads", ["character", "line"])
 def test_a_shared_page(reads, mode, open_page):
-    page = open_page(LineRecognizer.pretrained() if reads == "line" else None, **mode)
+    page = open_page(line_recognizer() if reads == "line" else None, **mode)
     insert_by_keyboard(page, "R" if reads == "character" else "Hello")
     page.wait_for_selector(".hw-root[data-number='1'] :is(.hw-bars, .hw-letter)")
     if reads == "line":
@@ -125,11 +123,11 @@ def test_pages_of_grading(browser, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def site():
+def site(tmp_path_factory):
     """Build the site; return its address."""
-    command = [sys.executable, build_site.__file__]
-    built = subprocess.run(command, capture_output=True, text=True)
-    assert built.returncode == 0, built.stdout + built.stderr
+    folder = tmp_path_factory.mktemp("site")
+    status, said, errors = run_in_fork(f"python {build_site.__file__}", folder)
+    assert status == 0, said + errors
     handler = functools.partial(Quiet, directory=build_site.OUT)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

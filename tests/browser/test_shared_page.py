@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from lab import compare_answers, vary_drawings
+from lab import compare_answers, line_recognizer, vary_drawings
 from playwright.sync_api import Error
 
 from lab_utils import (
@@ -219,7 +219,7 @@ def test_nothing_can_leave_the_page(open_page):
 
 
 def test_lines_are_read_as_in_python(open_page):
-    recognizer = LineRecognizer.pretrained()
+    recognizer = line_recognizer()
     page = open_page(recognizer, viewport={"width": 844, "height": 390})
     read = "([ink, guides]) => [reader.prepareLine(ink, guides), reader.read(ink, guides)]"
     lines = [(sample_strokes(line), guides) for line, guides in SAMPLES]
@@ -251,7 +251,7 @@ def test_lines_are_read_as_in_python(open_page):
 
 
 def test_a_line_is_written_corrected_and_accepted_on_a_phone(open_page):
-    page = open_page(LineRecognizer.pretrained())
+    page = open_page(line_recognizer())
     write(page, [[(x / 2, y / 2 + 40) for x, y, *_ in s] for s in sample_strokes("Hello")])
     letters = page.locator(".hw-letter")
     letters.first.wait_for()

@@ -1,9 +1,9 @@
 """The canvas under real hands, in a notebook and on a shared page: mouse, pen and fingers."""
 
 import pytest
-from lab import Canvas
+from lab import Canvas, line_recognizer
 
-from lab_utils import LineRecognizer, sample_strokes
+from lab_utils import sample_strokes
 
 CANVAS = "canvas = HandwritingCanvas()\ncanvas"
 PEN, BARREL, ERASER = 1, 2, 32  # bits of `buttons`
@@ -342,7 +342,7 @@ def test_it_prints_dark_on_light_without_its_buttons(hands):
 def test_ink_and_buttons_are_in_sight_together(mode, size, request):
     width, height = size
     if size == (740, 360):
-        recognizer = LineRecognizer.pretrained() if mode == "line" else None
+        recognizer = line_recognizer() if mode == "line" else None
         viewport = {"width": width, "height": height}
         page = request.getfixturevalue("open_page")(recognizer, viewport=viewport)
         room = height

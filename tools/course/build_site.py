@@ -8,11 +8,11 @@ a link, an anchor or a picture leads nowhere on the built pages, it ends with an
 """
 
 import json
+import multiprocessing
 import os
 import posixpath
 import re
 import shutil
-import subprocess
 import sys
 import time
 from html.parser import HTMLParser
@@ -326,10 +326,19 @@ def find_dead_links(folder: Path) -> list[str]:
     return dead
 
 
+def run_sphinx(options: list[str]) -> None:
+    from sphinx.cmd.build import main
+
+    sys.exit(main(options))
+
+
 def main() -> None:
     begun = time.perf_counter()
+    import myst_nb  # noqa: F401 - once for both languages, where processes fork
+
     from lab_utils import share
 
+    os.environ["LAB_OFFLINE"] = "1"
     for folder in (SOURCE, OUT):
         shutil.rmtree(folder, ignore_errors=True)
     repository = links.check_address(links.read_address(ROOT))
@@ -337,11 +346,13 @@ def main() -> None:
         folder = SOURCE / language
         Stage(language, folder, repository).write_pages()
         out.mkdir(parents=True)
-        command = [sys.executable, "-m", "sphinx", "-q", "-E", "-W", "--keep-going"]
-        command += ["-c", str(HERE), "-d", str(ROOT / "build" / "site-doctrees" / language)]
-        command += ["-D", f"language={language}", str(folder), str(out)]
-        if code := subprocess.run(command, env=os.environ | {"LAB_OFFLINE": "1"}).returncode:
-            sys.exit(code)
+        options = ["-q", "-E", "-W", "--keep-going", "-c", str(HERE), "-D", f"language={language}"]
+        options += ["-d", str(ROOT / "build" / "site-doctrees" / language), str(folder), str(out)]
+        process = multiprocessing.Process(target=run_sphinx, args=[options])  # of its own settings
+        process.start()
+        process.join()
+        if process.exitcode:
+            sys.exit(process.exitcode)
         share(path=out / READER, language=language)
         write_explorables(out / "_static")
         # No page links to them; MyST-NB puts its folder beside that of the pages.

@@ -1,0 +1,100 @@
+"""Kernels that fork from one process, which has imported PyTorch, Lightning and IPython for them.
+
+Each of a dozen kernels would need three seconds for that. What Jupyter starts is this file as a
+script: it asks the server for a fork, passes signals on to it, and ends as it ends. The lab is
+imported in the fork.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+ADDRESS = "LAB_TEST_KERNELS"  # of the server, in the environment of all tests
+IMPORTED = ("ipykernel.kernelapp", "matplotlib.pyplot", "pytorch_lightning", "anywidget", "h5py")
+
+
+def start(folder):
+    """Start the server; return its process. From now on, Jupyter's kernels are its forks."""
+    import subprocess
+
+    command = [sys.executable, "-S", "-E", __file__, "{connection_file}"]  # it imports little
+    spec = {"argv": command, "display_name": "Python 3", "language": "python"}
+    path = folder / "kernels" / "python3" / "kernel.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(spec), encoding="utf-8")
+    os.environ |= {"JUPYTER_PATH": str(folder), ADDRESS: str(folder / "socket")}
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.environ[ADDRESS])
+        listener.listen()
+        return subprocess.Popen([sys.executable, __file__], stdin=listener)
+
+
+def serve():
+    """Fork a kernel for everybody who asks."""
+    import gc
+    import importlib
+
+    listener = socket.socket(fileno=os.dup(0))
+    del sys.path[0]  # the folder of this file
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # as kernels have it
+    for name in IMPORTED:
+        importlib.import_module(name)
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        connection, _ = listener.accept()
+        if os.fork() == 0:
+            listener.close()
+            run_kernel(connection)
+            return
+        connection.close()
+
+
+def run_kernel(connection):
+    """Be the kernel that was asked for: with its folder, environment and streams."""
+    import threading
+
+    from ipykernel.kernelapp import IPKernelApp
+
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    size, streams, *_ = socket.recv_fds(connection, 4, 3)
+    with connection.makefile("rb") as file:
+        told = json.loads(file.read(int.from_bytes(size, "big")))
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.environ.clear()
+    os.environ.update(told["environment"])
+    os.environ.pop("JPY_PARENT_PID", None)  # ours is the server
+    sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    os.chdir(told["folder"])
+    threading.Thread(target=obey, args=[connection], daemon=True).start()
+    sys.argv = ["ipykernel_launcher", "-f", told["connection"]]
+    IPKernelApp.launch_instance()
+
+
+def obey(connection):
+    """Send this process the signals that come; end it with the one that asked for it."""
+    while number := connection.recv(1):
+        os.kill(os.getpid(), number[0])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def ask(file):
+    """Ask for a kernel with this connection file; return when it has ended."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(os.environ[ADDRESS])
+    told = {"connection": file, "folder": str(Path.cwd()), "environment": dict(os.environ)}
+    told = json.dumps(told).encode()
+    socket.send_fds(connection, [len(told).to_bytes(4, "big")], [0, 1, 2])
+    connection.sendall(told)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: connection.send(bytes([number])))
+    connection.recv(1)
+
+
+if __name__ == "__main__":
+    ask(*sys.argv[1:]) if len(sys.argv) > 1 else serve()
