@@ -207,17 +207,21 @@ def _read_idx(stream: Readable, ndim: int) -> Iterator[np.ndarray]:
 
 def _read_matlab(path: Path, stream: Readable) -> Iterator[Part]:
     """Yield train and test of `emnist-byclass.mat`: dataset.{train,test}.{images,labels}."""
-    with tempfile.TemporaryFile() as unpacked:
-        found = {names[-2:]: values for names, values in matlab.read_arrays(stream, unpacked)}
+    with tempfile.TemporaryFile() as file:
+        found = {names[-2:]: array for names, *array in matlab.read_arrays(stream, file)}
         for name in EMNIST.parts:
             images, labels = (found.get((name, kind)) for kind in ("images", "labels"))
-            if not images or not labels or images().dtype != "u1" or images().shape[1:] != (784,):
+            if not images or not labels or images[0] != "u1" or images[2][1:] != (784,):
                 raise ValueError("it holds no train and test images")
-            label_block = labels().reshape(-1).astype(np.uint8)
-            yield _finish(name, label_block, _read_rows(images), EMNIST, path)
+            label_block = np.memmap(file, labels[0], "r", *labels[1:]).reshape(-1).astype(np.uint8)
+            yield _finish(name, label_block, _read_rows(file, *images[1:]), EMNIST, path)
 
 
-def _read_rows(images: matlab.Map) -> Iterator[np.ndarray]:
-    for start in range(0, len(images()), BLOCK_IMAGES):
-        rows = images()[start : start + BLOCK_IMAGES]  # mapped anew: no more stays in memory
-        yield rows.reshape(-1, 28, 28)
+def _read_rows(file: BinaryIO, place: int, shape: tuple[int, int]) -> Iterator[np.ndarray]:
+    """Yield images from a file that holds pixel 0 of all of them, then pixel 1 and so on."""
+    for start in range(0, shape[0], BLOCK_IMAGES):
+        pixels = np.empty((784, min(BLOCK_IMAGES, shape[0] - start)), np.uint8)
+        for pixel, row in enumerate(pixels):
+            file.seek(place + pixel * shape[0] + start)
+            row[:] = np.frombuffer(read_exactly(file, len(row)), np.uint8)
+        yield pixels.T.reshape(-1, 28, 28)

@@ -8,24 +8,21 @@ import io
 import itertools
 import struct
 import zlib
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from typing import IO
-
-import numpy as np
 
 STRUCT, MATRIX, COMPRESSED = 2, 14, 15
 MAX_BYTES = 1 << 30  # of a file, unpacked; EMNIST's has 660 MB
 DTYPES = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8"}
-Map = Callable[[], np.ndarray]  # of a file into memory, so that only what is looked at is read
 Readable = IO[bytes] | io.BufferedIOBase  # of which the second is what gzip gives
 
 
-def read_arrays(stream: Readable, unpacked: IO[bytes]) -> Iterator[tuple[tuple[str, ...], Map]]:
-    """Unpack a MATLAB 5 file into an empty one, and yield what maps each numeric array in that.
+def read_arrays(stream: Readable, unpacked: IO[bytes]) -> Iterator[tuple]:
+    """Unpack a MATLAB 5 file into an empty one, and yield the numeric arrays in that.
 
-    Each comes with its names from the outermost struct inwards. A file that is another one, cut off
-    or damaged raises ValueError, LookupError, EOFError, zlib.error or struct.error.
+    An array is its names from the outermost struct inwards, its dtype, its place in the file, and
+    its shape. A file that is another one, cut off or damaged raises ValueError, LookupError,
+    EOFError, zlib.error or struct.error.
     """
     if read_exactly(stream, 128)[126:] != b"IM":
         raise ValueError("not a little-endian MATLAB 5 file")
@@ -79,8 +76,7 @@ def _list_arrays(file: IO[bytes], start: int, stop: int, names: tuple) -> Iterat
         return
     for kind, first, _ in itertools.islice(elements, 1):
         if kind in DTYPES:
-            sizes = struct.unpack(f"<{len(shape) // 4}i", shape)
-            yield names, partial(np.memmap, file, DTYPES[kind], "r", first, sizes, "F")
+            yield names, DTYPES[kind], first, struct.unpack(f"<{len(shape) // 4}i", shape)
 
 
 def read_exactly(stream: Readable, size: int) -> bytes:
