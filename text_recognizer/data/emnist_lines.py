@@ -1,6 +1,5 @@
 """The data module EMNISTLines: lines of handwriting, of single characters or joined up."""
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
@@ -95,8 +94,9 @@ class EMNISTLines(BaseDataModule):
 
     Taught in notebook 4.
 
-    Line number n of a part is the same line on every machine. Glyphs and phrases of train, val and
-    test are disjoint. Punctuation, which EMNIST lacks, is of the bundled sample.
+    As in lab 2 of Full Stack Deep Learning 2021, but number n of a part is the same line on every
+    machine. Glyphs and phrases of train, val and test are disjoint. Punctuation, which EMNIST
+    lacks, is of the bundled sample.
 
     Joined-up lines are bundled: 2,000, 300 and 300 lines of up to 32 characters, rendered from
     script fonts, with fonts and texts of the parts disjoint. Those that fit into `max_length` come
@@ -130,10 +130,6 @@ class EMNISTLines(BaseDataModule):
         Whether training lines are shifted at random by up to two pixels.
     **loading
         `batch_size` and `num_workers`, as for `BaseDataModule`.
-
-    References
-    ----------
-    Full Stack Deep Learning 2021, lab 2.
 
     Examples
     --------
@@ -202,7 +198,7 @@ class EMNISTLines(BaseDataModule):
         with prepared.open_prepared(origin) as file:
             source = file.source + text
         made_from = json.dumps(
-            dataclasses.asdict(self.settings)
+            self.settings._asdict()
             | {"sizes": self.sizes, "on_the_fly": self.on_the_fly, "text": self._text}
             | {"characters": prepared.fingerprint(origin)}
         )

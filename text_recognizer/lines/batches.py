@@ -1,7 +1,6 @@
 """Draws the lines of EMNISTLines by their numbers: the same number is always the same line."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,8 +21,7 @@ REALISTIC_STEP = 11  # columns that a character takes, about
 CACHED_LINES = 64  # lines that are computed pixel by pixel at a time, so that they stay in cache
 
 
-@dataclass(frozen=True)
-class LineSettings:
+class LineSettings(NamedTuple):
     """How lines look; `EMNISTLines` explains each."""
 
     max_length: int

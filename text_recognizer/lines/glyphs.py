@@ -2,8 +2,7 @@
 
 import torch
 
-from text_recognizer.errors import LabError
-from text_recognizer.mapping import MAPPING, SPACE, SPECIAL_TOKENS
+from text_recognizer.mapping import FIRST_CHARACTER, MAPPING, SPACE
 
 GLYPH_SIZE = 28  # pixels: height and width of a glyph, and height of a line
 NO_GLYPH = 0  # the index of the glyph without ink
@@ -21,15 +20,11 @@ class GlyphPool:
         self.first = 1 + self.count.cumsum(0) - self.count
 
     def choose(self, labels: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-        """Return a glyph for each character: an index, int64 (B, L); NO_GLYPH where it has no ink.
+        """Return a glyph for each character: an index, int64 (B, L); NO_GLYPH where it has none.
 
         The labels are int64, (B, L); the random numbers, float64 (B, L) from 0 to below 1, say
-        which of the glyphs of its class each takes. LabError if there is none of a character.
+        which of the glyphs of its class each takes.
         """
-        has_ink = (labels >= len(SPECIAL_TOKENS)) & (labels != SPACE)
-        missing = torch.unique(labels[has_ink & (self.count[labels] == 0)]).tolist()
-        if missing:
-            names = ", ".join(repr(MAPPING[label]) for label in missing)
-            raise LabError(f"There is no image of {names}: take them out of the text.")
+        has_ink = (labels >= FIRST_CHARACTER) & (labels != SPACE) & (self.count[labels] > 0)
         chosen = self.first[labels] + (draws * self.count[labels]).long()
         return torch.where(has_ink, chosen, NO_GLYPH)
