@@ -69,7 +69,6 @@ def describe_canvas(keeps: bool = True, languages: tuple[str, ...] = LANGUAGES) 
 def read_labels(language: str) -> dict[str, str]:
     """Return the translations of what stands in the scripts or in Python's part of the canvas."""
     files = [*STATIC.glob("*.[jh]*"), *STATIC.parent.glob("*.py"), Path(strokes.__file__)]
-    files.append(STATIC / "../../explore/static/network.js")
     said = FIELD.sub("{}", "".join(path.read_text(encoding="utf-8") for path in files))
     catalogue = read_catalogue(LOCALE, language)[0].items()
     return {e: label for e, label in catalogue if f'"{e}"' in said or f">{e}<" in said}

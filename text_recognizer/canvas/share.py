@@ -17,7 +17,7 @@ from text_recognizer.paths import write_whole
 from text_recognizer.reading.recognizer import LineRecognizer, Recognizer
 from text_recognizer.strokes import LETTER_GAP, SAMPLE_MARGIN, WORD_GAP, read_samples
 
-STYLES = "controls.css", "canvas.css", "../../explore/static/explore.css", "page.css"
+STYLES = "controls.css", "canvas.css", "maps.css", "page.css"
 MAX_BYTES = 6_000_000  # of a page: mail and messengers take that
 
 

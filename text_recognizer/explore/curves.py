@@ -88,8 +88,8 @@ class LiveCurves(ProgressBar):
         start = time.monotonic()
         if self._waiting:  # one synchronisation with a GPU for all of them
             places, losses = zip(*self._waiting, strict=True)
-            for place, loss in zip(places, torch.stack(losses).tolist(), strict=True):
-                self.curves["train_loss"].append([place, loss])
+            points = zip(places, torch.stack(losses).tolist(), strict=True)
+            self.curves["train_loss"] += map(list, points)
             self._waiting.clear()
         if get_ipython() is not None:
             unit = _("step") if self._trainer is None else _("epoch")

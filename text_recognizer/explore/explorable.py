@@ -16,6 +16,7 @@ from text_recognizer.errors import LabError
 from text_recognizer.language import _
 
 STATIC = Path(__file__).parent / "static"
+STYLES = "controls.css", "maps.css", str(STATIC / "explore.css")
 ALONE = ("filter", "ctc")  # scripts that need no kernel: the site runs them, too
 SAID = re.compile(r"\bsay\(\s*\"([^\"]+)\"")  # what a script says, which is translated
 
@@ -24,15 +25,15 @@ class Explorable(anywidget.AnyWidget):
     """A script of `static` and what it shows; its name and a picture where no browser runs it."""
 
     _esm = traitlets.Unicode().tag(sync=True)
-    _css = read_static("controls.css") + read_static(f"{STATIC}/explore.css")
+    _css = "".join(map(read_static, STYLES))
     labels = traitlets.Dict().tag(sync=True)
     shown = traitlets.Dict().tag(sync=True)
 
     def __init__(self, script: str, name: str, still: Figure, **shown):
         self._script, self._name, self._still = script, name, still
-        path = STATIC / f"{script}.js"
-        labels = {text: _(text) for text in SAID.findall(path.read_text("utf-8"))}
-        super().__init__(_esm=join_modules(str(path)), labels=labels | {"": name}, shown=shown)
+        module = join_modules(str(STATIC / f"{script}.js"))
+        labels = {text: _(text) for text in SAID.findall(module)}
+        super().__init__(_esm=module, labels=labels | {"": name}, shown=shown)
 
     def __repr__(self) -> str:
         return self._name

@@ -1,7 +1,7 @@
 // Inside the network of a shared page: the strongest maps of its layers, and the highest logits,
-// while one writes. It shows what a kernel shows in a notebook (explore/network.py), in its view.
+// while one writes: what a kernel shows in a notebook (explore/network.py).
 
-import { Network } from "../../explore/static/network.js";
+import { Maps } from "./maps.js";
 
 const MAX_SHOWN = 8; // maps of a layer, and logits
 const STRONGEST = 127; // a map's number with the fullest colour
@@ -46,7 +46,7 @@ class Inside {
     const { results } = this.reader;
     if (!this.element.open || !results) return;
     this.shown = { layers: this.describeLayers(results), logits: this.describeLogits(results) };
-    this.view ??= new Network(
+    this.view ??= new Maps(
       {
         get: (name) => ({ shown: this.shown, labels: this.labels.words })[name],
         on: () => {},

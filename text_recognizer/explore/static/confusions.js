@@ -2,7 +2,7 @@
 
 import { make } from "../../canvas/static/elements.js";
 import { followTheme } from "../../canvas/static/theme.js";
-import { makeBox } from "../../explore/static/box.js";
+import { makeBox } from "../../canvas/static/box.js";
 
 const [CELL, MARGIN, SIDE, PER_ROW] = [10, 18, 28, 12]; // pixels, and images in a row
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };

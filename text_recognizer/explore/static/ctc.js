@@ -2,7 +2,7 @@
 
 import { make } from "../../canvas/static/elements.js";
 import { followTheme } from "../../canvas/static/theme.js";
-import { makeBox } from "../../explore/static/box.js";
+import { makeBox } from "../../canvas/static/box.js";
 
 const [CELL, ROW, PACE] = [9, 17, 180]; // pixels of an answer, and milliseconds between two
 const BLANK = 0;

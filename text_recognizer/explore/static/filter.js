@@ -2,7 +2,7 @@
 
 import { make } from "../../canvas/static/elements.js";
 import { followTheme } from "../../canvas/static/theme.js";
-import { makeBox } from "../../explore/static/box.js";
+import { makeBox } from "../../canvas/static/box.js";
 
 const SCALE = 9; // of a pixel on the screen
 const STRONGEST = 4; // the value with the fullest colour

@@ -1,6 +1,6 @@
 // A `div` of a class.
 
-import { make } from "../../canvas/static/elements.js";
+import { make } from "./elements.js";
 
 const makeBox = (name, ...children) => make("div", { class: name }, ...children);
 
