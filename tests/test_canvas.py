@@ -884,8 +884,6 @@ def test_a_new_stroke_is_decoded_and_encoded_once(canvas, monkeypatch):
         "__new__",
         lambda *given, **more: made.append(1) or new(*given, **more),
     )
-    written, write = [], strokes_module._write
-    monkeypatch.setattr(strokes_module, "_write", lambda stroke: written.append(1) or write(stroke))
     strokes_module.decode.cache_clear()
     texts = []
     for i in range(5):
@@ -893,10 +891,83 @@ def test_a_new_stroke_is_decoded_and_encoded_once(canvas, monkeypatch):
         canvas.set_state({"strokes": list(texts), "number": i + 1})
         assert canvas.get_state("strokes")["strokes"] == texts
     assert len(made) == 5  # from the browser: decoded, and its text kept
-    assert not written
     canvas.draw([[(5.0, 5.0), (60.0, 70.0)]])
-    canvas.get_state()
-    assert len(written) == 1
+    shown = [canvas.get_state("strokes")["strokes"][-1] for _ in range(2)]
+    assert shown[0] is shown[1]
+
+
+# What no browser of ours sends.
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        [],
+        "do",
+        {},
+        {"do": "live"},
+        {"do": "live", "stroke": 3},
+        {"do": "live", "stroke": "m!"},
+        {"do": "live", "stroke": "m" + "g" * 500},
+        {"do": "live", "stroke": "xAAAA"},
+        {"do": "live", "stroke": "mAAA"},
+        {"do": "commit", "label": 7},
+        {"do": "commit", "label": "\uac00"},
+        {"do": "choose", "index": "a", "character": "b"},
+        {"do": "choose", "index": 0, "character": ["b"]},
+        {"do": "sample", "text": 3},
+        {"do": "sample", "text": "\uac00"},
+        {"do": "sample", "text": "a" * 100_000},
+        {"do": ["sample"]},
+    ],
+)
+def test_a_malformed_message_is_ignored_or_answered_with_a_sentence(canvas, content):
+    canvas.draw([DOT])
+    if isinstance(content, dict):
+        content = content | {"number": canvas.number}
+    canvas._on_message(canvas, content, [])
+    assert canvas.result["number"] == canvas.number
+    assert not canvas.keep_in.exists()
+    assert len(canvas.strokes) < 200
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"strokes": 3},
+        {"strokes": [3]},
+        {"strokes": ["m!"]},
+        {"strokes": ["m"]},
+        {"strokes": ["m" + "g" * 40_000]},
+        {"strokes": ["mAAAA" * 100_000]},
+        {"strokes": [None]},
+        {"strokes": ["mAAAA"] * 100_000},
+        {"strokes": [""] * 1000},
+        {"_saved": ["mAAAA"]},
+        {"_constants": {}},
+        {"number": "a"},
+        {"pause": "x"},
+        {"pause": -3},
+        {"pause": math.nan},
+        {"pause": 1e9},
+        {"model": "other"},
+        {"live": 3},
+        {"ask": "\uac00"},
+        {"ask": "a" * 100_000},
+        {"text": 5},
+        {"mode": "page"},
+        {"unknown": 5},
+    ],
+)
+def test_a_malformed_state_changes_nothing(canvas, state):
+    canvas.draw([DOT])
+    shown = ["strokes", "model", "pause", "live", "ask", "mode", "_saved", "_constants"]
+    before = canvas.get_state(shown)
+    canvas.set_state(state)
+    assert canvas.get_state(shown) == before
+    canvas.clear()
+    assert canvas._repr_mimebundle_()[0]["image/png"]
 
 
 @pytest.mark.parametrize("ask", ["\uac00", "a b", "!", "a" * 2000])

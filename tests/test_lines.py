@@ -131,6 +131,7 @@ def test_glyphs_of_the_parts_are_disjoint(tmp_path):
     random = np.random.default_rng(0)
     file = tmp_path / "characters.h5"
     with h5py.File(file, "w") as opened:
+        opened.attrs["source"] = np.bytes_(b"random dots")
         for part, count in (("train", 2000), ("test", 500)):
             images = random.integers(0, 256, (count, GLYPH_SIZE, GLYPH_SIZE), np.uint8)
             opened[f"x_{part}"] = images

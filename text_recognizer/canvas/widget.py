@@ -26,6 +26,9 @@ from text_recognizer.strokes import (
     to_strokes,
 )
 
+# What the browser may change; the rest of the state is Python's alone.
+FROM_BROWSER = "strokes", "number", "text", "model", "live", "pause", "guides", "language_model"
+NOT_SENSE = LabError, traitlets.TraitError, ArithmeticError, LookupError, TypeError, ValueError
 NOT_ARGUMENTS = ("comm", "models", "number", "result", "width")
 MAX_ASKED, MAX_PAUSE = 1000, 3600  # characters, seconds
 
@@ -267,26 +270,37 @@ class HandwritingCanvas(anywidget.AnyWidget):
             return check_number(name, value, 0, MAX_PAUSE, _(f"from 0 to {MAX_PAUSE:,} seconds"))
         return value
 
-    def _on_message(self, _widget: object, content: dict, _buffers: object) -> None:
+    def set_state(self, sync_data):
+        """Take what the browser has changed; if that makes no sense, nothing changes."""
+        before = {name: getattr(self, name) for name in FROM_BROWSER if name in sync_data}
+        try:
+            super().set_state({name: sync_data[name] for name in before})
+        except NOT_SENSE as error:
+            for name, value in before.items():
+                setattr(self, name, value)
+            self.status = str(error) if isinstance(error, LabError) else ""
+            self.send_state()  # so that the browser shows again what there is
+
+    def _on_message(self, _widget: object, content: object, _buffers: object) -> None:
         """Do what the browser asks for, unless the strokes have changed since."""
-        if content["number"] != self.number:
+        if not isinstance(content, dict) or content.get("number") != self.number:
             return
         try:
             match content:
-                case {"do": "live", "stroke": stroke, "number": number}:
+                case {"do": "live", "stroke": str(stroke), "number": number}:
                     result = self._read_strokes([*self.strokes, decode(stroke)])
                     self.send({"live": {"number": number} | result})
                 case {"do": "commit"}:
                     self.commit(content.get("label"))
                 case {"do": "take back"} if self._saved and not self.strokes:
                     self._take_back()
-                case {"do": "choose", "index": index, "character": character}:
+                case {"do": "choose", "index": int(index), "character": str(character)}:
                     self.choose(index, character)
-                case {"do": "sample", "text": text}:
+                case {"do": "sample", "text": str(text)}:
                     self.draw(sample_strokes(text))
-        except LabError as error:
+        except NOT_SENSE as error:
             self.status = ""  # so that the browser hears the same sentence twice
-            self.status = str(error)
+            self.status = str(error) if isinstance(error, LabError) else ""
 
     # Reading.
 

@@ -50,6 +50,8 @@ def build_network(described: dict, weights: dict[str, torch.Tensor]) -> nn.Modul
     TypeError, ValueError or RuntimeError.
     """
     network = NETWORKS[described["model_class"]]
+    with torch.device("meta"):  # costs nothing, however large a network the file speaks of
+        network(described, **described["model_arguments"]).load_state_dict(weights, assign=True)
     model = network(described, **described["model_arguments"])
     model.load_state_dict(weights)
     return model.eval()

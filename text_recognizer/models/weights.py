@@ -7,6 +7,7 @@ import pickle
 import struct
 import zipfile
 import zlib
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,7 +16,7 @@ from torch import nn
 from text_recognizer.errors import LabError, missing_or_damaged, shorten
 from text_recognizer.language import _
 from text_recognizer.models.registry import build_network
-from text_recognizer.paths import bundled
+from text_recognizer.paths import bundled, open_regular
 
 UNREADABLE = (
     *(OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError),
@@ -26,7 +27,8 @@ UNREADABLE = (
 def read_checkpoint(path: str | os.PathLike) -> dict:
     """Read a checkpoint of `run_experiment`; LabError if it is missing, damaged or another file."""
     try:
-        with zipfile.ZipFile(path) as archive:  # torch does not check the CRC-32 of its parts
+        # PyTorch does not check the CRC-32 of the parts.
+        with open_regular(Path(path)) as file, zipfile.ZipFile(file) as archive:
             if archive.testzip() is not None:
                 raise zipfile.BadZipFile
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
