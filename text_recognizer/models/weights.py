@@ -7,6 +7,7 @@ import pickle
 import struct
 import zipfile
 import zlib
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,6 +27,8 @@ UNREADABLE = (
 def read_checkpoint(path: str | os.PathLike) -> dict:
     """Read a checkpoint of `run_experiment`; LabError if it is missing, damaged or another file."""
     try:
+        if not Path(path).is_file():
+            raise FileNotFoundError
         with zipfile.ZipFile(path) as archive:  # torch does not check the CRC-32 of its parts
             if archive.testzip() is not None:
                 raise zipfile.BadZipFile
