@@ -201,6 +201,7 @@ def test_without_arguments_it_is_the_first_published_command():
         ("--data_class=Emnst", "--data_class=Emnst: did you mean EMNIST"),
         ("--model_class=Transformer", "one of CNN, LineCNN, LineCNNSimple, MLP, ResNet."),
         ("--model_class", "--model_class"),
+        ("--model_class=", "--model_class=: it must be one of CNN, "),
         ("--max_epoch=3", "--max_epoch: .* did you mean max_epochs"),
         ("--model_clas=CNN", "--model_clas: .* did you mean model_class"),
         ("--fc1_dim=3", "--fc1_dim: it is not an argument here; did you mean fc_dim"),
@@ -241,7 +242,7 @@ def test_without_arguments_it_is_the_first_published_command():
         ("--model_class=LineCNN --data_class=EMNISTLines --style=round", "style='round' must be"),
         (
             "--model_class=LineCNNSimple --data_class=EMNISTLines --window_width=1000",
-            "window_width=1000 must be from 2 to the line's 896",
+            "window_width=1000 must be a whole number from 2 to 896",
         ),
     ],
 )

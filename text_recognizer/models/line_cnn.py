@@ -58,9 +58,8 @@ class LineCNN(nn.Module):
             ResidualBlock(width, 2 * width, stride=2),
             ResidualBlock(2 * width, 3 * width),
         )
-        self.collapse = nn.Conv2d(
-            3 * width, sequence_dim, (-(-height // self.STEP), 3), padding=(0, 1)
-        )
+        rows = -(-height // self.STEP)
+        self.collapse = nn.Conv2d(3 * width, sequence_dim, (rows, 3), padding=(0, 1))
         self.context = nn.Sequential(*(SequenceBlock(sequence_dim, d) for d in (1, 2, 4)))
         self.fc = nn.Conv1d(sequence_dim, self.ANSWERS * num_classes, kernel_size=1)
         choose_layout(self, width)

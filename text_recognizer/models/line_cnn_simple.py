@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from text_recognizer.errors import LabError, check_int, show
+from text_recognizer.errors import check_int
 from text_recognizer.lines.render import find_used_columns
 from text_recognizer.mapping import FIRST_CHARACTER, PADDING, decode_labels
 from text_recognizer.models.cnn import CNN
@@ -54,10 +54,7 @@ class LineCNNSimple(nn.Module):
         super().__init__()
         (channels, height, width), _ = read_config("LineCNNSimple", data_config)
         assert data_config is not None
-        if not isinstance(window_width, int) or not 2 <= window_width <= width:
-            raise LabError(
-                f"window_width={show(window_width)} must be from 2 to the line's {width}."
-            )
+        check_int("window_width", window_width, 2, width)
         check_int("window_stride", window_stride, 1)
         window = data_config | {"input_dims": (channels, height, window_width)}
         self.window_width, self.window_stride = window_width, window_stride

@@ -78,7 +78,7 @@ def choose_lit_class(model_class: str) -> type[BaseLitModel]:
 
 def _choose_class(name: str, known: Mapping[str, type], argv: list[str], default: str) -> type:
     """Return the class that --model_class or --data_class names: it brings its own arguments."""
-    chosen = [default, *re.findall(rf"--{name}[= ](\S+)", " ".join(argv))][-1]
+    chosen = [default, *re.findall(rf"--{name}[= ](\S*)", " ".join(argv))][-1]
     if chosen not in known:
         raise LabError(f"--{name}={chosen}: {nearest(chosen, known)}")
     return known[chosen]

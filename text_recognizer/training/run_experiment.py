@@ -71,15 +71,12 @@ def experiment(
     logger : {"csv", "tensorboard", "wandb", "none"}
         Where the metrics go, beside the terminal.
     **groups
-        The arguments of the data module, the network, `BaseLitModel` and Lightning's `Trainer`,
-        each a dict under the name of its class (`LineLitModel` for networks that read lines).
+        The arguments of each class, such as `CNN`, `MNIST`, `BaseLitModel`, `Trainer`, in a dict.
     """
     pl.seed_everything(SEED, workers=True, verbose=False)
     arguments = groups["Trainer"] | _choose_hardware(gpus, groups["Trainer"])
     data, lit_model = _build(model_class, data_class, groups)
-    may_end_early = stop_early is not None or arguments["max_time"] is not None
-    if arguments["max_epochs"] != -1 or not may_end_early or lit_model.one_cycle_max_lr is not None:
-        check_int("--max_epochs", arguments["max_epochs"], 1)
+    _check_end(arguments, stop_early)
     if load_checkpoint is not None:
         _check_resumable(load_checkpoint, lit_model)
     arguments |= _choose_precision(arguments, lit_model.model)
@@ -92,21 +89,17 @@ def experiment(
     last = ModelCheckpoint(filename="last", save_on_exception=True, **options)
     callbacks: list[pl.Callback] = [best, last] if has_best else [last]
     if stop_early is not None:
-        check_int("--stop_early", stop_early, 0)
         callbacks.append(EarlyStopping("val_loss", patience=stop_early))
     named = {"project" if logger == "wandb" else "name": f"{model_class}_{data_class}"}
     # An absolute path, since a checkpoint remembers the folder that it may be resumed in.
-    logs = logger != "none" and LOGGERS[logger](save_dir=Path(LOGS).resolve(), **named)
+    logs = logger != "none" and LOGGERS[logger](save_dir=Path(LOGS).absolute(), **named)
     trainer = _make_trainer(arguments, callbacks=callbacks, logger=logs)
     # So that the summary counts what the layers compute; without it, it says 0.
     image = torch.ones(1, *data.dims)
     lit_model.example_input_array = trainer.precision_plugin.convert_input(image)
     try:
         trainer.fit(lit_model, datamodule=data, ckpt_path=load_checkpoint, weights_only=True)
-        if torch.distributed.is_initialized():
-            # One process tests: several would each take a share, and the odd image twice.
-            torch.distributed.destroy_process_group()
-        if trainer.is_global_zero:
+        if trainer.is_global_zero:  # one process tests: several would take the odd image twice
             _test(arguments, lit_model, data, trainer, best if has_best else last)
     except SystemExit:  # so Lightning ends after Ctrl-C
         path = last.best_model_path and os.path.relpath(last.best_model_path)
@@ -140,6 +133,8 @@ def _test(
     """Test what was kept in this process alone: before what is new, what was learned by heart."""
     if not kept.best_model_path:
         raise LabError("No epoch was trained: raise --max_epochs, or what limits them.")
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
     lit_model.load_state_dict(read_checkpoint(kept.best_model_path)["state_dict"])
     alone = arguments | {"devices": 1, "num_nodes": 1, "strategy": "auto", "overfit_batches": 0.0}
     if batches := arguments["overfit_batches"]:
@@ -153,6 +148,15 @@ def _test(
     has_best, path = kept.monitor is not None, os.path.relpath(kept.best_model_path)
     loss = _(f" (validation loss {kept.best_model_score:.4f})") if has_best else ""
     say(_(f"{'Best' if has_best else 'Last'} checkpoint{loss}: {path}"))
+
+
+def _check_end(arguments: dict, stop_early: int | None) -> None:
+    if arguments["max_epochs"] != -1 or arguments["max_time"] is None:
+        check_int("--max_epochs", arguments["max_epochs"], 1)
+    if stop_early is not None:
+        check_int("--stop_early", stop_early, 0)
+        if arguments["limit_val_batches"] == 0:
+            raise LabError("--stop_early goes by validation: leave out --limit_val_batches=0.")
 
 
 def _choose_hardware(gpus: int | None, arguments: dict) -> dict:
@@ -184,7 +188,8 @@ def _choose_precision(arguments: dict, model: torch.nn.Module) -> dict:
 
 def _check_resumable(path: Path, lit_model: BaseLitModel) -> None:
     """Raise a LabError where a checkpoint is damaged, or does not fit these arguments."""
-    trained, asked = read_checkpoint(path)["hyper_parameters"], lit_model.hparams
+    checkpoint, asked = read_checkpoint(path), lit_model.hparams
+    trained, progress = checkpoint["hyper_parameters"], checkpoint["loops"]["fit_loop"]
     # A one-cycle schedule is over after as many epochs as were planned.
     same = SAME if asked["one_cycle_max_lr"] is None else (*SAME, "max_epochs")
     for name in same:
@@ -193,6 +198,12 @@ def _check_resumable(path: Path, lit_model: BaseLitModel) -> None:
                 f"{path} was trained with {name}={trained.get(name)}, this is {asked[name]}: "
                 "give the same arguments."
             )
+    # An interrupted epoch does not count.
+    epochs = checkpoint["epoch"] + progress["epoch_loop.batch_progress"]["is_last_batch"]
+    if 0 <= asked["max_epochs"] <= epochs:
+        raise LabError(
+            f"{path} has had {epochs} epochs: --max_epochs={asked['max_epochs']} leaves none."
+        )
 
 
 def _make_trainer(arguments: dict, **more) -> pl.Trainer:
