@@ -3,6 +3,7 @@
 To add one, write its file in this folder and name it in `NETWORKS`.
 """
 
+import warnings
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -50,7 +51,8 @@ def build_network(described: dict, weights: dict[str, torch.Tensor]) -> nn.Modul
     TypeError, ValueError or RuntimeError.
     """
     network = NETWORKS[described["model_class"]]
-    with torch.device("meta"):  # costs nothing, however large a network the file speaks of
+    # On "meta" it costs nothing, however large or empty a network the file speaks of.
+    with torch.device("meta"), warnings.catch_warnings(action="ignore"):
         network(described, **described["model_arguments"]).load_state_dict(weights, assign=True)
     model = network(described, **described["model_arguments"])
     model.load_state_dict(weights)
