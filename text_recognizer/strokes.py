@@ -50,12 +50,13 @@ class Stroke(tuple):
         whole = [(*map(float, point), *missing[len(point) - 2 :]) for point in points]
         if not whole or any(len(p) != 4 or not all(map(math.isfinite, p)) for p in whole):
             raise ValueError("a point must be (x, y), or with time and pressure")
-        steps = np.array(whole) * RESOLUTION
-        if abs(steps).max() >= MAX_STEPS:
+        numbers = np.array(whole)
+        if (abs(numbers) >= MAX_STEPS / np.array(RESOLUTION)).any():
             raise ValueError("a number of a point is too large")
         if pointer not in POINTERS:
             raise ValueError(f"pointer={pointer!r} must be one of {', '.join(POINTERS)}")
-        stroke = super().__new__(cls, map(tuple, (np.floor(steps + 0.5) / RESOLUTION).tolist()))
+        kept = np.floor(numbers * RESOLUTION + 0.5) / RESOLUTION
+        stroke = super().__new__(cls, map(tuple, kept.tolist()))
         stroke.pointer = pointer
         return stroke
 

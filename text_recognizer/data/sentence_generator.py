@@ -143,13 +143,12 @@ def _find_brown() -> Path:
 @cache
 def _read(source: str) -> list[str]:
     """Return the lines of a text, in characters that the mapping has."""
-    if source == "own":
-        path = bundled(OWN_TEXT)
-        try:
-            return path.read_text(encoding="ascii").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise missing_or_damaged(path, error) from None
-    return _read_brown(_find_brown())
+    if source == "brown":
+        return _read_brown(_find_brown())
+    try:
+        return bundled(OWN_TEXT).read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise missing_or_damaged(bundled(OWN_TEXT), error) from None
 
 
 def _read_brown(path: Path) -> list[str]:
