@@ -1,6 +1,5 @@
 """Explorables under a mouse, a finger and a keyboard, on a page without a kernel."""
 
-import json
 import shutil
 
 import build_site
@@ -171,11 +170,7 @@ SITE = """<!doctype html><html lang="en"><title>Site</title><main class="cell_ou
 
 def test_on_the_site_they_run_in_the_place_of_their_pictures(page, tmp_path):
     _, metadata = explore_filter(np.eye(9))._repr_mimebundle_()
-    stored = {
-        "output_type": "execute_result",
-        "data": {},
-        "metadata": json.loads(json.dumps(metadata)),
-    }
+    stored = {"output_type": "execute_result", "data": {}, "metadata": metadata}
     (output,) = build_site.find_states({"outputs": [stored]})
     build_site.write_explorables(tmp_path)
     shutil.copy(build_site.HERE / "static" / "site.js", tmp_path)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import re
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class Explorable(anywidget.AnyWidget):
         data, metadata = add_still(bundle, file.getvalue(), repr(self))
         if self._script in ALONE:
             state = {"script": self._script, "labels": self.labels, "shown": self.shown}
-            metadata = metadata | {"explorable": state}
+            metadata = metadata | {"explorable": json.dumps(state, ensure_ascii=False)}
         return data, metadata
 
 

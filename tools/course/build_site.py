@@ -238,9 +238,8 @@ def find_states(cell: dict) -> list[dict]:
     """Return outputs with what the explorables of a cell show, for `site.js` to run them."""
     outputs = []
     for output in cell["outputs"]:
-        if state := output.get("metadata", {}).get("explorable"):
-            text = json.dumps(state, ensure_ascii=False).replace("<", "\\u003c")
-            page = f'<script type="application/json" class="explorable">{text}</script>'
+        if state := output.get("metadata", {}).get("explorable", "").replace("<", "\\u003c"):
+            page = f'<script type="application/json" class="explorable">{state}</script>'
             data = {"text/html": page}
             outputs.append({"output_type": "display_data", "data": data, "metadata": {}})
     return outputs
