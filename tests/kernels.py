@@ -5,6 +5,7 @@ script: it asks the server for a fork, passes signals on to it, and ends as it e
 imported in the fork.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -46,8 +47,13 @@ def serve():
     gc.freeze()
     gc.enable()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    while True:
-        connection, _ = listener.accept()
+    parent = os.getppid()
+    listener.settimeout(5)
+    while os.getppid() == parent:  # it ends with the tests, however they end
+        try:
+            connection, _ = listener.accept()
+        except TimeoutError:
+            continue
         if os.fork() == 0:
             listener.close()
             run_kernel(connection)
@@ -70,11 +76,11 @@ def run_kernel(connection):
         os.close(stream)
     os.environ.clear()
     os.environ.update(told["environment"])
-    os.environ.pop("JPY_PARENT_PID", None)  # ours is the server
     sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     os.chdir(told["folder"])
     threading.Thread(target=obey, args=[connection], daemon=True).start()
-    sys.argv = ["ipykernel_launcher", "-f", told["connection"]]
+    with_server = f"--IPKernelApp.parent_handle={os.getppid()}"  # it ends with it, too
+    sys.argv = ["ipykernel_launcher", "-f", told["connection"], with_server]
     IPKernelApp.launch_instance()
 
 
@@ -93,8 +99,13 @@ def ask(file):
     told = json.dumps(told).encode()
     socket.send_fds(connection, [len(told).to_bytes(4, "big")], [0, 1, 2])
     connection.sendall(told)
+
+    def pass_on(number, _frame):
+        with contextlib.suppress(BrokenPipeError):  # it has just ended
+            connection.send(bytes([number]))
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: connection.send(bytes([number])))
+        signal.signal(number, pass_on)
     connection.recv(1)
 
 
