@@ -2,7 +2,7 @@
 
 Each of a dozen kernels would need three seconds for that. What Jupyter starts is this file as a
 script: it asks the server for a fork, passes signals on to it, and ends as it ends. The lab is
-imported in the fork.
+imported in the fork. `pytest -p kernels` starts the server.
 """
 
 import contextlib
@@ -15,6 +15,21 @@ from pathlib import Path
 
 ADDRESS = "LAB_TEST_KERNELS"  # of the server, in the environment of all tests
 IMPORTED = ("ipykernel.kernelapp", "matplotlib.pyplot", "pytorch_lightning", "anywidget", "h5py")
+
+
+if __name__ == "kernels":  # a plugin, and loaded before nbval
+    sys.modules["rfc3987_syntax"] = None  # jsonschema takes a second for it, and nothing needs it
+
+
+def pytest_configure(config):
+    """Start the server, once for all workers, where processes can fork."""
+    import tempfile
+
+    if sys.platform == "linux" and ADDRESS not in os.environ:
+        folder = tempfile.TemporaryDirectory()
+        server = start(Path(folder.name))
+        for end in (folder.cleanup, server.wait, server.kill):  # the last one first
+            config.add_cleanup(end)
 
 
 def start(folder):
