@@ -2,9 +2,10 @@
 
 Each of a dozen kernels would need three seconds for that. What Jupyter starts is this file as a
 script: it asks the server for a fork, passes signals on to it, and ends as it ends. The lab is
-imported in the fork.
+imported in the fork. `pytest -p kernels` starts the server.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +15,21 @@ from pathlib import Path
 
 ADDRESS = "LAB_TEST_KERNELS"  # of the server, in the environment of all tests
 IMPORTED = ("ipykernel.kernelapp", "matplotlib.pyplot", "pytorch_lightning", "anywidget", "h5py")
+
+
+if __name__ == "kernels":  # a plugin, and loaded before nbval
+    sys.modules["rfc3987_syntax"] = None  # jsonschema takes a second for it, and nothing needs it
+
+
+def pytest_configure(config):
+    """Start the server, once for all workers, where processes can fork."""
+    import tempfile
+
+    if sys.platform == "linux" and ADDRESS not in os.environ:
+        folder = tempfile.TemporaryDirectory()
+        server = start(Path(folder.name))
+        for end in (folder.cleanup, server.wait, server.kill):  # the last one first
+            config.add_cleanup(end)
 
 
 def start(folder):
@@ -40,12 +56,19 @@ def serve():
     listener = socket.socket(fileno=os.dup(0))
     del sys.path[0]  # the folder of this file
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # as kernels have it
+    gc.disable()  # there is no garbage in what is imported, and looking for it takes a fifth
     for name in IMPORTED:
         importlib.import_module(name)
     gc.freeze()
+    gc.enable()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    while True:
-        connection, _ = listener.accept()
+    parent = os.getppid()
+    listener.settimeout(5)
+    while os.getppid() == parent:  # it ends with the tests, however they end
+        try:
+            connection, _ = listener.accept()
+        except TimeoutError:
+            continue
         if os.fork() == 0:
             listener.close()
             run_kernel(connection)
@@ -68,11 +91,11 @@ def run_kernel(connection):
         os.close(stream)
     os.environ.clear()
     os.environ.update(told["environment"])
-    os.environ.pop("JPY_PARENT_PID", None)  # ours is the server
     sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     os.chdir(told["folder"])
     threading.Thread(target=obey, args=[connection], daemon=True).start()
-    sys.argv = ["ipykernel_launcher", "-f", told["connection"]]
+    with_server = f"--IPKernelApp.parent_handle={os.getppid()}"  # it ends with it, too
+    sys.argv = ["ipykernel_launcher", "-f", told["connection"], with_server]
     IPKernelApp.launch_instance()
 
 
@@ -91,8 +114,13 @@ def ask(file):
     told = json.dumps(told).encode()
     socket.send_fds(connection, [len(told).to_bytes(4, "big")], [0, 1, 2])
     connection.sendall(told)
+
+    def pass_on(number, _frame):
+        with contextlib.suppress(BrokenPipeError):  # it has just ended
+            connection.send(bytes([number]))
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: connection.send(bytes([number])))
+        signal.signal(number, pass_on)
     connection.recv(1)
 
 

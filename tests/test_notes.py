@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from helpers import run_in_fork
 from nbclient import NotebookClient
 
@@ -92,7 +93,8 @@ def quick(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
-def test_the_notebooks_of_the_notes_run_in_a_fresh_kernel():
+def test_the_notebooks_of_the_notes_run_in_a_fresh_kernel(monkeypatch):
+    monkeypatch.delenv("JUPYTER_PATH", raising=False)  # no fork, which has imported PyTorch
     cells = [nbformat.v4.new_code_cell(source) for source in CELLS.values()]
     notebook = nbformat.v4.new_notebook(cells=cells)
     NotebookClient(notebook, allow_errors=True, timeout=200).execute()
@@ -120,9 +122,15 @@ def test_a_command_of_the_notes_runs_as_it_is_written(command, tmp_path):
     status, said, errors = run_in_fork(command, tmp_path)
     assert status == 0, errors
     assert said.count("No GPU found: training on the CPU.\n") == 1
-    (kind, path) = re.findall(r"^(Best|Last) checkpoint.*: (\S+)$", said, re.M)[0]
+    assert said.count("Test metric") == 1
+    ((kind, path),) = re.findall(r"^(Best|Last) checkpoint.*: (\S+)$", said, re.M)
     assert kind == ("Last" if "overfit" in command else "Best")
-    assert (tmp_path / path).is_file()
+    if kind == "Best":
+        names = {file.name for file in (tmp_path / path).parent.iterdir()}
+        assert names == {"best.ckpt", "last.ckpt"}
+    described = torch.load(tmp_path / path, weights_only=True)["hyper_parameters"]
+    assert described["model_class"] == "CNN"
+    assert len(described["mapping"]) == (83 if "EMNIST" in command else 10)
     (accuracy,) = re.findall(r"test_acc +│? *(\d\.\d+)", said.split("On others:")[-1])
     assert 0 < float(accuracy) <= 1
 

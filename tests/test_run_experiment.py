@@ -5,6 +5,7 @@ import inspect
 import os
 import pickle
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from helpers import run_in_fork
 
 from lab_utils import HandwritingCanvas, LineRecognizer, sample_strokes
 from text_recognizer.data.emnist_lines import FreshLines
@@ -80,33 +82,7 @@ def terminal(*argv):
     return [sys.executable, "-m", "lab_utils.run_experiment", *QUICK, *argv]
 
 
-# The published commands.
-
-
-@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
-@pytest.mark.parametrize(
-    ("published", "cheaper"),
-    [
-        ("--model_class=CNN --data_class=MNIST --max_epochs=5 --gpus=1", "--max_epochs=2"),
-        ("--model_class=CNN --data_class=EMNIST --max_epochs=5 --gpus=1", "--max_epochs=2"),
-        (
-            "--model_class=CNN --data_class=EMNIST --max_epochs=5 --gpus=1 --num_workers=4",
-            "--max_epochs=1",
-        ),
-    ],
-    ids=["MNIST", "EMNIST", "num_workers"],
-)
-def test_a_published_command_runs_to_its_end(published, cheaper, capsys):
-    main([*published.split(), "--batch_size=16", *cheaper.split()])
-    out = capsys.readouterr().out
-    assert out.count("No GPU found: training on the CPU.\n") == 1
-    assert out.count("Test metric") == 1
-    (printed,) = re.findall(r"^Best checkpoint \(validation loss \d+\.\d+\): (\S+)$", out, re.M)
-    best = Path(printed)
-    assert sorted(path.name for path in best.parent.iterdir()) == ["best.ckpt", "last.ckpt"]
-    described = checkpoint("best", best.parent)["hyper_parameters"]
-    assert described["model_class"] == "CNN"
-    assert len(described["mapping"]) == (83 if "EMNIST" in published else 10)
+# Overfitting, as published; `test_notes.py` has the other commands.
 
 
 def test_the_published_overfitting_ends_with_what_it_learned_by_heart(monkeypatch, capsys):
@@ -591,15 +567,14 @@ def test_overfitting_on_lines_repeats_the_same_whole_batches(monkeypatch):
 # Several processes.
 
 
-def test_two_processes_share_each_epoch_and_learn_as_much(monkeypatch):
+def test_two_processes_share_each_epoch_and_learn_as_much(monkeypatch, tmp_path):
     monkeypatch.delenv("LAB_FAST")
     argv = ["--max_epochs=1", "--accelerator=cpu", "--batch_size=256", "--model_class=MLP"]
-    two = subprocess.run(
-        terminal(*argv, "--devices=2", "--strategy=ddp"), capture_output=True, text=True
-    )
-    assert two.returncode == 0, two.stderr
-    assert two.stdout.count("Test metric") == 1
-    assert two.stdout.count("Best checkpoint") == 1
+    command = terminal(*argv, "--devices=2", "--strategy=ddp")
+    status, said, errors = run_in_fork(shlex.join(command), tmp_path)
+    assert status == 0, errors
+    assert said.count("Test metric") == 1
+    assert said.count("Best checkpoint") == 1
     run(*argv, "--devices=1")
     steps = checkpoint(folder=CHECKPOINTS.parents[1] / "version_1/checkpoints")["global_step"]
     assert checkpoint()["global_step"] == -(-steps // 2)

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 import torch
+from helpers import run_in_fork
 from nbclient import NotebookClient
 
 from lab_utils import check_machine, show_progress, start_page, time_notebooks
@@ -192,16 +193,12 @@ def test_a_terminal_says_the_same(encoding, language, said, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_terminal_ends_with_1_if_something_is_in_the_way(tmp_path):
+def test_a_terminal_ends_with_1_if_something_is_in_the_way(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    process = subprocess.run(
-        [sys.executable, "-m", "lab_utils"],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"LAB_DATA_DIR": str(tmp_path / "file")},
-    )
-    assert (process.returncode, process.stderr) == (1, "")
-    assert "problem  data folder  no file can be written\n    " in process.stdout
+    monkeypatch.setenv("LAB_DATA_DIR", str(tmp_path / "file"))
+    status, said, errors = run_in_fork("python -m lab_utils", tmp_path)
+    assert (status, errors) == (1, "")
+    assert "problem  data folder  no file can be written\n    " in said
 
 
 @pytest.mark.parametrize(
