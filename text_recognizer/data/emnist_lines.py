@@ -108,11 +108,16 @@ class EMNISTLines(BaseDataModule):
     ----------
     max_length : int
         Characters of a line at most, with `<S>` and `<E>` if there are any.
-    min_overlap, max_overlap : float
-        How much of a glyph lies under the next one, drawn for each line between these, in plain
-        style.
-    num_train, num_val, num_test : int
-        Lines to train on, for validation and for the test.
+    min_overlap : float
+        How much of a glyph lies under the next one, at least; drawn for each line, in plain style.
+    max_overlap : float
+        The same, at most.
+    num_train : int
+        Lines to train on.
+    num_val : int
+        Lines for validation.
+    num_test : int
+        Lines for the test.
     with_start_end_tokens : bool
         Whether labels begin with `<S>` and end with `<E>`.
     fresh_glyphs : bool
@@ -124,8 +129,10 @@ class EMNISTLines(BaseDataModule):
         `"joined"`: joined-up writing.
     on_the_fly : bool
         Whether each epoch trains on new lines, drawn by the loader; otherwise on those of a file.
-    source, text : str
-        Where images and text come from, as `source` of `EMNIST` and of `SentenceGenerator`.
+    source : {"auto", "full", "sample"}
+        Where images come from, as for `EMNIST`.
+    text : {"auto", "brown", "own"}
+        Where text comes from, as for `SentenceGenerator`.
     augment : bool
         Whether training lines are shifted at random by up to two pixels.
     **loading
