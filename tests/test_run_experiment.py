@@ -383,13 +383,12 @@ def test_a_checkpoint_that_does_not_fit_is_refused(argv, says):
 
 
 @going_on
-def test_where_no_epoch_is_left_to_train_what_is_best_is_tested(capsys):
+@pytest.mark.parametrize("max_epochs", [1, 2])
+def test_a_checkpoint_with_no_epoch_left_to_train_is_refused(max_epochs):
     run("--max_epochs=2")
-    run("--max_epochs=1", f"--load_checkpoint={CHECKPOINTS}/last.ckpt")
-    assert checkpoint()["epoch"] == 1
-    out = capsys.readouterr().out
-    assert len(set(re.findall("^Best checkpoint.*", out, re.M))) == 1
-    assert out.count("Test metric") == 2
+    path = CHECKPOINTS / "last.ckpt"
+    message = mistake(*QUICK, f"--max_epochs={max_epochs}", f"--load_checkpoint={path}")
+    assert f"{path} has had 2 epochs: --max_epochs={max_epochs} leaves none." in message
 
 
 UNREADABLE = {

@@ -96,6 +96,7 @@ class SentenceGenerator:
 
         They are indices into the mapping, 0 after the end of a phrase.
         """
+        check_int("max_length", max_length, 1, MAX_PHRASE)
         if max_length not in self._fitting:
             self._fitting[max_length] = self._fit(max_length)
         fitting, possible = self._fitting[max_length]
@@ -109,7 +110,6 @@ class SentenceGenerator:
 
     def _fit(self, max_length: int) -> tuple[np.ndarray, np.ndarray]:
         """Return how many words fit, from each word on, and the words from which any do."""
-        check_int("max_length", max_length, 1, MAX_PHRASE)
         last = np.searchsorted(self._ends, self._starts + max_length, side="right")
         fitting = last - np.arange(len(self._starts))
         possible = np.flatnonzero(fitting > 0)
