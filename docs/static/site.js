@@ -22,11 +22,10 @@ async function runExplorables() {
   for (const state of document.querySelectorAll("script.explorable")) {
     const { script, ...values } = JSON.parse(state.textContent);
     const { default: widget } = await import(new URL(`${script}.js`, HERE));
-    const cell = state.closest(".cell_output");
     const el = document.createElement("div");
-    cell.append(el);
+    state.closest(".cell_output").querySelector("img").hidden = true;
+    state.parentElement.replaceWith(el);
     widget.render({ model: { get: (name) => values[name], on() {}, off() {} }, el });
-    [...cell.querySelectorAll("img")].find((image) => !el.contains(image)).hidden = true;
   }
 }
 

@@ -165,7 +165,7 @@ def test_inside_the_network(page):
 
 
 SITE = """<!doctype html><html lang="en"><title>Site</title><main class="cell_output">
-<img alt="a picture" src="data:,">{}</main><script src="_static/site.js"></script>"""
+<img alt="a picture" src="data:,"><div>{}</div></main><script src="_static/site.js"></script>"""
 
 
 def test_on_the_site_they_run_in_the_place_of_their_pictures(page, tmp_path):
