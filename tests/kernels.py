@@ -36,7 +36,7 @@ def start(folder):
     """Start the server; return its process. From now on, Jupyter's kernels are its forks."""
     import subprocess
 
-    command = [sys.executable, "-S", "-E", __file__, "{connection_file}"]  # it imports little
+    command = [sys.executable, "-S", "-E", __file__, "-f", "{connection_file}"]  # it imports little
     spec = {"argv": command, "display_name": "Python 3", "language": "python"}
     path = folder / "kernels" / "python3" / "kernel.json"
     path.parent.mkdir(parents=True)
@@ -95,7 +95,7 @@ def run_kernel(connection):
     os.chdir(told["folder"])
     threading.Thread(target=obey, args=[connection], daemon=True).start()
     with_server = f"--IPKernelApp.parent_handle={os.getppid()}"  # it ends with it, too
-    sys.argv = ["ipykernel_launcher", "-f", told["connection"], with_server]
+    sys.argv = ["ipykernel_launcher", *told["arguments"], with_server]
     IPKernelApp.launch_instance()
 
 
@@ -106,11 +106,11 @@ def obey(connection):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def ask(file):
-    """Ask for a kernel with this connection file; return when it has ended."""
+def ask(arguments):
+    """Ask for a kernel with these arguments; return when it has ended."""
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(os.environ[ADDRESS])
-    told = {"connection": file, "folder": str(Path.cwd()), "environment": dict(os.environ)}
+    told = {"arguments": arguments, "folder": str(Path.cwd()), "environment": dict(os.environ)}
     told = json.dumps(told).encode()
     socket.send_fds(connection, [len(told).to_bytes(4, "big")], [0, 1, 2])
     connection.sendall(told)
@@ -125,4 +125,4 @@ def ask(file):
 
 
 if __name__ == "__main__":
-    ask(*sys.argv[1:]) if len(sys.argv) > 1 else serve()
+    ask(sys.argv[1:]) if len(sys.argv) > 1 else serve()
