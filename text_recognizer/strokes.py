@@ -87,16 +87,20 @@ def encode(stroke: Stroke) -> str:
     the Base64 VLQ of JavaScript's source maps. The canvas's script reads and writes the same.
     """
     if stroke._text is None:
-        steps = np.rint(np.array(stroke) * RESOLUTION).astype(int)
-        text = stroke.pointer[0]
-        for change in np.diff(steps, axis=0, prepend=0).flatten().tolist():
-            rest = abs(change) << 1 | (change < 0)
-            while rest > 31:
-                text += BASE64[32 | rest & 31]
-                rest >>= 5
-            text += BASE64[rest]
-        stroke._text = text
+        stroke._text = _write(stroke)
     return stroke._text
+
+
+def _write(stroke: Stroke) -> str:
+    steps = np.rint(np.array(stroke) * RESOLUTION).astype(int)
+    text = stroke.pointer[0]
+    for change in np.diff(steps, axis=0, prepend=0).flatten().tolist():
+        rest = abs(change) << 1 | (change < 0)
+        while rest > 31:
+            text += BASE64[32 | rest & 31]
+            rest >>= 5
+        text += BASE64[rest]
+    return text
 
 
 @functools.lru_cache(maxsize=4096)

@@ -212,7 +212,17 @@ class BaseDataModule(pl.LightningDataModule):
 
 
 class CharacterDataModule(BaseDataModule):
-    """Single characters from a prepared file, split into train, val and test, as for `EMNIST`."""
+    """Single characters from a prepared file, split into train, val and test.
+
+    Parameters
+    ----------
+    source : {"auto", "full", "sample"}
+        As for `EMNIST`.
+    augment : bool
+        Whether training images are changed at random (`augment`).
+    **loading
+        `batch_size` and `num_workers`, as for `BaseDataModule`.
+    """
 
     dims = (1, 28, 28)
     output_dims = (1,)
