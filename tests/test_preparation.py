@@ -202,7 +202,7 @@ def test_what_is_handed_on_is_what_would_be_found_anew():
     for _ in range(200):
         grey = random.integers(0, 256, random.integers(2, 40, 2)) * random.integers(0, 2)
         ink = Ink.measure(grey.astype(np.uint8))
-        parts = ink.parts.keep(random.random(len(ink.parts)) < 0.5)
+        parts = ink.parts.keep(random.random(len(ink.parts.area)) < 0.5)
         found = [ink.keep(parts.draw(), parts)] + ([ink.crop()] if ink.mask.any() else [])
         for handed_on in found:
             anew = Ink.measure(np.ascontiguousarray(handed_on.grey))

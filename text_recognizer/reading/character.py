@@ -122,12 +122,11 @@ def _draw_scan(strokes: list) -> np.ndarray:
 
 def convert_to_emnist(scan: np.ndarray) -> torch.Tensor:
     """Convert a scan as EMNIST's authors did: (H, W) from 0 to 1, to uint8 (28, 28)."""
-    reach = len(BLUR) // 2
-    blurred = np.pad(scan.astype(np.float32) * 255, reach).astype(np.float64)
+    blurred = np.pad(scan.astype(np.float32) * 255, len(BLUR) - 1).astype(np.float64)
     for _axis in (0, 1):
-        padded = np.pad(blurred, ((reach, reach), (0, 0)))
+        length = len(blurred) - len(BLUR) + 1
         parts = enumerate(BLUR / BLUR.sum())
-        blurred = sum(weight * padded[i : i + len(blurred)] for i, weight in parts).T
+        blurred = sum(weight * blurred[i : i + length] for i, weight in parts).T
     return torch.from_numpy(shrink(blurred))
 
 

@@ -42,12 +42,12 @@ def _remove_at_edges(ink: Ink, is_line: bool) -> Components:
 
 def _remove_specks(parts: Components) -> Components:
     """Return components without specks, and without scraps that are far from all else."""
-    if len(parts) < 2:
+    if len(parts.area) < 2:
         return parts
     main = parts.longer.argmax()
     size = parts.longer[main]
     inside = slice(parts.top[main], parts.bottom[main]), slice(parts.left[main], parts.right[main])
-    pen = measure_pen_width(parts.keep(np.arange(len(parts)) == main).draw()[inside])
+    pen = measure_pen_width(parts.keep(np.arange(len(parts.area)) == main).draw()[inside])
     dropped = (parts.area <= 0.5 * pen**2) & (parts.longer <= 0.15 * size)
     large = parts.longer >= 0.25 * size
     small = np.flatnonzero(~large & ~dropped)
@@ -109,7 +109,7 @@ def _trace_rules(mask: np.ndarray) -> tuple[np.ndarray, int]:
         chosen.append(runs[lengths <= thickness + max(1, 0.3 * thickness)])
         count += thickness + 2 < row < height - thickness - 3
     alone = np.concatenate(chosen)
-    rules = draw_runs(column_of_run[alone], tops[alone], bottoms[alone], (width, height))
+    rules = draw_runs(column_of_run[alone], tops[alone], bottoms[alone], shape=(width, height))
     return rules.T, count
 
 

@@ -65,12 +65,9 @@ class Edge(NamedTuple):
     last: int
     texts: list[tuple[float, tuple[int, ...]]]  # scores, and labels that may begin with a space
     steps: list[int]  # where the characters of a text stand, but for a space before it
-    chances: torch.Tensor  # float32 (classes, length): how likely each character is there
+    scores: torch.Tensor  # float (classes, length): logits of the characters there
     sure: float = 0.0  # how likely the ink makes the best of several texts
     spaced: float | None = None  # ... and a space before them; None: as the line network says
-
-
-Way = tuple[tuple[Edge, tuple[int, ...]], ...]  # edges, each with the text that was chosen
 
 
 class Strokes(NamedTuple):
@@ -120,9 +117,11 @@ def find_groups(strokes: Strokes) -> list[tuple[int, int]]:
 
 def measure_gaps(left: np.ndarray, right: np.ndarray) -> float:
     """Return how much is empty between strokes, in all."""
-    order = np.argsort(left)
-    reach = np.maximum.accumulate(right[order])[:-1]
-    return float(np.maximum(left[order][1:] - reach, 0).sum())
+    gaps, reach = 0.0, math.inf
+    for start, end in sorted(zip(left.tolist(), right.tolist(), strict=True)):
+        gaps += max(start - reach, 0)
+        reach = max(end, reach) if reach < math.inf else end
+    return gaps
 
 
 # What the network for characters says, and how large each character is.
@@ -235,7 +234,7 @@ def find_words(
         lost = _count_lost(strokes, first, last, places)
         cost = JOINED if len(word) > MIN_JOINED * (last - first) else WORD
         score = CTC_SHARE * likely.item() + (1 - CTC_SHARE) * (cost * len(text) + LOST * lost)
-        edges.append(Edge(first, last, [(score, text)], places, _to_chances(logits[:, places])))
+        edges.append(Edge(first, last, [(score, text)], places, logits[:, places]))
     return edges
 
 
@@ -260,41 +259,45 @@ def find_edges(strokes: Strokes, logits: torch.Tensor, characters: "Recognizer")
     """Return the groups of strokes with the characters that both networks see in them."""
     groups = find_groups(strokes)
     shapes = read_groups(strokes, groups, characters)
-    alone, spaced = score_columns(logits, strokes.cuts, groups)
-    reach = np.maximum.accumulate(strokes.right)
+    reach = [-np.inf, *np.maximum.accumulate(strokes.right)]
+    gaps = [strokes.left[a:b].min() - reach[a] if a else -np.inf for a, b in groups]
+    wide = (np.array(gaps) - SPACE_GAP) / SPACE_SPREAD
+    fits = zip(score_columns(logits, strokes.cuts, groups), (wide, -wide), strict=True)
+    ways = [
+        CTC_SHARE * np.maximum(line, MISSED)
+        + (1 - CTC_SHARE) * (shapes - np.logaddexp(0, unlike)[:, None])
+        for line, unlike in fits
+    ]
+    scores = torch.from_numpy(np.logaddexp(*ways))
+    unspaced, spaced = (np.logaddexp.reduce(way, axis=1) for way in ways)
+    likely_spaced = np.exp(-np.logaddexp(0, unspaced - spaced)).tolist()
+    likely = [np.argpartition(way, -CHOICES, axis=1)[:, -CHOICES:] for way in ways]
     edges = []
-    for (first, last), shape, *said in zip(groups, shapes, alone, spaced, strict=True):
-        gap = strokes.left[first:last].min() - reach[first - 1] if first else -np.inf
-        wide = (gap - SPACE_GAP) / SPACE_SPREAD
-        texts, ways = [], []
-        for before, line, sign in (((), said[0], 1), ((SPACE,), said[1], -1)):
-            spaced_so = -np.logaddexp(0, sign * wide)
-            score = CTC_SHARE * np.maximum(line, MISSED) + (1 - CTC_SHARE) * (shape + spaced_so)
-            ways.append(score)
-            likely = np.argpartition(score, -CHOICES)[-CHOICES:].tolist()
-            texts += [(float(score[i]), (*before, i)) for i in likely]
+    for i, (first, last) in enumerate(groups):
+        texts = [
+            (float(way[i, label]), (*before, label))
+            for way, labels, before in zip(ways, likely, ((), (SPACE,)), strict=True)
+            for label in labels[i].tolist()
+        ]
         best = max(score for score, _ in texts)
         sure = 1 / sum(math.exp(score - best) for score, _ in texts)
         texts = [(score, text) for score, text in texts if score > best - MAX_BEHIND]
-        chances = _to_chances(torch.from_numpy(np.logaddexp(*ways))[:, None])
         middle = int(strokes.cuts[first] + strokes.cuts[last]) // 2
         steps = [min(middle, logits.shape[1] - 1)]
-        without, with_space = (np.logaddexp.reduce(score) for score in ways)
-        likely_spaced = float(np.exp(-np.logaddexp(0, without - with_space)))
-        edges.append(Edge(first, last, texts, steps, chances, sure, likely_spaced))
+        edges.append(Edge(first, last, texts, steps, scores[i, :, None], sure, likely_spaced[i]))
     return edges
 
 
 def find_way(
     edges: list[Edge], count: int, language_model: CharacterLanguageModel | None = None
-) -> Way:
+) -> list[tuple[Edge, tuple[int, ...]]]:
     """Return the best edges from the first of so many strokes to the last, with their texts."""
     starting: list[list[Edge]] = [[] for _ in range(count)]
     for edge in edges:
         starting[edge.first].append(edge)
     # After each stroke: the best way to each text.
-    kept: list[dict[tuple[int, ...], tuple[float, Way]]] = [{} for _ in range(count + 1)]
-    kept[0][()] = 0.0, ()
+    kept: list[dict[bytes, tuple[float, tuple | None]]] = [{} for _ in range(count + 1)]
+    kept[0][b""] = 0.0, None
     for stroke in range(count):
         best = heapq.nlargest(BEAMS, kept[stroke].items(), key=lambda item: item[1][0])
         for text, (score, way) in best:
@@ -303,20 +306,25 @@ def find_way(
                     total, longer = score + said, text
                     for label in more:
                         total += _score_next(longer, label, edge.sure, language_model)
-                        longer = (*longer, label)
+                        longer += bytes((label,))
                     before = kept[edge.last].get(longer)
                     if before is None or before[0] < total:
-                        kept[edge.last][longer] = total, (*way, (edge, more))
-    return max(kept[count].values(), key=lambda item: item[0])[1]
+                        kept[edge.last][longer] = total, (way, edge, more)
+    way, found = max(kept[count].values(), key=lambda item: item[0])[1], []
+    while way is not None:
+        way, *step = way
+        found.append(tuple(step))
+    return found[::-1]
 
 
 def _score_next(
-    text: tuple[int, ...], label: int, sure: float, language_model: CharacterLanguageModel | None
+    text: bytes, label: int, sure: float, language_model: CharacterLanguageModel | None
 ) -> float:
-    """Return what speaks for a label after a text, whatever the ink, but for how sure it is."""
+    """Return what speaks for a label after others, whatever the ink, but for how sure it is."""
     score = BONUS
     if language_model:
-        known = DIGIT if KINDS[label] < 0 else language_model.log_probability(label, text)
+        recent = tuple(text[-language_model.order :])  # no more counts
+        known = DIGIT if KINDS[label] < 0 else language_model.log_probability(label, recent)
         score += (1 - SURE * sure) * (ENGLISH * max(known, RARE) + ENGLISH_BONUS - BONUS)
     is_switch = text and KINDS[text[-1]] * KINDS[label] < 0
     return score - SWITCH if is_switch else score
@@ -366,5 +374,5 @@ def read_strokes(
                 chances[-1][SPACE] = edge.spaced
         labels += text
         steps += edge.steps
-        chances.append(edge.chances)
+        chances.append(_to_chances(edge.scores))
     return labels, steps, torch.cat(chances, 1)[FIRST_CHARACTER:]

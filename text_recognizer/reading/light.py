@@ -124,9 +124,9 @@ def find_desk(grey: np.ndarray) -> tuple[np.ndarray | None, float]:
     """
     small = _shrink(grey)
     parts = Ink.measure(small).parts
-    if not len(parts):
+    if not len(parts.area):
         return None, 1.0
-    sheet = parts.keep(np.arange(len(parts)) == parts.area.argmax()).draw()
+    sheet = parts.keep(np.arange(len(parts.area)) == parts.area.argmax()).draw()
     top, bottom, left, right = find_extent(sheet)
     beyond = Components(~sheet)
     desk = beyond.keep(beyond.touch_edge()).draw()

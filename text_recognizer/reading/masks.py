@@ -1,6 +1,5 @@
 """Ink and its mask: Otsu's threshold, morphology, connected components."""
 
-import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -124,7 +123,7 @@ def find_runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rows, starts, steps[1::2] % (width + 1)
 
 
-def draw_runs(rows, starts, ends, shape: tuple[int, int]) -> np.ndarray:
+def draw_runs(rows, starts, ends, *, shape: tuple[int, int]) -> np.ndarray:
     """Return the mask, bool (H, W), of some runs of ink."""
     lengths = ends - starts
     first = rows * shape[1] + starts
@@ -133,7 +132,7 @@ def draw_runs(rows, starts, ends, shape: tuple[int, int]) -> np.ndarray:
     return mask.reshape(shape)
 
 
-def _connect_runs(row, start, end, stride: int) -> np.ndarray:
+def _connect_runs(row, start, end, *, stride: int) -> np.ndarray:
     """Return the component of each run: int (number of runs,)."""
     # Runs of the next row that begin before this one ends, and end after it begins.
     first = np.searchsorted(row * stride + end, (row + 1) * stride + start)
@@ -161,25 +160,23 @@ class Components:
     """
 
     def __init__(self, mask: np.ndarray):
-        self.shape = mask.shape
-        row, start, end = find_runs(mask)
-        of_run = _connect_runs(row, start, end, mask.shape[1] + 3)
+        runs = np.stack(find_runs(mask))
+        of_run = _connect_runs(*runs, stride=mask.shape[1] + 3)
         order = of_run.argsort(kind="stable")  # a component's runs are beside each other
-        self._row, self._start, self._end, self._of_run = (
-            values[order] for values in (row, start, end, of_run)
-        )
-        self.area = self._join(np.add, self._end - self._start)
-        self.top, self.left = self._join(np.minimum, self._row), self._join(np.minimum, self._start)
-        self.bottom = self._join(np.maximum, self._row) + 1
-        self.right = self._join(np.maximum, self._end)
+        self._measure(mask.shape, runs[:, order], of_run[order])
+
+    def _measure(self, shape: tuple, runs: np.ndarray, of_run: np.ndarray) -> "Components":
+        self.shape, self._runs, self._of_run = shape, runs, of_run
+        row, start, end = runs
+        self.area = self._join(np.add, end - start)
+        self.top, self.bottom = self._join(np.minimum, row), self._join(np.maximum, row) + 1
+        self.left, self.right = self._join(np.minimum, start), self._join(np.maximum, end)
         self.longer = np.maximum(self.bottom - self.top, self.right - self.left)
+        return self
 
     def _join(self, how: np.ufunc, values: np.ndarray) -> np.ndarray:
         """Join what each run has to what each component has."""
         return how.reduceat(values, np.flatnonzero(np.diff(self._of_run, prepend=-1)))
-
-    def __len__(self) -> int:
-        return len(self.area)
 
     def touch_edge(self) -> np.ndarray:
         """Return which components touch an edge of the picture: bool (number of components,)."""
@@ -189,21 +186,18 @@ class Components:
     def measure_depth(self) -> np.ndarray:
         """Return how far from the nearest edge each one reaches: int (number of components,)."""
         height, width = self.shape
-        innermost = np.clip(width // 2, self._start, self._end - 1)
-        depth = np.minimum(self._row, height - 1 - self._row)
+        row, start, end = self._runs
+        innermost = np.clip(width // 2, start, end - 1)
+        depth = np.minimum(row, height - 1 - row)
         depth = np.minimum(depth, np.minimum(innermost, width - 1 - innermost))
         return self._join(np.maximum, depth)
 
     def keep(self, chosen: np.ndarray) -> "Components":
         """Return the chosen components, bool (number of components,), without a new search."""
-        kept, runs = copy.copy(self), chosen[self._of_run]
-        for name in ("_row", "_start", "_end"):
-            setattr(kept, name, getattr(self, name)[runs])
-        for name in ("area", "top", "bottom", "left", "right", "longer"):
-            setattr(kept, name, getattr(self, name)[chosen])
-        kept._of_run = (chosen.cumsum() - 1)[self._of_run[runs]]
-        return kept
+        runs = chosen[self._of_run]
+        of_run = (chosen.cumsum() - 1)[self._of_run[runs]]
+        return Components.__new__(Components)._measure(self.shape, self._runs[:, runs], of_run)
 
     def draw(self) -> np.ndarray:
         """Return the mask of all components: bool (H, W)."""
-        return draw_runs(self._row, self._start, self._end, self.shape)
+        return draw_runs(*self._runs, shape=self.shape)

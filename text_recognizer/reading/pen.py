@@ -34,9 +34,10 @@ def draw(curves: Curves, size, pen_width: float = PEN_WIDTH) -> np.ndarray:
     pen, radius = ImageDraw.Draw(sheet), pen_width * OVERSAMPLING / 2
     for curve in curves:
         path = curve * OVERSAMPLING
-        pen.line([tuple(point) for point in path], fill=255, width=round(pen_width * OVERSAMPLING))
-        for x, y in path:  # the pen is round at ends and corners
-            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
+        pen.line(path.ravel().tolist(), fill=255, width=round(pen_width * OVERSAMPLING))
+        # The pen is round at ends and corners.
+        for corners in np.hstack([path - radius, path + radius]).tolist():
+            pen.ellipse(corners, fill=255)
     return np.asarray(sheet.reduce(OVERSAMPLING), np.float32) / 255
 
 

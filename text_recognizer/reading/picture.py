@@ -38,18 +38,13 @@ def find_ink(image, max_side: int = MAX_SIDE, is_line: bool = False) -> Iterator
     grey = read_grey(image, max_side)
     yield Step("picture", grey)
     grey = remove_background(grey)
-    _check_contrast(grey, image)
     yield Step("paper removed", grey)
     ink = Ink.measure(grey)
     yield Step("ink found", ink.mask)
     ink = remove_clutter(ink, is_line)
-    _check_contrast(ink.grey, image)
-    yield Step("rules, specks removed", ink.grey, ink)
-
-
-def _check_contrast(grey: np.ndarray, image) -> None:
-    if grey.max() < MIN_CONTRAST:
+    if ink.grey.max() < MIN_CONTRAST:
         raise LabError(f"{_quote(image)} shows no ink on its paper: write something, and darker.")
+    yield Step("rules, specks removed", ink.grey, ink)
 
 
 def has_black_edges(grey: np.ndarray) -> bool:
