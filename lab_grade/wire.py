@@ -118,8 +118,10 @@ class Packer:
         if tensor.layout is not torch.strided:
             tensor = tensor.to_dense()
         with torch.no_grad():
-            plain = torch.Tensor.as_subclass(tensor.detach(), torch.Tensor).resolve_conj()
-            flat = plain.resolve_neg().cpu().contiguous().reshape(-1)
+            plain = tensor.detach()
+            if type(plain) is not torch.Tensor:  # PyTorch 2.4 can't while operators are watched
+                plain = torch.Tensor.as_subclass(plain, torch.Tensor)
+            flat = plain.resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
             flat = torch.view_as_real(flat).reshape(-1) if flat.is_complex() else flat
         place = self.keep(flat.view(torch.uint8).numpy().data)
         if tensor.requires_grad:

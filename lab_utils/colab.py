@@ -24,12 +24,9 @@ def choose_folder() -> None:
     if "LAB_DATA_DIR" in os.environ:
         return
     if not ON_DRIVE.is_dir():  # it is there where the answer was yes before a restart
+        question = _("Keep drawings and prepared data on your Google Drive? [y/N] ")
         try:
-            answer = (
-                input(_("Keep drawings and prepared data on your Google Drive? [y/N] "))
-                .strip()
-                .lower()
-            )
+            answer = input(question).strip().lower()
         except NotImplementedError:  # a program runs the cells
             return
         if answer not in ("y", "yes", "예", "네"):

@@ -48,23 +48,11 @@ def set_up(shell: Any) -> None:
 def describe_failure(
     error: BaseException, trace: TracebackType | None, running: str = ""
 ) -> str | None:
-    """Return what to tell a student about an error.
+    """Return what to tell a student about an error; None where the traceback says more.
 
-    Parameters
-    ----------
-    error : BaseException
-        What was raised.
-    trace : TracebackType or None
-        Its traceback. The first frame whose code begins with `# CHECK q1` is the check.
-    running : str
-        The source of the cell that was run.
-
-    Returns
-    -------
-    str or None
-        One line: that the answer is missing, the hint of the check, that a function returns
-        nothing, which cell to run first, or how an argument is written today. None where the
-        traceback says more, such as of a mistake inside an answer.
+    That is, in one line, that the answer is missing, the hint of the check, that a function returns
+    nothing, which cell to run first (before `running`, the source of the cell that was run), or how
+    an argument is written today.
     """
     text = str(error)
     old = re.search(r"Trainer\.__init__\(\) got an unexpected keyword argument '(\w+)'", text)

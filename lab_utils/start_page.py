@@ -36,33 +36,17 @@ MIN_MEMORY, ENOUGH_MEMORY = 0.9e9, 1.9e9  # bytes
 MIN_DISK, ENOUGH_DISK = 0.1e9, 1.5e9  # bytes, of EMNIST's download and what is prepared of it
 STEP_SECONDS = 13.4 / 40  # a training step where the notebooks were timed: benchmarks/README.md
 MEASURE_SECONDS, FAST_SECONDS = 5, 0.5
-SHORT_SECONDS = 20  # below this, most of the time is starting up, which is not measured
 PROGRESS_FILE = "progress.json"
-LOCK_SECONDS = 1  # a check cell must not wait
 
 
 class Notebook(NamedTuple):
-    """A notebook of the course.
+    """A notebook of the course."""
 
-    Parameters
-    ----------
-    file : str
-        Its file, without ".ipynb"; it begins with two digits.
-    title : str
-        Its English title.
-    minutes : str
-        How long a student takes to read it and to think.
-    seconds : int
-        What its cells compute in all, on two CPU cores with the bundled sample.
-    questions : int
-        Its checked questions, q1 and so on.
-    """
-
-    file: str
-    title: str
-    minutes: str
-    seconds: int
-    questions: int
+    file: str  # without ".ipynb"; it begins with two digits
+    title: str  # in English
+    minutes: str  # that a student takes to read it and to think
+    seconds: int  # that its cells compute in all, on two CPU cores with the bundled sample
+    questions: int  # that are checked: q1 and so on
 
     @property
     def number(self) -> str:
@@ -89,19 +73,7 @@ QUESTIONS = {f"{book.number} q{i + 1}" for book in COURSE for i in range(book.qu
 
 @dataclass
 class Table:
-    """A table: Markdown in a notebook, and a line for each row where it is printed.
-
-    Parameters
-    ----------
-    title : str
-        What it shows.
-    header : sequence of str
-        What each column is.
-    rows : sequence of tuple of str
-        The cells, in Markdown.
-    foot : str
-        What stands below it.
-    """
+    """A table, of cells in Markdown: shown as one in a notebook, and printed a row a line."""
 
     title: str
     header: Sequence[str]
@@ -121,24 +93,12 @@ class Table:
 
 
 class Finding(NamedTuple):
-    """What was found of one thing that the lab needs.
-
-    Parameters
-    ----------
-    name : str
-        The thing, in the student's language, like the rest.
-    status : {"ok", "note", "problem"}
-        Whether it is as it should be, worth knowing, or in the way.
-    found : str
-        What there is.
-    advice : str
-        What to do about it, in a sentence; empty if nothing.
-    """
+    """What was found of one thing that the lab needs, in the student's language."""
 
     name: str
-    status: str
+    status: str  # "ok", "note" or "problem", which is in the way
     found: str
-    advice: str = ""
+    advice: str = ""  # what to do about it, in a sentence
 
 
 def check_machine() -> Table:
@@ -159,27 +119,25 @@ def check_machine() -> Table:
     Does the lab run on this machine?
     ok  Python  3...
     """
-    rows = [
-        (
-            f"{SIGNS[finding.status]} {_(finding.status)}",
-            finding.name,
-            "<br>".join(map(_escape, filter(None, [finding.found, finding.advice]))),
-        )
-        for finding in inspect_machine()
-    ]
+    rows = []
+    for name, status, *said in inspect_machine():
+        # As Markdown shows it letter by letter, such as the name of a folder.
+        escaped = [re.sub(MARKDOWN, r"\\\1", text) for text in said if text]
+        rows.append((f"{SIGNS[status]} {_(status)}", name, "<br>".join(escaped)))
     header = [_("result"), _("what"), _("what there is, and what to do")]
     return Table(_("Does the lab run on this machine?"), header, rows)
 
 
-def _escape(text: str) -> str:
-    """Return a text as Markdown shows it letter by letter, such as the name of a folder."""
-    return re.sub(MARKDOWN, r"\\\1", text)
-
-
 def inspect_machine() -> list[Finding]:
     """Return what `check_machine` shows."""
-    found = [Finding("Python", "ok", platform.python_version())]
-    found += [_check_memory(), _check_cores(), _check_torch()]
+    close = _("The notebooks take up to 1.5 GB: close other programs, or work on Colab.")
+    shut = _("Work on one notebook at a time: shut down the kernels of the others.")
+    found = [
+        Finding("Python", "ok", platform.python_version()),
+        _check_size(_("memory"), measure_memory(), (MIN_MEMORY, close), (ENOUGH_MEMORY, shut)),
+        _check_cores(),
+        _check_torch(),
+    ]
     try:
         folder = data_dir()
         with tempfile.TemporaryFile(dir=folder):
@@ -189,20 +147,25 @@ def inspect_machine() -> list[Finding]:
         unwritten = _("no file can be written")
         return [*found, Finding(_("data folder"), "problem", unwritten, str(advice))]
     written = _(f"{shorten_path(folder)} can be written")
-    found += [Finding(_("data folder"), "ok", written), _check_disk(folder)]
-    return [*found, _check_data("EMNIST", "EMNIST_ARCHIVE"), _check_data("MNIST", "MNIST_DIR")]
+    elsewhere = _("Free some space, or set LAB_DATA_DIR to a folder on another disk.")
+    free = _("Real EMNIST takes 1.5 GB while it is prepared: free some space for it.")
+    space = shutil.disk_usage(folder).free
+    return [
+        *found,
+        Finding(_("data folder"), "ok", written),
+        _check_size(_("free disk space"), space, (MIN_DISK, elsewhere), (ENOUGH_DISK, free)),
+        _check_data("EMNIST", "EMNIST_ARCHIVE"),
+        _check_data("MNIST", "MNIST_DIR"),
+    ]
 
 
-def _check_memory() -> Finding:
-    size = measure_memory()
+def _check_size(name: str, size: float, *limits: tuple[float, str]) -> Finding:
+    """Return what is said of so many bytes: below the first limit they are a problem."""
     found = f"{size / 1e9:.1f} GB"
-    if size < MIN_MEMORY:
-        advice = _("The notebooks take up to 1.5 GB: close other programs, or work on Colab.")
-        return Finding(_("memory"), "problem", found, advice)
-    if size < ENOUGH_MEMORY:
-        advice = _("Work on one notebook at a time: shut down the kernels of the others.")
-        return Finding(_("memory"), "note", found, advice)
-    return Finding(_("memory"), "ok", found)
+    for status, (limit, advice) in zip(("problem", "note"), limits, strict=True):
+        if size < limit:
+            return Finding(name, status, found, advice)
+    return Finding(name, "ok", found)
 
 
 def _check_cores() -> Finding:
@@ -226,18 +189,6 @@ def _check_torch() -> Finding:
         found = _(f"version {torch.__version__}, on the CPU; a GPU is not needed")
         return Finding("PyTorch", "ok", found)
     return Finding("PyTorch", "ok", _(f"version {torch.__version__}, with {gpu}"))
-
-
-def _check_disk(folder: Path) -> Finding:
-    free = shutil.disk_usage(folder).free
-    found = f"{free / 1e9:.1f} GB"
-    if free < MIN_DISK:
-        advice = _("Free some space, or set LAB_DATA_DIR to a folder on another disk.")
-        return Finding(_("free disk space"), "problem", found, advice)
-    if free < ENOUGH_DISK:
-        advice = _("Real EMNIST takes 1.5 GB while it is prepared: free some space for it.")
-        return Finding(_("free disk space"), "note", found, advice)
-    return Finding(_("free disk space"), "ok", found)
 
 
 def _check_data(name: str, variable: str) -> Finding:
@@ -265,13 +216,7 @@ def _check_data(name: str, variable: str) -> Finding:
 
 
 def measure_memory(root: Path = Path("/")) -> int:
-    """Return how many bytes this process may have: of the machine, or of its container.
-
-    Parameters
-    ----------
-    root : Path
-        The file system in which the limits of control groups lie (Linux).
-    """
+    """Return how many bytes this process may have: of the machine, or of its container."""
     import psutil
 
     limits = [int(text) for text in read_limits(root, "memory.max") if text.isdigit()]
@@ -342,7 +287,7 @@ def measure_step() -> float:
 
 def describe_seconds(seconds: float) -> str:
     """Return a duration in words, as exactly as an estimate deserves."""
-    if seconds < SHORT_SECONDS:
+    if seconds < 20:  # most of which is starting up, which is not measured
         return _("some seconds")
     if seconds < 90:
         return _(f"{10 * round(seconds / 10)} seconds")
@@ -395,18 +340,12 @@ def read_progress(path: Path) -> set[str]:
 
 
 def remember_pass(question: str) -> None:
-    """Keep that a checked question has passed, such as "02 q1"; another is not kept.
-
-    Raises
-    ------
-    LabError, OSError
-        If it can't be written.
-    """
+    """Keep that a checked question has passed, such as "02 q1"; another is not kept."""
     from filelock import FileLock
 
     path = data_dir() / PROGRESS_FILE
     if question in QUESTIONS - read_progress(path):
-        with FileLock(path.with_suffix(".lock"), timeout=LOCK_SECONDS):
+        with FileLock(path.with_suffix(".lock"), timeout=1):  # a check cell must not wait
             write_whole(path, json.dumps(sorted({*read_progress(path), question}), indent=1) + "\n")
 
 

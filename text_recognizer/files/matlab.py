@@ -21,8 +21,7 @@ def read_arrays(stream: Readable, unpacked: IO[bytes]) -> Iterator[tuple]:
     """Unpack a MATLAB 5 file into an empty one, and yield the numeric arrays in that.
 
     An array is its names from the outermost struct inwards, its dtype, its place in the file, and
-    its shape. A file that is another one, cut off or damaged raises ValueError, LookupError,
-    EOFError, zlib.error or struct.error.
+    its shape. A file that is another one, cut off or damaged raises one of `archives.BROKEN`.
     """
     if read_exactly(stream, 128)[126:] != b"IM":
         raise ValueError("not a little-endian MATLAB 5 file")

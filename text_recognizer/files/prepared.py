@@ -25,7 +25,6 @@ from text_recognizer.paths import bundled, data_dir, named_path, own_dir
 IMAGE_SOURCES = ("auto", "full", "sample")
 SAMPLE_FILE = "emnist_sample.h5"
 JOINED_FILE = "joined_lines.h5"  # of lines, with a part for validation besides
-CHUNK_COLUMNS = 512 * 28  # columns of images that are compressed together
 
 say_once = functools.cache(print)  # however often a notebook asks for the same data
 _damaged: set[Path] = set()  # files that could not be read, and were not made again since
@@ -135,7 +134,7 @@ def _write_part(file: h5py.File, part: Part, check: Callable[[], None]) -> None:
         for block in part.images:
             if images is None:
                 size = block.shape[1:]
-                together = min(count, max(1, CHUNK_COLUMNS // size[1]))
+                together = min(count, max(1, 512 * 28 // size[1]))  # are compressed as one
                 images = file.create_dataset(
                     f"x_{part.name}",
                     shape=(count, *size),
@@ -155,9 +154,12 @@ class PreparedFile:
 
     def __init__(self, file: h5py.File):
         self._file = file
-        self.source = file.attrs["source"].decode()  # what its images are, in words
-        # Which files they came from, as `fingerprint` names them.
-        self.made_from = file.attrs.get("made_from", b"").decode(errors="surrogateescape")
+        self.source = file.attrs.get("source", b"").decode()  # what its images are, in words
+
+    @property
+    def made_from(self) -> str:
+        """Which files they came from, as `fingerprint` names them."""
+        return self._file.attrs["made_from"].decode(errors="surrogateescape")
 
     def read_labels(self, part: str) -> np.ndarray:
         """Return all labels of a part: uint8, (N,), or (N, max_length) of lines."""
