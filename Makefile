@@ -35,9 +35,9 @@ test: .venv/.complete ## everything that must hold: tests, browser, notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy & types=$$!; \
-	$(SAMPLE_ONLY) $(KEEP_MEMORY) LAB_FAST=1 OMP_NUM_THREADS=1 PYTHONPATH=tests \
-		$(BIN)/pytest -p kernels -rs -n 3 --dist loadgroup \
-		--nbval --nbval-cell-timeout=300 tests $(NOTEBOOKS); \
+	$(SAMPLE_ONLY) $(KEEP_MEMORY) LAB_FAST=1 OMP_NUM_THREADS=1 \
+		PYTHONPATH=tests$(if $(PYTHONPATH),:$(PYTHONPATH)) $(BIN)/pytest -p kernels -rs \
+		-n 3 --dist loadgroup --nbval --nbval-cell-timeout=300 tests $(NOTEBOOKS); \
 	tests=$$?; wait $$types || { echo "mypy: as it says above"; exit 1; }; exit $$tests
 
 test-browser: .venv/.complete ## the canvas in a browser, pictures in build/screenshots
