@@ -65,7 +65,7 @@ COURSE = (
     Notebook("03_overfit", "Overfit on purpose", "20-30", 80, 2),
     Notebook("04_build_lines", "Build lines", "25-35", 70, 2),
     Notebook("05_read_lines", "Read lines", "25-35", 180, 2),
-    Notebook("06_draw_your_own", "Draw your own", "35-45", 40, 2),
+    Notebook("06_draw_your_own", "Draw your own", "40-50", 40, 2),
     Notebook("07_homework_resnet", "Homework: a ResNet", "60-90", 60, 7),
 )
 QUESTIONS = {f"{book.number} q{i + 1}" for book in COURSE for i in range(book.questions)}

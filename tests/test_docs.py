@@ -6,7 +6,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
+from lab_utils import Recognizer, prepare, sample_strokes
+from text_recognizer.data.my_handwriting import save_drawing
 from text_recognizer.paths import bundled
 from text_recognizer.training import run_experiment
 
@@ -118,3 +121,23 @@ def test_a_translated_page_has_what_the_english_one_has(path):
         texts = [re.sub(r"(?<=labs/)ko/| LAB_LANGUAGE=ko", "", text) for text in (english, korean)]
         found = [Counter(re.findall(equal, text, re.MULTILINE)) for text in texts]
         assert not found[0] - found[1], equal
+
+
+def test_an_instructor_collects_the_hands_of_a_class(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = (DOCS / "teaching.md").read_text(encoding="utf-8")
+    number, rank = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    for name, character in (("Ann Lee.jsonl", "a"), ("bo/my_handwriting.jsonl", "7")):
+        strokes = sample_strokes(character)
+        save_drawing(Path("collected", name), character, strokes, prepare(strokes))
+    exec(number, {})
+    assert sorted(path.name for path in Path("our_class").iterdir()) == ["01.jsonl", "02.jsonl"]
+    Path("our_class").rename("held_back")
+    Path("readers").mkdir()
+    model = Recognizer.pretrained().model
+    torch.save(model.state_dict(), "readers/good.pt")
+    torch.save({k: torch.zeros_like(v) for k, v in model.state_dict().items()}, "readers/bad.pt")
+    exec(rank, {})
+    good, bad = capsys.readouterr().out.splitlines()
+    assert " ".join(good.split()) == "good mean of the writers 100.0%, the worst 100.0%"
+    assert bad.startswith("bad") and bad.endswith(" 0.0%")

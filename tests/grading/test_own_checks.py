@@ -127,11 +127,11 @@ NO_RESNETS = {
     ),
 }
 DEEP = """
-deep = {"with the skip": build_deep(ResidualBlock), "without it": build_deep(NoSkipBlock)}
+deep = {"ResidualBlock": build_deep(ResidualBlock), "NoSkipBlock": build_deep(NoSkipBlock)}
 """
 TRAIN = """
 data = load_data().data_train
-train(deep["with the skip"], data.images, data.labels, steps=50, batch_size=32)
+train(deep["ResidualBlock"], data.images, data.labels, steps=50, batch_size=32)
 """
 NO_SKIP = BLOCK.replace("ResidualBlock", "NoSkipBlock").replace("x + residual", "residual")
 NO_SKIP = NO_SKIP.replace("        nn.init.zeros_(self.norm2.weight)\n", "")
