@@ -1,6 +1,7 @@
 """Explorables without a browser: what Python gives their scripts, and their pictures."""
 
 import math
+import re
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
@@ -25,14 +26,17 @@ from lab_utils import (
     sample_strokes,
 )
 from text_recognizer.explore import curves
-from text_recognizer.explore.explorable import STATIC
+from text_recognizer.explore.explorable import STATIC, Explorable
 
 SCRIPTS = sorted(STATIC.glob("*.js"))
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
-def test_a_script_is_short(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 200
+def test_a_script_is_short_and_its_colours_are_in_the_style(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 200
+    defined = re.findall(r"(--[\w-]+):", Explorable._css)
+    assert set(re.findall(r'"(--[\w-]+)"', text)) <= set(defined)
 
 
 def test_the_filters_are_given_and_named_in_the_students_language(monkeypatch):

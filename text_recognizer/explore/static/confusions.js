@@ -166,7 +166,7 @@ class Confusions {
         [i === row, MARGIN / 2, at(i) + CELL / 2],
       ]) {
         paper.font = `${isChosen ? "bold 16px" : "11px"} ui-monospace, Menlo, "DejaVu Sans Mono", monospace`;
-        paper.fillStyle = style.getPropertyValue(isChosen ? "--ex-warm" : "--ex-quiet");
+        paper.fillStyle = style.getPropertyValue(isChosen ? "--ex-warm" : "--hw-quiet");
         paper.fillText(name, x, y);
       }
     });

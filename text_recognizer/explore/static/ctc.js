@@ -162,7 +162,7 @@ class Ctc {
   paint() {
     const paper = this.table.getContext("2d");
     const style = getComputedStyle(this.root);
-    const [mark, quiet, ink] = ["--ex-mark", "--ex-quiet", "--ex-text"].map((name) =>
+    const [mark, quiet, ink] = ["--ex-mark", "--hw-quiet", "--hw-text"].map((name) =>
       style.getPropertyValue(name),
     );
     paper.clearRect(0, 0, this.table.width, this.table.height);
