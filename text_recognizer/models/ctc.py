@@ -24,7 +24,7 @@ UNREADABLE = (OSError, ValueError, LookupError, EOFError, zlib.error, zipfile.Ba
 
 # Of each line its labels, and the step of the logits at which each stands.
 FoundCharacters = list[tuple[list[int], list[int]]]
-Beams = dict[tuple[int, ...], list[float]]
+Beams = dict[str, list[float]]  # by text, a letter chr(label) each: the hash of a str is kept
 
 
 def greedy_path(logits: torch.Tensor) -> tuple[list[int], list[int]]:
@@ -212,8 +212,8 @@ def beam_search(
     probabilities = logits.float().softmax(0)
     top = probabilities.topk(MAX_CANDIDATES, dim=0)
     # Of each text: the probability of all paths that end in blank, and of those that do not.
-    kept: Beams = {(): [1.0, 0.0]}
-    prior: dict[tuple[int, ...], float] = {(): 0.0}  # what the language model says of each text
+    kept: Beams = {"": [1.0, 0.0]}
+    prior: dict[str, float] = {"": 0.0}  # what the language model says of each text
     steps = zip(
         probabilities[BLANK].tolist(), top.indices.T.tolist(), top.values.T.tolist(), strict=True
     )
@@ -221,16 +221,19 @@ def beam_search(
         likely = zip(labels, values, strict=True)
         candidates = [(c, p) for c, p in likely if p > MIN_PROBABILITY and c >= FIRST_CHARACTER]
         following = _extend(kept, blank, candidates)
-        for text in following.keys() - prior.keys():
-            before, label, prior[text] = text[:-1], text[-1], 0.0
-            if language_model is not None:
-                learned = language_model.log_probability(label, before)
-                prior[text] = prior[before] + weight * learned + bonus
-        score = {text: math.log(sum(p) + 1e-300) + prior[text] for text, p in following.items()}
+        for text in following:
+            if text not in prior and language_model is not None:
+                *before, label = map(ord, text)
+                learned = language_model.log_probability(label, tuple(before))
+                prior[text] = prior[text[:-1]] + weight * learned + bonus
+        score = {
+            text: math.log(ended + other + 1e-300) + prior.get(text, 0.0)
+            for text, (ended, other) in following.items()
+        }
         best = sorted(following, key=score.__getitem__, reverse=True)[:beams]
         total = sum(sum(following[text]) for text in best)
         kept = {text: [p / total for p in following[text]] for text in best}
-    return decode_labels(next(iter(kept)))
+    return decode_labels(map(ord, next(iter(kept))))
 
 
 def _extend(kept: Beams, blank: float, candidates: list[tuple[int, float]]) -> Beams:
@@ -240,11 +243,11 @@ def _extend(kept: Beams, blank: float, candidates: list[tuple[int, float]]) -> B
         following[text][0] += (ends_in_blank + other) * blank
         for label, probability in candidates:
             before = ends_in_blank + other
-            if text and text[-1] == label:
+            if text.endswith(chr(label)):
                 following[text][1] += other * probability
                 before = ends_in_blank  # the same again needs a blank between
             if before > 0.0:
-                following[*text, label][1] += before * probability
+                following[text + chr(label)][1] += before * probability
     return following
 
 
