@@ -1,13 +1,12 @@
 """Grading a class: every submission in a process of its own, several at once, here or elsewhere."""
 
-import concurrent.futures
 import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent import futures
 from pathlib import Path
 
 from tqdm import tqdm
@@ -16,13 +15,7 @@ from lab_grade.adjustments import adjust
 from lab_grade.copies import find_near_copies
 from lab_grade.notebook import Assignment, normalize_check
 from lab_grade.placement import Step, hash_code, plan_steps
-from lab_grade.process import (
-    Limits,
-    close_servers,
-    hash_packages,
-    run_elsewhere,
-    run_submission,
-)
+from lab_grade.process import Limits, close_servers, hash_packages, run_elsewhere, run_submission
 from lab_grade.reading import Submission
 from lab_grade.report import write_reports
 from lab_grade.results import BY_HAND, flag_copies, keep_best, score
@@ -30,7 +23,7 @@ from lab_grade.submissions import find_submissions
 from text_recognizer.errors import LabError
 from text_recognizer.paths import is_fast, write_whole
 
-MAX_WAITING = 2  # submissions for each one that runs: the others need no memory yet
+MAX_WAITING = 500  # submissions that run or wait for it: the others need no memory yet
 MAX_CONNECT = 10  # seconds until a scheduler answers
 REFERENCE, RELEASED = ".reference", ".released"
 
@@ -99,8 +92,7 @@ def grade(
             names = ", ".join(submission.student for submission in handed_in)
             raise LabError(f"--only {only}: no such student; there are {names}.")
         with contextlib.closing(Pool(scheduler, jobs or os.cpu_count() or 1)) as pool:
-            grader = Grader(assignment, out, limits, sandbox, allow, pool)
-            results = grader.run(handed_in, only)
+            results = Grader(assignment, out, limits, sandbox, allow, pool).run(handed_in, only)
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
     results = keep_best(results)
@@ -121,47 +113,34 @@ def grade(
 class Pool:
     """Where submissions run: in processes of this machine, or on a cluster's workers."""
 
-    executor: Executor
+    executor: futures.Executor
 
     def __init__(self, scheduler: str | None, jobs: int):
         self.scheduler, self.client = scheduler, None
         if scheduler is None:
-            self.executor = ThreadPoolExecutor(jobs)
-            self.count_slots: Callable[[], int] = lambda: jobs
+            self.executor = futures.ThreadPoolExecutor(jobs)
             return
         try:
             from distributed import Client
         except ImportError:
             raise LabError('--scheduler needs Dask: pip install -e ".[cluster]"') from None
         try:
-            client = self.client = Client(scheduler, timeout=MAX_CONNECT, set_as_default=False)
+            self.client = Client(scheduler, timeout=MAX_CONNECT, set_as_default=False)
         except (OSError, ValueError) as error:
             raise LabError(f"--scheduler {scheduler}: no answer ({error}).") from None
-        self.executor = client.get_executor(pure=False)
-        self.count_slots = lambda: sum(client.nthreads().values())
+        self.executor = self.client.get_executor(pure=False)
 
-    def submit(self, *arguments) -> Future:
+    def submit(self, *arguments) -> futures.Future:
         """Run a submission, when there is room."""
         if self.client is None:
             return self.executor.submit(run_submission, *arguments)
         return self.executor.submit(run_elsewhere, hash_packages(), *arguments)
 
-    def result(self, future: Future) -> tuple[list[dict], dict]:
-        """Return what a submission came to, once it is done."""
-        with self.explain_loss():
-            return future.result()
-
-    def has_room(self, running: int) -> bool:
-        """Tell whether one more submission may wait for those that run."""
-        with self.explain_loss():
-            return running < MAX_WAITING * max(1, self.count_slots())
-
-    @contextlib.contextmanager
-    def explain_loss(self) -> Iterator[None]:
-        """Say in one sentence that a scheduler no longer answers."""
+    def result(self, future: futures.Future) -> tuple[list[dict], dict]:
+        """Return what a submission came to, or say in one sentence that the scheduler is gone."""
         try:
-            yield
-        except (concurrent.futures.CancelledError, OSError, TimeoutError) as error:
+            return future.result()
+        except (futures.CancelledError, OSError, TimeoutError) as error:
             if self.client is None:
                 raise
             raise LabError(
@@ -235,10 +214,10 @@ class Grader:
 
     def run_all(self, handed_in: list[Submission], bar: tqdm) -> Iterator[tuple[str, dict]]:
         """Yield keys and results as they come: the kept one, where nothing has changed since."""
-        running: dict[Future, tuple[Submission, list[Step], str]] = {}
+        running: dict[futures.Future, tuple[Submission, list[Step], str]] = {}
         waiting = list(reversed(handed_in))
         while waiting or running:
-            while waiting and self.pool.has_room(len(running)):
+            while waiting and len(running) < MAX_WAITING:
                 submission = waiting.pop()
                 steps, files, digest = self.plan(submission)
                 known = self.read_kept(submission.key, digest) if steps else ([], {})
@@ -250,8 +229,7 @@ class Grader:
                 else:
                     yield submission.key, self.score(submission, steps, *known, digest)
                     bar.update()
-            done, _ = concurrent.futures.wait(running, None, concurrent.futures.FIRST_COMPLETED)
-            for future in done:
+            for future in futures.wait(running, None, futures.FIRST_COMPLETED).done:
                 submission, steps, digest = running.pop(future)
                 try:
                     result = self.score(submission, steps, *self.pool.result(future), digest)
@@ -286,8 +264,7 @@ class Grader:
 
     def read_allowed_files(self, submission: Submission) -> dict[str, bytes]:
         """Return the files that a notebook may read, by their names next to it."""
-        folder = submission.folder
-        if folder is None:
+        if (folder := submission.folder) is None:
             return {}
         found = sorted({path for pattern in self.allow for path in folder.glob(pattern)})
         return {

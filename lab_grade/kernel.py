@@ -6,6 +6,7 @@ It can see no check and no reference, and what it says is taken for a student's 
 # ruff: noqa: E402 - some lines must stand before the imports
 
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -97,6 +98,7 @@ def connect(address: str) -> socket.socket:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(10_000, 20, 20)  # with Python's own, a sixth of the time of imports is lost
     limit_resources(int(sys.argv.pop(1)))
     address = sys.argv.pop(1)
     bridge = QuietChannel(connect(address))

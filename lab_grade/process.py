@@ -42,6 +42,7 @@ PASSED_ON = (
     "LAB_FAST",
 )
 MAX_STARTUP = 180  # seconds in which a process and its kernels start and end
+REMOVER = "lab-grade-remover"  # threads: a disk takes its time to remove a folder
 FORKS = sys.platform == "linux"  # elsewhere, libraries don't survive it
 
 
@@ -94,9 +95,15 @@ def run_submission(
             (base / "given" / name).parent.mkdir(parents=True, exist_ok=True)
             (base / "given" / name).write_bytes(content)
         with _borrow_server(job["prelude"]) as server:
-            told = job | server.describe(is_sandboxed) | {"base": str(base), "limits": vars(limits)}
-            told["environment"] = _make_environment(LAB_GRADING=token)
-            for number, result in server.run(told, limits.notebook + MAX_STARTUP):
+            told = {
+                "base": str(base),
+                "limits": vars(limits),
+                "token": token,
+                "fonts": [str(path) for path in _find_font_lists()],
+                "shown": server.told["shown"] if is_sandboxed else [],
+                "covered": server.told["covered"],
+            }
+            for number, result in server.run(job | told, limits.notebook + MAX_STARTUP):
                 if number == "kept":
                     kept = result
                 elif number >= 0:
@@ -109,7 +116,7 @@ def run_submission(
     finally:
         if not is_sandboxed:
             _end_processes(token)
-        _remove(base)
+        threading.Thread(target=_remove, args=(base,), name=REMOVER).start()
     return outcomes, kept
 
 
@@ -143,11 +150,16 @@ def run_elsewhere(packages: str, *arguments: Any) -> tuple[list[dict], dict]:
     LabError
         If it has another version, or no bubblewrap where one is asked for.
     """
+    _check_machine(packages, arguments[-1])
+    return run_submission(*arguments)
+
+
+@functools.cache
+def _check_machine(packages: str, is_sandboxed: bool) -> None:
     if hash_packages() != packages:
         raise LabError(f"{platform.node()} has another version of the lab or of its libraries")
-    if arguments[-1]:
+    if is_sandboxed:
         sandbox.require()
-    return run_submission(*arguments)
 
 
 class ServerError(Exception):
@@ -159,8 +171,7 @@ class Server:
 
     def __init__(self, prelude: str):
         self.folder = _make_folder()
-        names = ("HOME", "LAB_DATA_DIR", "MPLCONFIGDIR", "TMPDIR")
-        folders = {name: str(self.folder / name) for name in names}
+        folders = {name: str(self.folder / name) for name in sandbox.FOLDERS}
         for folder in folders.values():
             Path(folder).mkdir()
         self.process = subprocess.Popen(
@@ -183,15 +194,6 @@ class Server:
         stdin: Any = self.process.stdin
         stdin.write(json.dumps(what).encode() + b"\n")
         stdin.flush()
-
-    def describe(self, is_sandboxed: bool) -> dict:
-        """Return what a job says of this machine."""
-        fonts = [str(path) for path in _find_font_lists()]
-        return {
-            "fonts": fonts,
-            "shown": self.told["shown"] if is_sandboxed else [],
-            "covered": self.told["covered"],
-        }
 
     def run(self, job: dict, limit: float) -> Iterator[tuple[Any, Any]]:
         """Yield what becomes of each step of a submission, until it ends or time is up."""
@@ -242,10 +244,13 @@ def _borrow_server(prelude: str) -> Iterator[Server]:
 
 
 def close_servers() -> None:
-    """End the processes that wait for submissions."""
+    """End the processes that wait for submissions; nothing is left of those that have run."""
     with _lock:
         while _servers:
             _servers.popitem()[1].close()
+    for thread in threading.enumerate():
+        if thread.name == REMOVER:
+            thread.join()
 
 
 atexit.register(close_servers)

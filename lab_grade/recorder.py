@@ -11,12 +11,13 @@ submission.
 
 import contextlib
 import functools
+import gc
 import json
 import os
+import select
 import shutil
 import signal
 import socket
-import socketserver
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ from nbval import kernel as nbval_kernel
 from lab_grade import sandbox
 from lab_grade.bridge import END, Channel, Ended
 from lab_grade.examiner import Examiner, compile_check, find_names, run_check, take_plain
+from lab_grade.process import FORKS
 from lab_grade.samples import split_sample
 
 MAX_GRACE = 5  # seconds for a cell to end after it was interrupted; at most a third of its limit
@@ -40,14 +42,12 @@ MAX_RESTARTS = 5
 MAX_START = 120  # seconds until a kernel answers: imports of a cold machine take long
 LOOK_EVERY = 0.1  # seconds, for time and output; and this often for memory and life:
 WEIGH_EVERY = 0.5
-FOLDERS = ("HOME", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "LAB_DATA_DIR", "MPLCONFIGDIR", "TMPDIR")
 SAY = {
     "timeout": "it ran for more than {cell:g} s",
     "output": "it printed without end",
     "memory": "it took too much memory",
     "died": "the kernel died",
 }
-FORKS = sys.platform == "linux"  # elsewhere, libraries don't survive it
 PORTS = os.name == "nt"  # sockets have no paths there
 
 
@@ -78,10 +78,6 @@ class Recorder:
         self.done: list[str | int] = []  # cells, and hidden checks passed by: for a fresh kernel
         self.known: dict[int, dict] = {}  # plain values that hidden checks will use
         self.kept = dict(job["kept"])
-        # Of what runs now:
-        self.message_id, self.reply = "", None
-        self.deadline = self.looked = self.weighed = 0.0
-        self.size, self.stopped = 0, ""
 
     def run(self) -> None:
         """Run all steps, hidden checks last."""
@@ -95,8 +91,7 @@ class Recorder:
             else:
                 self.run_step(number)
         if self.kernel is not None:
-            figures = self.serve(lambda: {"outcome": "ok", "figures": self.ask("figures")})
-            self.report(-1, figures)
+            self.report(-1, self.serve(lambda: {"outcome": "ok", "figures": self.ask("figures")}))
         for number in later:
             self.run_step(number)
         self.stop()
@@ -154,9 +149,10 @@ class Recorder:
             self.stop()
         if self.stopped == "timeout" or (self.stopped and result["outcome"] != "passed"):
             result = {"outcome": self.stopped}
-        if result["outcome"] in SAY:
-            result["message"] = SAY[result["outcome"]].format(**self.limits)
-        return result
+        return self.explain(result["outcome"]) if result["outcome"] in SAY else result
+
+    def explain(self, outcome: str) -> dict:
+        return {"outcome": outcome, "message": SAY[outcome].format(**self.limits)}
 
     def give_up(self) -> None:
         raise Ended("timeout", "")
@@ -178,10 +174,9 @@ class Recorder:
             while (reply := self.look()) is None:
                 poller.poll(100)
         except Ended as ended:
-            return {"outcome": ended.outcome, "message": SAY[ended.outcome].format(**self.limits)}
+            return self.explain(ended.outcome)
         if self.stopped and not (self.stopped == "output" and reply["status"] == "ok"):
-            message = SAY[self.stopped].format(**self.limits)
-            return {"outcome": self.stopped, "message": message}
+            return self.explain(self.stopped)
         if any(payload.get("source") == "ask_exit" for payload in reply.get("payload", [])):
             self.stop()
             return {"outcome": "died", "message": "it ended the kernel"}
@@ -266,7 +261,7 @@ class Recorder:
     def start(self) -> None:
         """Start a kernel in a new folder: a student may have put code into the old one."""
         folder = self.base / f"kernel{self.starts}"
-        for name in ("work", *FOLDERS):
+        for name in ("work", *sandbox.FOLDERS):
             (folder / name).mkdir(parents=True)
         shutil.copytree(self.base / "given", folder / "work", dirs_exist_ok=True)
         for fonts in self.job["fonts"]:
@@ -283,20 +278,21 @@ class Recorder:
             memory = str(self.limits["memory"])
             script = str(sandbox.PACKAGE / "kernel.py")
             command = [sys.executable, "-P", script, memory, address, "-f", "{connection_file}"]
+            command += ["--HistoryManager.hist_file=:memory:"]  # on a disk, it takes its time
             if self.job["shown"]:
                 shown = [Path(path) for path in self.job["shown"]]
                 command = sandbox.wrap(command, folder, shown, self.job["covered"])
-            spec = KernelSpec(argv=command, display_name="grading", language="python")
+            own = {name: str(folder / name) for name in sandbox.FOLDERS}
+            own |= {"LAB_GRADING": self.job["token"], "MPLBACKEND": ""}  # ipykernel's own
+            spec = KernelSpec(argv=command, display_name="grading", language="python", env=own)
             nbval_kernel.NbvalKernelspecManager.get_kernel_spec = lambda *_: spec
             nbval_kernel.KernelManager = functools.partial(
                 KernelManager,
                 transport="tcp" if PORTS else "ipc",
                 connection_file=str(folder / "kernel.json"),
             )
-            own = {name: str(folder / name) for name in FOLDERS}
-            with environment(self.job["environment"] | own):
-                work = str(folder / "work")
-                self.kernel = nbval_kernel.RunningKernel("lab", work, startup_timeout=MAX_START)
+            work = str(folder / "work")
+            self.kernel = nbval_kernel.RunningKernel("lab", work, startup_timeout=MAX_START)
             connection, _ = listener.accept()
         self.channel = Channel(connection, self.watch)
         tree = self.list_processes()
@@ -339,19 +335,6 @@ def measure_output(content: dict) -> int:
 
 
 @contextlib.contextmanager
-def environment(names: dict[str, str]) -> Iterator[None]:
-    """Let processes that start now have this environment, and nothing of ours."""
-    ours = dict(os.environ)
-    os.environ.clear()
-    os.environ.update(names)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(ours)
-
-
-@contextlib.contextmanager
 def call_after(seconds: float, function: Callable[[], None]) -> Iterator[None]:
     """Call a function in the midst of whatever runs then, where the system can do that."""
     if not hasattr(signal, "setitimer"):
@@ -365,33 +348,18 @@ def call_after(seconds: float, function: Callable[[], None]) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-class Handler(socketserver.StreamRequestHandler):
-    """Runs one submission, in a process of its own."""
-
-    server: Any
-
-    def handle(self):
-        self.server.socket.close()
-        run_job(self.rfile.readline(), self.server.prelude, self.wfile)
-
-
-Forking: Any = getattr(socketserver, "ForkingMixIn", object)
-
-
-class Server(Forking, socketserver.TCPServer):
-    """Forks for each submission, as long as the process lives that has started it."""
-
-    address_family = getattr(socket, "AF_UNIX", socket.AF_INET)
-    max_children = request_queue_size = 1000
-
-    def __init__(self, address: Any, prelude: CodeType):
-        super().__init__(address, Handler)
-        self.prelude, self.parent = prelude, os.getppid()
-
-    def service_actions(self):
-        super().service_actions()
-        if os.getppid() != self.parent:
+def serve(listener: socket.socket, prelude: CodeType) -> None:
+    """Fork for each submission, as long as the process lives that has started this one."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
+        connection, _ = listener.accept()
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            listener.close()
+            with contextlib.suppress(Exception), connection.makefile("rwb") as file:
+                run_job(file.readline(), prelude, file)
             os._exit(0)
+        connection.close()
 
 
 def run_job(line: bytes, prelude: CodeType, out: Any) -> None:
@@ -435,11 +403,15 @@ def main() -> None:
         "shown": [str(path) for path in sandbox.list_shown(filter(None, files))],
         "covered": split_sample(folder) if "text_recognizer.data" in sys.modules else {},
     }
-    server = Server(str(folder / "server"), prelude) if FORKS and not trouble else None
+    listener = socket.socket(socket.AF_UNIX) if FORKS else None
+    if listener:
+        listener.bind(str(folder / "server"))
+        listener.listen(1000)
     out.write(json.dumps(told).encode() + b"\n")
     out.flush()
-    if server:
-        server.serve_forever(poll_interval=0.2)
+    gc.freeze()  # what is imported is not looked through again
+    if listener and not trouble:
+        serve(listener, prelude)
     elif not trouble:
         run_job(sys.stdin.buffer.readline(), prelude, out)
 

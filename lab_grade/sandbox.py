@@ -19,6 +19,8 @@ OWN = ("__init__.py", "kernel.py", "bridge.py", "tensors.py", "wire.py")
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SETTINGS = "alternatives fonts group ld.so.cache ld.so.conf ld.so.conf.d localtime nsswitch.conf"
 SETTINGS += " passwd timezone"
+# What a kernel has a folder of its own for, by the names of variables.
+FOLDERS = ("HOME", "LAB_DATA_DIR", "MPLCONFIGDIR", "TMPDIR")
 ISOLATION = ("user", "pid", "net", "ipc", "uts", "cgroup-try")
 
 
