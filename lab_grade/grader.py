@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent import futures
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
@@ -88,11 +89,13 @@ def grade(
         raise LabError(f"-o {out} cannot be written ({error.strerror or error}).") from None
     try:
         handed_in = find_submissions(submissions, assignment, unpacked, [reference, out])
-        if only and only not in [submission.student for submission in handed_in]:
-            names = ", ".join(submission.student for submission in handed_in)
-            raise LabError(f"--only {only}: no such student; there are {names}.")
+        names = [submission.student for submission in handed_in]
+        if only and only not in names:
+            raise LabError(f"--only {only}: no such student; there are {', '.join(names)}.")
         with contextlib.closing(Pool(scheduler, jobs or os.cpu_count() or 1)) as pool:
-            results = Grader(assignment, out, limits, sandbox, allow, pool).run(handed_in, only)
+            prelude = assignment.collect_prelude()
+            grader = Grader(assignment, prelude, out, limits, sandbox, allow, pool)
+            results = grader.run(handed_in, only)
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
     results = keep_best(results)
@@ -158,22 +161,18 @@ class Pool:
                 self.client.close(timeout=5)
 
 
+@dataclass
 class Grader:
     """Runs submissions of one assignment, and keeps their results."""
 
-    def __init__(
-        self,
-        assignment: Assignment,
-        out: Path,
-        limits: Limits,
-        sandbox: bool,
-        allow: tuple[str, ...],
-        pool: Pool,
-    ):
-        self.assignment, self.out, self.pool = assignment, out, pool
-        self.limits, self.sandbox, self.allow = limits, sandbox, allow
-        self.prelude = assignment.collect_prelude()
-        self.kept: dict = {}  # what the reference's cached functions return
+    assignment: Assignment
+    prelude: str
+    out: Path
+    limits: Limits
+    sandbox: bool
+    allow: tuple[str, ...]
+    pool: Pool
+    kept: dict = field(default_factory=dict)  # what the reference's cached functions return
 
     def run(self, handed_in: list[Submission], only: str | None) -> list[dict]:
         """Return the results of all submissions, in the order of their names."""
@@ -223,7 +222,7 @@ class Grader:
                 known = self.read_kept(submission.key, digest) if steps else ([], {})
                 if known is None:
                     job = {"prelude": self.prelude, "kept": self.kept}
-                    job["steps"] = [describe_step(step) for step in steps]
+                    job["steps"] = [{"kind": step.kind, "source": step.source} for step in steps]
                     future = self.pool.submit(job, files, self.limits, self.sandbox)
                     running[future] = submission, steps, digest
                 else:
@@ -277,9 +276,7 @@ class Grader:
         """Return the SHA-256 of what outcomes depend on, which titles and points are not."""
         content: list = [hash_packages(), str(self.limits), self.sandbox, is_fast(), self.prelude]
         content += [self.kept]
-        for step in map(describe_step, steps):
-            source = step["source"] if step["kind"] == "cell" else normalize_check(step["source"])
-            content += [[step["kind"], source]]
+        content += [[s.kind, normalize_check(s.source) if s.check else s.source] for s in steps]
         content += [[name, hashlib.sha256(held).hexdigest()] for name, held in files.items()]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
@@ -305,9 +302,3 @@ class Grader:
 def explain_failure(error: Exception) -> str:
     """Return what a result says of an error in grading it."""
     return f"grading it failed ({type(error).__name__}: {error})"
-
-
-def describe_step(step: Step) -> dict:
-    """Return a step as `process.run_submission` takes it."""
-    kind = "cell" if step.check is None else "hidden" if step.check.hidden else "check"
-    return {"kind": kind, "source": step.source}

@@ -63,6 +63,11 @@ class Step:
     source: str
     check: Check | None = None
 
+    @property
+    def kind(self) -> str:
+        """What `process.run_submission` makes of it: "cell", "check" or "hidden"."""
+        return "cell" if self.check is None else "hidden" if self.check.hidden else "check"
+
 
 def plan_steps(assignment: Assignment, submission: Submission) -> list[Step]:
     """Return the student's cells with the reference's checks among them, each once.
@@ -208,10 +213,7 @@ def _split_cell(source: str, answers: set[str]) -> list[str]:
 
 
 def find_own_cells(assignment: Assignment, sources: list[str]) -> list[tuple[int, str]]:
-    """Return what a student wrote, with the numbers of the cells.
-
-    Those are all cells that are neither checks nor as they were handed out, nor install the lab.
-    """
+    """Return cells that are no checks, not as handed out, nor install the lab; with numbers."""
     given = {drop_texts(cell.released) for cell in assignment.cells}
     return [
         (number, source)
@@ -223,14 +225,10 @@ def find_own_cells(assignment: Assignment, sources: list[str]) -> list[tuple[int
 
 
 def hash_code(assignment: Assignment, sources: list[str]) -> str:
-    """Return the SHA-256 of what a student wrote, or "" where it is too little to compare.
-
-    Comments and layout don't count.
-    """
-    written = []
-    for _, source in find_own_cells(assignment, sources):
-        tree = parse_cell(source)
-        written.append(ast.unparse(tree) if tree else strip_spaces(source))
+    """Return the SHA-256 of what a student wrote but comments and layout; "" where it is little."""
+    own = [source for _, source in find_own_cells(assignment, sources)]
+    trees = map(parse_cell, own)
+    written = [ast.unparse(t) if t else strip_spaces(s) for t, s in zip(trees, own, strict=True)]
     text = "\n".join(written)
     return hashlib.sha256(text.encode()).hexdigest() if len(text) >= MIN_COMPARED else ""
 
@@ -307,17 +305,12 @@ def _locate_checks(
 
 
 def _find_longest_increasing(order: list[tuple[str, int]]) -> dict[str, int]:
-    """Return the longest subsequence of the places that increases."""
-
-    def rank(chain: list[tuple[str, int]]) -> tuple[int, int]:
-        return len(chain), -chain[-1][1] if chain else 0  # of equals, the one that ends first
-
-    chains: list[list[tuple[str, int]]] = [[]]
+    """Return the longest subsequence of the places that increases; of several, the first to end."""
+    chains: list[list[tuple[str, int]]] = [[("", -1)]]
     for item in order:
-        before = [chain for chain in chains if not chain or chain[-1][1] < item[1]]
-        chains.append([*max(before, key=rank), item])
-    longest = max(chains, key=rank)
-    return dict(longest)
+        before = [chain for chain in chains if chain[-1][1] < item[1]]
+        chains.append([*max(before, key=lambda chain: (len(chain), -chain[-1][1])), item])
+    return dict(max(chains, key=lambda chain: (len(chain), -chain[-1][1]))[1:])
 
 
 def _find_answer_names(assignment: Assignment) -> dict[str, set[str]]:

@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any
 
-from lab_grade.notebook import Assignment, Check, Manual, find_definitions
+from lab_grade.notebook import Assignment, Check, find_definitions
 from lab_grade.placement import Step, find_own_cells, hash_code
 from lab_grade.reading import Submission
 
@@ -91,44 +91,37 @@ def score(
         for pattern, what in SUSPICIOUS.items():
             if found := re.search(pattern, JOINED.sub("", source)):
                 submission.flag("tampering", f"cell {number} {what} ({found[0]})")
-    nothing = {"outcome": "not run", "message": "", "seconds": 0}
-    outcomes = outcomes + [nothing] * (len(to_run) - len(outcomes))
     by_check: dict[Check, dict] = {}
-    cells: list[dict] = []
-    for step, outcome in zip(to_run, outcomes, strict=True):
+    cells: dict[int, dict] = {}
+    for step, outcome in zip(to_run, outcomes, strict=False):
         if step.number == 0:  # a given cell that was put back is not the student's
             continue
-        message = outcome["message"]
-        is_hidden = step.check is not None and step.check.hidden
-        if not is_hidden and (undefined := UNDEFINED.search(message)):
+        what, message = outcome["outcome"], outcome["message"]
+        if step.kind != "hidden" and (undefined := UNDEFINED.search(message)):
             _flag_order(submission, step, undefined[1])
-        if step.check is None:
-            is_new = all(cell["number"] != step.number for cell in cells)
-            if is_new and outcome["outcome"] not in ("ok", "not run"):
-                cells.append(
-                    {
-                        "number": step.number,
-                        "first_line": step.source.strip().split("\n")[0][:120],
-                        "outcome": outcome["outcome"],
-                        "message": redact(message, secrets),
-                    }
-                )
-            if outcome["outcome"] in TROUBLE:
-                submission.flag("running", f"cell {step.number} {TROUBLE[outcome['outcome']]}")
+        if step.check:
+            by_check[step.check] = outcome
+            if what == "died":
+                submission.flag("running", f"the check of {step.check.question} ended the kernel")
             continue
-        by_check[step.check] = outcome
-        if outcome["outcome"] == "died":
-            submission.flag("running", f"the check of {step.check.question} ended the kernel")
-    parts = [part for cell in assignment.cells if (part := cell.check or cell.manual)]
-    checks = [
-        (
-            _score_check(part, by_check.get(part, nothing), secrets)
-            if isinstance(part, Check)
-            else _await_grading(part, submission)
-        )
-        | {"topic": assignment.find_topic(part.question)}
-        for part in parts
-    ]
+        if what in TROUBLE:
+            submission.flag("running", f"cell {step.number} {TROUBLE[what]}")
+        if what not in ("ok", "not run"):
+            first = step.source.strip().split("\n")[0][:120]
+            told = {"number": step.number, "first_line": first, "outcome": what}
+            cells.setdefault(step.number, told | {"message": redact(message, secrets)})
+    checks = []
+    for cell in assignment.cells:
+        if part := cell.check or cell.manual:
+            about = {"question": part.question, "hidden": False, "points": part.points}
+            about |= {"title": part.title, "topic": assignment.find_topic(part.question)}
+            if cell.check:
+                about |= _score_check(cell.check, by_check.get(cell.check), secrets)
+            else:
+                answer = submission.by_hand.get(part.question, {"text": "", "figures": []})
+                about |= {"earned": 0.0, "outcome": BY_HAND, "message": ""}
+                about |= {"answer": clean(answer["text"]), "pictures": answer["figures"]}
+            checks.append(about)
     owner = submission.owner
     return {
         "student": submission.student,
@@ -142,28 +135,12 @@ def score(
         "flags": submission.flags,
         "checks": checks,
         "adjustments": [],
-        "cells": cells,
+        "cells": list(cells.values()),
         "seconds": round(sum(outcome["seconds"] for outcome in outcomes), 1),
         "figures": _read_figures(outcomes),
         "code": "\n".join(source for _, source in find_own_cells(assignment, submission.code)),
         "code_hash": hash_code(assignment, submission.code),
         "language": submission.language,
-    }
-
-
-def _await_grading(manual: Manual, submission: Submission) -> dict[str, Any]:
-    """Return the part of a result that the instructor grades: what the student wrote and drew."""
-    answer = submission.by_hand.get(manual.question, {"text": "", "figures": []})
-    return {
-        "question": manual.question,
-        "hidden": False,
-        "points": manual.points,
-        "earned": 0.0,
-        "outcome": BY_HAND,
-        "message": "",
-        "title": manual.title,
-        "answer": clean(answer["text"]),
-        "pictures": answer["figures"],
     }
 
 
@@ -206,36 +183,28 @@ def _find_secrets(assignment: Assignment) -> list[str]:
     return sorted((secret for secret in found if secret not in visible), key=len, reverse=True)
 
 
-def _score_check(check: Check, outcome: dict, secrets: list[str]) -> dict:
+def _score_check(check: Check, outcome: dict | None, secrets: list[str]) -> dict:
     """Return one check's part of a result."""
+    outcome = outcome or {"outcome": "not run", "message": ""}
     message = outcome["message"]
     if outcome.get("line") and message.endswith(": "):  # an assert without a message
         message += check.source.split("\n")[outcome["line"] - 1].strip()
     return {
-        "question": check.question,
         "hidden": check.hidden,
-        "points": check.points,
         "earned": check.points if outcome["outcome"] == "passed" else 0.0,
         "outcome": outcome["outcome"],
         "message": clean(message) if check.hidden else redact(message, secrets),
-        "title": check.title,
     }
 
 
 def flag_copies(results: list[dict], solution: str = "") -> None:
     """Flag students whose own code is the same as somebody else's, or as `solution` by its hash."""
-    for result in results:
-        if result["code_hash"] == solution != "":
-            text = "the code is the same as the reference's"
-            result["flags"].append({"kind": "copy", "text": text})
-        others = [
-            other["student"]
-            for other in results
-            if other is not result and result["code_hash"] == other["code_hash"] != ""
-        ]
-        if others:
-            text = f"the code is the same as that of {', '.join(others)}"
-            result["flags"].append({"kind": "copy", "text": text})
+    for result in filter(lambda result: result["code_hash"], results):
+        same = [r for r in results if r is not result and r["code_hash"] == result["code_hash"]]
+        whose = ["the reference's"] if result["code_hash"] == solution else []
+        whose += [f"that of {', '.join(r['student'] for r in same)}"] if same else []
+        texts = [f"the code is the same as {one}" for one in whose]
+        result["flags"] += [{"kind": "copy", "text": text} for text in texts]
 
 
 def keep_best(results: list[dict]) -> list[dict]:

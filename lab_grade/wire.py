@@ -18,18 +18,11 @@ from typing import Any
 
 SMALL = 2**63  # whole numbers up to here are JSON's
 ALIGNED = 8  # bytes, where parts of a message begin
-# What Python itself says how to make again: constructor and arguments.
-VALUES: dict[str, type] = {
-    kind.__name__: kind
-    for kind in (
-        decimal.Decimal,
-        fractions.Fraction,
-        datetime.date,
-        datetime.datetime,
-        datetime.time,
-        datetime.timedelta,
-    )
-}
+# Kinds that are made again by calling them; subclasses of the first ones could be anything.
+EXACT = (decimal.Decimal, fractions.Fraction, datetime.date, datetime.datetime, datetime.time)
+EXACT += (datetime.timedelta,)
+MADE = (complex, set, frozenset, bytearray, collections.deque, range, slice)
+VALUES: dict[str, Callable] = {kind.__name__: kind for kind in (*EXACT, *MADE)}
 Refer = Callable[["Packer", Any], Any]
 
 
@@ -82,13 +75,15 @@ class Packer:
             return self.write_tensor(value, torch)
         if numpy and isinstance(value, numpy.ndarray | numpy.generic):
             return self.write_array(value, numpy)
-        if kind.__name__ in VALUES and kind is VALUES[kind.__name__]:
+        if kind in EXACT:
             is_ratio = kind is fractions.Fraction
             arguments = value.as_integer_ratio() if is_ratio else value.__reduce__()[1]
-            return {"value": [kind.__name__, self.write(arguments)]}
-        for base, write in WRITERS:
-            if isinstance(value, base):
-                return write(self, value)
+            return {"value": [kind.__name__, self.write_all(arguments)]}
+        for base in kind.__mro__:
+            if base in WRITERS:
+                return WRITERS[base](self, value)
+            if base in ARGUMENTS:
+                return {"value": [base.__name__, self.write_all(ARGUMENTS[base](value))]}
         if torch and kind is torch.dtype:
             return {"dtype": str(value).removeprefix("torch.")}
         return {"other": self.refer(self, value)}
@@ -132,23 +127,26 @@ class Packer:
         return {"tensor": [str(plain.dtype)[6:], list(plain.shape), place, *flags, grad]}
 
 
-WRITERS: tuple[tuple[Any, Callable[[Packer, Any], Any]], ...] = (
-    (str, lambda _, value: str.__str__(value)),
-    (int, lambda packer, value: packer.write(int.__pos__(value))),
-    (float, lambda _, value: float.__pos__(value)),
-    (complex, lambda _, value: {"complex": [value.real, value.imag]}),
-    (list, lambda packer, value: packer.write_all(list.__iter__(value))),
-    (tuple, Packer.write_tuple),
-    (dict, lambda p, value: {"dict": [p.write_all(pair) for pair in dict.items(value)]}),
-    (set, lambda packer, value: {"set": packer.write_all(set.__iter__(value))}),
-    (frozenset, lambda packer, value: {"frozenset": packer.write_all(frozenset.__iter__(value))}),
-    (bytes, lambda packer, value: {"bytes": packer.keep(bytes.__add__(value, b""))}),
-    (bytearray, lambda packer, value: {"bytearray": packer.keep(bytes(value))}),
-    (collections.deque, lambda p, value: {"deque": [p.write_all(value), value.maxlen]}),
-    (range, lambda packer, v: {"range": packer.write_all([v.start, v.stop, v.step])}),
-    (slice, lambda packer, v: {"slice": packer.write_all([v.start, v.stop, v.step])}),
-    (type(...), lambda *_: {"dots": None}),
-)
+# What a value of these kinds, or of a subclass, is made of: no method of a subclass is called.
+ARGUMENTS: dict[type, Callable[[Any], list]] = {
+    complex: lambda value: [complex.real.__get__(value), complex.imag.__get__(value)],
+    set: lambda value: [list(set.__iter__(value))],
+    frozenset: lambda value: [list(frozenset.__iter__(value))],
+    bytearray: lambda value: [bytes(memoryview(value))],
+    collections.deque: lambda value: [list(collections.deque.__iter__(value)), value.maxlen],
+    range: lambda value: [value.start, value.stop, value.step],
+    slice: lambda value: [value.start, value.stop, value.step],
+}
+WRITERS: dict[type, Callable[[Packer, Any], Any]] = {
+    str: lambda _, value: str.__str__(value),
+    int: lambda packer, value: packer.write(int.__pos__(value)),
+    float: lambda _, value: float.__pos__(value),
+    list: lambda packer, value: packer.write_all(list.__iter__(value)),
+    tuple: Packer.write_tuple,
+    dict: lambda p, value: {"dict": [p.write_all(pair) for pair in dict.items(value)]},
+    bytes: lambda packer, value: {"bytes": packer.keep(bytes.__add__(value, b""))},
+    type(...): lambda *_: {"dots": None},
+}
 
 
 class Unpacker:
@@ -210,6 +208,8 @@ class Unpacker:
         name, arguments = held[0], self.read(held[1])
         if name == "Fraction":  # of a text it would compute "1e999999999"
             arguments = map(int, arguments)
+        if name == "bytearray" and not isinstance(arguments[0], bytes):
+            raise ValueError("of a number it would be as long")
         return VALUES[name](*arguments)
 
     def read_array(self, held: list) -> Any:
@@ -263,17 +263,10 @@ class Unpacker:
 
 READERS: dict[str, Callable[[Unpacker, Any], Any]] = {
     "int": lambda _, held: int(held, 16),
-    "complex": lambda _, held: complex(*held),
     "tuple": lambda reader, held: tuple(reader.read(held)),
     "fields": Unpacker.read_fields,
     "dict": lambda reader, held: {reader.read(k): reader.read(v) for k, v in held},
-    "set": lambda reader, held: set(reader.read(held)),
-    "frozenset": lambda reader, held: frozenset(reader.read(held)),
     "bytes": lambda reader, held: bytes(reader.buffers[held]),
-    "bytearray": lambda reader, held: bytearray(reader.buffers[held]),
-    "deque": lambda reader, held: collections.deque(reader.read(held[0]), held[1]),
-    "range": lambda reader, held: range(*reader.read(held)),
-    "slice": lambda reader, held: slice(*reader.read(held)),
     "dots": lambda *_: ...,
     "value": Unpacker.read_value,
     "array": Unpacker.read_array,
