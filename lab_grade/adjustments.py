@@ -90,19 +90,10 @@ def _add(results: dict, row: dict[str, str], where: str) -> None:
         raise LabError(f"{where}: no student {row['student']!r}: {nearest(row['student'], names)}")
     (student,) = found
     if question in (questions := list_questions(results["students"])):
-        topic = next(c["topic"] for c in student["checks"] if c["question"] == question)
-        student["checks"].append(
-            {
-                "question": question,
-                "hidden": False,
-                "points": 0.0,
-                "earned": points,
-                "outcome": ADJUSTED,
-                "message": row["comment"],
-                "title": "adjusted by hand",
-                "topic": topic,
-            }
-        )
+        check = next(c for c in student["checks"] if c["question"] == question)
+        about = {"hidden": False, "points": 0.0, "earned": points, "title": "adjusted by hand"}
+        about |= {"outcome": ADJUSTED, "message": row["comment"], "topic": check["topic"]}
+        student["checks"].append({"question": question} | about)
     elif re.fullmatch(r"q\d+", question):
         raise LabError(f"{where}: no question {question}: {nearest(question, questions)}")
     else:

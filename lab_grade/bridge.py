@@ -334,7 +334,7 @@ class Peer:
         except BaseException as error:  # noqa: BLE001 - what the other end caused
             kind, packer, content = ERROR, *self.pack(describe_error(error))
         if token and kind == LINKED:
-            self.tensors.remember(token, needing, packer.needing)
+            self.tensors.graphs[token] = needing, packer.needing
         self.channel.send(kind, content)
 
     def act(self, action: str, values: list) -> Any:
@@ -353,7 +353,7 @@ class Peer:
         changed = {k: v for k, v in named if k in before and self.fingerprint(v) != before[k]}
         if self.tensors:
             changed = self.tensors.detach(changed)
-        token = self.tensors.new_token() if is_linked and self.tensors else 0
+        token = next(self.tensors.tokens) if is_linked and self.tensors else 0
         return [token, result, changed]
 
     def is_copy(self, value: Any) -> bool:
@@ -380,7 +380,7 @@ class Peer:
 
     def read(self, kind: int, content: bytearray) -> tuple[Any, list, bool]:
         """Return what a message says, its tensors that need a gradient, and the mode of those."""
-        unpacker = Unpacker(self.resolve, self.get_shared, kind == LINKED)
+        unpacker = Unpacker(self.resolve, lambda n: self.tensors.shared[n], kind == LINKED)
         value, randomness, tensors = unpacker.unpack(content)
         self.randomness.apply(randomness)
         if tensors and self.tensors:
@@ -388,10 +388,7 @@ class Peer:
         return value, unpacker.needing, bool(tensors and tensors["grad"])
 
     def share(self, tensor: Any) -> int | None:
-        return self.tensors.get_number(tensor) if self.tensors else None
-
-    def get_shared(self, number: int) -> Any:
-        return self.tensors.shared[number]
+        return self.tensors.numbers.get(id(tensor)) if self.tensors else None
 
     def number(self, value: Any) -> int:
         """Return the number of an object of this end, which lives as long as the check runs."""
@@ -419,34 +416,24 @@ class Peer:
 
 
 class KernelPeer(Peer):
-    """The end of a student's notebook.
-
-    Parameters
-    ----------
-    channel : Channel
-    names : dict
-        Of the notebook.
-    kept : dict[int, dict]
-        The names as they were when a hidden check was passed by, by its number.
-    """
+    """The end of a student's notebook: its names, and those kept when a check was passed by."""
 
     def __init__(self, channel: Channel, names: dict, kept: dict[int, dict]):
         super().__init__(channel)
         self.names, self.kept = names, kept
 
     def act(self, action: str, values: list) -> Any:
-        if action == "name":
-            return [self.names[name] for name in values if name in self.names]
-        if action == "keep":
-            self.keep(*values)
-        elif action == "restore":
-            self.names.clear()
-            self.names.update(self.kept[values[0]])
-        elif action == "figures":
-            return read_figures()
-        else:
-            return super().act(action, values)
-        return None
+        match action, *values:
+            case "name", name:
+                return [self.names[name]] if name in self.names else []
+            case "keep", number, used:
+                return self.keep(number, used)
+            case "restore", number:
+                self.names.clear()
+                return self.names.update(self.kept[number])
+            case ("figures",):
+                return read_figures()
+        return super().act(action, values)
 
     def keep(self, number: int, used: list[str]) -> None:
         """Keep the names for a hidden check; what it uses may be changed in place until then."""
@@ -457,9 +444,10 @@ class KernelPeer(Peer):
                 kept[name] = copy.deepcopy(self.names[name], known)
 
     def refer(self, packer: Packer, value: Any) -> dict:
-        is_new = id(value) not in self.numbers
+        is_module = self.tensors and isinstance(value, self.tensors.module_class)
+        is_new = is_module and id(value) not in self.numbers
         about = super().refer(packer, value)
-        if is_new and "mine" in about and self.tensors and self.tensors.is_module(value):
+        if is_new and "mine" in about:
             about["module"] = packer.write(self.tensors.describe(value))
         return about
 

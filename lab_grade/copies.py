@@ -29,11 +29,7 @@ KEPT = {*keyword.kwlist, *vars(builtins)}
 def find_near_copies(students: list[dict], assignment: Assignment) -> list[dict]:
     """Return groups of students whose code differs by a line or by names.
 
-    Returns
-    -------
-    list[dict]
-        `students` of each group, and `pairs`: with whom each has most in common, and how much of
-        it (0 to 1).
+    Each has its `students`, and `pairs`: with whom each has most in common, and how much of it.
     """
     given = _take_fingerprints("\n".join(cell.released for cell in assignment.cells))
     prints = [_take_fingerprints(student["code"]) - given for student in students]
@@ -48,28 +44,18 @@ def find_near_copies(students: list[dict], assignment: Assignment) -> list[dict]
     sizes = np.array([len(own) for own in prints])
     shares = 2 * shared / np.maximum(1, sizes[:, None] + sizes)
     np.fill_diagonal(shares, 0)
-    groups = []
-    left = set(np.flatnonzero((shares >= MIN_SHARE).any(axis=1)).tolist())
-    while left:
-        group: set[int] = set()
-        new = {min(left)}
-        while new:
-            group |= new
-            alike = (shares[sorted(new)] >= MIN_SHARE).any(axis=0)
-            new = set(np.flatnonzero(alike).tolist()) - group
-        left -= group
-        members = sorted(group)
-        best = {tuple(sorted((i, int(shares[i].argmax())))) for i in members}
-        groups.append(
-            {
-                "students": [students[i]["student"] for i in members],
-                "pairs": [
-                    [students[i]["student"], students[j]["student"], round(float(shares[i, j]), 2)]
-                    for i, j in sorted(best)
-                ],
-            }
-        )
-    return groups
+    groups: list[list[int]] = []
+    for i in np.flatnonzero((shares >= MIN_SHARE).any(axis=1)).tolist():
+        joined = [group for group in groups if (shares[i, group] >= MIN_SHARE).any()]
+        groups = [group for group in groups if group not in joined]
+        groups.append(sorted([i, *(member for group in joined for member in group)]))
+    names = [student["student"] for student in students]
+    found = []
+    for members in sorted(groups):
+        best = sorted({tuple(sorted((i, int(shares[i].argmax())))) for i in members})
+        pairs = [[names[i], names[j], round(float(shares[i, j]), 2)] for i, j in best]
+        found.append({"students": [names[i] for i in members], "pairs": pairs})
+    return found
 
 
 def compare_lines(one: str, other: str) -> list[tuple[bool, str, str]]:

@@ -9,6 +9,7 @@ import builtins
 import contextlib
 import functools
 import pickle
+import traceback
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -105,16 +106,13 @@ def compile_check(source: str) -> types.CodeType:
 
 def take_plain(peer: Peer, code: types.CodeType) -> dict[str, Any]:
     """Return the plain values that a check uses, which the notebook may still change in place."""
-    taken = {}
-    names = Names(peer, {})
+    taken, names = {}, Names(peer, {})
     for name in dict.fromkeys(find_names(code)):
         count = len(peer.stand_ins)
-        try:
+        with contextlib.suppress(KeyError):
             value = names[name]
-        except KeyError:
-            continue
-        if len(peer.stand_ins) == count:
-            taken[name] = value
+            if len(peer.stand_ins) == count:
+                taken[name] = value
     return taken
 
 
@@ -136,8 +134,7 @@ def run_check(
     kept : dict[str, Any]
         What given functions with `functools.cache` have returned; new ones are added.
     """
-    names = Names(Examiner(channel), known)
-    line = 0
+    names, line = Names(Examiner(channel), known), 0
     try:
         exec(prelude, names)
         for name, value in list(names.items()):
@@ -147,11 +144,8 @@ def run_check(
     except Ended as ended:
         return {"outcome": ended.outcome, "message": str(ended)}
     except BaseException as error:  # noqa: BLE001 - whatever a check comes to
-        trace = error.__traceback__
-        while trace:
-            if trace.tb_frame.f_code.co_filename == CHECK:
-                line = trace.tb_lineno
-            trace = trace.tb_next
+        for frame, number in traceback.walk_tb(error.__traceback__):
+            line = number if frame.f_code.co_filename == CHECK else line
         outcome = "failed" if isinstance(error, AssertionError) else "error"
         message = f"{type(error).__name__}: {error}"[:2000]
         return {"outcome": outcome, "message": message, "line": line}

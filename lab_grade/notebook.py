@@ -36,13 +36,9 @@ MARK = re.compile(r"(?:<!-- *)?#+ *(BEGIN|END) +SOLUTION *(?:-->)?", re.IGNORECA
 MAGIC = re.compile(
     r"^\s*[%!?]|=\s*[%!]|\?\s*$", re.MULTILINE
 )  # may be one, which takes time to tell
-ANSWER_HERE = "*Your answer here.*"  # what students get of a solution in text
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 # The answer to a question to think about, which unfolds under it.
 ANSWER = re.compile(r"\n*<details>\s*<summary>(?:Answer|답)</summary>.*?</details>", re.DOTALL)
-
-
-KEPT_METADATA = ("tags", "jupyter")  # of cells: the latter says whether their code is folded
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Manual:
-    """A question that the instructor grades by hand: its cell, and what it is worth."""
+    """A question that the instructor grades by hand."""
 
     question: str
     points: float
@@ -177,10 +173,8 @@ class Assignment:
             if cell.check and cell.check.hidden:
                 continue
             node.source = cell.released
-            kept_metadata = {
-                key: node.metadata[key] for key in KEPT_METADATA if node.metadata.get(key)
-            }
-            node.metadata = nbformat.from_dict(kept_metadata)
+            about = {k: v for k, v in node.metadata.items() if k in ("tags", "jupyter") and v}
+            node.metadata = nbformat.from_dict(about)  # the latter tells whether code is folded
             shown = {k: v for k, v in node.pop("attachments", {}).items() if k in node.source}
             if shown:  # not the images of a solution
                 node.attachments = shown
@@ -337,13 +331,12 @@ def _strip_solutions(source: str, where: str, is_code: bool) -> str:
 
 
 def _make_stub(block: list[str], in_function: bool, is_code: bool) -> list[str]:
-    marks = [line.strip() for line in block]
-    given = (
-        textwrap.dedent("\n".join(block[marks.index(STUDENT) + 1 :])) if STUDENT in marks else ""
-    )
-    if not is_code:
-        return [given or ANSWER_HERE]
+    marks, given = [line.strip() for line in block], None
     if STUDENT in marks:
+        given = textwrap.dedent("\n".join(block[marks.index(STUDENT) + 1 :]))
+    if not is_code:
+        return [given or "*Your answer here.*"]
+    if given is not None:
         return ["# YOUR CODE HERE", *(re.sub(r"^# ?", "", line) for line in given.split("\n"))]
     unsolved = [f'raise NotImplementedError("{UNANSWERED}")'] if in_function else []
     return ["# YOUR CODE HERE", *unsolved]

@@ -18,6 +18,7 @@ NAMES = {
     "gradescope": r"(?P<name>submission_(?P<id>\d+))$",
 }
 PATTERNS = {platform: re.compile(pattern) for platform, pattern in NAMES.items()}
+UPLOAD = re.compile(r".*?_assignsubmission_[a-z]+|(?:LATE_)?anon_\w+?_\d+(?=_)|.*?_\d+_\d+(?=_)")
 SAKAI = re.compile(r"(?P<name>[^()]+,[^()]*)\((?P<id>[^()]+)\)$")  # folders: Kim, Jane(kimjane)
 # Files that a platform, a system or an instructor adds; nobody hands them in for a notebook.
 ADDED = re.compile(
@@ -39,28 +40,14 @@ MONTHS = "janfebmaraprmayjunjulaugsepoctnovdec"
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose a file or folder is, and which attempt, as its name tells.
+    """Whose a file or folder is, and which attempt, as its name tells."""
 
-    Attributes
-    ----------
-    name : str
-        The student's, or "" where the file has none.
-    platform, id : str
-        Who named it, and the platform's number or login of the student; "" where nobody did.
-    attempt : tuple[int, ...]
-        The time that the name tells, in parts.
-    is_late : bool
-        Whether the name says so.
-    prefix : str
-        What the platform wants to see at the beginning of the name of a feedback file.
-    """
-
-    name: str
-    platform: str = ""
-    id: str = ""
-    attempt: tuple[int, ...] = ()
+    name: str  # "" where it has none
+    platform: str = ""  # who named it
+    id: str = ""  # the platform's number or login of the student
+    attempt: tuple[int, ...] = ()  # the time that the name tells, in parts
     is_late: bool = False
-    prefix: str = ""
+    prefix: str = ""  # with which the platform wants to see a feedback file begin
 
 
 def read_owner(name: str, is_folder: bool) -> Owner:
@@ -68,17 +55,14 @@ def read_owner(name: str, is_folder: bool) -> Owner:
     for platform, pattern in PATTERNS.items():
         if found := pattern.match(name):
             parts = found.groupdict()
-            attempt = read_date(parts.get("date") or "")
-            prefix = re.match(
-                r".*?_assignsubmission_[a-z]+|(?:LATE_)?anon_\w+?_\d+(?=_)|.*?_\d+_\d+(?=_)", name
-            )
+            upload = UPLOAD.match(name)
             return Owner(
                 tidy_name(parts["name"]),
                 platform.partition(",")[0],
                 parts["id"],
-                attempt,
-                bool(parts.get("late")),
-                prefix[0] + "_" if prefix else "",
+                read_date(parts.get("date") or ""),
+                is_late=bool(parts.get("late")),
+                prefix=f"{upload[0]}_" if upload else "",
             )
     if is_folder and (found := SAKAI.match(name)):
         return Owner(tidy_name(found["name"]), "sakai", found["id"])

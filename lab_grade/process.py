@@ -31,16 +31,7 @@ from text_recognizer.errors import LabError
 PACKAGES = tuple(PACKAGE.parent / name for name in ("lab_grade", "lab_utils", "text_recognizer"))
 LIBRARIES = ("ipykernel", "ipython", "numpy", "pytorch-lightning", "torch", "torchmetrics")
 # The rest of the instructor's environment, such as tokens, does not concern a submission.
-PASSED_ON = (
-    "PATH",
-    "LANG",
-    "LC_ALL",
-    "TZ",
-    "SYSTEMROOT",
-    "LD_LIBRARY_PATH",
-    "VIRTUAL_ENV",
-    "LAB_FAST",
-)
+PASSED_ON = "PATH LANG LC_ALL TZ SYSTEMROOT LD_LIBRARY_PATH VIRTUAL_ENV LAB_FAST"
 MAX_STARTUP = 180  # seconds in which a process and its kernels start and end
 REMOVER = "lab-grade-remover"  # threads: a disk takes its time to remove a folder
 FORKS = sys.platform == "linux"  # elsewhere, libraries don't survive it
@@ -72,10 +63,6 @@ def run_submission(
         checks; what cached functions of the reference have returned, `kept`.
     files : dict[str, bytes]
         What lies next to the notebook.
-    limits : Limits
-        For cells and notebook.
-    is_sandboxed : bool
-        Whether its kernel runs in bubblewrap.
 
     Returns
     -------
@@ -90,7 +77,6 @@ def run_submission(
     outcomes: list[dict] = [nothing | {"outcome": "died"} for _ in job["steps"]]
     kept = job["kept"]
     try:
-        (base / "given").mkdir()
         for name, content in files.items():
             (base / "given" / name).parent.mkdir(parents=True, exist_ok=True)
             (base / "given" / name).write_bytes(content)
@@ -111,7 +97,7 @@ def run_submission(
                 else:  # by then, all but hidden checks have run
                     last = max(i for i, step in enumerate(job["steps"]) if step["kind"] != "hidden")
                     outcomes[last] |= {"figures": result.get("figures", "")}
-    except ServerError as error:
+    except ChildProcessError as error:
         outcomes = [nothing | {"message": str(error)} for _ in outcomes]
     finally:
         if not is_sandboxed:
@@ -143,13 +129,7 @@ def hash_packages() -> str:
 
 
 def run_elsewhere(packages: str, *arguments: Any) -> tuple[list[dict], dict]:
-    """Run a submission on another machine, which must have the same lab as the one that asks.
-
-    Raises
-    ------
-    LabError
-        If it has another version, or no bubblewrap where one is asked for.
-    """
+    """Run a submission on another machine, which must have the same lab as the one that asks."""
     _check_machine(packages, arguments[-1])
     return run_submission(*arguments)
 
@@ -160,10 +140,6 @@ def _check_machine(packages: str, is_sandboxed: bool) -> None:
         raise LabError(f"{platform.node()} has another version of the lab or of its libraries")
     if is_sandboxed:
         sandbox.require()
-
-
-class ServerError(Exception):
-    """No submission can be run."""
 
 
 class Server:
@@ -185,10 +161,11 @@ class Server:
         )
         self.write(prelude)
         line = self.process.stdout.readline()  # type: ignore[union-attr]
+        # What is shown to a kernel, or covered, on this machine; and what went wrong.
         self.told: dict = json.loads(line) if line else {"trouble": "it could not be started"}
         if self.told["trouble"]:
             self.close()
-            raise ServerError(self.told["trouble"])
+            raise ChildProcessError(self.told["trouble"])
 
     def write(self, what: Any) -> None:
         stdin: Any = self.process.stdin
@@ -230,11 +207,8 @@ _lock = threading.Lock()
 def _borrow_server(prelude: str) -> Iterator[Server]:
     """Yield the server for these imports: where it forks, there is one for everybody."""
     if not FORKS:
-        server = Server(prelude)
-        try:
+        with contextlib.closing(Server(prelude)) as server:
             yield server
-        finally:
-            server.close()
         return
     with _lock:
         known = _servers.get(prelude)
@@ -257,7 +231,7 @@ atexit.register(close_servers)
 
 
 def _make_environment(**ours: str) -> dict[str, str]:
-    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    passed_on = {name: os.environ[name] for name in PASSED_ON.split() if name in os.environ}
     ours |= {
         "LAB_OFFLINE": "1",  # everybody is graded on the bundled sample
         "PYTHONPATH": str(PACKAGE.parent),

@@ -42,48 +42,20 @@ Cell = tuple[str, str, dict]  # kind, source, and all of it as JSON
 
 @dataclass
 class Submission:
-    """A notebook that a student handed in: one of several, perhaps.
+    """A notebook that a student handed in: one of several, perhaps."""
 
-    Attributes
-    ----------
-    student : str
-        A unique name, from the file or folder.
-    path : Path or None
-        The notebook, if there is one.
-    problem : str
-        Why it can't be run, or "".
-    owner : Owner
-        The student, as the platform names them.
-    file : str
-        The notebook's name among all submissions.
-    folder : Path or None
-        The student's own, where there is one.
-    flags : list[dict]
-        What an instructor should know: `kind` and `text`.
-    code : list[str]
-        The sources of its code cells.
-    by_hand : dict[str, dict]
-        For each question that is graded by hand: `text` and `figures`.
-    quality : tuple
-        Of which the best of a student's notebooks has most.
-    number : int
-        Of those of a student that are graded, counted from 1.
-    language : str
-        In which its student is told what became of it.
-    """
-
-    student: str
+    student: str  # a unique name, from the file or folder
     path: Path | None
-    problem: str = ""
+    problem: str = ""  # why it can't be run
     owner: Owner = Owner("")  # noqa: RUF009 - it is frozen
-    file: str = ""
-    folder: Path | None = None
-    flags: list[dict] = field(default_factory=list)
-    code: list[str] = field(default_factory=list)
-    by_hand: dict[str, dict] = field(default_factory=dict)
-    quality: tuple = (False, (), -1.0)
-    number: int = 1
-    language: str = "en"
+    file: str = ""  # the notebook's name among all submissions
+    folder: Path | None = None  # the student's own, where there is one
+    flags: list[dict] = field(default_factory=list)  # for the instructor: `kind` and `text`
+    code: list[str] = field(default_factory=list)  # the sources of its code cells
+    by_hand: dict[str, dict] = field(default_factory=dict)  # `text` and `figures` by question
+    quality: tuple = (False, (), -1.0)  # of which the best of a student's notebooks has most
+    number: int = 1  # of those of a student that are graded
+    language: str = "en"  # in which its student is told what became of it
 
     @property
     def key(self) -> str:
@@ -104,8 +76,7 @@ def read_submission(submission: Submission, assignment: Assignment) -> None:
         return
     name = submission.file or path.name
     try:
-        size = path.stat().st_size
-        if size > MAX_NOTEBOOK:
+        if (size := path.stat().st_size) > MAX_NOTEBOOK:
             raise ValueError(f"it has {size / 2**20:.0f} MB or more; clear its outputs")
         notebook = _parse_notebook(path.read_bytes())
         cells = _recover_code(list(_list_cells(notebook)), assignment, submission)
@@ -122,19 +93,18 @@ def read_submission(submission: Submission, assignment: Assignment) -> None:
         submission.quality = (work > 0, submission.owner.attempt, fit + work)
         if fit + work == 0:
             submission.flag("file", "nothing in it is of this assignment: is it another notebook?")
-        metadata = notebook.get("metadata")
-        metadata = metadata if isinstance(metadata, dict) else {}
-        submission.language = _find_language(metadata, submission.code)
-        kernel = metadata.get("kernelspec")
-        language = kernel.get("language", "python") if isinstance(kernel, dict) else "python"
+        metadata = _get_table(notebook, "metadata")
+        named = [metadata.get("language"), *LANGUAGE.findall("\n".join(submission.code[:2]))]
+        submission.language = next((name for name in named if name in LANGUAGES), "en")
+        language = _get_table(metadata, "kernelspec").get("language", "python")
         if str(language).lower() != "python":
             submission.flag("file", f"its kernel is for {language!r}; it was run with Python")
 
 
-def _find_language(metadata: dict, code: list[str]) -> str:
-    """Return the language of a notebook: its metadata says it, and its first cell sets it."""
-    named = [metadata.get("language"), *LANGUAGE.findall("\n".join(code[:2]))]
-    return next((language for language in named if language in LANGUAGES), "en")
+def _get_table(held: dict, name: str) -> dict:
+    """Return what stands under a name, where it is a table: files are damaged in all ways."""
+    found = held.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _parse_notebook(content: bytes) -> dict:
@@ -251,14 +221,12 @@ def _collect_by_hand(cells: list[Cell], assignment: Assignment) -> dict[str, dic
 
 def _list_pictures(cell: dict) -> Iterator[str]:
     """Yield the pictures of a cell's outputs and attachments as URIs that a page can show."""
-    outputs, attached = cell.get("outputs"), cell.get("attachments")
-    shown = (
-        [o.get("data") for o in outputs if isinstance(o, dict)] if isinstance(outputs, list) else []
-    )
-    shown += list(attached.values()) if isinstance(attached, dict) else []
-    for data in shown:
+    outputs, attached = cell.get("outputs"), _get_table(cell, "attachments")
+    outputs = outputs if isinstance(outputs, list) else []
+    shown = [_get_table(output, "data") for output in outputs if isinstance(output, dict)]
+    for data in [*shown, *(_get_table(attached, name) for name in attached)]:
         for kind, beginning in PICTURES.items():
-            coded = data.get(kind) if isinstance(data, dict) else None
+            coded = data.get(kind)
             text = "".join(map(str, coded)) if isinstance(coded, list) else str(coded)
             try:
                 content = base64.b64decode(text.replace("\n", ""), validate=True)

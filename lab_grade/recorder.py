@@ -78,6 +78,7 @@ class Recorder:
         self.done: list[str | int] = []  # cells, and hidden checks passed by: for a fresh kernel
         self.known: dict[int, dict] = {}  # plain values that hidden checks will use
         self.kept = dict(job["kept"])
+        self.deadline, self.stopped = 0.0, ""  # of what runs now
 
     def run(self) -> None:
         """Run all steps, hidden checks last."""
@@ -91,7 +92,8 @@ class Recorder:
             else:
                 self.run_step(number)
         if self.kernel is not None:
-            self.report(-1, self.serve(lambda: {"outcome": "ok", "figures": self.ask("figures")}))
+            ask = Examiner(self.channel).ask
+            self.report(-1, self.serve(lambda: {"outcome": "ok", "figures": ask("figures")[0]}))
         for number in later:
             self.run_step(number)
         self.stop()
@@ -111,22 +113,18 @@ class Recorder:
 
     # What a serving kernel is asked
 
-    def ask(self, *values: Any) -> Any:
-        return Examiner(self.channel).ask(*values)[0]
-
     def keep(self, number: int) -> dict:
         """Let the kernel keep its names for a hidden check, and take their plain values."""
         code = compile_check(self.job["steps"][number]["source"])
-        self.ask("keep", number, list(find_names(code)))
+        Examiner(self.channel).ask("keep", number, list(find_names(code)))
         self.known[number] = take_plain(Examiner(self.channel), code)
         return {"outcome": "ok"}
 
     def check(self, number: int, step: dict) -> dict:
         """Run a check: a hidden one with the names as they were at its place."""
-        known = {}
         if step["kind"] == "hidden":
-            self.ask("restore", number)
-            known = self.known.get(number, {})
+            Examiner(self.channel).ask("restore", number)
+        known = self.known.get(number, {})
         return run_check(self.channel, step["source"], self.prelude, known, self.kept)
 
     def serve(self, work: Callable[[], dict]) -> dict:
@@ -135,7 +133,7 @@ class Recorder:
         is_served = False
         try:
             # By then, a kernel was ended; a check that computes by itself was not.
-            with call_after(self.deadline - time.monotonic() + 2 * self.grace + 1, self.give_up):
+            with interrupt_after(self.deadline - time.monotonic() + 2 * self.grace + 1):
                 result = work()
             if self.kernel is not None and not self.channel.is_waiting:
                 self.channel.send(END)
@@ -153,9 +151,6 @@ class Recorder:
 
     def explain(self, outcome: str) -> dict:
         return {"outcome": outcome, "message": SAY[outcome].format(**self.limits)}
-
-    def give_up(self) -> None:
-        raise Ended("timeout", "")
 
     def watch(self) -> None:
         """Look after the kernel while a check waits for it."""
@@ -194,13 +189,7 @@ class Recorder:
         self.size, self.stopped = 0, ""
 
     def look(self) -> dict | None:
-        """Return the kernel's reply, if it is there, and hold it to its limits.
-
-        Raises
-        ------
-        Ended
-            If the kernel is gone, or had to be ended.
-        """
+        """Return the kernel's reply, if it is there; it is `Ended` where it broke its limits."""
         for channel in (self.kernel.kc.iopub_channel, self.kernel.kc.shell_channel):
             while channel.socket.poll(0):
                 message = channel.get_msg(timeout=0)
@@ -217,15 +206,16 @@ class Recorder:
                 os._exit(1)
             if not self.kernel.is_alive():
                 self.end("died")
-            if self.measure_memory() > self.limits["memory"]:
-                self.end("memory")
+            with contextlib.suppress(psutil.Error):
+                if sum(p.memory_info().rss for p in self.list_processes()) > self.limits["memory"]:
+                    self.end("memory")
         over = "timeout" if now > self.deadline else ""
         over = over or ("output" if self.size > self.limits["output"] else "")
         if over and not self.stopped:
             self.stopped = over
             self.deadline = now + self.grace
             with contextlib.suppress(psutil.Error):
-                self.interrupt()
+                self.kernel.interrupt() if PORTS else self.process.send_signal(signal.SIGINT)
         elif self.stopped and now > self.deadline:
             self.end(self.stopped)
         return None
@@ -260,10 +250,11 @@ class Recorder:
 
     def start(self) -> None:
         """Start a kernel in a new folder: a student may have put code into the old one."""
-        folder = self.base / f"kernel{self.starts}"
+        folder, given = self.base / f"kernel{self.starts}", self.base / "given"
         for name in ("work", *sandbox.FOLDERS):
             (folder / name).mkdir(parents=True)
-        shutil.copytree(self.base / "given", folder / "work", dirs_exist_ok=True)
+        if given.exists():
+            shutil.copytree(given, folder / "work", dirs_exist_ok=True)
         for fonts in self.job["fonts"]:
             shutil.copy(fonts, folder / "MPLCONFIGDIR")  # to list them again takes seconds
         for half in () if self.job["shown"] else self.job["covered"].values():
@@ -303,19 +294,6 @@ class Recorder:
         first = psutil.Process(self.kernel.km.provisioner.pid)
         return [first, *first.children(recursive=True)]
 
-    def measure_memory(self) -> int:
-        """Return the bytes that the kernel and its children hold."""
-        try:
-            return sum(process.memory_info().rss for process in self.list_processes())
-        except psutil.Error:
-            return 0
-
-    def interrupt(self) -> None:
-        if PORTS:
-            self.kernel.interrupt()
-        else:
-            self.process.send_signal(signal.SIGINT)
-
     def stop(self) -> None:
         """End the kernel, if there is one."""
         if self.kernel is not None and hasattr(self.kernel, "km"):
@@ -335,12 +313,16 @@ def measure_output(content: dict) -> int:
 
 
 @contextlib.contextmanager
-def call_after(seconds: float, function: Callable[[], None]) -> Iterator[None]:
-    """Call a function in the midst of whatever runs then, where the system can do that."""
+def interrupt_after(seconds: float) -> Iterator[None]:
+    """End whatever runs then by `Ended`, where the system can do that."""
+
+    def give_up(*_: Any) -> None:
+        raise Ended("timeout", "")
+
     if not hasattr(signal, "setitimer"):
         yield
         return
-    signal.signal(signal.SIGALRM, lambda *_: function())
+    signal.signal(signal.SIGALRM, give_up)
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.1))
     try:
         yield

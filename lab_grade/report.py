@@ -48,19 +48,13 @@ def write_reports(results: dict, out: Path, platform: str = "") -> None:
         A folder that exists.
     platform : str
         "canvas" or "moodle": write its gradebook and feedback files, too.
-
-    Raises
-    ------
-    LabError
-        If a file cannot be written.
     """
     (out / "feedback").mkdir(exist_ok=True)
     pages = name_pages([student["student"] for student in results["students"]])
     rendered = {}
     for student in results["students"]:
-        page = render_feedback(results["assignment"], student)
+        page = rendered[student["student"]] = render_feedback(results["assignment"], student)
         write_whole(out / "feedback" / pages[student["student"]], page)
-        rendered[student["student"]] = page
         for check in student["checks"]:
             if "pictures" in check:  # from here on, they are files
                 check["pictures"] = [_store(uri, out / "pictures") for uri in check["pictures"]]
@@ -95,9 +89,7 @@ def name_pages(students: list[str]) -> dict[str, str]:
         digest = hashlib.sha256(student.encode(errors="replace")).hexdigest()
         if RESERVED.fullmatch(stem):  # also before a dot
             stem = stem.replace(".", "_") + "_"
-        choices = [f"{stem}-{digest[:8]}", f"{stem}-{digest}"]
-        if stem == student:
-            choices.insert(0, stem)
+        choices = [stem] * (stem == student) + [f"{stem}-{digest[:8]}", f"{stem}-{digest}"]
         name = next(choice for choice in choices if fold(choice) not in taken)
         taken.add(fold(name))
         names[student] = f"{name}.html"
@@ -131,6 +123,10 @@ def render_report(results: dict, pages: dict[str, str]) -> str:
         }
         for student in results["students"]
     ]
+    by_code = defaultdict(list)
+    for student in students:
+        if student["code_hash"]:
+            by_code[student["code_hash"]].append(student)
     totals = [student["points"] for student in students]
     extra = ["adjusted"] if any(student.get("adjustments") for student in students) else []
     return _render(
@@ -153,7 +149,7 @@ def render_report(results: dict, pages: dict[str, str]) -> str:
         questions=_rank_questions(students, questions),
         columns=["student", "points", *questions, *extra, "seconds", "to look at"],
         flagged=_list_flags(students),
-        identical=_group_copies(students),
+        identical=[group for group in by_code.values() if len(group) > 1],
         near_copies=results.get("near_copies", []),
         known={student["student"]: student for student in students},
         by_hand=[c for s in students[:1] for c in s["checks"] if c["outcome"] == BY_HAND],
@@ -231,14 +227,10 @@ def _count_totals(totals: list[float], most: float) -> dict[str, Any]:
     counts = [0] * NUM_BARS
     for total in totals:
         counts[min(NUM_BARS - 1, int(NUM_BARS * total / (most or 1)))] += 1
+    tops = [160 - 130 * count / max(1, *counts) for count in counts]
     bars = [
-        {
-            "count": count,
-            "points": most * i / NUM_BARS,
-            "x": 20 + 56 * i,
-            "top": 160 - 130 * count / max(1, *counts),
-        }
-        for i, count in enumerate(counts)
+        {"count": count, "points": most * i / NUM_BARS, "x": 20 + 56 * i, "top": top}
+        for i, (count, top) in enumerate(zip(counts, tops, strict=True))
     ]
     said = [f"{bar['count']} from {bar['points']:g}" for bar in bars if bar["count"]]
     return {"bars": bars, "label": ", ".join(said) or "none"}
@@ -275,14 +267,6 @@ def _list_flags(students: list[dict]) -> list[tuple[dict, list[tuple[str, str]]]
         if flags:
             flagged.append((student, sorted(flags, key=lambda flag: URGENCY.index(flag[0]))))
     return sorted(flagged, key=lambda item: URGENCY.index(item[1][0][0]))
-
-
-def _group_copies(students: list[dict]) -> list[list[dict]]:
-    groups = defaultdict(list)
-    for student in students:
-        if student["code_hash"]:
-            groups[student["code_hash"]].append(student)
-    return [group for group in groups.values() if len(group) > 1]
 
 
 def _group_messages(students: list[dict]) -> list[tuple[str, list[tuple[str, str, list[dict]]]]]:

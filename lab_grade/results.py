@@ -5,7 +5,6 @@ import functools
 import json
 import math
 import re
-from typing import Any
 
 from lab_grade.notebook import Assignment, Check, find_definitions
 from lab_grade.placement import Step, find_own_cells, hash_code

@@ -6,16 +6,8 @@ from pathlib import Path
 def split_sample(folder: Path) -> dict[str, str]:
     """Write both halves into a folder; what a notebook cannot see, it cannot look up.
 
-    Parameters
-    ----------
-    folder : Path
-        Gets `emnist_sample.h5`, which stands for the bundled file in a sandbox, and `emnist.h5`
-        in its folder `LAB_DATA_DIR`, which `EMNIST` finds where the variable names that.
-
-    Returns
-    -------
-    dict[str, str]
-        The bundled file, and the one that is shown in its place.
+    One is `emnist_sample.h5`, which is shown for the bundled file in a sandbox: these two are
+    returned. The other is `LAB_DATA_DIR/emnist.h5`, which `EMNIST` finds where that is set.
     """
     import h5py
     import numpy as np

@@ -40,13 +40,7 @@ def find_packages() -> list[Path]:
 
 
 def list_shown(imported: Iterable[str]) -> list[Path]:
-    """Return the folders and files of this machine that a kernel needs.
-
-    Parameters
-    ----------
-    imported : iterable of str
-        Files of modules that the reference imports.
-    """
+    """Return what a kernel needs of this machine, given the files of modules that are imported."""
     prefixes = [Path(prefix) for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix)]
     if site.ENABLE_USER_SITE:
         prefixes.append(Path(site.getusersitepackages()))
@@ -64,16 +58,7 @@ def list_shown(imported: Iterable[str]) -> list[Path]:
 def wrap(command: list[str], folder: Path, shown: list[Path], covered: dict[str, str]) -> list[str]:
     """Return a command that runs another one in a sandbox, which can write only in its folder.
 
-    Parameters
-    ----------
-    command : list[str]
-        Runs in the folder it is called in.
-    folder : Path
-        The kernel's own.
-    shown : list[Path]
-        What can be read.
-    covered : dict[str, str]
-        Files that are shown in the place of others.
+    It can read what is `shown`; some files are `covered` by others.
     """
     wrapped = ["bwrap", *(f"--unshare-{name}" for name in ISOLATION), "--die-with-parent"]
     wrapped += ["--cap-drop", "ALL", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
@@ -96,13 +81,7 @@ def is_available() -> bool:
 
 
 def require() -> None:
-    """Make sure that bubblewrap works on this machine.
-
-    Raises
-    ------
-    LabError
-        If it is not installed, or may not make namespaces.
-    """
+    """Make sure that bubblewrap works on this machine, or raise a `LabError`."""
     if shutil.which("bwrap") is None:
         raise LabError(
             "--sandbox needs bubblewrap, which is not installed "

@@ -12,18 +12,9 @@ from pathlib import Path
 
 import yaml
 
+from lab_grade import platforms
 from lab_grade.notebook import Assignment
-from lab_grade.platforms import (
-    ADDED,
-    AROUND,
-    BESIDE,
-    COPY,
-    Owner,
-    decode_name,
-    fold,
-    read_owner,
-    tidy_name,
-)
+from lab_grade.platforms import Owner, decode_name, fold, read_owner, tidy_name
 from lab_grade.reading import Submission, read_submission
 from text_recognizer.errors import LabError
 
@@ -104,7 +95,11 @@ def _list_entries(
     for path in sorted(folder.iterdir()):
         name, is_folder = decode_name(path.name), path.is_dir()
         owner = read_owner(name, is_folder)
-        is_added = BESIDE.fullmatch(name) if is_folder else ADDED.fullmatch(name) and not owner.id
+        is_added = (
+            platforms.BESIDE.fullmatch(name)
+            if is_folder
+            else platforms.ADDED.fullmatch(name) and not owner.id
+        )
         if not is_added and not name.startswith((".", "__")) and path.resolve() not in skipped:
             owner = replace(owner, name=names.get(path.name, owner.name))
             entries.append(_Entry(path, owner, name))
@@ -113,7 +108,7 @@ def _list_entries(
         if not entry.owner.id and not path.is_symlink():
             inside = _count_students(path)
         if path.is_dir() and (
-            AROUND.fullmatch(entry.name)
+            platforms.AROUND.fullmatch(entry.name)
             or (is_alone and (inside or archive.startswith(entry.name)))
         ):
             yield from _list_entries(path, unpacked, skipped)
@@ -129,12 +124,14 @@ def _count_students(path: Path) -> int:
     names = [f"{child.name}/" if child.is_dir() else child.name for child in children]
     with contextlib.suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as opened:
         names = opened.namelist()
-    found = set()
+    parts = set()
     for name in names:
         *folders, file = name.split("/")
-        parts = [(part, True) for part in folders[:2]] + [(file, False)] * (len(folders) < 2)
-        found |= {read_owner(decode_name(part[:255]), is_folder).id for part, is_folder in parts}
-    return len(found - {""})
+        parts |= {(part, True) for part in folders[:2]} | (
+            {(file, False)} if len(folders) < 2 else set()
+        )
+    owners = [read_owner(decode_name(part[:255]), is_folder) for part, is_folder in parts]
+    return len({owner.id for owner in owners} - {""})
 
 
 def _read_gradescope(path: Path) -> dict[str, str]:
@@ -158,12 +155,12 @@ def _name_students(entries: list[_Entry], assignment: str) -> Iterator[_Entry]:
     names tell nothing but the assignment are of different students.
     """
     assignment = fold(assignment)
-    names = [fold(COPY.sub("", e.owner.name)) for e in entries if not e.owner.id]
+    names = [fold(platforms.COPY.sub("", e.owner.name)) for e in entries if not e.owner.id]
     titles = [name.rpartition(" - ")[2] for name in names if " - " in name]
     for number, entry in enumerate(entries, start=1):
         name = entry.owner.name
         if not entry.owner.id:
-            base = COPY.sub("", name)
+            base = platforms.COPY.sub("", name)
             student, _, title = base.rpartition(" - ")
             if student and (fold(title) == assignment or titles.count(fold(title)) > 1):
                 name = student
@@ -203,7 +200,7 @@ def _list_files(entry: _Entry, unpacked: Path, depth: int = 2) -> list[_Entry]:
     root, found = entry.path.resolve(), []
     for path in sorted(entry.path.rglob("*")):
         parts = [decode_name(part) for part in path.relative_to(entry.path).parts]
-        hidden = [p for p in parts if p.startswith((".", "__")) or BESIDE.fullmatch(p)]
+        hidden = [p for p in parts if p.startswith((".", "__")) or platforms.BESIDE.fullmatch(p)]
         if path.is_file() and not hidden and path.resolve().is_relative_to(root):
             name = "/".join([entry.name, *parts])
             found.append(_Entry(path, entry.owner, name, path.parent))

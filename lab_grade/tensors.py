@@ -6,6 +6,7 @@ gradients go back the same way. So losses, optimizers and labels stay beside the
 """
 
 import contextlib
+import itertools
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -37,14 +38,10 @@ class OperatorNames(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-class Operator:
-    """Stands for an operator that ran at the other end."""
+class Operator(str):
+    """Stands for an operator that ran at the other end: its name."""
 
-    def __init__(self, name: str):
-        self.name = name
-
-    def __str__(self):
-        return self.name
+    __slots__ = ()
 
     def __call__(self, *_, **__):
         return None
@@ -122,6 +119,9 @@ class Mirror:
 class Tensors:
     """The modules and tensors that both ends have, by numbers that the kernel gives."""
 
+    is_recording = staticmethod(torch.is_grad_enabled)
+    module_class = nn.Module
+
     def __init__(self, peer: "Peer"):
         self.peer = peer
         self.shared: dict[int, torch.Tensor] = {}
@@ -129,33 +129,22 @@ class Tensors:
         self.numbers: dict[int, int] = {}
         self.modules: dict[int, nn.Module] = {}
         self.modes: dict[int, bool] = {}
-        self.graphs: dict[int, tuple[list, list]] = {}
+        self.graphs: dict[int, tuple[list, list]] = {}  # inputs and outputs of calls, by tokens
         self.dropped: list[int] = []
-        self.tokens = 0
+        self.tokens = itertools.count(1)
         self.watch: OperatorNames | None = None
         self.unmade: dict[int, nn.Module] = {}  # have layers that learn their sizes when called
 
     # Calls
 
-    def is_recording(self) -> bool:
-        return torch.is_grad_enabled()
-
     def run_linked(self, function: Any, args: tuple, kwargs: dict) -> list:
         """Return the result of a call, as part of the graph, and what it made of arguments."""
         needing = [t for t in find_needing([args, kwargs]) if id(t) not in self.numbers]
-        numbers = [number for number, tensor in self.shared.items() if tensor.requires_grad]
-        inputs = [*needing, torch.zeros(0, requires_grad=True)]
-        inputs += [self.shared[number] for number in numbers]
+        shared = {number: t for number, t in self.shared.items() if t.requires_grad}
+        inputs = [*needing, torch.zeros(0, requires_grad=True), *shared.values()]
         found: list = []
-        Linked.apply(self, (function, list(args), kwargs), found, numbers, *inputs)
+        Linked.apply(self, (function, list(args), kwargs), found, list(shared), *inputs)
         return found
-
-    def new_token(self) -> int:
-        self.tokens += 1
-        return self.tokens
-
-    def remember(self, token: int, inputs: list, outputs: list) -> None:
-        self.graphs[token] = inputs, outputs
 
     def go_back(self, token: int, grads: list) -> tuple[list, dict]:
         """Return the gradients of a call's inputs and of what is shared."""
@@ -176,11 +165,12 @@ class Tensors:
 
     def detach(self, changed: dict) -> dict:
         """Return arguments as what is compared of them: numbers without their part in a graph."""
-        detached = {}
+        detached = dict(changed)
         for key, value in changed.items():
-            detached[key] = value.detach() if isinstance(value, torch.Tensor) else value
-            if isinstance(value, nn.Module):
-                detached[key] = {k: v.detach() for k, v in value.state_dict().items()}
+            if isinstance(value, torch.Tensor):
+                detached[key] = value.detach()
+            elif isinstance(value, nn.Module):
+                detached[key] = self.detach(value.state_dict())
         return detached
 
     def is_copy(self, value: Any) -> bool:
@@ -196,9 +186,6 @@ class Tensors:
             yield
 
     # What is the same at both ends
-
-    def get_number(self, tensor: torch.Tensor) -> int | None:
-        return self.numbers.get(id(tensor))
 
     def share(self, number: int, tensor: torch.Tensor) -> None:
         self.shared[number], self.numbers[id(tensor)] = tensor, number
@@ -216,13 +203,13 @@ class Tensors:
         for number, module in self.modules.items():
             if module.training != self.modes[number]:
                 modes[number] = self.modes[number] = module.training
-        dropped, self.dropped = self.dropped, []
-        state: dict[str, Any] = {"tensors": changed, "modes": modes, "dropped": dropped}
-        state["grad"] = torch.is_grad_enabled()
+        state: dict[str, Any] = {"tensors": changed, "modes": modes, "dropped": self.dropped}
+        state |= {"grad": torch.is_grad_enabled(), "made": []}
+        self.dropped = []
         for number, module in list(self.unmade.items()):
             if not any(map(is_unmade, module.parameters())):
                 del self.unmade[number]
-                state["made"] = [*state.get("made", []), self.describe(module)]
+                state["made"].append(self.describe(module))
         if self.watch:
             state["operators"] = list(self.watch.names)
         elif _get_current_dispatch_mode_stack():
@@ -241,7 +228,7 @@ class Tensors:
             self.known[number] = new, bool(needs)
         for number, mode in state["modes"].items():
             self.modes[number] = self.modules[number].training = bool(mode)
-        for description in state.get("made", []):
+        for description in state["made"]:
             self.build(description)
         for token in state["dropped"]:
             self.graphs.pop(token, None)
@@ -252,9 +239,6 @@ class Tensors:
                 mode.__torch_dispatch__(Operator(str(name)), ())
 
     # Modules
-
-    def is_module(self, value: Any) -> bool:
-        return isinstance(value, nn.Module)
 
     def describe(self, root: nn.Module) -> list:
         """Return a tree of modules in plain values, and share what is in it."""

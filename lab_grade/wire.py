@@ -19,10 +19,10 @@ from typing import Any
 SMALL = 2**63  # whole numbers up to here are JSON's
 ALIGNED = 8  # bytes, where parts of a message begin
 # Kinds that are made again by calling them; subclasses of the first ones could be anything.
-EXACT = (decimal.Decimal, fractions.Fraction, datetime.date, datetime.datetime, datetime.time)
-EXACT += (datetime.timedelta,)
-MADE = (complex, set, frozenset, bytearray, collections.deque, range, slice)
-VALUES: dict[str, Callable] = {kind.__name__: kind for kind in (*EXACT, *MADE)}
+EXACT = {decimal.Decimal, fractions.Fraction, datetime.timedelta}
+EXACT |= {datetime.date, datetime.datetime, datetime.time}
+MADE = {complex, set, frozenset, bytearray, collections.deque, range, slice}
+VALUES: dict[str, Callable] = {kind.__name__: kind for kind in EXACT | MADE}
 Refer = Callable[["Packer", Any], Any]
 
 
