@@ -138,7 +138,7 @@ class StandIn:
     def __instancecheck__(self, value: Any) -> bool:
         if get_number(value) is None:
             return False
-        return self._lab_peer.run("isinstance", value, self)
+        return self._lab_peer.ask("run", "isinstance", [value, self], {}, False)[0][1]
 
     def __exit__(self, *about):
         return self._lab_peer.run("leave", self, None, None, None)

@@ -13,7 +13,9 @@ REQUIRED = ("jinja2", "nbval", "psutil")
 
 def grade_main(arguments: list[str] | None = None) -> int:
     """Run `lab-grade`."""
-    options = _make_grade_parser().parse_args(arguments)
+    options = vars(_make_grade_parser().parse_args(arguments))
+    cell, notebook = options.pop("cell_timeout"), options.pop("notebook_timeout")
+    memory, output = options.pop("memory") * 2**20, options.pop("output") * 2**10
     try:
         if missing := [name for name in REQUIRED if find_spec(name) is None]:
             raise LabError(f'{missing[0]} is not installed: pip install -e ".[grade]"')
@@ -22,29 +24,13 @@ def grade_main(arguments: list[str] | None = None) -> int:
         from lab_grade.grader import grade
         from lab_grade.process import Limits
 
-        limits = Limits(
-            options.cell_timeout,
-            options.notebook_timeout,
-            options.memory * 2**20,
-            options.output * 2**10,
-        )
-        if min(vars(limits).values()) <= 0 or options.jobs < 0:
+        if min(cell, notebook, memory, output) <= 0 or options["jobs"] < 0:
             raise LabError("limits must be above 0, and --jobs 0 or more.")
-        if options.sandbox:
+        if options["sandbox"]:
             sandbox.require()
-        everything = grade(
-            options.reference,
-            options.submissions,
-            options.out,
-            options.jobs,
-            options.only,
-            tuple(options.allow),
-            options.adjust,
-            options.platform,
-            limits,
-            sandbox.is_available() if options.sandbox is None else options.sandbox,
-            options.scheduler,
-        )
+        elif options["sandbox"] is None:
+            options["sandbox"] = sandbox.is_available()
+        everything = grade(**options, limits=Limits(cell, notebook, memory, output))
     except LabError as error:
         print(f"lab-grade: {error}", file=sys.stderr)
         return 2
@@ -53,10 +39,10 @@ def grade_main(arguments: list[str] | None = None) -> int:
         return 130
     flagged = sum(bool(r["flags"] or r["problem"]) for r in everything["students"])
     print(f"{len(everything['students'])} submissions, {flagged} to look at")
-    print(f"{options.out / 'gradebook.csv'}\n{options.out / 'report.html'}")
-    if name := options.platform:
+    print(f"{options['out'] / 'gradebook.csv'}\n{options['out'] / 'report.html'}")
+    if name := options["platform"]:
         known = sum(r["platform"] == name and r["id"].isdigit() for r in everything["students"])
-        print(f"{options.out / name}.csv: {known} students, whose files have a number of {name}")
+        print(f"{options['out'] / name}.csv: {known} students, whose files have a number of {name}")
     return 0
 
 
@@ -88,6 +74,7 @@ def _make_grade_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--adjust",
+        dest="adjustments",
         type=Path,
         metavar="CSV",
         help="points to add by hand: student, question, points, comment (adjustments.csv in --out)",

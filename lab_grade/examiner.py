@@ -78,17 +78,16 @@ class Names(dict):
         return found[0]
 
 
-class Kept:
-    """A given function with `functools.cache`: what it returns is computed once for a class."""
+def keep_results(function: Callable, kept: dict[str, Any]) -> Callable:
+    """Return a given function with `functools.cache` that is computed once for a class."""
 
-    def __init__(self, function: Callable, kept: dict[str, Any]):
-        self.function, self.kept = function, kept
+    def call(*args):
+        key = f"{function.__name__}{args!r}"
+        if key not in kept:
+            kept[key] = function(*args)
+        return kept[key]
 
-    def __call__(self, *args):
-        key = f"{self.function.__name__}{args!r}"
-        if key not in self.kept:
-            self.kept[key] = self.function(*args)
-        return self.kept[key]
+    return call
 
 
 def find_names(code: types.CodeType) -> Iterator[str]:
@@ -119,27 +118,17 @@ def take_plain(peer: Peer, code: types.CodeType) -> dict[str, Any]:
 def run_check(
     channel: Channel, source: str, prelude: types.CodeType, known: dict, kept: dict
 ) -> dict:
-    """Return what became of a check.
+    """Return what became of a check, while the notebook's kernel serves.
 
-    Parameters
-    ----------
-    channel : Channel
-        To the notebook's kernel, which serves.
-    source : str
-        Of the check.
-    prelude : code
-        The reference's imports and given functions.
-    known : dict
-        Values of names that the notebook had earlier.
-    kept : dict[str, Any]
-        What given functions with `functools.cache` have returned; new ones are added.
+    The `prelude` has the reference's imports and given functions, of which those with
+    `functools.cache` return what is `kept`, and add to it. `known` are names as they were earlier.
     """
     names, line = Names(Examiner(channel), known), 0
     try:
         exec(prelude, names)
         for name, value in list(names.items()):
             if type(value) is CACHED:
-                names[name] = Kept(value, kept)
+                names[name] = keep_results(value, kept)
         exec(compile_check(source), names)
     except Ended as ended:
         return {"outcome": ended.outcome, "message": str(ended)}

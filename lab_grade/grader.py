@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent import futures
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +35,7 @@ def grade(
     out: Path,
     jobs: int = 0,
     only: str | None = None,
-    allow: tuple[str, ...] = (),
+    allow: Sequence[str] = (),
     adjustments: Path | None = None,
     platform: str = "",
     limits: Limits = Limits(),  # noqa: B008 - it is frozen
@@ -56,7 +56,7 @@ def grade(
         Submissions at once; 0 for as many as there are CPU cores.
     only : str, optional
         The one student to grade again.
-    allow : tuple of str
+    allow : sequence of str
         Patterns of files next to it, in the student's folder, that a notebook may read.
     adjustments : Path, optional
         A table of points that are added by hand; `adjustments.csv` in `out`, if none is named.
@@ -170,7 +170,7 @@ class Grader:
     out: Path
     limits: Limits
     sandbox: bool
-    allow: tuple[str, ...]
+    allow: Sequence[str]
     pool: Pool
     kept: dict = field(default_factory=dict)  # what the reference's cached functions return
 

@@ -30,6 +30,7 @@ BEFORE_CHECK = re.compile(r"\s*(?:(?:%%(?:time|capture)\b|#\s*@title\b|#\s*%%).*
 PASSED = re.compile(r'^(print\()f?".*"\)$', re.MULTILINE)  # which says it in its language
 FSTRING_MIDDLE = getattr(tokenize, "FSTRING_MIDDLE", -1)  # from Python 3.12 on
 DEFINES = re.compile(r"^\f*(?:(?:async )?def|class)\s+(\w+)|^\f*(\w+)\s*=(?!=)", re.MULTILINE)
+NOT_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)  # of what is parsed
 BEGIN, STUDENT, END = "### BEGIN SOLUTION", "### STUDENT", "### END SOLUTION"
 # What is taken for these marks: a solution that is released by a slip of the pen is lost.
 MARK = re.compile(r"(?:<!-- *)?#+ *(BEGIN|END) +SOLUTION *(?:-->)?", re.IGNORECASE)
@@ -259,7 +260,7 @@ def parse_cell(source: str) -> ast.Module | None:
     """Return a cell's code as a tree, without its magics; None if it is not Python."""
     try:
         return ast.parse(drop_magics(source))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except NOT_PYTHON:
         return None
 
 
@@ -268,7 +269,7 @@ def find_definitions(source: str, imports: bool = False) -> frozenset[str]:
     """Return the names that a cell defines or assigns at its top level, or imports as well."""
     try:
         names = symtable.symtable(drop_magics(source), "", "exec").get_symbols()
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except NOT_PYTHON:
         return frozenset(function or name for function, name in DEFINES.findall(source))
     return frozenset(
         s.get_name() for s in names if s.is_assigned() or (imports and s.is_imported())

@@ -12,6 +12,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from lab_grade.notebook import (
     ANY_CHECK,
     BEFORE_CHECK,
+    NOT_PYTHON,
     Assignment,
     Cell,
     Check,
@@ -171,7 +172,7 @@ def _find_needed(sources: list[str]) -> set[str]:
     for source in sources:
         try:
             tables = [symtable.symtable(drop_magics(source), "", "exec")]
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+        except NOT_PYTHON:
             continue
         for table in tables:  # which grows
             tables += table.get_children()
@@ -195,7 +196,7 @@ def _split_cell(source: str, answers: set[str]) -> list[str]:
     python = TransformerManager().transform_cell(python)
     try:
         body = ast.parse(python).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except NOT_PYTHON:
         return [source]
     is_setup = not answers & find_definitions(source) and any(
         isinstance(node, ast.Import | ast.ImportFrom) for node in body

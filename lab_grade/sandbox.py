@@ -8,7 +8,6 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 
 from text_recognizer.errors import LabError
@@ -20,17 +19,14 @@ SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SETTINGS = "alternatives fonts group ld.so.cache ld.so.conf ld.so.conf.d localtime nsswitch.conf"
 SETTINGS += " passwd timezone"
 # What a kernel has a folder of its own for, by the names of variables.
-FOLDERS = ("HOME", "LAB_DATA_DIR", "MPLCONFIGDIR", "TMPDIR")
+FOLDERS = ("HOME", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "LAB_DATA_DIR", "MPLCONFIGDIR", "TMPDIR")
 ISOLATION = ("user", "pid", "net", "ipc", "uts", "cgroup-try")
 
 
 def find_packages() -> list[Path]:
     """Return what a notebook of the lab imports, and the files that ship with it."""
-    packages = []
-    for name in ("text_recognizer", "lab_utils"):
-        spec = find_spec(name)
-        packages += [Path(place) for place in (spec and spec.submodule_search_locations) or []]
     checkout = PACKAGE.parent
+    packages = [checkout / "text_recognizer", checkout / "lab_utils"]
     settings = checkout / "pyproject.toml"
     if not settings.exists():
         return packages

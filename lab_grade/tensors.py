@@ -196,9 +196,9 @@ class Tensors:
         changed, modes = {}, {}
         for number, tensor in self.shared.items():
             known, needs = self.known[number]
-            now = tensor.detach()
-            if tensor.requires_grad != needs or now.dtype != known.dtype or not now.equal(known):
-                now = now.clone()
+            is_same = tensor.requires_grad == needs and tensor.dtype == known.dtype
+            if not (is_same and tensor.equal(known)):
+                now = tensor.detach().clone()
                 self.known[number] = changed[number] = now, tensor.requires_grad
         for number, module in self.modules.items():
             if module.training != self.modes[number]:

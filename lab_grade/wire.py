@@ -29,19 +29,9 @@ Refer = Callable[["Packer", Any], Any]
 class Packer:
     """Makes one message of a value.
 
-    Parameters
-    ----------
-    refer : callable
-        Gives what stands in JSON for a value that is not plain: it gets this packer and the value.
-    shared : callable
-        Gives the number of a tensor that both ends have, or None.
-
-    Attributes
-    ----------
-    buffers : list of bytes-like
-        Contents of arrays and texts of bytes.
-    needing : list of torch.Tensor
-        The tensors that need a gradient, in the order of the message, but for shared ones.
+    `refer` gives what stands in JSON for a value that is not plain, and `shared` the number of a
+    tensor that both ends have, or None. `buffers` are the contents of arrays and texts of bytes,
+    `needing` the tensors that need a gradient, but for shared ones, in the order of the message.
     """
 
     def __init__(self, refer: Refer, shared: Callable[[Any], Any] = lambda _: None):
@@ -152,15 +142,8 @@ WRITERS: dict[type, Callable[[Packer, Any], Any]] = {
 class Unpacker:
     """Reads one message.
 
-    Parameters
-    ----------
-    resolve : callable
-        Gives the object for what stands in JSON for a value that is not plain: it gets this
-        reader and that.
-    shared : callable
-        Gives the tensor of a number.
-    is_linked : bool
-        Whether the caller joins tensors that need a gradient to its own graph.
+    `resolve` gives the object for what `refer` has written, and `shared` the tensor of a number.
+    `is_linked` tells that the caller joins tensors that need a gradient to its own graph.
     """
 
     def __init__(
@@ -174,13 +157,7 @@ class Unpacker:
         self.needing: list = []
 
     def unpack(self, message: bytearray) -> Any:
-        """Return the value of a message, whose memory its arrays and tensors use.
-
-        Raises
-        ------
-        ValueError
-            If it is not one that `Packer` makes.
-        """
+        """Return the value of a message, in whose memory arrays stay; ValueError if it is none."""
         try:
             (size,) = struct.unpack_from("<Q", message)
             tree, sizes = json.loads(message[8 : 8 + size])

@@ -258,9 +258,9 @@ def test_the_sandbox_is_the_default_where_it_works(options, works, expected, mon
     monkeypatch.setattr(sandbox, "wrap", lambda *_: command)
     monkeypatch.setattr(sandbox.shutil, "which", lambda name: name)
     told = []
-    monkeypatch.setattr(grader, "grade", lambda *args: told.append(args[-2:]) or {"students": []})
+    monkeypatch.setattr(grader, "grade", lambda **given: told.append(given) or {"students": []})
     assert cli.grade_main(["a.ipynb", "folder", "-o", str(tmp_path), *options]) == 0
-    assert told == [(expected, None)]
+    assert [(given["sandbox"], given["scheduler"]) for given in told] == [(expected, None)]
 
 
 @pytest.mark.parametrize("installed", ["bwrap", None])
