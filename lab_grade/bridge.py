@@ -177,9 +177,8 @@ def _compare_by(name: str) -> Callable:
     return compare
 
 
-for _name in ("bool", "float", "int", "complex", "str", "repr", "len", "iter", "next", "abs"):
-    setattr(StandIn, f"__{_name}__", _ask_for(_name))
-for _name in ("index", "getitem", "setitem", "delitem", "format", "enter", "neg", "pos", "invert"):
+ASKED_FOR = "bool float int complex str repr format len iter next abs neg pos invert enter"
+for _name in f"{ASKED_FOR} index getitem setitem delitem".split():
     setattr(StandIn, f"__{_name}__", _ask_for(_name))
 for _name in (*COMPARISONS, *ARITHMETIC, *LOGIC):
     setattr(StandIn, f"__{_name}__", _compare_by(_name))

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from lab_grade.results import HAND, clean, list_questions, sum_points
 
-POINTS = "    Points Possible"  # what Canvas calls the second row
-
 
 def format_cell(value: str | float) -> str:
     """Return a cell of a CSV file that no spreadsheet takes for a formula."""
@@ -70,7 +68,7 @@ def format_grades(results: dict, platform: str) -> str:
     if platform == "canvas":
         rows = [
             ["Student", "ID", "SIS Login ID", "Section", results["assignment"]],
-            [POINTS, "", "", "", results["max_points"]],
+            ["    Points Possible", "", "", "", results["max_points"]],
             *([s["student"], s["id"], "", "", s["points"]] for s in known),
         ]
     else:

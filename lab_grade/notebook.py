@@ -34,9 +34,8 @@ NOT_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)  # of what i
 BEGIN, STUDENT, END = "### BEGIN SOLUTION", "### STUDENT", "### END SOLUTION"
 # What is taken for these marks: a solution that is released by a slip of the pen is lost.
 MARK = re.compile(r"(?:<!-- *)?#+ *(BEGIN|END) +SOLUTION *(?:-->)?", re.IGNORECASE)
-MAGIC = re.compile(
-    r"^\s*[%!?]|=\s*[%!]|\?\s*$", re.MULTILINE
-)  # may be one, which takes time to tell
+# May be a magic, which takes time to tell.
+MAGIC = re.compile(r"^\s*[%!?]|=\s*[%!]|\?\s*$", re.MULTILINE)
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 # The answer to a question to think about, which unfolds under it.
 ANSWER = re.compile(r"\n*<details>\s*<summary>(?:Answer|답)</summary>.*?</details>", re.DOTALL)

@@ -98,17 +98,17 @@ def score(
         what, message = outcome["outcome"], outcome["message"]
         if step.kind != "hidden" and (undefined := UNDEFINED.search(message)):
             _flag_order(submission, step, undefined[1])
-        if step.check:
-            by_check[step.check] = outcome
-            if what == "died":
-                submission.flag("running", f"the check of {step.check.question} ended the kernel")
+        if step.check is None:
+            if what in TROUBLE:
+                submission.flag("running", f"cell {step.number} {TROUBLE[what]}")
+            if what not in ("ok", "not run"):
+                first = step.source.strip().split("\n")[0][:120]
+                told = {"number": step.number, "first_line": first, "outcome": what}
+                cells.setdefault(step.number, told | {"message": redact(message, secrets)})
             continue
-        if what in TROUBLE:
-            submission.flag("running", f"cell {step.number} {TROUBLE[what]}")
-        if what not in ("ok", "not run"):
-            first = step.source.strip().split("\n")[0][:120]
-            told = {"number": step.number, "first_line": first, "outcome": what}
-            cells.setdefault(step.number, told | {"message": redact(message, secrets)})
+        by_check[step.check] = outcome
+        if what == "died":
+            submission.flag("running", f"the check of {step.check.question} ended the kernel")
     checks = []
     for cell in assignment.cells:
         if part := cell.check or cell.manual:
@@ -199,11 +199,13 @@ def _score_check(check: Check, outcome: dict | None, secrets: list[str]) -> dict
 def flag_copies(results: list[dict], solution: str = "") -> None:
     """Flag students whose own code is the same as somebody else's, or as `solution` by its hash."""
     for result in filter(lambda result: result["code_hash"], results):
+        if result["code_hash"] == solution:
+            text = "the code is the same as the reference's"
+            result["flags"].append({"kind": "copy", "text": text})
         same = [r for r in results if r is not result and r["code_hash"] == result["code_hash"]]
-        whose = ["the reference's"] if result["code_hash"] == solution else []
-        whose += [f"that of {', '.join(r['student'] for r in same)}"] if same else []
-        texts = [f"the code is the same as {one}" for one in whose]
-        result["flags"] += [{"kind": "copy", "text": text} for text in texts]
+        if same:
+            text = f"the code is the same as that of {', '.join(r['student'] for r in same)}"
+            result["flags"].append({"kind": "copy", "text": text})
 
 
 def keep_best(results: list[dict]) -> list[dict]:
