@@ -17,13 +17,12 @@ def read_curves(strokes: Iterable) -> Curves:
     """Return strokes as arrays, without those that have no points."""
     try:
         curves = [np.asarray(stroke, float)[:, :2] for stroke in strokes if len(stroke)]
-        are_points = all(c.shape[1:] == (2,) and np.isfinite(c).all() for c in curves)
     except (TypeError, ValueError, IndexError):
-        are_points = False
-    if not are_points:
-        raise LabError("image must be a list of strokes, each a list of points (x, y).")
+        curves = [np.empty(0)]  # which is no stroke
     if not curves:
         raise LabError("image is an empty list of strokes: draw something first.")
+    if not all(curve.shape[1:] == (2,) and np.isfinite(curve).all() for curve in curves):
+        raise LabError("image must be a list of strokes, each a list of points (x, y).")
     return curves
 
 
