@@ -82,11 +82,8 @@ class LineMaker:
         else:
             of_glyph = self._draw_random("glyph", numbers, len(MAPPING)).gather(1, text)
         glyphs = self.pool.choose(text, of_glyph)
-        is_plain, steps, width = (
-            self._is_plain(numbers),
-            self._draw_steps(numbers),
-            self.settings.width,
-        )
+        is_plain, steps = self._is_plain(numbers), self._draw_steps(numbers)
+        width = self.settings.width
         if is_plain.all():
             return draw_plain_lines(self.pool, glyphs, steps, width), labels
         images = torch.empty((len(text), GLYPH_SIZE, width), dtype=torch.uint8)

@@ -20,6 +20,10 @@ SCAN_SIZE = 60  # pixels: the longer side of a character in a scan
 BORDER = 2  # pixels round a scan, before it is scaled down
 BLUR = np.exp(-(np.arange(-4, 5) ** 2) / 2)  # a Gaussian of 1 pixel
 MIN_SCANNED_PEN = 1.5  # pixels of a scan: thinner strokes are thickened before they are scaled down
+MIN_PREPARED_SIZE = 16  # pixels: the longer side of a character in an image that is prepared
+MIN_DOT_FILL = 0.6  # of its extent: a character that fills so much is a dot, and may be smaller
+MAX_OFF_CENTRE = 3  # pixels, of a character in an image that is prepared
+MIN_SOFT = 0.1  # of the ink of an image that is prepared: so much is neither black nor white
 
 
 def prepare(image) -> torch.Tensor:
@@ -87,11 +91,11 @@ def _looks_prepared(grey: np.ndarray) -> bool:
     if grey.shape != (28, 28) or grey.dtype != np.uint8 or not ink.any():
         return False
     top, bottom, left, right = find_extent(ink)
-    off_centre = max(abs(top + bottom - 28), abs(left + right - 28)) / 2
+    is_centred = max(abs(top + bottom - 28), abs(left + right - 28)) / 2 <= MAX_OFF_CENTRE
     soft = np.count_nonzero((grey > 10) & (grey < 245)) / np.count_nonzero(grey > 10)
-    is_dot = ink[top:bottom, left:right].mean() >= 0.6  # which may be small
-    is_whole = max(bottom - top, right - left) >= 16 or is_dot
-    return bool(has_black_edges(grey) and is_whole and off_centre <= 3 and soft >= 0.1)
+    is_dot = ink[top:bottom, left:right].mean() >= MIN_DOT_FILL
+    is_whole = is_dot or max(bottom - top, right - left) >= MIN_PREPARED_SIZE
+    return bool(is_whole and is_centred and soft >= MIN_SOFT and has_black_edges(grey))
 
 
 def _scan(ink: Ink) -> np.ndarray:

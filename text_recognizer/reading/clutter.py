@@ -4,13 +4,26 @@ import numpy as np
 
 from text_recognizer.reading.masks import Components, Ink, draw_runs, find_runs, measure_pen_width
 
+MAX_ROUNDS = 6  # of looking for clutter
+MIN_WRITING = 0.1  # of the picture's shorter side: beside less ink, nothing at the edges is clutter
+MIN_CHARACTER = 0.3  # of the picture's shorter side: beside more ink, all at the edges is clutter
+MAX_STRIP_WIDTH = 0.25  # of the picture's shorter side: wider parts along an edge are no strips
+MIN_STRIP_LENGTH = 0.5  # of the picture's shorter side, or of a line's longer one: less is no strip
+MAX_SPECK_AREA = 0.5  # of the square of the pen width
+MAX_SPECK_LENGTH, MAX_SCRAP_LENGTH = 0.15, 0.25  # of the largest part
+MAX_GAP = 0.6  # of the largest part: a small part that is farther from all large ones is a scrap
+MIN_BESIDE_RULES = 0.1  # of the picture's shorter side: beside less ink, rules are the writing
 RULE_BLOCKS = 16  # side by side: a rule is full in all of them but one at most
+MAX_RULE_TILT = 0.04  # rows a column: how much a rule rises or falls
+MAX_RULE_WIDTH = 0.035  # of the picture's height
+MAX_SWELLING = 0.3  # of a rule's thickness: where more is added to it, a stroke crosses the rule
+MIN_FRAME = 0.4  # of each side of the picture: the box of a form is as long
 
 
 def remove_clutter(ink: Ink, is_line: bool = False) -> Ink:
     """Remove what is dark and not writing from a line of writing or from one character."""
     # Without its darkest clutter a picture has another threshold, by which more may show.
-    for _ in range(6):
+    for _ in range(MAX_ROUNDS):
         without_rules = _remove_rules(ink.mask)
         if without_rules is not None:
             ink = ink.keep(without_rules)
@@ -27,16 +40,16 @@ def _remove_at_edges(ink: Ink, is_line: bool) -> Components:
     parts, mask = ink.parts, ink.mask
     at_edge = parts.touch_edge()
     touched = [side.mean() for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1])]
-    is_cut_tightly = min(touched) > 0 and max(touched) < 0.5
+    is_cut_tightly = min(touched) > 0 and max(touched) < 0.5  # it crosses each edge
     if not at_edge.any() or at_edge.all() or is_cut_tightly:
         return parts
     side = min(mask.shape)
     rest = parts.longer[~at_edge].max()
-    if rest <= 0.1 * side:
+    if rest <= MIN_WRITING * side:
         return parts
-    if is_line or rest <= 0.3 * side:  # what touches the edges may be writing
-        is_strip = parts.measure_depth() < 0.25 * side
-        at_edge &= is_strip & (parts.longer > (0.5 * max(mask.shape) if is_line else 0.5 * side))
+    if is_line or rest <= MIN_CHARACTER * side:  # what touches the edges may be writing
+        is_long = parts.longer > MIN_STRIP_LENGTH * (max(mask.shape) if is_line else side)
+        at_edge &= is_long & (parts.measure_depth() < MAX_STRIP_WIDTH * side)
     return parts.keep(~at_edge) if at_edge.any() else parts
 
 
@@ -48,14 +61,14 @@ def _remove_specks(parts: Components) -> Components:
     size = parts.longer[main]
     inside = slice(parts.top[main], parts.bottom[main]), slice(parts.left[main], parts.right[main])
     pen = measure_pen_width(parts.keep(np.arange(len(parts.area)) == main).draw()[inside])
-    dropped = (parts.area <= 0.5 * pen**2) & (parts.longer <= 0.15 * size)
-    large = parts.longer >= 0.25 * size
+    dropped = (parts.area <= MAX_SPECK_AREA * pen**2) & (parts.longer <= MAX_SPECK_LENGTH * size)
+    large = parts.longer >= MAX_SCRAP_LENGTH * size
     small = np.flatnonzero(~large & ~dropped)
     gaps = [
         np.maximum(first[small, None] - last[large], first[large] - last[small, None])
         for first, last in ((parts.top, parts.bottom), (parts.left, parts.right))
     ]
-    dropped[small] = np.maximum(*gaps).min(1) > 0.6 * size
+    dropped[small] = np.maximum(*gaps).min(1) > MAX_GAP * size
     return parts.keep(~dropped) if dropped.any() else parts
 
 
@@ -65,13 +78,13 @@ def _remove_rules(mask: np.ndarray) -> np.ndarray | None:
     down, count_down = _trace_rules(mask.T)
     if count_across + count_down == 0:
         return None
-    rest, least = mask & ~(across | down.T), 0.1 * min(mask.shape)
+    rest, least = mask & ~(across | down.T), MIN_BESIDE_RULES * min(mask.shape)
     if count_across + count_down > 1:
         runs = [ends - starts for _, starts, ends in (find_runs(rest), find_runs(rest.T))]
         if np.concatenate(runs).max(initial=0) >= least:
             return rest  # without a search for its components, which is slower
     parts = Components(rest)
-    if parts.longer.max(initial=0) < least:  # then they are the writing
+    if parts.longer.max(initial=0) < least:
         return None
     if count_across + count_down == 1:
         # One alone may be the bar of a t, an H or an e that is cut tightly.
@@ -86,8 +99,7 @@ def _remove_rules(mask: np.ndarray) -> np.ndarray | None:
 def _trace_rules(mask: np.ndarray) -> tuple[np.ndarray, int]:
     """Return the pixels of rules from left to right, and how many rules are off the edges."""
     height, width = mask.shape
-    lines = _find_lines(mask)
-    if not lines:
+    if not (lines := _find_lines(mask)):
         return np.zeros_like(mask), 0
     chosen, count = [np.zeros(0, int)], 0
     columns = np.arange(width)
@@ -103,10 +115,10 @@ def _trace_rules(mask: np.ndarray) -> tuple[np.ndarray, int]:
         runs = np.searchsorted(places, x * height + at[x], "right") - 1
         lengths = bottoms[runs] - tops[runs]
         thickness = np.median(lengths)
-        if thickness > max(3, 0.035 * height):
+        if thickness > max(3, MAX_RULE_WIDTH * height):
             continue
         # Where a stroke crosses the rule, more ink is on top of each other: that stays.
-        chosen.append(runs[lengths <= thickness + max(1, 0.3 * thickness)])
+        chosen.append(runs[lengths <= thickness + max(1, MAX_SWELLING * thickness)])
         count += thickness + 2 < row < height - thickness - 3
     alone = np.concatenate(chosen)
     rules = draw_runs(column_of_run[alone], tops[alone], bottoms[alone], shape=(width, height))
@@ -119,7 +131,7 @@ def _find_lines(mask: np.ndarray) -> list[tuple[int, int]]:
     if width < 2 * RULE_BLOCKS or height < RULE_BLOCKS:
         return []
     first = -(-np.arange(RULE_BLOCKS) * width // RULE_BLOCKS)  # column of each block
-    least = 0.8 * np.diff(first, append=width)
+    least = 0.8 * np.diff(first, append=width)  # columns with ink, of a block that is full
     with_ink = np.add.reduceat(mask.any(0), first, dtype=int) >= least
     if np.count_nonzero(with_ink) < RULE_BLOCKS - 1:
         return []
@@ -129,7 +141,7 @@ def _find_lines(mask: np.ndarray) -> list[tuple[int, int]]:
     is_full = np.add.reduceat(thick, first, axis=1, dtype=np.int16) >= least
     if np.count_nonzero(is_full.any(0)) < RULE_BLOCKS - 1:
         return []
-    steepest = round(0.04 * width)  # rows that a rule rises or falls
+    steepest = round(MAX_RULE_TILT * width)
     drops = np.array(sorted(range(-steepest, steepest + 1), key=abs))
     shifts = np.rint(drops[:, None] * ((np.arange(RULE_BLOCKS) + 0.5) / RULE_BLOCKS - 0.5))
     room = ((0, 0), (steepest, steepest))
@@ -142,7 +154,7 @@ def _find_lines(mask: np.ndarray) -> list[tuple[int, int]]:
     for start, stop in zip(starts, stops, strict=True):
         best = start + np.flatnonzero(most[start:stop] == most[start:stop].max())
         middle = best[len(best) // 2]
-        if stop - start <= 2 + max(3, 0.05 * height):
+        if stop - start <= 2 + max(3, 0.05 * height):  # `thick` has added 2; a bar is higher
             lines.append((int(middle), int(drop[middle])))
     return lines
 
@@ -150,12 +162,14 @@ def _find_lines(mask: np.ndarray) -> list[tuple[int, int]]:
 def _remove_frame(parts: Components) -> Components:
     """Return components without the box of a form, and without all that is outside of it."""
     height, width = parts.shape
-    for index in np.argsort(-parts.longer)[:3]:
+    for index in np.argsort(-parts.longer)[:3]:  # a box is among the largest parts
         top, bottom = parts.top[index], parts.bottom[index]
         left, right = parts.left[index], parts.right[index]
-        if bottom - top < max(16, 0.4 * height) or right - left < max(16, 0.4 * width):
+        shorter = min(bottom - top, right - left)
+        is_long = bottom - top >= MIN_FRAME * height and right - left >= MIN_FRAME * width
+        if shorter < 16 or not is_long:  # pixels: a smaller box may be a letter
             continue
-        band = max(2, round(0.05 * min(bottom - top, right - left)))
+        band = max(2, round(0.05 * shorter))  # along each side: the line in it may be askew
         mask = parts.draw()
         frame = np.zeros_like(mask)
         box, sides = mask[top:bottom, left:right], frame[top:bottom, left:right]
@@ -167,7 +181,7 @@ def _remove_frame(parts: Components) -> Components:
         # Pieces of the box itself lie along its sides.
         inside &= (rest.bottom > top + band) & (rest.top < bottom - band)
         inside &= (rest.right > left + band) & (rest.left < right - band)
-        if rest.longer[inside].max(initial=0) > 0.2 * min(bottom - top, right - left):
+        if rest.longer[inside].max(initial=0) > 0.2 * shorter:  # else the box is a D or O
             return rest.keep(inside)
     return parts
 
@@ -179,12 +193,12 @@ def _trace_side(box: np.ndarray, side: np.ndarray, band: int) -> bool:
     first = box.argmax(0)
     empty = ~box & (rows > first)
     last = np.where(empty.any(0), empty.argmax(0), len(box))
-    if has_ink.mean() < 0.9:
+    if has_ink.mean() < 0.9:  # the line has gaps, or is none
         return False
     thickness = np.median((last - first)[has_ink])
     if thickness > max(3, band):
         return False
     # Where writing touches the line, more ink is on top of each other: that stays.
-    alone = has_ink & (last - first <= thickness + max(1, 0.3 * thickness))
+    alone = has_ink & (last - first <= thickness + max(1, MAX_SWELLING * thickness))
     side |= alone & (rows >= first) & (rows < last)
     return True

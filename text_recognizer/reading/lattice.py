@@ -117,10 +117,10 @@ def find_groups(strokes: Strokes) -> list[tuple[int, int]]:
 
 def measure_gaps(left: np.ndarray, right: np.ndarray) -> float:
     """Return how much is empty between strokes, in all."""
-    gaps, reach = 0.0, math.inf
+    gaps, reach = 0.0, float(left.min())
     for start, end in sorted(zip(left.tolist(), right.tolist(), strict=True)):
         gaps += max(start - reach, 0)
-        reach = max(end, reach) if reach < math.inf else end
+        reach = max(end, reach)
     return gaps
 
 
@@ -140,6 +140,7 @@ for _names, _share in TWINS.items():
 KINDS = [str.isalpha(name) - str.isdigit(name) if len(name) == 1 else 0 for name in MAPPING]
 OTHER_CASE = [MAPPING.index(n.swapcase()) if len(n) == 1 else i for i, n in enumerate(MAPPING)]
 PUNCTUATION = slice(FIRST_CHARACTER + len(CHARACTERS), len(MAPPING))
+# The network for characters knows no marks: how likely each is, whatever a group looks like.
 SMALL = {".": 0.5, ",": 0.3, "-": 0.3, "'": 0.3, ":": 0.1, ";": 0.1, '"': 0.2, "!": 0.05}
 MARKS = np.array([SMALL.get(name, 0.01) for name in MAPPING[PUNCTUATION]])
 
@@ -179,7 +180,7 @@ def _measure_overlap(strokes: Strokes, first: int, last: int) -> float:
     beside = [*range(max(first - 2, 0), first), *range(last, min(last + 2, len(strokes.left)))]
     other_left, other_right = strokes.left[beside], strokes.right[beside]
     overlap = np.minimum(right, other_right) - np.maximum(left, other_left)
-    shortest = np.minimum(right - left, other_right - other_left).clip(0.08)
+    shortest = np.minimum(right - left, other_right - other_left).clip(0.08)  # an l has no width
     return float((overlap.clip(0) / shortest).clip(max=1).sum())
 
 

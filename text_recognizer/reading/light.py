@@ -6,8 +6,15 @@ from PIL import Image
 from text_recognizer.reading.masks import Components, Ink, close, dilate, erode, find_extent, widen
 
 MAX_STROKE = 0.25  # of the longer side: what is wider than that is background, however dark
+MAX_STROKE_OF_HEIGHT = 0.6  # ... and of the height, which is little in a picture of a line
+MIN_GRAINY_SIDE = 100  # pixels: the shorter side of a picture that shows the paper's grain
 MIN_BACKGROUND = 0.3  # of the lightest background: nothing is read where it is darker
 MIN_SHADOW = 0.2  # of the way from ink to background: a shadow is lighter than that
+MAX_SHADOW = 0.85  # of the lightest background: a shadow along an edge is darker than that
+MAX_UNEVENNESS = 0.8  # of the other's: the background that is so much more even is the right one
+COPY_SIDE, MIN_COPY_SIDE = 128, 48  # pixels: the longer side of a small copy; its shorter one
+MIN_DESK, MIN_SHEET = 0.02, 0.2  # of the picture: a dark border is no desk, a label no sheet
+MAX_DESK = 0.45  # of the sheet's brightness: a desk is erased where it is darker
 
 
 def remove_background(grey: np.ndarray) -> np.ndarray:
@@ -24,17 +31,16 @@ def remove_background(grey: np.ndarray) -> np.ndarray:
         light = white / np.maximum(background, 1, dtype=np.float32)
         ink = (ink * light).clip(0, 255).astype(np.uint8)
         ink[background < MIN_BACKGROUND * white] = 0
-    if desk is not None and brightness < 0.45:
+    if desk is not None and brightness < MAX_DESK:
         ink[np.asarray(Image.fromarray(widen(desk, 2)).resize(grey.shape[::-1]))] = 0
     return ink
 
 
 def estimate_background(grey: np.ndarray) -> np.ndarray:
     """Return a picture without its dark ink: uint8 (H, W)."""
-    # The height is little in a picture of a line.
-    stroke = max(3, round(min(MAX_STROKE * max(grey.shape), 0.6 * len(grey))))
+    stroke = max(3, round(min(MAX_STROKE * max(grey.shape), MAX_STROKE_OF_HEIGHT * len(grey))))
     white = int(grey.max())
-    if min(grey.shape) >= 100:
+    if min(grey.shape) >= MIN_GRAINY_SIDE:
         # Without this, the brightest grain of the paper would be taken for the background.
         grey = dilate(np.pad(erode(np.pad(grey, 1, constant_values=255), 3), 1), 3)
     # A shadow along an edge may go on beyond it.
@@ -86,7 +92,7 @@ def _is_shaded(side: np.ndarray, grey: np.ndarray) -> bool:
     """Tell whether all along an edge it is darker than the background, and lighter than ink."""
     white, black = int(grey.max()), int(grey.min())
     level = np.median(side)
-    shaded = np.mean(side < 0.85 * white) > 0.95
+    shaded = np.mean(side < MAX_SHADOW * white) > 0.95  # but for a few bright pixels
     return bool(shaded and level > MIN_BACKGROUND * white and level > black + MIN_SHADOW * white)
 
 
@@ -97,7 +103,7 @@ def has_dark_ink(grey: np.ndarray) -> bool:
     small = _shrink(grey)
     stroke = max(3, round(MAX_STROKE * max(small.shape)))
     as_dark, as_light = (_measure_unevenness(close(way, stroke)) for way in (small, 255 - small))
-    if min(as_dark, as_light) < 0.8 * max(as_dark, as_light):
+    if min(as_dark, as_light) < MAX_UNEVENNESS * max(as_dark, as_light):
         return as_dark < as_light
     light = Ink.measure(grey).mask
     edges = np.concatenate([side for pair in _list_edges(light) for side in pair])
@@ -112,7 +118,7 @@ def _measure_unevenness(grey: np.ndarray) -> int:
 
 def _shrink(grey: np.ndarray) -> np.ndarray:
     """Return a small copy, in which dark is told from light, and a sheet from a desk."""
-    scale = min(1, max(128 / max(grey.shape), 48 / min(grey.shape)))
+    scale = min(1, max(COPY_SIDE / max(grey.shape), MIN_COPY_SIDE / min(grey.shape)))
     size = [max(1, round(side * scale)) for side in grey.shape[::-1]]
     return np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BOX))
 
@@ -130,14 +136,14 @@ def find_desk(grey: np.ndarray) -> tuple[np.ndarray | None, float]:
     top, bottom, left, right = find_extent(sheet)
     beyond = Components(~sheet)
     desk = beyond.keep(beyond.touch_edge()).draw()
-    least = min(bottom - top, right - left)
-    marks = ~sheet & ~desk
-    if desk.mean() < 0.02 or least < 24 or sheet.mean() < 0.2 or not marks.any():
+    shorter, marks = min(bottom - top, right - left), ~sheet & ~desk
+    is_sheet = shorter >= 24 and sheet.mean() >= MIN_SHEET  # pixels of the copy
+    if not (is_sheet and desk.mean() >= MIN_DESK and marks.any()):
         return None, 1.0
     mark_top, mark_bottom, mark_left, mark_right = find_extent(marks)
     whole = ~desk[top:bottom, left:right]
     sides = (whole.argmax(0), whole[::-1].argmax(0), whole.argmax(1), whole[:, ::-1].argmax(1))
-    is_written_on = max(mark_bottom - mark_top, mark_right - mark_left) >= 0.1 * least
+    is_written_on = max(mark_bottom - mark_top, mark_right - mark_left) >= 0.1 * shorter
     if not (is_written_on and all(map(_is_straight, sides))):
         return None, 1.0
     return desk, float(np.median(small[desk]) / max(np.median(small[sheet]), 1))
@@ -148,5 +154,5 @@ def _is_straight(side: np.ndarray) -> bool:
     middle = side[len(side) // 10 : len(side) - len(side) // 10]
     places = np.arange(len(middle))
     slope, start = np.polyfit(places, middle, 1)
-    off = np.percentile(np.abs(middle - slope * places - start), 97)
+    off = np.percentile(np.abs(middle - slope * places - start), 97)  # a few may lie elsewhere
     return bool(abs(slope) < 0.25 and off <= max(1.2, 0.015 * len(side)))

@@ -29,11 +29,12 @@ MIN_FLAT = 0.75  # of the ink's height: a dense zone as high as this is all ther
 FLAT_HEIGHT = 15.0  # rows of ink that is all small letters, all capitals or all digits
 FLAT_SPREAD = 0.3  # of the height of digits: so much do their tops and bottoms differ at most
 MIN_SHARED = 0.3  # of the narrower stroke's width: such strokes are of one character
-MIN_SHORTENED = 0.6  # of the length of ascenders and descenders, which is left of them
-UPRIGHT = 0.7  # of their slant, which letters lose
+MIN_SHORTENED = 0.6  # of the length of ascenders and descenders: so much is left of them
+UPRIGHT = 0.7  # of their slant: so much of it letters lose
 MARGIN = 4  # columns left and right of the ink
 MAX_COLUMNS = 28 * 120  # of ink
-MIN_EXTENT = 1e-6  # units, which stand for the extent of a single dot
+MAX_LINE_SIDE = 4096  # pixels: pictures with a longer side are scaled down first
+MIN_EXTENT = 1e-6  # units, instead of the extent of a single dot, which is 0
 
 CROSSED_ROWS = 300  # rows that are laid across strokes: ink is where they meet
 MIN_CROSSED = 30  # points where rows meet strokes: flat strokes have fewer, and add their own
@@ -47,7 +48,7 @@ SLOPE_PENALTY = 0.02  # of the score, for the steepest slope
 MIN_GAIN = 1.03  # times the score of a level line, or it is level
 SLANTS = np.linspace(-0.6, 1.2, 37)  # columns a row: how far letters may lean, to the right mostly
 USUAL_SLANT = 0.15  # columns a row
-SLANT_COLUMNS = 8  # of an x-height, in which ink is counted to find the slant
+SLANT_COLUMNS = 8  # columns an x-height, in which ink is counted to find the slant
 SLANT_PENALTY = 0.05  # of the score, for each column a row from the usual slant
 SLANT_LENGTH = 6  # x-heights: a longer line shows how far its letters lean
 USUAL_WIDTH = 0.8  # x-heights, between places where strokes cross half of an x-height
@@ -59,7 +60,7 @@ GAP_LEVELS = 40  # of the ink's height, at which ink is counted to tell two line
 MAX_VALLEY = 0.15  # of the ink at the fuller levels: more is not a gap between two lines
 MIN_SECOND = 0.35  # of the ink of the fuller line: so much has the other one at least
 MIN_OVERLAP = 0.5  # of the shorter line's width: so much of it is above or below the other
-MIN_LENGTH = 1.5  # times as wide as high are both lines together
+MIN_LENGTH = 1.5  # times as wide as high: two lines are that together at least
 
 
 class Scale(NamedTuple):
@@ -155,7 +156,7 @@ def prepare_line_in_steps(image, guides: Guides = None) -> Iterator[Step]:
     if isinstance(image, list | tuple):
         line = prepare_strokes(read_curves(list(image)), guides)
     else:
-        steps = find_ink(image, max_side=4096, is_line=True)
+        steps = find_ink(image, MAX_LINE_SIDE, is_line=True)
         yield (step := next(steps))
         grey = step.picture
         if len(grey) == HEIGHT and grey.max() >= MIN_CONTRAST and has_black_edges(grey):
@@ -205,8 +206,8 @@ def place_strokes(curves: Curves, guides: Guides = None, scale: Scale = SCALE) -
         upright = scale.upright * max(length - 1, 0) / SLANT_LENGTH
         layout = _scale_line(line, ends, scale._replace(upright=upright))
     middle = layout.baseline - height / 2
-    is_above = (curve[:, 1] - layout.slope * curve[:, 0] < middle for curve in curves)
-    crossings = sum(int(np.count_nonzero(np.diff(curve))) for curve in is_above)
+    above = (curve[:, 1] - layout.slope * curve[:, 0] < middle for curve in curves)
+    crossings = sum(int(np.count_nonzero(np.diff(is_above))) for is_above in above)
     narrow = USUAL_WIDTH * crossings * height / max(layout.right - layout.left, MIN_EXTENT)
     stretch = min(narrow, MAX_STRETCH, MAX_COLUMNS / layout.columns)
     return layout._replace(stretch=max(stretch, 1.0))
@@ -278,7 +279,7 @@ def _find_line(points: np.ndarray, ends: np.ndarray, guides: Guides) -> tuple[fl
 
 
 def _scale_line(line: tuple[float, ...], ends: np.ndarray, scale: Scale) -> Layout:
-    """Scale a line, so much more upright than it is, from its farthest points."""
+    """Scale a line so that its farthest points fit, and make it as upright as the scale says."""
     slope, slant, x_top, baseline = line
     slant *= scale.upright
     heights = ends[:, 1] - slope * ends[:, 0]
@@ -299,7 +300,7 @@ def _find_slope(points: np.ndarray) -> float:
     """Return how much a line falls: the slope along which most ink is at the same heights."""
     x, y = points.T
     width, height = np.ptp(x), max(np.quantile(y, 0.95) - np.quantile(y, 0.05), MIN_EXTENT)
-    if width < 3 * height or len(x) < 20:
+    if width < 3 * height or len(x) < 20:  # too little to tell
         return 0.0
     steepest = min(MAX_SLOPE, 2 * height / width)
 
@@ -333,7 +334,7 @@ def _find_guides(heights: np.ndarray, top: float, bottom: float) -> tuple[float,
 
 def _find_slant(points: np.ndarray, x_height: float) -> float:
     """Return how far letters lean to the right: when set upright, most ink is in few columns."""
-    if len(points) <= 10:
+    if len(points) <= 10:  # too few to tell
         return 0.0
     x, y = points.T
 

@@ -1,5 +1,6 @@
 """Ink and its mask: Otsu's threshold, morphology, connected components."""
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -80,8 +81,17 @@ def measure_pen_width(mask: np.ndarray) -> float:
     return 2.5 * float(np.count_nonzero(mask)) / max(outline, 1)
 
 
-def dilate(values: np.ndarray, size: int, pick=np.maximum) -> np.ndarray:
+def dilate(values: np.ndarray, size: int) -> np.ndarray:
     """Return the maximum over each square that lies wholly inside: (H - size + 1, W - size + 1)."""
+    return _pick_in_squares(values, size, np.maximum)
+
+
+def erode(values: np.ndarray, size: int) -> np.ndarray:
+    """Return the minimum over each square that lies wholly inside: (H - size + 1, W - size + 1)."""
+    return _pick_in_squares(values, size, np.minimum)
+
+
+def _pick_in_squares(values: np.ndarray, size: int, pick: np.ufunc) -> np.ndarray:
     for _axis in (0, 1):
         done = 1
         while done < size:  # by doubling: 7 steps for 128 rows
@@ -90,11 +100,6 @@ def dilate(values: np.ndarray, size: int, pick=np.maximum) -> np.ndarray:
             done += step
         values = values.T
     return values
-
-
-def erode(values: np.ndarray, size: int) -> np.ndarray:
-    """Return the minimum over each square that lies wholly inside: (H - size + 1, W - size + 1)."""
-    return dilate(values, size, np.minimum)
 
 
 def widen(mask: np.ndarray, by: int) -> np.ndarray:
@@ -114,7 +119,7 @@ def close(grey: np.ndarray, size: int, outside: int | None = None) -> np.ndarray
 
 
 def find_runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the row, the start and the end (exclusive) of each run of ink in a row."""
+    """Return the row, start and end (exclusive) of each run of ink in a row: int (N,) each."""
     height, width = mask.shape
     framed = np.zeros(height * (width + 1) + 1, bool)  # no run goes on in the next row
     framed[:-1].reshape(height, width + 1)[:, 1:] = mask
@@ -133,7 +138,7 @@ def draw_runs(rows, starts, ends, *, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _connect_runs(row, start, end, *, stride: int) -> np.ndarray:
-    """Return the component of each run: int (number of runs,)."""
+    """Return the component of each run, int (N,); the stride is longer than a row."""
     # Runs of the next row that begin before this one ends, and end after it begins.
     first = np.searchsorted(row * stride + end, (row + 1) * stride + start)
     last = np.searchsorted(row * stride + start, (row + 1) * stride + end, "right")
@@ -160,19 +165,19 @@ class Components:
     """
 
     def __init__(self, mask: np.ndarray):
-        runs = np.stack(find_runs(mask))
-        of_run = _connect_runs(*runs, stride=mask.shape[1] + 3)
+        self.shape, runs = mask.shape, np.stack(find_runs(mask))
+        of_run = _connect_runs(*runs, stride=mask.shape[1] + 1)
         order = of_run.argsort(kind="stable")  # a component's runs are beside each other
-        self._measure(mask.shape, runs[:, order], of_run[order])
+        self._measure(runs[:, order], of_run[order])
 
-    def _measure(self, shape: tuple, runs: np.ndarray, of_run: np.ndarray) -> "Components":
-        self.shape, self._runs, self._of_run = shape, runs, of_run
+    def _measure(self, runs: np.ndarray, of_run: np.ndarray) -> None:
+        """Measure the components that runs, int (3, N), belong to by their numbers, int (N,)."""
+        self._runs, self._of_run = runs, of_run
         row, start, end = runs
         self.area = self._join(np.add, end - start)
         self.top, self.bottom = self._join(np.minimum, row), self._join(np.maximum, row) + 1
         self.left, self.right = self._join(np.minimum, start), self._join(np.maximum, end)
         self.longer = np.maximum(self.bottom - self.top, self.right - self.left)
-        return self
 
     def _join(self, how: np.ufunc, values: np.ndarray) -> np.ndarray:
         """Join what each run has to what each component has."""
@@ -194,9 +199,10 @@ class Components:
 
     def keep(self, chosen: np.ndarray) -> "Components":
         """Return the chosen components, bool (number of components,), without a new search."""
-        runs = chosen[self._of_run]
-        of_run = (chosen.cumsum() - 1)[self._of_run[runs]]
-        return Components.__new__(Components)._measure(self.shape, self._runs[:, runs], of_run)
+        kept, is_kept = copy.copy(self), chosen[self._of_run]
+        number = chosen.cumsum() - 1  # of each component among the chosen ones
+        kept._measure(self._runs[:, is_kept], number[self._of_run[is_kept]])
+        return kept
 
     def draw(self) -> np.ndarray:
         """Return the mask of all components: bool (H, W)."""

@@ -19,6 +19,8 @@ from text_recognizer.reading.masks import Ink
 MAX_SIDE = 512  # pixels: pictures with a longer side are scaled down first
 MIN_CONTRAST = 25  # of 255 grey levels, between ink and background
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue, as Pillow weighs them
+MIN_COLOUR_SPREAD = 2  # times as far apart are colours as their brightness, if they matter
+MIN_LONE_DOTS = 0.01  # of all pixels: so many make a grey of black and white
 REASONS = (  # why other files are not read, and what to do, by what they begin with
     (b"%PDF", "it is a PDF: take a screenshot of it"),
     (b"ftyp", "phones save such HEIC pictures: export it as JPEG"),
@@ -95,7 +97,7 @@ def _convert_to_grey(picture: Image.Image, max_side: int) -> np.ndarray:
         picture = picture.getchannel("L")
     elif picture.has_transparency_data:  # what is transparent is paper, and shows the ink
         layer = picture.convert("RGBA")
-        opacity = np.asarray(layer.getchannel("A")) + 1e-6
+        opacity = np.asarray(layer.getchannel("A")) + 1e-6  # not 0 everywhere
         is_light = np.average(np.asarray(layer.convert("L")), weights=opacity) > 127
         paper = "black" if is_light else "white"
         picture = Image.alpha_composite(Image.new("RGBA", layer.size, paper), layer)
@@ -121,7 +123,7 @@ def _is_dithered(grey: Image.Image) -> bool:
     around = np.pad(black, 1).astype(np.int8)
     around = around[:-2] + around[1:-1] + around[2:]
     around = around[:, :-2] + around[:, 1:-1] + around[:, 2:]
-    return bool((black & (around == 1)).mean() > 0.01)  # so many dots are alone
+    return bool((black & (around == 1)).mean() > MIN_LONE_DOTS)
 
 
 def _find_colours(picture: Image.Image) -> np.ndarray | None:
@@ -131,7 +133,7 @@ def _find_colours(picture: Image.Image) -> np.ndarray | None:
     variances, directions = np.linalg.eigh(spread)
     brightness = math.sqrt(max(BRIGHTNESS @ spread @ BRIGHTNESS, 0))
     # Of grey levels, the distance as colours is the square root of 3 times that in brightness.
-    if math.sqrt(max(variances[-1], 0) / 3) <= 2 * brightness + 1:
+    if math.sqrt(max(variances[-1], 0) / 3) <= MIN_COLOUR_SPREAD * brightness + 1:
         return None
     return directions[:, -1].astype(np.float32)
 

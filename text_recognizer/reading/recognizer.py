@@ -311,7 +311,7 @@ _load_language_model = functools.cache(CharacterLanguageModel.load)
 
 def _compute_logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """Return what a network answers, without dropout, to images, uint8 (B, 28, W): float32."""
-    if model.training:  # all of its parts are visited, which takes as long as a small one answers
+    if model.training:  # `eval` visits all parts, which takes as long as a small network answers
         model.eval()
     device = next((weight.device for weight in model.parameters()), "cpu")
     return model(images.to(device).unsqueeze(1).float().div_(255)).float().cpu()
