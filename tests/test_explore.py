@@ -147,6 +147,18 @@ def test_the_maps_are_those_of_the_network_and_the_canvas_reads_by_it():
     assert shown["logits"][0] == (EMNIST.mapping[logits.argmax()], logits.max().item())
 
 
+def test_each_part_of_a_network_keeps_its_mode_even_if_the_network_raises(monkeypatch):
+    model = CNN(EMNIST().config(), conv_dim=4).train()
+    model.conv1.eval()  # as a part that is not trained
+    modes = [part.training for part in model.modules()]
+    explore_network(model, EMNIST.mapping)
+    assert [part.training for part in model.modules()] == modes
+    monkeypatch.setattr(model, "forward", lambda x: x / "odd")
+    with pytest.raises(TypeError):
+        explore_network(model, EMNIST.mapping)
+    assert [part.training for part in model.modules()] == modes
+
+
 @pytest.mark.parametrize(
     ("model", "mapping", "says"),
     [

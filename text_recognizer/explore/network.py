@@ -76,10 +76,14 @@ def _run(model: nn.Module, image: torch.Tensor) -> tuple[dict[str, torch.Tensor]
         if part in names and found.ndim == 4:
             maps[names[part]] = found[0].float().cpu()
 
-    was_training, device = model.training, next(model.parameters()).device
-    with torch.no_grad(), register_module_forward_hook(keep):
-        logits = model.eval()(image[None, None].to(device).float() / 255)[0]
-    model.train(was_training)
+    modes = [(part, part.training) for part in model.modules()]
+    device = next(model.parameters()).device
+    try:
+        with torch.no_grad(), register_module_forward_hook(keep):
+            logits = model.eval()(image[None, None].to(device).float() / 255)[0]
+    finally:
+        for part, mode in modes:
+            part.training = mode
     return maps, logits.float().cpu()
 
 
