@@ -24,7 +24,7 @@ from lab_grade.submissions import find_submissions
 from text_recognizer.errors import LabError
 from text_recognizer.paths import is_fast, write_whole
 
-MAX_WAITING = 500  # submissions that run or wait for it: the others need no memory yet
+MAX_WAITING = 500  # submissions that are on a cluster: the others need no memory yet
 MAX_CONNECT = 10  # seconds until a scheduler answers
 REFERENCE, RELEASED = ".reference", ".released"
 
@@ -119,9 +119,10 @@ class Pool:
     executor: futures.Executor
 
     def __init__(self, scheduler: str | None, jobs: int):
-        self.scheduler, self.client = scheduler, None
+        self.scheduler, self.client, self.room = scheduler, None, MAX_WAITING
         if scheduler is None:
             self.executor = futures.ThreadPoolExecutor(jobs)
+            self.room = 2 * jobs  # a next one for each process: results are kept as they come
             return
         try:
             from distributed import Client
@@ -216,7 +217,7 @@ class Grader:
         running: dict[futures.Future, tuple[Submission, list[Step], str]] = {}
         waiting = list(reversed(handed_in))
         while waiting or running:
-            while waiting and len(running) < MAX_WAITING:
+            while waiting and len(running) < self.pool.room:
                 submission = waiting.pop()
                 steps, files, digest = self.plan(submission)
                 known = self.read_kept(submission.key, digest) if steps else ([], {})

@@ -1,12 +1,16 @@
 """What the grader's processes load and count, and what a kept grade depends on."""
 
+import contextlib
 import subprocess
 import sys
 
 import pytest
+from tqdm import tqdm
 
 from lab_grade import cli, grader, process, sandbox
+from lab_grade.placement import Step
 from lab_grade.process import Limits
+from lab_grade.reading import Submission
 
 HEAVY = {"jinja2", "jsonschema", "matplotlib", "nbformat", "numpy", "pooch", "psutil", "torch"}
 TALK = """
@@ -38,6 +42,27 @@ def run(steps, sandbox=False, prelude="", is_last=True, **limits):
 
 def told(outcomes):
     return [outcome["outcome"] for outcome in outcomes]
+
+
+def test_on_one_machine_two_submissions_a_process_are_under_way(monkeypatch, tmp_path):
+    under_way, most, results = set(), [], []
+
+    def plan(_grader, submission):
+        under_way.add(submission.key)
+        most.append(len(under_way))
+        return [Step(1, "pass")], {}, ""
+
+    monkeypatch.setattr(grader, "run_submission", lambda *_: ([], {}))
+    monkeypatch.setattr(grader.Grader, "plan", plan)
+    monkeypatch.setattr(grader.Grader, "score", lambda *_: {})
+    handed_in = [Submission(f"student{i}", None) for i in range(12)]
+    with contextlib.closing(grader.Pool(None, jobs=2)) as pool, tqdm(disable=True) as bar:
+        here = grader.Grader(None, "", tmp_path, Limits(), False, (), pool)
+        for key, _ in here.run_all(handed_in, bar):
+            under_way.remove(key)
+            results.append(key)
+    assert max(most) == 4
+    assert sorted(results) == sorted(submission.key for submission in handed_in)
 
 
 @pytest.mark.slow
