@@ -1,6 +1,5 @@
 """Training networks that read lines: CTC loss and character error rates."""
 
-import os
 from typing import cast
 
 import torch
@@ -12,9 +11,6 @@ from text_recognizer.errors import LabError
 from text_recognizer.lit_models.base import BaseLitModel
 from text_recognizer.mapping import decode_labels
 from text_recognizer.models.registry import LineNetwork, reads_lines
-
-# oneDNN keeps what it has compiled for each width of a batch: 1,024 of them by default, 400 MB.
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 
 
 class LineLitModel(BaseLitModel):

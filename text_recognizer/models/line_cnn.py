@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from text_recognizer.lines.glyphs import GLYPH_SIZE
 from text_recognizer.lines.render import find_used_columns
 from text_recognizer.mapping import BLANK, PADDING, decode_labels
 from text_recognizer.models.ctc import FoundCharacters, greedy_path
@@ -70,7 +71,10 @@ class LineCNN(nn.Module):
         Columns that are empty in all lines of the batch, on the right, are left out.
         """
         check_images(x, self.stem.in_channels, self.input_height)
-        return self.convolve(x[..., : int(find_used_columns(x).max()) + 2 * self.STEP])
+        used = int(find_used_columns(x).max()) + 2 * self.STEP
+        if self.training:  # few widths, as oneDNN compiles its kernels for each
+            used = -(-used // GLYPH_SIZE) * GLYPH_SIZE
+        return self.convolve(x[..., :used])
 
     def convolve(self, x: torch.Tensor) -> torch.Tensor:
         """Map lines as `forward` does, with all their columns."""
