@@ -154,6 +154,17 @@ def test_the_site(path, site, browser):
 
 
 @pytest.mark.slow
+def test_no_page_of_the_site_is_wider_than_a_phone(site, browser):
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    paths = [path.relative_to(build_site.OUT) for path in build_site.OUT.rglob("0*.html")]
+    assert len(paths) == 16
+    for path in [*paths, "genindex.html", "ko/docs/using.html"]:
+        page.goto(f"{site}/{path}", wait_until="domcontentloaded")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390, path
+    page.close()
+
+
+@pytest.mark.slow
 def test_the_site_s_dark_darkens_the_reader(site, browser):
     page = browser.new_page(color_scheme="light")
     page.goto(f"{site}/index.html")
