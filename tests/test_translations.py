@@ -396,6 +396,21 @@ def test_every_text_is_korean_and_has_what_the_english_has(path):
         assert find_stray_marks(korean) == [], cell
 
 
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *TRANSLATED], ids=lambda path: str(path.stem))
+def test_no_cell_says_a_sentence_twice(path):
+    for cell in read(path)["cells"]:
+        said = Counter(re.findall(r"[^.?!`\n]{20,}[.?!]", "".join(cell["source"])))
+        repeated = [sentence for sentence, count in said.items() if count > 1]
+        assert cell["cell_type"] == "code" or not repeated, (path.name, cell["id"])
+
+
+def test_the_lab_is_imported_before_pytorch_so_that_its_threads_sleep_while_they_wait():
+    for path in [*NOTEBOOKS, *TRANSLATED]:
+        code = "\n".join("".join(c["source"]) for c in read(path)["cells"])
+        first = re.search(r"^(?:import|from) (lab_utils|torch|pytorch_lightning)\b", code, re.M)
+        assert first[1] == "lab_utils", path.name
+
+
 def test_stray_marks_are_found():
     assert find_stray_marks("이것은 **합성곱**이고 *낱말*도 있습니다.\n**시간:** 1분") == []
     assert find_stray_marks("이것은 **합성곱(convolution)**이라고 합니다.")
