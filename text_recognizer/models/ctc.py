@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 
 from text_recognizer.errors import LabError, check_int, check_number, missing_or_damaged, show
 from text_recognizer.mapping import BLANK, FIRST_CHARACTER, MAPPING, SPACE, decode_labels
@@ -220,10 +221,13 @@ def beam_search(
     for blank, labels, values in steps:
         likely = zip(labels, values, strict=True)
         candidates = [(c, p) for c, p in likely if p > MIN_PROBABILITY and c >= FIRST_CHARACTER]
+        if not candidates:  # which changes no text's share
+            kept = {text: [sum(ends), 0.0] for text, ends in kept.items()}
+            continue
         following = _extend(kept, blank, candidates)
         for text in following:
             if text not in prior and language_model is not None:
-                *before, label = map(ord, text)
+                *before, label = map(ord, text[-language_model.order :])  # no more counts
                 learned = language_model.log_probability(label, tuple(before))
                 prior[text] = prior[text[:-1]] + weight * learned + bonus
         score = {
@@ -263,15 +267,17 @@ def align(logits: torch.Tensor, labels: list[int]) -> list[int]:
     scores = logits.float().log_softmax(0).numpy()[states]  # (states, S)
     may_skip = np.zeros(len(states), bool)  # the blank before a character, unless it is doubled
     may_skip[3::2] = states[3::2] != states[1:-2:2]
-    best = np.full(len(states), -np.inf)
+    framed = np.full(len(states) + 2, -np.inf)
+    best = framed[2:]
     best[:2] = scores[:2, 0]
+    before = sliding_window_view(framed, len(states))[::-1]  # each state, that before it, and so on
+    costs = np.zeros(before.shape)
+    costs[2, ~may_skip] = -np.inf
     moves = np.zeros(scores.shape, int)
     for step in range(1, scores.shape[1]):
-        one, two = np.roll(best, 1), np.where(may_skip, np.roll(best, 2), -np.inf)
-        one[0] = -np.inf
-        choices = np.stack([best, one, two])
+        choices = before + costs
         moves[:, step] = choices.argmax(0)
-        best = choices.max(0) + scores[:, step]
+        best[:] = choices.max(0) + scores[:, step]
     state = len(states) - 1 - int(best[-1] < best[-2])
     surest: dict[int, int] = {}
     for step in range(scores.shape[1] - 1, -1, -1):

@@ -35,6 +35,7 @@ MIN_HEIGHT = 0.6  # x-heights: a stroke as high as this is more than a dot
 MIN_PROBABILITY = 1e-2  # of a character, whatever the network says
 BEAMS, CHOICES = 12, 6  # texts kept after each stroke, and characters tried for each group
 MAX_BEHIND = 3.0  # of a group: what the ink makes so much less likely than the best is not tried
+MIN_SCORE = -5.0  # that several strokes may reach: others are not read, which takes the longest
 
 # How the evidence counts; chosen on writers on whom nothing is measured.
 CTC_SHARE = 0.5  # of the line network's say; the rest is the character network's
@@ -147,7 +148,7 @@ MARKS = np.array([SMALL.get(name, 0.01) for name in MAPPING[PUNCTUATION]])
 def read_groups(
     strokes: Strokes, groups: list[tuple[int, int]], characters: "Recognizer"
 ) -> np.ndarray:
-    """Return how well each character fits each group, float64 (groups, classes): logarithms."""
+    """Return how well each character's shape fits each group, float64 (groups, classes): logarithms."""
     curves = [curve.tobytes() for curve in strokes.curves]
     images = torch.stack([_prepare_group(*curves[first:last]) for first, last in groups])
     found = characters.probabilities(images).double().numpy()
@@ -157,15 +158,20 @@ def read_groups(
     scores[:, FIRST_CHARACTER : PUNCTUATION.start] = shapes
     scores[:, PUNCTUATION] = np.log(MARKS)
     scores[:, SPACE] = -np.inf
+    # A group stands for as many edges as it has strokes.
+    return scores * [[(last - first) ** 0.5] for first, last in groups]
+
+
+def measure_costs(strokes: Strokes, groups: list[tuple[int, int]]) -> np.ndarray:
+    """Return what speaks against each character, whatever the shape of each group's strokes."""
+    costs = np.empty((len(groups), len(MAPPING)))
     for i, (first, last) in enumerate(groups):
         top, bottom = strokes.top[first:last].max(), strokes.bottom[first:last].min()
         off = ((top - TOPS) ** 2 + (bottom - BOTTOMS) ** 2) / (2 * HEIGHT_SPREAD**2)
         gaps = measure_gaps(strokes.left[first:last], strokes.right[first:last])
         shared = _measure_overlap(strokes, first, last)
-        # A group stands for as many edges as it has strokes.
-        scores[i] *= (last - first) ** 0.5
-        scores[i] -= np.minimum(off, MAX_OFF) + GAP * gaps + OVERLAP * shared
-    return scores
+        costs[i] = np.minimum(off, MAX_OFF) + GAP * gaps + OVERLAP * shared
+    return costs
 
 
 @functools.lru_cache(maxsize=2048)  # a canvas asks for the same strokes after each new one
@@ -190,27 +196,28 @@ def score_columns(
 
     Logarithms, float64 (groups, classes): without a space before it, and with one.
     """
-    steps = logits.double().log_softmax(0).numpy().T  # (S, classes)
+    steps = logits.double().softmax(0).numpy().T  # (S, classes)
     starts, ends = np.array([(cuts[a], max(cuts[b], cuts[a] + 1)) for a, b in groups]).T
     order = np.argsort(starts - ends, kind="stable")  # those that have ended come last
     starts, lengths = starts[order], (ends - starts)[order]
-    nothing = np.zeros((len(groups), 1))  # only blanks so far
-    space, after_space = np.full((2, len(groups), 1), -np.inf)
-    one, after_one, two, after_two = np.full((4, len(groups), steps.shape[1]), -np.inf)
+    nothing = np.ones((len(groups), 1))  # only blanks so far
+    space, after_space = np.zeros((2, len(groups), 1))
+    one, after_one, two, after_two = np.zeros((4, len(groups), steps.shape[1]))
     for step in range(int(lengths.max())):
         on = slice(np.count_nonzero(lengths > step))
         said = steps[np.minimum(starts[on] + step, len(steps) - 1)]
         blank = said[:, [BLANK]]
         # Each from what was before: backwards.
-        after_two[on] = np.logaddexp(two[on], after_two[on]) + blank
-        two[on] = np.logaddexp(np.logaddexp(two[on], space[on]), after_space[on]) + said
-        after_one[on] = np.logaddexp(one[on], after_one[on]) + blank
-        one[on] = np.logaddexp(one[on], nothing[on]) + said
-        after_space[on] = np.logaddexp(space[on], after_space[on]) + blank
-        space[on] = np.logaddexp(space[on], nothing[on]) + said[:, [SPACE]]
-        nothing[on] += blank
+        after_two[on] = (two[on] + after_two[on]) * blank
+        two[on] = (two[on] + (space + after_space)[on]) * said
+        after_one[on] = (one[on] + after_one[on]) * blank
+        one[on] = (one[on] + nothing[on]) * said
+        after_space[on] = (space[on] + after_space[on]) * blank
+        space[on] = (space[on] + nothing[on]) * said[:, [SPACE]]
+        nothing[on] *= blank
     back = np.argsort(order)
-    return np.logaddexp(one, after_one)[back], np.logaddexp(two, after_two)[back]
+    with np.errstate(divide="ignore"):
+        return np.log(one + after_one)[back], np.log(two + after_two)[back]
 
 
 def find_words(
@@ -258,16 +265,21 @@ def _to_chances(scores: torch.Tensor) -> torch.Tensor:
 def find_edges(strokes: Strokes, logits: torch.Tensor, characters: "Recognizer") -> list[Edge]:
     """Return the groups of strokes with the characters that both networks see in them."""
     groups = find_groups(strokes)
-    shapes = read_groups(strokes, groups, characters)
     reach = [-np.inf, *np.maximum.accumulate(strokes.right)]
     gaps = [strokes.left[a:b].min() - reach[a] if a else -np.inf for a, b in groups]
     wide = (np.array(gaps) - SPACE_GAP) / SPACE_SPREAD
     fits = zip(score_columns(logits, strokes.cuts, groups), (wide, -wide), strict=True)
+    costs = measure_costs(strokes, groups)
     ways = [
         CTC_SHARE * np.maximum(line, MISSED)
-        + (1 - CTC_SHARE) * (shapes - np.logaddexp(0, unlike)[:, None])
+        - (1 - CTC_SHARE) * (costs + np.logaddexp(0, unlike)[:, None])
         for line, unlike in fits
     ]
+    most = np.maximum(*ways)[:, FIRST_CHARACTER:].max(1)  # of any shape
+    read = [b == a + 1 or m > MIN_SCORE for (a, b), m in zip(groups, most.tolist(), strict=True)]
+    groups = list(itertools.compress(groups, read))
+    shapes = (1 - CTC_SHARE) * read_groups(strokes, groups, characters)
+    ways = [way[read] + shapes for way in ways]
     scores = torch.from_numpy(np.logaddexp(*ways))
     unspaced, spaced = (np.logaddexp.reduce(way, axis=1) for way in ways)
     likely_spaced = np.exp(-np.logaddexp(0, unspaced - spaced)).tolist()
