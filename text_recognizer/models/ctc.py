@@ -153,18 +153,19 @@ class CharacterLanguageModel:
         return math.log(self.probabilities(recent)[label])
 
     def _compute_probabilities(self, context: tuple[int, ...]) -> np.ndarray:
-        uniform = np.full(len(MAPPING), 1 / len(MAPPING))
-        shorter = self.probabilities(context[1:]) if context else uniform
+        uniform = 1 / len(MAPPING)
+        shorter = self.probabilities(context[1:]) if context else np.full(len(MAPPING), uniform)
         code = 0
         for label in context:
             code = code << LABEL_BITS | label
         codes, counts = self._ngrams[len(context)]
-        low, high = np.searchsorted(codes, [code << LABEL_BITS, (code + 1) << LABEL_BITS])
+        low, high = codes.searchsorted([code << LABEL_BITS, (code + 1) << LABEL_BITS]).tolist()
         if low == high:
             return shorter
-        kinds, found = high - low, np.zeros(len(MAPPING))
-        found[codes[low:high] & ((1 << LABEL_BITS) - 1)] = counts[low:high]
-        return (found + kinds * shorter) / (found.sum() + kinds)
+        total = counts[low:high].sum() + high - low
+        found = shorter * ((high - low) / total)
+        found[codes[low:high] & ((1 << LABEL_BITS) - 1)] += counts[low:high] / total
+        return found
 
 
 def beam_search(
@@ -220,7 +221,9 @@ def beam_search(
     )
     for blank, labels, values in steps:
         likely = zip(labels, values, strict=True)
-        candidates = [(c, p) for c, p in likely if p > MIN_PROBABILITY and c >= FIRST_CHARACTER]
+        candidates = [
+            (chr(c), p) for c, p in likely if p > MIN_PROBABILITY and c >= FIRST_CHARACTER
+        ]
         if not candidates:  # which changes no text's share
             kept = {text: [sum(ends), 0.0] for text, ends in kept.items()}
             continue
@@ -240,18 +243,19 @@ def beam_search(
     return decode_labels(map(ord, next(iter(kept))))
 
 
-def _extend(kept: Beams, blank: float, candidates: list[tuple[int, float]]) -> Beams:
+def _extend(kept: Beams, blank: float, candidates: list[tuple[str, float]]) -> Beams:
     """Return the texts after one more step, with a label of `candidates` added or not."""
     following: Beams = defaultdict(lambda: [0.0, 0.0])
     for text, (ends_in_blank, other) in kept.items():
         following[text][0] += (ends_in_blank + other) * blank
+        last = text[-1:]
         for label, probability in candidates:
             before = ends_in_blank + other
-            if text.endswith(chr(label)):
+            if label == last:
                 following[text][1] += other * probability
                 before = ends_in_blank  # the same again needs a blank between
             if before > 0.0:
-                following[text + chr(label)][1] += before * probability
+                following[text + label][1] += before * probability
     return following
 
 

@@ -13,6 +13,7 @@ import heapq
 import itertools
 import math
 import string
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -34,8 +35,9 @@ MAX_WIDTH, MAX_GAP = 3.2, 0.4  # x-heights: of a group of several strokes, and b
 MIN_HEIGHT = 0.6  # x-heights: a stroke as high as this is more than a dot
 MIN_PROBABILITY = 1e-2  # of a character, whatever the network says
 BEAMS, CHOICES = 12, 6  # texts kept after each stroke, and characters tried for each group
+TRIED = 3 * BEAMS  # texts after each stroke of which a language model says something
 MAX_BEHIND = 3.0  # of a group: what the ink makes so much less likely than the best is not tried
-MIN_SCORE = -5.0  # that several strokes may reach: others are not read, which takes the longest
+MAX_LESS = 4.0  # a group, whatever its shape, behind the best way: others are not read
 
 # How the evidence counts; chosen on writers on whom nothing is measured.
 CTC_SHARE = 0.5  # of the line network's say; the rest is the character network's
@@ -262,6 +264,18 @@ def _to_chances(scores: torch.Tensor) -> torch.Tensor:
     return scores.softmax(0)
 
 
+def find_likely(groups: list[tuple[int, int]], scores: list[float]) -> list[bool]:
+    """Tell which groups may be on the best way, where none has more than its score."""
+    last = groups[-1][1]
+    before, after = [0.0] + last * [-math.inf], last * [-math.inf] + [0.0]
+    for (a, b), score in zip(groups, scores, strict=True):
+        before[b] = max(before[b], before[a] + score + BONUS)
+    for (a, b), score in zip(groups[::-1], scores[::-1], strict=True):
+        after[a] = max(after[a], after[b] + score + BONUS)
+    best = [before[a] + s + BONUS + after[b] for (a, b), s in zip(groups, scores, strict=True)]
+    return [through > before[last] - MAX_LESS for through in best]
+
+
 def find_edges(strokes: Strokes, logits: torch.Tensor, characters: "Recognizer") -> list[Edge]:
     """Return the groups of strokes with the characters that both networks see in them."""
     groups = find_groups(strokes)
@@ -275,8 +289,7 @@ def find_edges(strokes: Strokes, logits: torch.Tensor, characters: "Recognizer")
         - (1 - CTC_SHARE) * (costs + np.logaddexp(0, unlike)[:, None])
         for line, unlike in fits
     ]
-    most = np.maximum(*ways)[:, FIRST_CHARACTER:].max(1)  # of any shape
-    read = [b == a + 1 or m > MIN_SCORE for (a, b), m in zip(groups, most.tolist(), strict=True)]
+    read = find_likely(groups, np.maximum(*ways)[:, FIRST_CHARACTER:].max(1).tolist())
     groups = list(itertools.compress(groups, read))
     shapes = (1 - CTC_SHARE) * read_groups(strokes, groups, characters)
     ways = [way[read] + shapes for way in ways]
@@ -304,25 +317,27 @@ def find_way(
     edges: list[Edge], count: int, language_model: CharacterLanguageModel | None = None
 ) -> list[tuple[Edge, tuple[int, ...]]]:
     """Return the best edges from the first of so many strokes to the last, with their texts."""
-    starting: list[list[Edge]] = [[] for _ in range(count)]
+    ending: list[list[Edge]] = [[] for _ in range(count + 1)]
     for edge in edges:
-        starting[edge.first].append(edge)
-    # After each stroke: the best way to each text.
-    kept: list[dict[bytes, tuple[float, tuple | None]]] = [{} for _ in range(count + 1)]
-    kept[0][b""] = 0.0, None
-    for stroke in range(count):
-        best = heapq.nlargest(BEAMS, kept[stroke].items(), key=lambda item: item[1][0])
-        for text, (score, way) in best:
-            for edge in starting[stroke]:
-                for said, more in edge.texts:
-                    total, longer = score + said, text
-                    for label in more:
-                        total += _score_next(longer, label, edge.sure, language_model)
-                        longer += bytes((label,))
-                    before = kept[edge.last].get(longer)
-                    if before is None or before[0] < total:
-                        kept[edge.last][longer] = total, (way, edge, more)
-    way, found = max(kept[count].values(), key=lambda item: item[0])[1], []
+        ending[edge.last].append(edge)
+    # After each stroke: the scores of the best texts, these, and the best way to each.
+    kept: list[list[tuple[float, bytes, tuple | None]]] = [[(0.0, b"", None)]]
+    for stroke in range(1, count + 1):
+        choices = (  # with the most that may speak for each label
+            (score + said + ENGLISH_BONUS * len(more), text, way, edge, more)
+            for edge in ending[stroke]
+            for said, more in edge.texts
+            for score, text, way in kept[edge.first]
+        )
+        best: dict[bytes, tuple[float, bytes, tuple | None]] = {}
+        for total, text, *step in heapq.nlargest(TRIED, choices, key=itemgetter(0)):
+            for label in step[-1]:
+                total += _score_next(text, label, step[1].sure, language_model) - ENGLISH_BONUS
+                text += bytes((label,))
+            if text not in best or best[text][0] < total:
+                best[text] = total, text, tuple(step)
+        kept.append(heapq.nlargest(BEAMS, best.values(), key=itemgetter(0)))
+    way, found = kept[count][0][2], []
     while way is not None:
         way, *step = way
         found.append(tuple(step))
