@@ -17,6 +17,7 @@ from text_recognizer.reading.lattice import (
     _keep_case,
     _prepare_group,
     find_groups,
+    find_likely,
     find_way,
     score_columns,
     sort_strokes,
@@ -69,6 +70,13 @@ def test_groups_are_neighbours_and_their_number_grows_as_that_of_strokes():
     one, four = (find_groups(sort(text)) for text in ("kitty", " ".join(["kitty"] * 4)))
     assert all(0 < last - first <= MAX_GROUP for first, last in one)
     assert len(four) == 4 * len(one), "no group goes across a space"
+
+
+def test_groups_far_behind_the_best_way_are_not_read():
+    groups = [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3)]
+    assert find_likely(groups, [0.0, -1.0, 0.0, -6.0, 0.0]) == [True, True, True, False, True]
+    one_way = find_likely(groups, [-20.0, -9.0, -20.0, -20.0, -20.0])
+    assert one_way == [False, True, False, False, True], "a way is always left"
 
 
 def test_columns_are_scored_as_the_ctc_loss_scores_them():

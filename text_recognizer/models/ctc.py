@@ -212,18 +212,16 @@ def beam_search(
     check_number("bonus", bonus, -math.inf, wanted="a number")
     check_int("beams", beams, 1, MAX_BEAMS)
     probabilities = logits.float().softmax(0)
-    top = probabilities.topk(MAX_CANDIDATES, dim=0)
+    likely = probabilities.topk(MAX_CANDIDATES, dim=0)
     # Of each text: the probability of all paths that end in blank, and of those that do not.
     kept: Beams = {"": [1.0, 0.0]}
     prior: dict[str, float] = {"": 0.0}  # what the language model says of each text
     steps = zip(
-        probabilities[BLANK].tolist(), top.indices.T.tolist(), top.values.T.tolist(), strict=True
+        probabilities[BLANK].tolist(), *(part.T.tolist() for part in likely[::-1]), strict=True
     )
     for blank, labels, values in steps:
-        likely = zip(labels, values, strict=True)
-        candidates = [
-            (chr(c), p) for c, p in likely if p > MIN_PROBABILITY and c >= FIRST_CHARACTER
-        ]
+        top = zip(map(chr, labels), values, strict=True)
+        candidates = [(c, p) for c, p in top if p > MIN_PROBABILITY and ord(c) >= FIRST_CHARACTER]
         if not candidates:  # which changes no text's share
             kept = {text: [sum(ends), 0.0] for text, ends in kept.items()}
             continue
@@ -248,10 +246,9 @@ def _extend(kept: Beams, blank: float, candidates: list[tuple[str, float]]) -> B
     following: Beams = defaultdict(lambda: [0.0, 0.0])
     for text, (ends_in_blank, other) in kept.items():
         following[text][0] += (ends_in_blank + other) * blank
-        last = text[-1:]
         for label, probability in candidates:
             before = ends_in_blank + other
-            if label == last:
+            if text[-1:] == label:
                 following[text][1] += other * probability
                 before = ends_in_blank  # the same again needs a blank between
             if before > 0.0:
@@ -269,19 +266,17 @@ def align(logits: torch.Tensor, labels: list[int]) -> list[int]:
     states = np.full(2 * len(labels) + 1, BLANK)
     states[1::2] = labels
     scores = logits.float().log_softmax(0).numpy()[states]  # (states, S)
-    may_skip = np.zeros(len(states), bool)  # the blank before a character, unless it is doubled
-    may_skip[3::2] = states[3::2] != states[1:-2:2]
-    framed = np.full(len(states) + 2, -np.inf)
-    best = framed[2:]
-    best[:2] = scores[:2, 0]
-    before = sliding_window_view(framed, len(states))[::-1]  # each state, that before it, and so on
+    best = np.full(len(states) + 2, -np.inf)
+    best[2:4] = scores[:2, 0]
+    before = sliding_window_view(best, len(states))[::-1]  # of each state: itself, the last, ...
     costs = np.zeros(before.shape)
-    costs[2, ~may_skip] = -np.inf
+    costs[2] = -np.inf  # but the blank before a character may be skipped, unless it is doubled
+    costs[2, 3::2][states[3::2] != states[1:-2:2]] = 0
     moves = np.zeros(scores.shape, int)
     for step in range(1, scores.shape[1]):
         choices = before + costs
         moves[:, step] = choices.argmax(0)
-        best[:] = choices.max(0) + scores[:, step]
+        best[2:] = choices.max(0) + scores[:, step]
     state = len(states) - 1 - int(best[-1] < best[-2])
     surest: dict[int, int] = {}
     for step in range(scores.shape[1] - 1, -1, -1):

@@ -13,8 +13,9 @@ import heapq
 import itertools
 import math
 import string
-from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from collections import defaultdict
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,9 +36,7 @@ MAX_WIDTH, MAX_GAP = 3.2, 0.4  # x-heights: of a group of several strokes, and b
 MIN_HEIGHT = 0.6  # x-heights: a stroke as high as this is more than a dot
 MIN_PROBABILITY = 1e-2  # of a character, whatever the network says
 BEAMS, CHOICES = 12, 6  # texts kept after each stroke, and characters tried for each group
-TRIED = 3 * BEAMS  # texts after each stroke of which a language model says something
-MAX_BEHIND = 3.0  # of a group: what the ink makes so much less likely than the best is not tried
-MAX_LESS = 4.0  # a group, whatever its shape, behind the best way: others are not read
+MAX_BEHIND = 3.0  # of a character or a group: so far behind the best, it is not tried
 
 # How the evidence counts; chosen on writers on whom nothing is measured.
 CTC_SHARE = 0.5  # of the line network's say; the rest is the character network's
@@ -150,7 +149,7 @@ MARKS = np.array([SMALL.get(name, 0.01) for name in MAPPING[PUNCTUATION]])
 def read_groups(
     strokes: Strokes, groups: list[tuple[int, int]], characters: "Recognizer"
 ) -> np.ndarray:
-    """Return how well each character's shape fits each group, float64 (groups, classes): logarithms."""
+    """Return how well each character fits each group's shape, float64 (groups, classes): logs."""
     curves = [curve.tobytes() for curve in strokes.curves]
     images = torch.stack([_prepare_group(*curves[first:last]) for first, last in groups])
     found = characters.probabilities(images).double().numpy()
@@ -162,18 +161,6 @@ def read_groups(
     scores[:, SPACE] = -np.inf
     # A group stands for as many edges as it has strokes.
     return scores * [[(last - first) ** 0.5] for first, last in groups]
-
-
-def measure_costs(strokes: Strokes, groups: list[tuple[int, int]]) -> np.ndarray:
-    """Return what speaks against each character, whatever the shape of each group's strokes."""
-    costs = np.empty((len(groups), len(MAPPING)))
-    for i, (first, last) in enumerate(groups):
-        top, bottom = strokes.top[first:last].max(), strokes.bottom[first:last].min()
-        off = ((top - TOPS) ** 2 + (bottom - BOTTOMS) ** 2) / (2 * HEIGHT_SPREAD**2)
-        gaps = measure_gaps(strokes.left[first:last], strokes.right[first:last])
-        shared = _measure_overlap(strokes, first, last)
-        costs[i] = np.minimum(off, MAX_OFF) + GAP * gaps + OVERLAP * shared
-    return costs
 
 
 @functools.lru_cache(maxsize=2048)  # a canvas asks for the same strokes after each new one
@@ -266,14 +253,14 @@ def _to_chances(scores: torch.Tensor) -> torch.Tensor:
 
 def find_likely(groups: list[tuple[int, int]], scores: list[float]) -> list[bool]:
     """Tell which groups may be on the best way, where none has more than its score."""
-    last = groups[-1][1]
-    before, after = [0.0] + last * [-math.inf], last * [-math.inf] + [0.0]
-    for (a, b), score in zip(groups, scores, strict=True):
-        before[b] = max(before[b], before[a] + score + BONUS)
-    for (a, b), score in zip(groups[::-1], scores[::-1], strict=True):
-        after[a] = max(after[a], after[b] + score + BONUS)
-    best = [before[a] + s + BONUS + after[b] for (a, b), s in zip(groups, scores, strict=True)]
-    return [through > before[last] - MAX_LESS for through in best]
+    least = groups[-1][1] * [-math.inf]
+    before, after = [0.0, *least], [*least, 0.0]
+    scored = [(a, b, score + BONUS) for (a, b), score in zip(groups, scores, strict=True)]
+    for a, b, score in scored:
+        before[b] = max(before[b], before[a] + score)
+    for a, b, score in reversed(scored):
+        after[a] = max(after[a], after[b] + score)
+    return [before[a] + score + after[b] > after[0] - MAX_BEHIND for a, b, score in scored]
 
 
 def find_edges(strokes: Strokes, logits: torch.Tensor, characters: "Recognizer") -> list[Edge]:
@@ -283,7 +270,13 @@ def find_edges(strokes: Strokes, logits: torch.Tensor, characters: "Recognizer")
     gaps = [strokes.left[a:b].min() - reach[a] if a else -np.inf for a, b in groups]
     wide = (np.array(gaps) - SPACE_GAP) / SPACE_SPREAD
     fits = zip(score_columns(logits, strokes.cuts, groups), (wide, -wide), strict=True)
-    costs = measure_costs(strokes, groups)
+    costs = np.empty((len(groups), len(MAPPING)))  # of each character, whatever its shape
+    for i, (first, last) in enumerate(groups):
+        top, bottom = strokes.top[first:last].max(), strokes.bottom[first:last].min()
+        off = ((top - TOPS) ** 2 + (bottom - BOTTOMS) ** 2) / (2 * HEIGHT_SPREAD**2)
+        between = measure_gaps(strokes.left[first:last], strokes.right[first:last])
+        shared = _measure_overlap(strokes, first, last)
+        costs[i] = np.minimum(off, MAX_OFF) + GAP * between + OVERLAP * shared
     ways = [
         CTC_SHARE * np.maximum(line, MISSED)
         - (1 - CTC_SHARE) * (costs + np.logaddexp(0, unlike)[:, None])
@@ -317,26 +310,27 @@ def find_way(
     edges: list[Edge], count: int, language_model: CharacterLanguageModel | None = None
 ) -> list[tuple[Edge, tuple[int, ...]]]:
     """Return the best edges from the first of so many strokes to the last, with their texts."""
-    ending: list[list[Edge]] = [[] for _ in range(count + 1)]
-    for edge in edges:
-        ending[edge.last].append(edge)
     # After each stroke: the scores of the best texts, these, and the best way to each.
-    kept: list[list[tuple[float, bytes, tuple | None]]] = [[(0.0, b"", None)]]
-    for stroke in range(1, count + 1):
-        choices = (  # with the most that may speak for each label
-            (score + said + ENGLISH_BONUS * len(more), text, way, edge, more)
-            for edge in ending[stroke]
+    kept: dict[int, list[tuple[float, bytes, Any]]] = defaultdict(list, {0: [(0.0, b"", None)]})
+    get_last = attrgetter("last")
+    for stroke, ending in itertools.groupby(sorted(edges, key=get_last), get_last):
+        choices = (
+            (score + said + ENGLISH_BONUS * len(more), text, (way, edge, more))
+            for edge in ending
             for said, more in edge.texts
             for score, text, way in kept[edge.first]
         )
-        best: dict[bytes, tuple[float, bytes, tuple | None]] = {}
-        for total, text, *step in heapq.nlargest(TRIED, choices, key=itemgetter(0)):
-            for label in step[-1]:
-                total += _score_next(text, label, step[1].sure, language_model) - ENGLISH_BONUS
-                text += bytes((label,))
-            if text not in best or best[text][0] < total:
-                best[text] = total, text, tuple(step)
-        kept.append(heapq.nlargest(BEAMS, best.values(), key=itemgetter(0)))
+        best: dict[bytes, tuple[float, bytes, Any]] = {}
+        # No label gets more than the bonus, so those with the most by then are enough.
+        for most, text, step in heapq.nlargest(3 * BEAMS, choices, key=itemgetter(0)):
+            _, edge, more = step
+            total, longer = most - ENGLISH_BONUS * len(more), text
+            for label in more:
+                total += _score_next(longer, label, edge.sure, language_model)
+                longer += bytes((label,))
+            if longer not in best or best[longer][0] < total:
+                best[longer] = total, longer, step
+        kept[stroke] = heapq.nlargest(BEAMS, best.values(), key=itemgetter(0))
     way, found = kept[count][0][2], []
     while way is not None:
         way, *step = way
