@@ -45,6 +45,7 @@ WORD = -1.0  # for each character of a word that CTC reads by itself
 LOST = -3.0  # for each stroke of such a word that it has lost
 JOINED = 1.5  # for each character of a word that is joined up
 MIN_JOINED = 1.5  # characters a stroke: a word with more of them is joined up
+PART, MIN_WIDTH = -3.0, 1.3  # for each character of a part of a word; x-heights: of joined ones
 GAP, OVERLAP = 8.0, 2.0  # for each x-height between strokes of a group; for ink shared with others
 HEIGHT_SPREAD, MAX_OFF = 0.9, 4.0  # x-heights: how careless heights are; the most it costs
 SWITCH = 1.0  # for a digit beside a letter
@@ -212,25 +213,38 @@ def score_columns(
 def find_words(
     logits: torch.Tensor, labels: list[int], steps: list[int], strokes: Strokes
 ) -> list[Edge]:
-    """Return the words that the line network reads by itself, as edges over their strokes."""
+    """Return the words that the line network reads by itself, as edges over their strokes.
+
+    So are parts of words with a stroke that joins letters, such as the bar of a t and an o.
+    """
     middles = (strokes.cuts[:-1] + strokes.cuts[1:]) / 2
-    spaces = [step for label, step in zip(labels, steps, strict=True) if label == SPACE]
-    bounds = [0, *np.searchsorted(middles, spaces).tolist(), len(middles)]
+    spaces = [i for i, label in enumerate(labels) if label == SPACE]
+    bounds = [0, *np.searchsorted(middles, [steps[i] for i in spaces]).tolist(), len(middles)]
+    ends = itertools.pairwise([-1, *spaces, len(labels)])
+    spans = [
+        (first, last, i + 1, j, JOINED if j - i - 1 > MIN_JOINED * (last - first) else WORD)
+        for (first, last), (i, j) in zip(itertools.pairwise(bounds), ends, strict=True)
+    ]
+    starts = np.searchsorted(steps, strokes.cuts).tolist()  # the first label in each stroke
+    letters = np.cumsum([0, *(label != SPACE for label in labels)])
+    joins = (np.diff(letters[starts]) > 1) & (strokes.right - strokes.left >= MIN_WIDTH)
+    for first in range(len(joins)):
+        for last in range(first + 1, min(first + MAX_GROUP, len(joins)) + 1):
+            i, j = starts[first], starts[last]
+            i += labels[i : i + 1] == [SPACE]
+            if joins[first:last].any() and SPACE not in labels[i:j]:
+                spans.append((first, last, i, j, PART))
     said, edges = logits.log_softmax(0).T, []
-    written = zip(labels, steps, strict=True)
-    for first, last in itertools.pairwise(bounds):
-        word = list(itertools.takewhile(lambda pair: pair[0] != SPACE, written))
-        if not word or first == last:
+    for first, last, i, j, cost in spans:
+        if i == j or first == last:
             continue
-        places = [step for _, step in word]
-        text = ((SPACE,) if first else ()) + tuple(label for label, _ in word)
+        text = (SPACE,) * (first > 0 and labels[i - 1] == SPACE) + tuple(labels[i:j])
         inside = said[strokes.cuts[first] : strokes.cuts[last], None]
         lengths = torch.tensor([len(inside)]), torch.tensor([len(text)])
         likely = -F.ctc_loss(inside, torch.tensor([text]), *lengths, BLANK, "sum")
-        lost = _count_lost(strokes, first, last, places)
-        cost = JOINED if len(word) > MIN_JOINED * (last - first) else WORD
+        lost = _count_lost(strokes, first, last, steps[i:j])
         score = CTC_SHARE * likely.item() + (1 - CTC_SHARE) * (cost * len(text) + LOST * lost)
-        edges.append(Edge(first, last, [(score, text)], places, logits[:, places]))
+        edges.append(Edge(first, last, [(score, text)], steps[i:j], logits[:, steps[i:j]]))
     return edges
 
 
