@@ -123,8 +123,8 @@ def _draw_scan(strokes: list) -> np.ndarray:
 
 def convert_to_emnist(scan: np.ndarray) -> torch.Tensor:
     """Convert a scan as EMNIST's authors did: (H, W) from 0 to 1, to uint8 (28, 28)."""
-    grey = (scan.astype(np.float32) * 255).astype(np.float64)
-    blurred = _make_blur(len(grey)) @ grey @ _make_blur(grey.shape[1]).T
+    down, across = map(_make_blur, scan.shape)
+    blurred = down @ (scan.astype(np.float32) * 255).astype(np.float64) @ across.T
     return torch.from_numpy(shrink(blurred + 1e-9))  # white stays white, however it is rounded
 
 

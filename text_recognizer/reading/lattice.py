@@ -213,10 +213,7 @@ def score_columns(
 def find_words(
     logits: torch.Tensor, labels: list[int], steps: list[int], strokes: Strokes
 ) -> list[Edge]:
-    """Return the words that the line network reads by itself, as edges over their strokes.
-
-    So are parts of words with a stroke that joins letters, such as the bar of a t and an o.
-    """
+    """Return what the line network reads by itself: words, and parts around joined letters."""
     middles = (strokes.cuts[:-1] + strokes.cuts[1:]) / 2
     spaces = [i for i, label in enumerate(labels) if label == SPACE]
     bounds = [0, *np.searchsorted(middles, [steps[i] for i in spaces]).tolist(), len(middles)]
@@ -238,7 +235,7 @@ def find_words(
     for first, last, i, j, cost in spans:
         if i == j or first == last:
             continue
-        text = (SPACE,) * (first > 0 and labels[i - 1] == SPACE) + tuple(labels[i:j])
+        text = (SPACE,) * (first > 0 and labels[i - 1 : i] == [SPACE]) + tuple(labels[i:j])
         inside = said[strokes.cuts[first] : strokes.cuts[last], None]
         lengths = torch.tensor([len(inside)]), torch.tensor([len(text)])
         likely = -F.ctc_loss(inside, torch.tensor([text]), *lengths, BLANK, "sum")
@@ -288,9 +285,8 @@ def find_edges(strokes: Strokes, logits: torch.Tensor, characters: "Recognizer")
     for i, (first, last) in enumerate(groups):
         top, bottom = strokes.top[first:last].max(), strokes.bottom[first:last].min()
         off = ((top - TOPS) ** 2 + (bottom - BOTTOMS) ** 2) / (2 * HEIGHT_SPREAD**2)
-        between = measure_gaps(strokes.left[first:last], strokes.right[first:last])
-        shared = _measure_overlap(strokes, first, last)
-        costs[i] = np.minimum(off, MAX_OFF) + GAP * between + OVERLAP * shared
+        costs[i] = np.minimum(off, MAX_OFF) + OVERLAP * _measure_overlap(strokes, first, last)
+        costs[i] += GAP * measure_gaps(strokes.left[first:last], strokes.right[first:last])
     ways = [
         CTC_SHARE * np.maximum(line, MISSED)
         - (1 - CTC_SHARE) * (costs + np.logaddexp(0, unlike)[:, None])
@@ -336,14 +332,13 @@ def find_way(
         )
         best: dict[bytes, tuple[float, bytes, Any]] = {}
         # No label gets more than the bonus, so those with the most by then are enough.
-        for most, text, step in heapq.nlargest(3 * BEAMS, choices, key=itemgetter(0)):
-            _, edge, more = step
+        for most, text, (way, edge, more) in heapq.nlargest(3 * BEAMS, choices, itemgetter(0)):
             total, longer = most - ENGLISH_BONUS * len(more), text
             for label in more:
                 total += _score_next(longer, label, edge.sure, language_model)
                 longer += bytes((label,))
             if longer not in best or best[longer][0] < total:
-                best[longer] = total, longer, step
+                best[longer] = total, longer, (way, edge, more)
         kept[stroke] = heapq.nlargest(BEAMS, best.values(), key=itemgetter(0))
     way, found = kept[count][0][2], []
     while way is not None:
