@@ -14,10 +14,13 @@ from text_recognizer.reading.lattice import (
     RARE,
     SURE,
     Edge,
+    Strokes,
     _keep_case,
     _prepare_group,
     find_groups,
+    find_likely,
     find_way,
+    find_words,
     score_columns,
     sort_strokes,
 )
@@ -71,6 +74,13 @@ def test_groups_are_neighbours_and_their_number_grows_as_that_of_strokes():
     assert len(four) == 4 * len(one), "no group goes across a space"
 
 
+def test_groups_far_behind_the_best_way_are_not_read():
+    groups = [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3)]
+    assert find_likely(groups, [0.0, -1.0, 0.0, -6.0, 0.0]) == [True, True, True, False, True]
+    one_way = find_likely(groups, [-20.0, -9.0, -20.0, -20.0, -20.0])
+    assert one_way == [False, True, False, False, True], "a way is always left"
+
+
 def test_columns_are_scored_as_the_ctc_loss_scores_them():
     torch.manual_seed(0)
     logits = torch.randn(len(MAPPING), 9)
@@ -83,6 +93,23 @@ def test_columns_are_scored_as_the_ctc_loss_scores_them():
                 said, torch.tensor([text]), [end - start], [len(text)], BLANK, reduction="sum"
             )
             assert scores[row, label] == pytest.approx(-loss.item())
+
+
+def test_a_wide_stroke_that_ctc_reads_as_letters_is_a_part_of_a_word():
+    labels, steps = [*map(MAPPING.index, "atom")], [2, 9, 14, 22]
+    labels[1:1], steps[1:1] = [SPACE], [6]
+    logits = torch.zeros(len(MAPPING), 25)
+    logits[labels, steps] = 9.0
+    sides = np.array([[0.0, 1.0], [2.0, 3.5], [3.8, 5.0]]).T
+    strokes = Strokes([], *sides, np.ones(3), np.zeros(3), np.array([0, 5, 18, 25]))
+
+    def find(strokes):
+        edges = find_words(logits, labels, steps, strokes)
+        return {(e.first, e.last): decode_labels(e.texts[0][1]) for e in edges}
+
+    words = {(0, 1): "a", (1, 3): " tom"}
+    assert find(strokes) == words | {(1, 2): " to"}
+    assert find(strokes._replace(right=np.array([1.0, 3.0, 5.0]))) == words, "as wide as one letter"
 
 
 def test_the_way_is_the_best_one_and_english_may_change_it():
@@ -126,6 +153,12 @@ def test_english_decides_on_no_case_against_the_ink():
 
 
 # Reading.
+
+
+def test_a_stroke_that_joins_two_letters_of_a_word_in_print_is_read_as_both(reader):
+    h_left, h_right, bar, o, *rest = [[p[:2] for p in s] for s in sample_strokes("How are you")]
+    joined = [h_left, h_right, bar + o, *rest]
+    assert reader.predict_line(joined, GUIDES).text == "How are you"
 
 
 def test_spaces_are_as_sure_as_their_gaps(reader):

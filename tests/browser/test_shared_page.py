@@ -225,6 +225,8 @@ def test_lines_are_read_as_in_python(open_page):
     lines = [(sample_strokes(line), guides) for line, guides in SAMPLES]
     lines += [([[(40, 60 + 9 * i) for i in range(11)]], None)]  # a bar
     lines += [([[(40 + 9 * i, 150 - 9 * j * i % 40) for i in range(9)] for j in (3, 5)], None)]
+    h_left, h_right, bar, o, *rest = sample_strokes("How are you")
+    lines += [([h_left, h_right, bar + o, *rest], GUIDES)]  # a stroke that joins two letters
     for drawing, guides in lines:
         strokes = [[point[:2] for point in stroke] for stroke in drawing]
         seen, found = page.evaluate(read, [strokes, guides])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 
 from text_recognizer.errors import LabError, check_int, check_number, missing_or_damaged, show
 from text_recognizer.mapping import BLANK, FIRST_CHARACTER, MAPPING, SPACE, decode_labels
@@ -152,18 +153,19 @@ class CharacterLanguageModel:
         return math.log(self.probabilities(recent)[label])
 
     def _compute_probabilities(self, context: tuple[int, ...]) -> np.ndarray:
-        uniform = np.full(len(MAPPING), 1 / len(MAPPING))
-        shorter = self.probabilities(context[1:]) if context else uniform
+        uniform = 1 / len(MAPPING)
+        shorter = self.probabilities(context[1:]) if context else np.full(len(MAPPING), uniform)
         code = 0
         for label in context:
             code = code << LABEL_BITS | label
         codes, counts = self._ngrams[len(context)]
-        low, high = np.searchsorted(codes, [code << LABEL_BITS, (code + 1) << LABEL_BITS])
+        low, high = codes.searchsorted([code << LABEL_BITS, (code + 1) << LABEL_BITS]).tolist()
         if low == high:
             return shorter
-        kinds, found = high - low, np.zeros(len(MAPPING))
-        found[codes[low:high] & ((1 << LABEL_BITS) - 1)] = counts[low:high]
-        return (found + kinds * shorter) / (found.sum() + kinds)
+        total = counts[low:high].sum() + high - low
+        found = shorter * ((high - low) / total)
+        found[codes[low:high] & ((1 << LABEL_BITS) - 1)] += counts[low:high] / total
+        return found
 
 
 def beam_search(
@@ -210,20 +212,23 @@ def beam_search(
     check_number("bonus", bonus, -math.inf, wanted="a number")
     check_int("beams", beams, 1, MAX_BEAMS)
     probabilities = logits.float().softmax(0)
-    top = probabilities.topk(MAX_CANDIDATES, dim=0)
+    likely = probabilities.topk(MAX_CANDIDATES, dim=0)
     # Of each text: the probability of all paths that end in blank, and of those that do not.
     kept: Beams = {"": [1.0, 0.0]}
     prior: dict[str, float] = {"": 0.0}  # what the language model says of each text
     steps = zip(
-        probabilities[BLANK].tolist(), top.indices.T.tolist(), top.values.T.tolist(), strict=True
+        probabilities[BLANK].tolist(), *(part.T.tolist() for part in likely[::-1]), strict=True
     )
     for blank, labels, values in steps:
-        likely = zip(labels, values, strict=True)
-        candidates = [(c, p) for c, p in likely if p > MIN_PROBABILITY and c >= FIRST_CHARACTER]
+        top = zip(map(chr, labels), values, strict=True)
+        candidates = [(c, p) for c, p in top if p > MIN_PROBABILITY and ord(c) >= FIRST_CHARACTER]
+        if not candidates:  # which changes no text's share
+            kept = {text: [sum(ends), 0.0] for text, ends in kept.items()}
+            continue
         following = _extend(kept, blank, candidates)
         for text in following:
             if text not in prior and language_model is not None:
-                *before, label = map(ord, text)
+                *before, label = map(ord, text[-language_model.order :])  # no more counts
                 learned = language_model.log_probability(label, tuple(before))
                 prior[text] = prior[text[:-1]] + weight * learned + bonus
         score = {
@@ -236,18 +241,18 @@ def beam_search(
     return decode_labels(map(ord, next(iter(kept))))
 
 
-def _extend(kept: Beams, blank: float, candidates: list[tuple[int, float]]) -> Beams:
+def _extend(kept: Beams, blank: float, candidates: list[tuple[str, float]]) -> Beams:
     """Return the texts after one more step, with a label of `candidates` added or not."""
     following: Beams = defaultdict(lambda: [0.0, 0.0])
     for text, (ends_in_blank, other) in kept.items():
         following[text][0] += (ends_in_blank + other) * blank
         for label, probability in candidates:
             before = ends_in_blank + other
-            if text.endswith(chr(label)):
+            if text[-1:] == label:
                 following[text][1] += other * probability
                 before = ends_in_blank  # the same again needs a blank between
             if before > 0.0:
-                following[text + chr(label)][1] += before * probability
+                following[text + label][1] += before * probability
     return following
 
 
@@ -261,17 +266,17 @@ def align(logits: torch.Tensor, labels: list[int]) -> list[int]:
     states = np.full(2 * len(labels) + 1, BLANK)
     states[1::2] = labels
     scores = logits.float().log_softmax(0).numpy()[states]  # (states, S)
-    may_skip = np.zeros(len(states), bool)  # the blank before a character, unless it is doubled
-    may_skip[3::2] = states[3::2] != states[1:-2:2]
-    best = np.full(len(states), -np.inf)
-    best[:2] = scores[:2, 0]
+    best = np.full(len(states) + 2, -np.inf)
+    best[2:4] = scores[:2, 0]
+    before = sliding_window_view(best, len(states))[::-1]  # of each state: itself, the last, ...
+    costs = np.zeros(before.shape)
+    costs[2] = -np.inf  # but the blank before a character may be skipped, unless it is doubled
+    costs[2, 3::2][states[3::2] != states[1:-2:2]] = 0
     moves = np.zeros(scores.shape, int)
     for step in range(1, scores.shape[1]):
-        one, two = np.roll(best, 1), np.where(may_skip, np.roll(best, 2), -np.inf)
-        one[0] = -np.inf
-        choices = np.stack([best, one, two])
+        choices = before + costs
         moves[:, step] = choices.argmax(0)
-        best = choices.max(0) + scores[:, step]
+        best[2:] = choices.max(0) + scores[:, step]
     state = len(states) - 1 - int(best[-1] < best[-2])
     surest: dict[int, int] = {}
     for step in range(scores.shape[1] - 1, -1, -1):

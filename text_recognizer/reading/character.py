@@ -5,6 +5,7 @@ a border, scale to 28x28. A picture or a drawing first becomes such a scan, of t
 pen width.
 """
 
+import functools
 from collections.abc import Iterator
 from typing import cast
 
@@ -126,12 +127,15 @@ def _draw_scan(strokes: list) -> np.ndarray:
 
 def convert_to_emnist(scan: np.ndarray) -> torch.Tensor:
     """Convert a scan as EMNIST's authors did: (H, W) from 0 to 1, to uint8 (28, 28)."""
-    blurred = np.pad(scan.astype(np.float32) * 255, len(BLUR) - 1).astype(np.float64)
-    for _axis in (0, 1):
-        length = len(blurred) - len(BLUR) + 1
-        parts = enumerate(BLUR / BLUR.sum())
-        blurred = sum(weight * blurred[i : i + length] for i, weight in parts).T
-    return torch.from_numpy(shrink(blurred))
+    down, across = map(_make_blur, scan.shape)
+    blurred = down @ (scan.astype(np.float32) * 255).astype(np.float64) @ across.T
+    return torch.from_numpy(shrink(blurred + 1e-9))  # white stays white, however it is rounded
+
+
+@functools.cache
+def _make_blur(length: int) -> np.ndarray:
+    """Return the matrix that blurs so many pixels: float64 (length + 8, length)."""
+    return np.array([np.convolve(row, BLUR / BLUR.sum()) for row in np.eye(length)]).T
 
 
 def shrink(blurred: np.ndarray) -> np.ndarray:

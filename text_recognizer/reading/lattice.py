@@ -13,7 +13,9 @@ import heapq
 import itertools
 import math
 import string
-from typing import TYPE_CHECKING, NamedTuple
+from collections import defaultdict
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,7 +36,7 @@ MAX_WIDTH, MAX_GAP = 3.2, 0.4  # x-heights: of a group of several strokes, and b
 MIN_HEIGHT = 0.6  # x-heights: a stroke as high as this is more than a dot
 MIN_PROBABILITY = 1e-2  # of a character, whatever the network says
 BEAMS, CHOICES = 12, 6  # texts kept after each stroke, and characters tried for each group
-MAX_BEHIND = 3.0  # of a group: what the ink makes so much less likely than the best is not tried
+MAX_BEHIND = 3.0  # of a character or a group: so far behind the best, it is not tried
 
 # How the evidence counts; chosen on writers on whom nothing is measured.
 CTC_SHARE = 0.5  # of the line network's say; the rest is the character network's
@@ -43,6 +45,7 @@ WORD = -1.0  # for each character of a word that CTC reads by itself
 LOST = -3.0  # for each stroke of such a word that it has lost
 JOINED = 1.5  # for each character of a word that is joined up
 MIN_JOINED = 1.5  # characters a stroke: a word with more of them is joined up
+PART, MIN_WIDTH = -3.0, 1.3  # for each character of a part of a word; x-heights: of joined ones
 GAP, OVERLAP = 8.0, 2.0  # for each x-height between strokes of a group; for ink shared with others
 HEIGHT_SPREAD, MAX_OFF = 0.9, 4.0  # x-heights: how careless heights are; the most it costs
 SWITCH = 1.0  # for a digit beside a letter
@@ -148,7 +151,7 @@ MARKS = np.array([SMALL.get(name, 0.01) for name in MAPPING[PUNCTUATION]])
 def read_groups(
     strokes: Strokes, groups: list[tuple[int, int]], characters: "Recognizer"
 ) -> np.ndarray:
-    """Return how well each character fits each group, float64 (groups, classes): logarithms."""
+    """Return how well each character fits each group's shape, float64 (groups, classes): logs."""
     curves = [curve.tobytes() for curve in strokes.curves]
     images = torch.stack([_prepare_group(*curves[first:last]) for first, last in groups])
     found = characters.probabilities(images).double().numpy()
@@ -158,15 +161,8 @@ def read_groups(
     scores[:, FIRST_CHARACTER : PUNCTUATION.start] = shapes
     scores[:, PUNCTUATION] = np.log(MARKS)
     scores[:, SPACE] = -np.inf
-    for i, (first, last) in enumerate(groups):
-        top, bottom = strokes.top[first:last].max(), strokes.bottom[first:last].min()
-        off = ((top - TOPS) ** 2 + (bottom - BOTTOMS) ** 2) / (2 * HEIGHT_SPREAD**2)
-        gaps = measure_gaps(strokes.left[first:last], strokes.right[first:last])
-        shared = _measure_overlap(strokes, first, last)
-        # A group stands for as many edges as it has strokes.
-        scores[i] *= (last - first) ** 0.5
-        scores[i] -= np.minimum(off, MAX_OFF) + GAP * gaps + OVERLAP * shared
-    return scores
+    # A group stands for as many edges as it has strokes.
+    return scores * [[(last - first) ** 0.5] for first, last in groups]
 
 
 @functools.lru_cache(maxsize=2048)  # a canvas asks for the same strokes after each new one
@@ -191,51 +187,62 @@ def score_columns(
 
     Logarithms, float64 (groups, classes): without a space before it, and with one.
     """
-    steps = logits.double().log_softmax(0).numpy().T  # (S, classes)
+    steps = logits.double().softmax(0).numpy().T  # (S, classes)
     starts, ends = np.array([(cuts[a], max(cuts[b], cuts[a] + 1)) for a, b in groups]).T
     order = np.argsort(starts - ends, kind="stable")  # those that have ended come last
     starts, lengths = starts[order], (ends - starts)[order]
-    nothing = np.zeros((len(groups), 1))  # only blanks so far
-    space, after_space = np.full((2, len(groups), 1), -np.inf)
-    one, after_one, two, after_two = np.full((4, len(groups), steps.shape[1]), -np.inf)
+    nothing = np.ones((len(groups), 1))  # only blanks so far
+    space, after_space = np.zeros((2, len(groups), 1))
+    one, after_one, two, after_two = np.zeros((4, len(groups), steps.shape[1]))
     for step in range(int(lengths.max())):
         on = slice(np.count_nonzero(lengths > step))
         said = steps[np.minimum(starts[on] + step, len(steps) - 1)]
         blank = said[:, [BLANK]]
         # Each from what was before: backwards.
-        after_two[on] = np.logaddexp(two[on], after_two[on]) + blank
-        two[on] = np.logaddexp(np.logaddexp(two[on], space[on]), after_space[on]) + said
-        after_one[on] = np.logaddexp(one[on], after_one[on]) + blank
-        one[on] = np.logaddexp(one[on], nothing[on]) + said
-        after_space[on] = np.logaddexp(space[on], after_space[on]) + blank
-        space[on] = np.logaddexp(space[on], nothing[on]) + said[:, [SPACE]]
-        nothing[on] += blank
+        after_two[on] = (two[on] + after_two[on]) * blank
+        two[on] = (two[on] + (space + after_space)[on]) * said
+        after_one[on] = (one[on] + after_one[on]) * blank
+        one[on] = (one[on] + nothing[on]) * said
+        after_space[on] = (space[on] + after_space[on]) * blank
+        space[on] = (space[on] + nothing[on]) * said[:, [SPACE]]
+        nothing[on] *= blank
     back = np.argsort(order)
-    return np.logaddexp(one, after_one)[back], np.logaddexp(two, after_two)[back]
+    with np.errstate(divide="ignore"):
+        return np.log(one + after_one)[back], np.log(two + after_two)[back]
 
 
 def find_words(
     logits: torch.Tensor, labels: list[int], steps: list[int], strokes: Strokes
 ) -> list[Edge]:
-    """Return the words that the line network reads by itself, as edges over their strokes."""
+    """Return what the line network reads by itself: words, and parts around joined letters."""
     middles = (strokes.cuts[:-1] + strokes.cuts[1:]) / 2
-    spaces = [step for label, step in zip(labels, steps, strict=True) if label == SPACE]
-    bounds = [0, *np.searchsorted(middles, spaces).tolist(), len(middles)]
+    spaces = [i for i, label in enumerate(labels) if label == SPACE]
+    bounds = [0, *np.searchsorted(middles, [steps[i] for i in spaces]).tolist(), len(middles)]
+    ends = itertools.pairwise([-1, *spaces, len(labels)])
+    spans = [
+        (first, last, i + 1, j, JOINED if j - i - 1 > MIN_JOINED * (last - first) else WORD)
+        for (first, last), (i, j) in zip(itertools.pairwise(bounds), ends, strict=True)
+    ]
+    starts = np.searchsorted(steps, strokes.cuts).tolist()  # the first label in each stroke
+    letters = np.cumsum([0, *(label != SPACE for label in labels)])
+    joins = (np.diff(letters[starts]) > 1) & (strokes.right - strokes.left >= MIN_WIDTH)
+    for first in range(len(joins)):
+        for last in range(first + 1, min(first + MAX_GROUP, len(joins)) + 1):
+            i, j = starts[first], starts[last]
+            i += labels[i : i + 1] == [SPACE]
+            if joins[first:last].any() and SPACE not in labels[i:j]:
+                spans.append((first, last, i, j, PART))
     said, edges = logits.log_softmax(0).T, []
-    written = zip(labels, steps, strict=True)
-    for first, last in itertools.pairwise(bounds):
-        word = list(itertools.takewhile(lambda pair: pair[0] != SPACE, written))
-        if not word or first == last:
+    for first, last, i, j, cost in spans:
+        if i == j or first == last:
             continue
-        places = [step for _, step in word]
-        text = ((SPACE,) if first else ()) + tuple(label for label, _ in word)
+        text = (SPACE,) * (first > 0 and labels[i - 1 : i] == [SPACE]) + tuple(labels[i:j])
         inside = said[strokes.cuts[first] : strokes.cuts[last], None]
         lengths = torch.tensor([len(inside)]), torch.tensor([len(text)])
         likely = -F.ctc_loss(inside, torch.tensor([text]), *lengths, BLANK, "sum")
-        lost = _count_lost(strokes, first, last, places)
-        cost = JOINED if len(word) > MIN_JOINED * (last - first) else WORD
+        lost = _count_lost(strokes, first, last, steps[i:j])
         score = CTC_SHARE * likely.item() + (1 - CTC_SHARE) * (cost * len(text) + LOST * lost)
-        edges.append(Edge(first, last, [(score, text)], places, logits[:, places]))
+        edges.append(Edge(first, last, [(score, text)], steps[i:j], logits[:, steps[i:j]]))
     return edges
 
 
@@ -256,19 +263,40 @@ def _to_chances(scores: torch.Tensor) -> torch.Tensor:
     return scores.softmax(0)
 
 
+def find_likely(groups: list[tuple[int, int]], scores: list[float]) -> list[bool]:
+    """Tell which groups may be on the best way, where none has more than its score."""
+    least = groups[-1][1] * [-math.inf]
+    before, after = [0.0, *least], [*least, 0.0]
+    scored = [(a, b, score + BONUS) for (a, b), score in zip(groups, scores, strict=True)]
+    for a, b, score in scored:
+        before[b] = max(before[b], before[a] + score)
+    for a, b, score in reversed(scored):
+        after[a] = max(after[a], after[b] + score)
+    return [before[a] + score + after[b] > after[0] - MAX_BEHIND for a, b, score in scored]
+
+
 def find_edges(strokes: Strokes, logits: torch.Tensor, characters: "Recognizer") -> list[Edge]:
     """Return the groups of strokes with the characters that both networks see in them."""
     groups = find_groups(strokes)
-    shapes = read_groups(strokes, groups, characters)
     reach = [-np.inf, *np.maximum.accumulate(strokes.right)]
     gaps = [strokes.left[a:b].min() - reach[a] if a else -np.inf for a, b in groups]
     wide = (np.array(gaps) - SPACE_GAP) / SPACE_SPREAD
     fits = zip(score_columns(logits, strokes.cuts, groups), (wide, -wide), strict=True)
+    costs = np.empty((len(groups), len(MAPPING)))  # of each character, whatever its shape
+    for i, (first, last) in enumerate(groups):
+        top, bottom = strokes.top[first:last].max(), strokes.bottom[first:last].min()
+        off = ((top - TOPS) ** 2 + (bottom - BOTTOMS) ** 2) / (2 * HEIGHT_SPREAD**2)
+        costs[i] = np.minimum(off, MAX_OFF) + OVERLAP * _measure_overlap(strokes, first, last)
+        costs[i] += GAP * measure_gaps(strokes.left[first:last], strokes.right[first:last])
     ways = [
         CTC_SHARE * np.maximum(line, MISSED)
-        + (1 - CTC_SHARE) * (shapes - np.logaddexp(0, unlike)[:, None])
+        - (1 - CTC_SHARE) * (costs + np.logaddexp(0, unlike)[:, None])
         for line, unlike in fits
     ]
+    read = find_likely(groups, np.maximum(*ways)[:, FIRST_CHARACTER:].max(1).tolist())
+    groups = list(itertools.compress(groups, read))
+    shapes = (1 - CTC_SHARE) * read_groups(strokes, groups, characters)
+    ways = [way[read] + shapes for way in ways]
     scores = torch.from_numpy(np.logaddexp(*ways))
     unspaced, spaced = (np.logaddexp.reduce(way, axis=1) for way in ways)
     likely_spaced = np.exp(-np.logaddexp(0, unspaced - spaced)).tolist()
@@ -293,25 +321,27 @@ def find_way(
     edges: list[Edge], count: int, language_model: CharacterLanguageModel | None = None
 ) -> list[tuple[Edge, tuple[int, ...]]]:
     """Return the best edges from the first of so many strokes to the last, with their texts."""
-    starting: list[list[Edge]] = [[] for _ in range(count)]
-    for edge in edges:
-        starting[edge.first].append(edge)
-    # After each stroke: the best way to each text.
-    kept: list[dict[bytes, tuple[float, tuple | None]]] = [{} for _ in range(count + 1)]
-    kept[0][b""] = 0.0, None
-    for stroke in range(count):
-        best = heapq.nlargest(BEAMS, kept[stroke].items(), key=lambda item: item[1][0])
-        for text, (score, way) in best:
-            for edge in starting[stroke]:
-                for said, more in edge.texts:
-                    total, longer = score + said, text
-                    for label in more:
-                        total += _score_next(longer, label, edge.sure, language_model)
-                        longer += bytes((label,))
-                    before = kept[edge.last].get(longer)
-                    if before is None or before[0] < total:
-                        kept[edge.last][longer] = total, (way, edge, more)
-    way, found = max(kept[count].values(), key=lambda item: item[0])[1], []
+    # After each stroke: the scores of the best texts, these, and the best way to each.
+    kept: dict[int, list[tuple[float, bytes, Any]]] = defaultdict(list, {0: [(0.0, b"", None)]})
+    get_last = attrgetter("last")
+    for stroke, ending in itertools.groupby(sorted(edges, key=get_last), get_last):
+        choices = (
+            (score + said + ENGLISH_BONUS * len(more), text, (way, edge, more))
+            for edge in ending
+            for said, more in edge.texts
+            for score, text, way in kept[edge.first]
+        )
+        best: dict[bytes, tuple[float, bytes, Any]] = {}
+        # No label gets more than the bonus, so those with the most by then are enough.
+        for most, text, (way, edge, more) in heapq.nlargest(3 * BEAMS, choices, itemgetter(0)):
+            total, longer = most - ENGLISH_BONUS * len(more), text
+            for label in more:
+                total += _score_next(longer, label, edge.sure, language_model)
+                longer += bytes((label,))
+            if longer not in best or best[longer][0] < total:
+                best[longer] = total, longer, (way, edge, more)
+        kept[stroke] = heapq.nlargest(BEAMS, best.values(), key=itemgetter(0))
+    way, found = kept[count][0][2], []
     while way is not None:
         way, *step = way
         found.append(tuple(step))

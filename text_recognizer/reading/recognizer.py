@@ -163,8 +163,8 @@ class Recognizer:
         `predict`. Special tokens, and what is not in `among`, have 0.
         """
         expected = self._weigh_classes(among)
-        # In parts: all test images at once would take gigabytes.
-        logits = torch.cat([_compute_logits(self.model, part) for part in images.split(500)])
+        # In parts, which a core's cache holds: all test images at once would take gigabytes.
+        logits = torch.cat([_compute_logits(self.model, part) for part in images.split(32)])
         if logits.shape != (len(images), len(self.mapping)):
             raise LabError(
                 f"mapping has {len(self.mapping)} entries, but the network's output has the shape "

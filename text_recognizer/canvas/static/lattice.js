@@ -152,26 +152,37 @@ function countLost({ strokes, cuts }, first, last, places) {
   return lost;
 }
 
-/** Find the words that CTC reads by itself, as edges over their strokes. */
+/** Find the words, and parts of words, that CTC reads by itself, as edges over their strokes. */
 function findWords(steps, said, read, line) {
-  const middles = line.cuts.slice(1).map((cut, i) => (line.cuts[i] + cut) / 2);
-  const words = [[]];
-  const bounds = [0];
-  for (const place of read) {
-    if (place.label !== C.SPACE) words.at(-1).push(place);
-    else {
-      bounds.push(middles.filter((middle) => middle < place.step).length);
-      words.push([]);
+  const { strokes, cuts } = line;
+  const middles = cuts.slice(1).map((cut, i) => (cuts[i] + cut) / 2);
+  const isSpace = (i) => read[i]?.label === C.SPACE;
+  const spaces = [...read.keys()].filter(isSpace);
+  const before = (places, step) => places.filter((place) => place < step).length;
+  const bounds = [0, ...spaces.map((i) => before(middles, read[i].step)), strokes.length];
+  const ends = [-1, ...spaces, read.length];
+  const spans = bounds.slice(1).map((last, k) => {
+    const [i, j] = [ends[k] + 1, ends[k + 1]];
+    const isJoined = j - i > C.MIN_JOINED * (last - bounds[k]);
+    return [bounds[k], last, i, j, isJoined ? C.JOINED : C.WORD];
+  });
+  const starts = cuts.map((cut) => before(read.map(({ step }) => step), cut));
+  const joins = strokes.map(({ left, right }, k) => {
+    const letters = read.slice(starts[k], starts[k + 1]).filter(({ label }) => label !== C.SPACE);
+    return letters.length > 1 && right - left >= C.MIN_WIDTH;
+  });
+  for (let first = 0; first < strokes.length; first += 1) {
+    for (let last = first + 1; last <= Math.min(first + C.MAX_GROUP, strokes.length); last += 1) {
+      const [i, j] = [starts[first] + isSpace(starts[first]), starts[last]];
+      const hasJoin = joins.slice(first, last).includes(true);
+      if (hasJoin && !spaces.some((k) => k >= i && k < j)) spans.push([first, last, i, j, C.PART]);
     }
   }
-  bounds.push(middles.length);
-  return words.flatMap((word, i) => {
-    const [first, last] = [bounds[i], bounds[i + 1]];
-    if (!word.length || first >= last) return [];
-    const places = word.map(({ step }) => step);
-    const text = [...(first ? [C.SPACE] : []), ...word.map(({ label }) => label)];
-    const likely = scoreText(said.slice(line.cuts[first], line.cuts[last]), text);
-    const cost = word.length > C.MIN_JOINED * (last - first) ? C.JOINED : C.WORD;
+  return spans.flatMap(([first, last, i, j, cost]) => {
+    if (i === j || first >= last) return [];
+    const places = read.slice(i, j).map(({ step }) => step);
+    const text = read.slice(first && isSpace(i - 1) ? i - 1 : i, j).map(({ label }) => label);
+    const likely = scoreText(said.slice(cuts[first], cuts[last]), text);
     const shape = cost * text.length + C.LOST * countLost(line, first, last, places);
     const score = C.CTC_SHARE * likely + (1 - C.CTC_SHARE) * shape;
     const chances = places.map((step) => toChances(steps[step]));
