@@ -36,7 +36,7 @@ def draw(curves: Curves, size, pen_width: float = PEN_WIDTH) -> np.ndarray:
         pen.line(path.ravel().tolist(), fill=255, width=round(pen_width * OVERSAMPLING))
         # The pen is round at ends and corners.
         for corners in np.hstack([path - radius, path + radius]).tolist():
-            pen.draw.draw_ellipse(corners, 255, 1)
+            pen.ellipse(corners, fill=255)
     return np.asarray(sheet.reduce(OVERSAMPLING), np.float32) / 255
 
 
