@@ -28,6 +28,7 @@ ASK, REPLY, LINKED, ERROR, END = range(5)
 MAX_MESSAGE, MAX_SMALL = 2**28, 2**14  # bytes of a message; of parts that are sent together
 MAX_TEXT = 2000  # characters of an error's message
 FIGURES, MAX_FIGURES = "leaderboard.json", 2000  # in the data folder; bytes of it
+WRONG_KIND = "an object of the class {} stands where a number, text, list or array is looked for"
 NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # for the other end of a pipe
 ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul")
 LOGIC = ("and", "or", "xor")
@@ -159,20 +160,26 @@ class CallableStandIn(StandIn):
         return self._lab_peer.run(self, *args, **kwargs)
 
 
+class Unexpected(StandIn):
+    """Stands for an object where the reference has a plain value: it may be read as one."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(WRONG_KIND.format(self._lab_kind))
+
+
 def _ask_for(name: str) -> Callable:
     return lambda self, *args: self._lab_peer.run(name, self, *args)
 
 
 def _compare_by(name: str) -> Callable:
     def compare(self, other):
-        if get_number(other) is not None:
+        if get_number(other) is not None and type(self) is not Unexpected:
             return self._lab_peer.run(name, self, other)
         if other is None and name in ("eq", "ne"):
             return name == "ne"
-        raise TypeError(
-            f"an object of the class {self._lab_kind} stands where a number, text, list or array "
-            "is looked for"
-        )
+        raise TypeError(WRONG_KIND.format(self._lab_kind))
 
     return compare
 
@@ -313,6 +320,8 @@ class Peer:
             if kind == ASK:
                 self.answer(value[0], value[1:], needing, grad)
             elif kind == ERROR:
+                if value[2] == "StopIteration" and values[:1] != ("next",):  # it would end a loop
+                    value[2] = "RuntimeError"
                 raise make_error(*map(str, value))
             else:
                 return value, needing

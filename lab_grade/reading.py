@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,10 @@ BEGINNINGS = {
     "<": "it is a web page; the .ipynb file itself is needed",
     "version https://git-lfs": "it is a pointer of Git LFS; the notebook itself was not uploaded",
     "%PDF": "it is a printout; the .ipynb file itself is needed",
+    "{\\rtf": "it is a printout; the .ipynb file itself is needed",
     "PK\x03\x04": "it is an archive",
+    "Rar!": "it is an archive",
+    "7z\xbc": "it is an archive",
 }
 LANGUAGE = re.compile(r'^os\.environ\["LAB_LANGUAGE"\] = "(\w+)"', re.MULTILINE)
 Cell = tuple[str, str, dict]  # kind, source, and all of it as JSON
@@ -90,7 +94,7 @@ def read_submission(submission: Submission, assignment: Assignment) -> None:
     else:
         submission.by_hand = _collect_by_hand(cells, assignment)
         fit, work = _measure(submission, assignment)
-        submission.quality = (work > 0, submission.owner.attempt, fit + work)
+        submission.quality = (work > 0, submission.owner.attempt, fit / 4 + work)
         if fit + work == 0:
             submission.flag("file", "nothing in it is of this assignment: is it another notebook?")
         metadata = _get_table(notebook, "metadata")
@@ -108,7 +112,7 @@ def _get_table(held: dict, name: str) -> dict:
 
 
 def _parse_notebook(content: bytes) -> dict:
-    text = decode_text(content).strip("\ufeff \t\r\n")
+    text = decode_text(content).strip("\0\ufeff \t\r\n")
     if not text:
         raise ValueError("it is empty")
     for beginning, what in BEGINNINGS.items():
@@ -151,14 +155,17 @@ def _recover_code(cells: list[Cell], assignment: Assignment, submission: Submiss
     That is text which defines what a code cell of the assignment did, and no code cell does.
     """
     code = [source for kind, source, _ in cells if kind == "code"]
+    given = {drop_texts(cell.source) for cell in assignment.cells if cell.is_given}
     defined = {name for source in code for name in find_definitions(source, imports=True)}
+    written = set().union(*(find_definitions(s) for s in code if drop_texts(s) not in given))
     checked = {found[1] for source in code for found in ANY_CHECK.finditer(source)}
     released = {strip_spaces(cell.released) for cell in assignment.cells if cell.kind != "code"}
     wanted = [
         names
         for cell in assignment.cells
         if cell.kind == "code" and not cell.check
-        if not (names := find_definitions(cell.source, imports=True)) & defined
+        if not (names := find_definitions(cell.source, imports=True))
+        & (written if cell.is_answer else defined)
     ]
     found = []
     for kind, source, cell in cells:
@@ -205,13 +212,16 @@ def _collect_by_hand(cells: list[Cell], assignment: Assignment) -> dict[str, dic
     found: dict[str, dict[str, Any]] = {
         m.question: {"text": "", "figures": []} for m in assignment.manual
     }
+    pairs = pairwise(assignment.cells)  # where a mark was written over, what stands before it tells
+    before = {strip_spaces(a.released): b.manual.question for a, b in pairs if b.manual}
     question = ""
     for _, source, cell in cells:
         first = find_first_line(source)
         if marked := ANY_MANUAL.match(first):
             question = marked[1].lower()
         elif strip_spaces(source) in released or ANY_CHECK.match(first):
-            question = ""
+            question = before.get(strip_spaces(source), "")
+            continue
         if part := found.get(question):
             own = "\n".join(line for line in source.split("\n") if line.strip() not in lines)
             part["text"] = f"{part['text']}\n\n{own}".strip()[:MAX_TEXT]

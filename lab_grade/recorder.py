@@ -48,6 +48,7 @@ SAY = {
     "memory": "it took too much memory",
     "died": "the kernel died",
 }
+ENDED = {"outcome": "died", "message": "it ended the kernel"}  # by exit(): it lives
 PORTS = os.name == "nt"  # sockets have no paths there
 
 
@@ -105,7 +106,7 @@ class Recorder:
             result = {"outcome": "not run", "message": "time was up, or the kernel died too often"}
         elif step["kind"] == "cell":
             result = self.execute(step["source"])
-            if result["outcome"] in ("ok", "error"):
+            if result["outcome"] in ("ok", "error") or result == ENDED:
                 self.done.append(step["source"])
         else:
             result = self.serve(lambda: self.check(number, step))
@@ -125,7 +126,7 @@ class Recorder:
         if step["kind"] == "hidden":
             Examiner(self.channel).ask("restore", number)
         known = self.known.get(number, {})
-        return run_check(self.channel, step["source"], self.prelude, known, self.kept)
+        return run_check(self.channel, step["source"], self.prelude, known, self.kept, self.kept)
 
     def serve(self, work: Callable[[], dict]) -> dict:
         """Let the kernel serve while something asks it; end it where that does not end well."""
@@ -173,8 +174,7 @@ class Recorder:
         if self.stopped and not (self.stopped == "output" and reply["status"] == "ok"):
             return self.explain(self.stopped)
         if any(payload.get("source") == "ask_exit" for payload in reply.get("payload", [])):
-            self.stop()
-            return {"outcome": "died", "message": "it ended the kernel"}
+            return ENDED
         if reply["status"] == "error":
             text = f"{reply.get('ename')}: {reply.get('evalue')}"[:2000]
             return {"outcome": "error", "message": text}
@@ -242,7 +242,7 @@ class Recorder:
                     result = self.execute(what)
                 else:
                     result = self.serve(functools.partial(self.keep, what))
-                if result["outcome"] not in ("ok", "error"):
+                if result["outcome"] not in ("ok", "error") and result != ENDED:
                     self.done.remove(what)
                     self.stop()
                     break

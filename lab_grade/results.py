@@ -108,7 +108,8 @@ def score(
             continue
         by_check[step.check] = outcome
         if what == "died":
-            submission.flag("running", f"the check of {step.check.question} ended the kernel")
+            kind = "tampering" if step.check.hidden else "running"  # the latter is the student's
+            submission.flag(kind, f"the check of {step.check.question} ended the kernel")
     checks = []
     for cell in assignment.cells:
         if part := cell.check or cell.manual:
