@@ -320,7 +320,8 @@ class Peer:
             if kind == ASK:
                 self.answer(value[0], value[1:], needing, grad)
             elif kind == ERROR:
-                if value[2] == "StopIteration" and values[:1] != ("next",):  # it would end a loop
+                asked_for = [name for name in values[:1] if type(name) is str]
+                if value[2] == "StopIteration" and asked_for != ["next"]:  # it would end a loop
                     value[2] = "RuntimeError"
                 raise make_error(*map(str, value))
             else:

@@ -27,26 +27,16 @@ CACHED = type(functools.cache(len))
 class Examiner(Peer):
     """The end of a check, which answers only for what it has handed over itself.
 
-    `plain` are the places of the check to which the reference gave nothing but plain values,
-    `places` tells the same of this notebook.
+    `places` are those of the check at which objects came from the reference, and names of objects:
+    elsewhere, what imitates a number or a tensor would tell the check what it likes. The reference
+    itself has none, and tells those that are `found`.
     """
 
-    def __init__(self, channel: Channel, plain: Collection[str] = ()):
-        super().__init__(channel)
-        self.plain, self.is_plain, self.place = plain, False, ""
-        self.places: dict[str, bool] = {}
+    name = ""  # that is looked up
 
-    def ask(self, action: str, *values: Any) -> tuple[Any, list]:
-        outer = self.place, self.is_plain
-        frames = (f for f, _ in traceback.walk_stack(None) if f.f_code.co_filename == CHECK)
-        self.place = next((f"{f.f_code.co_firstlineno} {f.f_lasti}" for f in frames), "")
-        self.places.setdefault(self.place, True)
-        used = [*values, *(values[1] if action == "run" else ())]
-        self.is_plain = self.place in self.plain or Unexpected in map(type, used)
-        try:
-            return super().ask(action, *values)
-        finally:
-            self.place, self.is_plain = outer
+    def __init__(self, channel: Channel, places: Collection[str] | None = None):
+        super().__init__(channel)
+        self.places, self.found = places, set[str]()
 
     def act(self, action: str, values: list) -> Any:
         if action == "run" and isinstance(values[0], str):
@@ -68,8 +58,11 @@ class Examiner(Peer):
             self.tensors.build(reader.read(held["module"]))
         value = super().resolve(reader, held)
         if (number := get_number(value)) is not None:
-            self.places[self.place] = False
-            if self.is_plain:
+            frames = (f for f, _ in traceback.walk_stack(None) if f.f_code.co_filename == CHECK)
+            places = (f"{frame.f_code.co_firstlineno} {frame.f_lasti}" for frame in frames)
+            place = self.name or next(places, "")
+            self.found.add(place)
+            if self.places is not None and place not in self.places:
                 return Unexpected(self, number, str(held.get("kind")))
         return value
 
@@ -90,7 +83,7 @@ class Examiner(Peer):
 class Names(dict):
     """The names of a check: the reference's, then the notebook's."""
 
-    def __init__(self, peer: Peer, known: dict[str, Any]):
+    def __init__(self, peer: Examiner, known: dict[str, Any]):
         shown = {"display": lambda *_, **__: None, "get_ipython": lambda: None}
         super().__init__(shown | known, __builtins__=builtins, __name__="__main__")
         self.peer = peer
@@ -98,7 +91,9 @@ class Names(dict):
     def __missing__(self, name: str) -> Any:
         if hasattr(builtins, name) or name.startswith("__"):
             raise KeyError(name)  # a student's `len = 5` does not concern a check
+        self.peer.name = name
         found, _ = self.peer.ask("name", name)
+        self.peer.name = ""
         if not found:
             raise KeyError(name)
         self[name] = found[0]
@@ -130,7 +125,7 @@ def compile_check(source: str) -> types.CodeType:
     return compile(ast.parse(source), CHECK, "exec")
 
 
-def take_plain(peer: Peer, code: types.CodeType) -> dict[str, Any]:
+def take_plain(peer: Examiner, code: types.CodeType) -> dict[str, Any]:
     """Return the plain values that a check uses, which the notebook may still change in place."""
     taken, names = {}, Names(peer, {})
     for name in dict.fromkeys(find_names(code)):
@@ -143,17 +138,17 @@ def take_plain(peer: Peer, code: types.CodeType) -> dict[str, Any]:
 
 
 def run_check(
-    channel: Channel, source: str, prelude: types.CodeType, known: dict, kept: dict, plain=None
+    channel: Channel, source: str, prelude: types.CodeType, known: dict, kept: dict, places=None
 ) -> dict:
     """Return what became of a check, while the notebook's kernel serves.
 
     The `prelude` has the reference's imports and given functions, of which those with
     `functools.cache` return what is `kept`, and add to it. `known` are names as they were earlier.
-    The first to pass a check, which is the reference, adds to `plain` what others are held to.
+    The first to pass a check, the reference, tells `places` where objects may come from others.
     """
-    code, plain = compile_check(source), {} if plain is None else plain
-    check = f"plain values of {zlib.crc32(ast.dump(ast.parse(source)).encode())}"
-    examiner, line = Examiner(channel, plain.get(check, ())), 0
+    code, places = compile_check(source), {} if places is None else places
+    check = f"objects of {zlib.crc32(ast.dump(ast.parse(source)).encode())}"
+    examiner, line = Examiner(channel, places.get(check)), 0
     names = Names(examiner, known)
     try:
         exec(prelude, names)
@@ -169,5 +164,6 @@ def run_check(
         outcome = "failed" if isinstance(error, AssertionError) else "error"
         message = f"{type(error).__name__}: {error}"[:2000]
         return {"outcome": outcome, "message": message, "line": line}
-    plain.setdefault(check, sorted(place for place, is_so in examiner.places.items() if is_so))
+    never_asked_for = {name for name in find_names(code) if name not in names}
+    places.setdefault(check, sorted(examiner.found | never_asked_for))
     return {"outcome": "passed", "message": ""}

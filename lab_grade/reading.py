@@ -150,9 +150,10 @@ def _list_cells(notebook: dict) -> Iterator[Cell]:
 
 
 def _recover_code(cells: list[Cell], assignment: Assignment, submission: Submission) -> list[Cell]:
-    """Return cells, with those for code again that a stray key has turned into text.
+    """Return cells, with those for code again that a stray key has turned into text or split.
 
-    That is text which defines what a code cell of the assignment did, and no code cell does.
+    That is text which defines what a code cell of the assignment did, and no code cell does; and
+    what is Python only together with the cell below.
     """
     code = [source for kind, source, _ in cells if kind == "code"]
     given = {drop_texts(cell.source) for cell in assignment.cells if cell.is_given}
@@ -167,7 +168,7 @@ def _recover_code(cells: list[Cell], assignment: Assignment, submission: Submiss
         if not (names := find_definitions(cell.source, imports=True))
         & (written if cell.is_answer else defined)
     ]
-    found = []
+    found: list[Cell] = []
     for kind, source, cell in cells:
         is_code = kind == "code"
         if not is_code and strip_spaces(source) not in released:
@@ -178,7 +179,14 @@ def _recover_code(cells: list[Cell], assignment: Assignment, submission: Submiss
                 is_code = True
                 text = f"the cell {first[:60]!r} had become {kind} text; it was run as code"
                 submission.flag("file", text)
-        found.append(("code" if is_code else kind, source, cell))
+        before = found[-1][1] if found and is_code and found[-1][0] == "code" else ""
+        whole = f"{before}\n{source}"
+        if before and not (parse_cell(before) or ANY_CHECK.search(whole)) and parse_cell(whole):
+            text = f"the cell {find_first_line(before)[:60]!r} had been split; it was run as one"
+            submission.flag("file", text)
+            found[-1] = "code", whole, cell
+        else:
+            found.append(("code" if is_code else kind, source, cell))
     return found
 
 

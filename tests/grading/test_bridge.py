@@ -565,6 +565,55 @@ def test_a_cached_given_function_is_computed_once():
         assert run_check(channel, source, code, {}, dict(kept))["outcome"] == "passed"
 
 
+IMITATIONS = {
+    "a class": "class Fake:\n    shape = (2, 2)\n    mean = lambda self: 0.0\n"
+    "    __sub__ = lambda self, other: self\n    __getitem__ = lambda self, i: self\n",
+    "a tuple": "from collections import namedtuple\n"
+    "Fake = lambda: namedtuple('T', 'shape mean')((2, 2), lambda: 0.0)",
+    "a mock": "from unittest.mock import MagicMock\n"
+    "Fake = lambda: MagicMock(shape=(2, 2), mean=lambda: 0.0, __getitem__=lambda self, i: self)",
+    "a module": "class Fake(torch.nn.Module):\n    shape = (2, 2)\n    mean = lambda self: 0.0\n",
+}
+
+
+@pytest.mark.parametrize("imitation", IMITATIONS.values(), ids=IMITATIONS)
+@pytest.mark.parametrize(
+    "source",
+    [
+        "y = centred()\nassert tuple(y.shape) == (2, 2) and float(y.mean()) == 0",
+        "y = Maker()()\nassert float((y - y).mean()) == 0",
+        "assert all(float(row.mean()) == 0 for row in [centred()[0]])",
+        "assert float(centre.mean()) == 0",
+    ],
+)
+def test_what_imitates_a_tensor_is_none_where_the_reference_has_one(source, imitation):
+    made = "\ndef centred(): return Fake()\nclass Maker:\n    def __call__(self): return Fake()"
+    made += "\ncentre = Fake()"
+    places: dict = {}
+    for fake, expected in (("Fake = lambda: torch.zeros(2, 2)", "passed"), (imitation, "error")):
+        with notebook("import torch\n" + fake + made) as channel:
+            found = run_check(channel, source, NOTHING, {}, {}, places)
+        assert found["outcome"] == expected, found
+
+
+def test_what_is_no_imitation_may_be_of_another_kind_than_the_references():
+    source = "assert set(names('ab')) == {'a', 'b'} and [n for n in names('ab')] == ['a', 'b']\n"
+    source += "if len(list(names('ab'))) == 3 or both(1) == 2:\n    assert other(Counted()) == 1"
+    code = (
+        "class Counted:\n    n = 1\ndef other(counted): return counted.n\ndef both(x): return 2\n"
+    )
+    places: dict = {}
+    for body in ("list(x)", "(c for c in x)", "map(str, x)", "dict.fromkeys(x).keys()"):
+        with notebook(f"{code}def names(x): return {body}") as channel:
+            assert run_check(channel, source, NOTHING, {}, {}, places)["outcome"] == "passed"
+
+
+def test_an_error_of_a_function_ends_no_loop():
+    stop = "def even(n): raise StopIteration\ndef numbers():\n    yield 2"
+    assert check(stop, "assert all(map(even, [1, 2]))")["outcome"] == "error"
+    assert check(stop, "assert list(numbers()) == [2]")["outcome"] == "passed"
+
+
 def test_stand_ins_say_what_they_are():
     with notebook("class Odd:\n    def __init__(self): self.x = 1\nodd = Odd()") as channel:
         odd = Names(Examiner(channel), {})["odd"]
