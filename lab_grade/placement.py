@@ -42,7 +42,6 @@ MAY_FAIL = re.compile(
     r"|^\s*assert\b|^%\w",
     re.MULTILINE,
 )
-# Statements that make no data.
 NO_DATA = re.compile(r"import |from |@|(?:async )?def |class |(?:print|display|plt .*?) \(|\w*$")
 COLAB = re.compile(r"(?:from\s+google\.colab\b.*?\bimport|import\s+google\.colab\b)(.*)")
 # The cell that installs the lab on Colab, whatever address it has there: nothing in it runs here.
@@ -172,18 +171,14 @@ def _locate(cell: Cell, code: list[str]) -> int | None:
 
 
 def _list_data(source: str) -> set[tuple[str, str]]:
-    """Return the variables that a cell makes at its top level, each with a statement of it.
-
-    Loops, seeds and what else may change them have no name.
-    """
+    """Return a cell's variables with their statements; "" with its loops, seeds and calls."""
     found, tree = set(), parse_cell(source)
     for node in tree.body if tree else []:
         if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
             stored = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
-            what, names = ast.dump(node), [n.id for n in stored if isinstance(n.ctx, ast.Store)]
-        else:
-            what, names = drop_texts(ast.unparse(node)), [""]
-        found |= {(name, what) for name in names if not NO_DATA.match(what)}
+            found |= {(n.id, ast.dump(node)) for n in stored if isinstance(n.ctx, ast.Store)}
+        elif not NO_DATA.match(what := drop_texts(ast.unparse(node))):
+            found.add(("", what))
     return found
 
 

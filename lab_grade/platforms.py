@@ -33,7 +33,7 @@ _BESIDE = r"working files|작업 파일|feedback attachment.*|\$recycle\.bin|#re
 BESIDE = re.compile(rf"{_BESIDE}|lost\+found|system volume information", re.IGNORECASE)
 HIDDEN = re.compile(r"\.(?!ipynb$)|__", re.IGNORECASE)  # but not a notebook that has lost its name
 # A notebook's suffix, and what browsers and editors append to it.
-NOTEBOOK = r"\.ipynb(?:\.(?:txt|json|bak|orig|download|part|\d+)| ?\(\d+\)|~)?$"
+NOTEBOOK = re.compile(r"(?i)\.ipynb(?:\.(?:txt|json|bak|orig|download|part|\d+)| ?\(\d+\)|~)?$")
 # What systems and browsers append to the name of a second copy.
 COPY = re.compile(
     r"(?:\s*\(\d+\)|-Copy\d*|\s+-\s+(?:copy|kopie|copi[ea]|복사본|コピー|副本)|\s+copy|의 사본"
@@ -92,7 +92,7 @@ def read_date(text: str) -> tuple[int, ...]:
 
 def strip_suffix(name: str) -> str:
     """Return a file's name without its suffix, or the two that a browser makes of one."""
-    return re.sub(rf"{NOTEBOOK}|(?<=.)\.\w{{1,5}}$", "", name, flags=re.IGNORECASE)
+    return re.sub(rf"{NOTEBOOK.pattern}|(?<=.)\.\w{{1,5}}$", "", name)
 
 
 def tidy_name(name: str) -> str:

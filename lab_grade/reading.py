@@ -37,8 +37,6 @@ BEGINNINGS = {
     "%PDF": "it is a printout; the .ipynb file itself is needed",
     "{\\rtf": "it is a printout; the .ipynb file itself is needed",
     "PK\x03\x04": "it is an archive",
-    "Rar!": "it is an archive",
-    "7z\xbc": "it is an archive",
 }
 LANGUAGE = re.compile(r'^os\.environ\["LAB_LANGUAGE"\] = "(\w+)"', re.MULTILINE)
 Cell = tuple[str, str, dict]  # kind, source, and all of it as JSON

@@ -14,7 +14,7 @@ import yaml
 
 from lab_grade import platforms
 from lab_grade.notebook import Assignment
-from lab_grade.platforms import Owner, decode_name, fold, read_owner, tidy_name
+from lab_grade.platforms import NOTEBOOK, Owner, decode_name, fold, read_owner, tidy_name
 from lab_grade.reading import Submission, read_submission
 from text_recognizer.errors import LabError
 
@@ -189,10 +189,6 @@ def _unpack(archive: Path, unpacked: Path) -> Path:
         raise ValueError(f"cannot be unpacked ({str(error).rstrip('.')})") from None
 
 
-def _is_notebook(name: str) -> bool:
-    return re.search(platforms.NOTEBOOK, name, re.IGNORECASE) is not None
-
-
 def _list_files(entry: _Entry, unpacked: Path, depth: int = 2) -> list[_Entry]:
     """Return the files of a student's file, folder or archive, and of archives in it."""
     if entry.path.is_file():
@@ -206,11 +202,11 @@ def _list_files(entry: _Entry, unpacked: Path, depth: int = 2) -> list[_Entry]:
         if path.is_file() and not hidden and path.resolve().is_relative_to(root):
             name = "/".join([entry.name, *parts])
             found.append(_Entry(path, entry.owner, name, path.parent))
-    has_notebook, inner = any(_is_notebook(file.name) for file in found), []
+    has_notebook, inner = any(NOTEBOOK.search(file.name) for file in found), []
     for archive in filter(lambda file: depth and zipfile.is_zipfile(file.path), found):
         with contextlib.suppress(*[ValueError] * has_notebook):  # then it may be damaged
             inner += _list_files(archive, unpacked, depth - 1)
-    inner = [file for file in inner if _is_notebook(file.name)]
+    inner = [file for file in inner if NOTEBOOK.search(file.name)]
     return (found if has_notebook else []) + inner or found
 
 
@@ -226,7 +222,7 @@ def _read_all(
             files += _list_files(entry, unpacked)
         except ValueError as error:
             problem = f"{entry.name} {error}"
-    notebooks = [file for file in files if _is_notebook(file.name)] or [
+    notebooks = [file for file in files if NOTEBOOK.search(file.name)] or [
         file for file in files if file.path.suffix.lower() in RENAMED
     ]
     found = [Submission(student, f.path, "", f.owner, f.name, f.folder) for f in notebooks]
