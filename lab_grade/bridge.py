@@ -435,6 +435,8 @@ class KernelPeer(Peer):
         match action, *values:
             case "name", name:
                 return [self.names[name]] if name in self.names else []
+            case ("names",):
+                return list(self.names)
             case "keep", number, used:
                 return self.keep(number, used)
             case "restore", number:

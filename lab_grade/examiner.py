@@ -120,6 +120,12 @@ def find_names(code: types.CodeType) -> Iterator[str]:
             yield from find_names(part)
 
 
+def find_shared(peer: Peer, code: types.CodeType) -> list[str]:
+    """Return the names of a notebook that code uses: it is told no others of a hidden check."""
+    known = peer.ask("names")[0]
+    return [name for name in dict.fromkeys(find_names(code)) if name in known]
+
+
 def compile_check(source: str) -> types.CodeType:
     """Return the code of a check, by whose name its lines are found in a traceback."""
     return compile(ast.parse(source), CHECK, "exec")
@@ -128,7 +134,7 @@ def compile_check(source: str) -> types.CodeType:
 def take_plain(peer: Examiner, code: types.CodeType) -> dict[str, Any]:
     """Return the plain values that a check uses, which the notebook may still change in place."""
     taken, names = {}, Names(peer, {})
-    for name in dict.fromkeys(find_names(code)):
+    for name in find_shared(peer, code):
         count = len(peer.stand_ins)
         with contextlib.suppress(KeyError):
             value = names[name]

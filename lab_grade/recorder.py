@@ -33,7 +33,7 @@ from nbval import kernel as nbval_kernel
 
 from lab_grade import sandbox
 from lab_grade.bridge import END, Channel, Ended
-from lab_grade.examiner import Examiner, compile_check, find_names, run_check, take_plain
+from lab_grade.examiner import Examiner, compile_check, find_shared, run_check, take_plain
 from lab_grade.process import FORKS
 from lab_grade.samples import split_sample
 
@@ -117,8 +117,9 @@ class Recorder:
     def keep(self, number: int) -> dict:
         """Let the kernel keep its names for a hidden check, and take their plain values."""
         code = compile_check(self.job["steps"][number]["source"])
-        Examiner(self.channel).ask("keep", number, list(find_names(code)))
-        self.known[number] = take_plain(Examiner(self.channel), code)
+        examiner = Examiner(self.channel)
+        examiner.ask("keep", number, find_shared(examiner, code))
+        self.known[number] = take_plain(examiner, code)
         return {"outcome": "ok"}
 
     def check(self, number: int, step: dict) -> dict:
