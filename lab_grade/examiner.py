@@ -8,7 +8,9 @@ import ast
 import builtins
 import contextlib
 import functools
+import io
 import pickle
+import sys
 import traceback
 import types
 import zlib
@@ -32,6 +34,7 @@ class Examiner(Peer):
     itself has none, and tells those that are `found`.
     """
 
+    source = ""  # of the check
     name = ""  # that is looked up
 
     def __init__(self, channel: Channel, places: Collection[str] | None = None):
@@ -76,8 +79,29 @@ class Examiner(Peer):
         """Hand over what belongs to a library as a copy, and what belongs to the check by name."""
         if get_number(value) is None and id(value) not in self.numbers:
             with contextlib.suppress(Exception):  # not everything can be copied
-                return {"pickle": packer.keep(pickle.dumps(value))}
+                content = io.BytesIO()
+                ModulePickler(content, self.source).dump(value)
+                return {"pickle": packer.keep(content.getvalue())}
         return super().refer(packer, value)
+
+
+class ModulePickler(pickle.Pickler):
+    """Copies a check's own networks, too, with the code of their classes."""
+
+    def __init__(self, file: io.BytesIO, source: str):
+        super().__init__(file)
+        self.source, self.is_module = source, False
+
+    def persistent_id(self, value: Any) -> str | None:
+        """Return the code of a class of the check's, of which a module is."""
+        torch = sys.modules.get("torch")
+        self.is_module = self.is_module or bool(torch and isinstance(value, torch.nn.Module))
+        if not (self.is_module and isinstance(value, type) and value.__module__ == "__main__"):
+            return None
+        nodes = [
+            node for node in ast.walk(ast.parse(self.source)) if isinstance(node, ast.ClassDef)
+        ]
+        return ast.unparse(next(node for node in nodes if node.name == value.__name__))
 
 
 class Names(dict):
@@ -155,7 +179,7 @@ def run_check(
     code, places = compile_check(source), {} if places is None else places
     check = f"objects of {zlib.crc32(ast.dump(ast.parse(source)).encode())}"
     examiner, line = Examiner(channel, places.get(check)), 0
-    names = Names(examiner, known)
+    names, examiner.source = Names(examiner, known), source
     try:
         exec(prelude, names)
         for name, value in list(names.items()):

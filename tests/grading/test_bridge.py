@@ -552,6 +552,42 @@ def test_a_kernel_that_says_nonsense_or_nothing_ends_the_check():
         assert found["outcome"] in ("error", "died")
 
 
+def test_a_check_hands_over_networks_of_its_own():
+    source = """
+class Own(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.unused = nn.Linear(3, 2), nn.Linear(2, 2)
+
+    def forward(self, x):
+        return 2 * self.layer(x)
+
+
+network, x = Own(), torch.ones(4, 3)
+weight = network.layer.weight.detach().clone()
+changed = train_copy(network, x)
+assert set(changed) == {"layer.weight", "layer.bias"}
+assert torch.equal(network.layer.weight, weight)
+train(network, x)
+assert not torch.equal(network.layer.weight, weight)
+"""
+    code = """
+import copy, torch
+from torch import nn
+
+def train(network, x):
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    network(x).sum().backward()
+    optimizer.step()
+
+def train_copy(network, x):
+    copied, before = copy.deepcopy(network), dict(network.named_parameters())
+    train(copied, x)
+    return [n for n, p in copied.named_parameters() if not torch.equal(p, before[n])]
+"""
+    assert check(code, source) == {"outcome": "passed", "message": ""}
+
+
 def test_a_cached_given_function_is_computed_once():
     prelude = "import functools\n@functools.cache\ndef measure(n): return n + found()"
     kept: dict = {}
@@ -606,6 +642,20 @@ def test_what_is_no_imitation_may_be_of_another_kind_than_the_references():
     for body in ("list(x)", "(c for c in x)", "map(str, x)", "dict.fromkeys(x).keys()"):
         with notebook(f"{code}def names(x): return {body}") as channel:
             assert run_check(channel, source, NOTHING, {}, {}, places)["outcome"] == "passed"
+
+
+def test_of_a_hidden_checks_names_a_notebook_hears_only_its_own(monkeypatch):
+    heard = []
+
+    def act(self, action, values, act=KernelPeer.act):
+        heard.extend([action, *map(str, values)])
+        return act(self, action, values)
+
+    monkeypatch.setattr(KernelPeer, "act", act)
+    with notebook("x = 5") as channel:
+        code = compile("secret = x\nassert secret.mean == other", "", "exec")
+        assert take_plain(Examiner(channel), code) == {"x": 5}
+    assert set(heard) == {"names", "name", "x"}
 
 
 def test_an_error_of_a_function_ends_no_loop():
