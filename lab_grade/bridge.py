@@ -466,8 +466,18 @@ class KernelPeer(Peer):
 
     def resolve(self, reader: Unpacker, held: dict) -> Any:
         if "pickle" in held:
-            return ModuleUnpickler(self, reader.buffers[held["pickle"]]).load()
+            unpickler: Any = pickle.Unpickler(io.BytesIO(reader.buffers[held["pickle"]]))
+            unpickler.persistent_load = self.make_class
+            return unpickler.load()
         return super().resolve(reader, held)
+
+    def make_class(self, source: str) -> Any:
+        """Return a class of a check's, whose code comes with a network."""
+        if source not in self.classes:
+            made: dict[str, Any] = {}
+            exec(source, self.names, made)
+            self.classes[source] = made.popitem()[1]
+        return self.classes[source]
 
     def serve(self) -> None:
         """Answer until the check has ended."""
@@ -477,22 +487,6 @@ class KernelPeer(Peer):
                 return
             value, needing, grad = self.read(kind, content)
             self.answer(value[0], value[1:], needing, grad)
-
-
-class ModuleUnpickler(pickle.Unpickler):
-    """Reads a copy of what a check hands over; its classes are made of their code."""
-
-    def __init__(self, peer: KernelPeer, content: Any):
-        super().__init__(io.BytesIO(content))
-        self.peer = peer
-
-    def persistent_load(self, source: str) -> Any:
-        """Return a class, the same for the same code."""
-        if source not in self.peer.classes:
-            made: dict[str, Any] = {}
-            exec(source, self.peer.names, made)
-            self.peer.classes[source] = made.popitem()[1]
-        return self.peer.classes[source]
 
 
 def read_figures() -> str:

@@ -10,7 +10,6 @@ import contextlib
 import functools
 import io
 import pickle
-import sys
 import traceback
 import types
 import zlib
@@ -76,32 +75,23 @@ class Examiner(Peer):
             raise Ended("error", f"its answer cannot be read: {error}") from None
 
     def refer(self, packer: Packer, value: Any) -> dict:
-        """Hand over what belongs to a library as a copy, and what belongs to the check by name."""
+        """Hand over networks and what belongs to a library as copies, and others by their names."""
         if get_number(value) is None and id(value) not in self.numbers:
             with contextlib.suppress(Exception):  # not everything can be copied
-                content = io.BytesIO()
-                ModulePickler(content, self.source).dump(value)
+                pickler: Any = pickle.Pickler(content := io.BytesIO())
+                if self.tensors and isinstance(value, self.tensors.module_class):
+                    pickler.persistent_id = functools.partial(find_class, self.source)
+                pickler.dump(value)
                 return {"pickle": packer.keep(content.getvalue())}
         return super().refer(packer, value)
 
 
-class ModulePickler(pickle.Pickler):
-    """Copies a check's own networks, too, with the code of their classes."""
-
-    def __init__(self, file: io.BytesIO, source: str):
-        super().__init__(file)
-        self.source, self.is_module = source, False
-
-    def persistent_id(self, value: Any) -> str | None:
-        """Return the code of a class of the check's, of which a module is."""
-        torch = sys.modules.get("torch")
-        self.is_module = self.is_module or bool(torch and isinstance(value, torch.nn.Module))
-        if not (self.is_module and isinstance(value, type) and value.__module__ == "__main__"):
-            return None
-        nodes = [
-            node for node in ast.walk(ast.parse(self.source)) if isinstance(node, ast.ClassDef)
-        ]
-        return ast.unparse(next(node for node in nodes if node.name == value.__name__))
+def find_class(source: str, value: Any) -> str | None:
+    """Return the code of a class, if it is one of a check's."""
+    if not isinstance(value, type) or value.__module__ != "__main__":
+        return None
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
+    return next(ast.unparse(node) for node in nodes if node.name == value.__name__)
 
 
 class Names(dict):
