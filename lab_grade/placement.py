@@ -24,7 +24,7 @@ from lab_grade.notebook import (
     parse_cell,
     strip_spaces,
 )
-from lab_grade.reading import Submission
+from lab_grade.reading import Submission, strip_stub
 
 # Commands that install packages: in a shell's cell, after ! or % or as a line of their own.
 INSTALLER = (
@@ -102,8 +102,8 @@ def plan_steps(assignment: Assignment, submission: Submission) -> list[Step]:
 
 def _drop_stubs(assignment: Assignment, code: list[str]) -> list[str]:
     """Return cells without those that are as handed out, where another one holds the answer."""
-    stubs = {drop_texts(cell.released) for cell in assignment.cells if cell.is_answer}
-    answers = [frozenset() if drop_texts(s) in stubs else find_definitions(s) for s in code]
+    stubs = {strip_stub(cell.released) for cell in assignment.cells if cell.is_answer}
+    answers = [frozenset() if strip_stub(s) in stubs else find_definitions(s) for s in code]
     kept = []
     for i, source in enumerate(code):
         others = answers if "raise NotImplementedError" in source else answers[:i]

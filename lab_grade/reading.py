@@ -188,7 +188,7 @@ def _recover_code(cells: list[Cell], assignment: Assignment, submission: Submiss
     return found
 
 
-def _strip_stub(source: str) -> str:
+def strip_stub(source: str) -> str:
     """Return code without comments, and without what says that an answer is missing."""
     code = re.sub(r"#.*|raise NotImplementedError.*|^\s*pass$", "", source, flags=re.MULTILINE)
     return "\n".join(line.rstrip() for line in code.split("\n") if line.strip())
@@ -197,8 +197,8 @@ def _strip_stub(source: str) -> str:
 def _measure(submission: Submission, assignment: Assignment) -> tuple[float, float]:
     """Return how much of what was handed out is in a notebook, and how much of it is answered."""
     own = {drop_texts(normalize_check(source)) for source in submission.code}
-    released = {_strip_stub(cell.released) for cell in assignment.cells}
-    answers = [s for s in submission.code if _strip_stub(s) not in released]
+    released = {strip_stub(cell.released) for cell in assignment.cells}
+    answers = [s for s in submission.code if strip_stub(s) not in released]
     defined = set().union(*map(find_definitions, answers))
     fixed, done = [], [bool(part["text"]) for part in submission.by_hand.values()]
     for cell in assignment.cells:
