@@ -40,6 +40,7 @@ def adjust(results: dict, path: Path | None, kept: Path) -> None:
     if path is not None:
         try:
             text = decode_text(path.read_bytes()).lstrip("\ufeff")
+            text = re.sub(r"\Asep=.\s+", "", text)  # for Excel
             head = text.partition("\n")[0]
             delimiter = max(",;\t", key=head.count)
             header, *lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
@@ -78,7 +79,7 @@ def _add(results: dict, row: dict[str, str], where: str) -> None:
     if not row["points"]:
         return
     try:
-        points = float(row["points"].replace(",", "."))
+        points = float(row["points"].replace(",", ".").replace("\u2212", "-"))
     except ValueError:
         points = math.nan
     if not math.isfinite(points):
@@ -94,7 +95,7 @@ def _add(results: dict, row: dict[str, str], where: str) -> None:
         about = {"hidden": False, "points": 0.0, "earned": points, "title": "adjusted by hand"}
         about |= {"outcome": ADJUSTED, "message": row["comment"], "topic": check["topic"]}
         student["checks"].append({"question": question} | about)
-    elif re.fullmatch(r"q\d+", question):
+    elif re.fullmatch(r"q?\d+", question):
         raise LabError(f"{where}: no question {question}: {nearest(question, questions)}")
     else:
         student["adjustments"].append(row | {"points": points})

@@ -18,7 +18,7 @@ from lab_grade.notebook import Assignment
 RUN, WINDOW = 6, 3  # tokens of a fingerprint; fingerprints of which one is kept
 MIN_FINGERPRINTS = 15  # about fifty tokens: less than that, many write alike
 MAX_LINES = 500  # of a solution that is shown beside another
-MIN_SHARE = 0.7  # of two solutions that are shown as near copies; others have less than half
+MIN_SHARE = 0.6  # of two solutions that are shown as near copies; others have less than half
 TOKEN = re.compile(
     r"#.*|\w{,2}(?:'''[\s\S]*?'''|\"\"\"[\s\S]*?\"\"\"|'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\")"
     r"|\.?\w+|\S"
@@ -71,7 +71,7 @@ def compare_lines(one: str, other: str) -> list[tuple[bool, str, str]]:
 def _take_fingerprints(code: str) -> set[int]:
     """Return the fingerprints of code: comments, texts and names of its own don't count."""
     tokens = []
-    for token in TOKEN.findall(code):
+    for token in TOKEN.findall(re.sub(r"\bself\s*\.\s*", "self_", code)):  # names of its own, too
         if token[-1] in "'\"":
             tokens.append(0)
         elif token[0] != "#":

@@ -93,7 +93,7 @@ def grade(
         if only and only not in names:
             raise LabError(f"--only {only}: no such student; there are {', '.join(names)}.")
         with contextlib.closing(Pool(scheduler, jobs or os.cpu_count() or 1)) as pool:
-            prelude = assignment.collect_prelude()
+            prelude = f"{assignment.collect_prelude()}\n{assignment.collect_constants()}"
             grader = Grader(assignment, prelude, out, limits, sandbox, allow, pool)
             results = grader.run(handed_in, only)
     finally:

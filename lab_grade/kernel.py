@@ -59,6 +59,9 @@ def make_kernel_class(channel: Channel, call: str) -> type[IPythonKernel]:
         async def do_execute(self, code, silent, *args, **kwargs):
             if not streams:
                 streams.update({name: getattr(sys, name) for name in STREAMS})
+                shell: Any = self.shell
+                tell = shell.payload_manager.write_payload
+                shell.ask_exit = lambda: tell({"source": "ask_exit"})  # what follows goes on
                 streams["thread"] = getattr(sys.stdout, "pub_thread")  # noqa: B009
                 sys.path.append(str(Path.cwd()))  # last, so that a numpy.py shadows nothing
             try:

@@ -30,10 +30,13 @@ BEFORE_CHECK = re.compile(r"\s*(?:(?:%%(?:time|capture)\b|#\s*@title\b|#\s*%%).*
 PASSED = re.compile(r'^(print\()f?".*"\)$', re.MULTILINE)  # which says it in its language
 FSTRING_MIDDLE = getattr(tokenize, "FSTRING_MIDDLE", -1)  # from Python 3.12 on
 DEFINES = re.compile(r"^\f*(?:(?:async )?def|class)\s+(\w+)|^\f*(\w+)\s*=(?!=)", re.MULTILINE)
+CHANGEABLE = {ast.List, ast.Dict, ast.Set}  # values in place
+WRITTEN_OUT = CHANGEABLE | {ast.Constant, ast.Tuple, ast.Load, ast.UnaryOp, ast.USub}
 NOT_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)  # of what is parsed
 BEGIN, STUDENT, END = "### BEGIN SOLUTION", "### STUDENT", "### END SOLUTION"
 # What is taken for these marks: a solution that is released by a slip of the pen is lost.
-MARK = re.compile(r"(?:<!-- *)?#+ *(BEGIN|END) +SOLUTION *(?:-->)?", re.IGNORECASE)
+MARK = re.compile(r"\W*(BEGIN|END)[\W_]+SOLUTIONS?\W*", re.IGNORECASE)
+LIKE_MARK = re.compile(r"\b(?:BEGIN|END)[\W_]+(?:SOLUTION|HIDDEN)")  # also nbgrader's
 # May be a magic, which takes time to tell.
 MAGIC = re.compile(r"^\s*[%!?]|=\s*[%!]|\?\s*$", re.MULTILINE)
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -146,6 +149,23 @@ class Assignment:
                         lines.append(ast.unparse(_guard_defaults(node)))
         return "\n".join(lines)
 
+    def collect_constants(self) -> str:
+        """Return the data of the given cells that a check must not find changed in a notebook.
+
+        Those are values written out, assigned once, that nothing but checks could change later.
+        """
+        code = [c for c in self.cells if c.kind == "code" and not c.check]
+        trees = [(cell.is_given, ast.parse(drop_magics(cell.source))) for cell in code]
+        names = [n for _, tree in trees for n in ast.walk(tree) if isinstance(n, ast.Name)]
+        lines = []
+        for node in [node for is_given, tree in trees if is_given for node in tree.body]:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                uses = [type(n.ctx) for n in names if n.id == node.targets[0].id]
+                kinds = set(map(type, ast.walk(node.value)))
+                is_lasting = uses.count(ast.Store) == 1 and not (uses[1:] and kinds & CHANGEABLE)
+                lines += [ast.unparse(node)] * (is_lasting and kinds <= WRITTEN_OUT)
+        return "\n".join(lines)
+
     def find_topic(self, question: str) -> str:
         """Return the last heading before a question's checks."""
         topic = ""
@@ -208,6 +228,8 @@ class Assignment:
                 return Cell("code", source, source, check)
             manual = Manual(form[1], float(form[2]), title)
         released = _strip_solutions(source, where, is_code)
+        if found := LIKE_MARK.search(released):
+            raise LabError(f"{where}: {found[0]!r} must be alone in its line, as {BEGIN!r}.")
         if is_code:
             _parse(drop_magics(source), where)
             _parse(drop_magics(released), f"{where}, as released")

@@ -24,12 +24,12 @@ from lab_grade.notebook import (
     parse_cell,
     strip_spaces,
 )
-from lab_grade.reading import Submission
+from lab_grade.reading import Submission, strip_stub
 
 # Commands that install packages: in a shell's cell, after ! or % or as a line of their own.
 INSTALLER = (
-    r"(?:pip[\d.]*|pipx|conda|mamba|micromamba|uv|poetry|apt|apt-get|easy_install)\s+"
-    r"(?:-\S+\s+|pip\s+)*(?:\w*install|add|sync|update|upgrade)\b"
+    r"(?:m?pip[\d.]*|pipx|pipenv|conda|mamba|micromamba|uv|poetry|apt|apt-get|apk|brew|dnf|yum"
+    r"|setup\.py)['\",\s]+(?:-\S+\s+|pip\s+)*(?:\w*install|add|sync|update|upgrade)\b"
 )
 INSTALLS = re.compile(
     rf"\s*(?:{INSTALLER}|(?:[\w.,\[\]\"' ]+=)?\s*[!%].*?\b{INSTALLER}"
@@ -38,8 +38,11 @@ INSTALLS = re.compile(
 SHELL = re.compile(r"\s*%%\s*(?:bash|sh|zsh|script|cmd|system|sx|!)\b|\s*!!")
 # What waits for somebody or needs a screen, which fails here, and what a check may find.
 MAY_FAIL = re.compile(
-    r"\b(?:input|getpass|login|switch_backend|upload|mount)\s*\(|^\s*assert\b", re.MULTILINE
+    r"\b(?:input|getpass|login|switch_backend|upload|mount|chdir|breakpoint|set_trace)\s*\("
+    r"|^\s*assert\b|^%\w",
+    re.MULTILINE,
 )
+NO_DATA = re.compile(r"import |from |@|(?:async )?def |class |(?:print|display|plt .*?) \(|\w*$")
 COLAB = re.compile(r"(?:from\s+google\.colab\b.*?\bimport|import\s+google\.colab\b)(.*)")
 # The cell that installs the lab on Colab, whatever address it has there: nothing in it runs here.
 LANGUAGE = r'(?:import os\s+os\.environ\["LAB_LANGUAGE"\] = "\w+".*\n)?'  # in a translated one
@@ -79,7 +82,7 @@ def plan_steps(assignment: Assignment, submission: Submission) -> list[Step]:
     or whose data were changed, are put back as well.
     """
     code = [_drop_installs(source, submission) for source in submission.code]
-    code = [_drop_foreign_lines(source, submission) for source in code]
+    code = _drop_stubs(assignment, [_drop_foreign_lines(s, submission) for s in code])
     places = _place_checks(assignment, submission, code)
     given = _place_given(assignment, submission, code)
     originals = {normalize_check(check.source) for check in assignment.checks}
@@ -95,6 +98,18 @@ def plan_steps(assignment: Assignment, submission: Submission) -> list[Step]:
         done += [Step(0, source) for source in given.get(i, [])]
         done += [Step(i + 1, check.source, check) for check in places.get(i, [])]
     return done
+
+
+def _drop_stubs(assignment: Assignment, code: list[str]) -> list[str]:
+    """Return cells without those that are as handed out, where another one holds the answer."""
+    stubs = {strip_stub(cell.released) for cell in assignment.cells if cell.is_answer}
+    answers = [frozenset() if strip_stub(s) in stubs else find_definitions(s) for s in code]
+    kept = []
+    for i, source in enumerate(code):
+        others = answers if "raise NotImplementedError" in source else answers[:i]
+        names = find_definitions(source) - answers[i]
+        kept.append("pass" if names and names <= set().union(*others) else source)
+    return kept
 
 
 def _find_mark(source: str) -> re.Match | None:
@@ -128,7 +143,8 @@ def _place_given(
     for k, cell in lost:
         names = find_definitions(cell.source, imports=True)
         is_missing = bool((names - defined) & needed)
-        if is_missing or any(name in checked for name, _ in _list_data(cell.source) - data):
+        changed = {name for name, _ in _list_data(cell.source) - data}
+        if is_missing or (names if "" in changed else changed) & checked:
             first = find_first_line(cell.source)[:60]
             text = (
                 f"the given cell {first!r} was {'missing' if is_missing else 'changed'}; "
@@ -155,15 +171,15 @@ def _locate(cell: Cell, code: list[str]) -> int | None:
 
 
 def _list_data(source: str) -> set[tuple[str, str]]:
-    """Return the variables that a cell assigns at its top level, each with its statement."""
-    tree = parse_cell(source)
-    return {
-        (name.id, ast.dump(node))
-        for node in (tree.body if tree else [])
-        if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign)
-        for name in ast.walk(node)
-        if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
-    }
+    """Return a cell's variables with their statements; "" with its loops, seeds and calls."""
+    found, tree = set(), parse_cell(source)
+    for node in tree.body if tree else []:
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+            stored = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
+            found |= {(n.id, ast.dump(node)) for n in stored if isinstance(n.ctx, ast.Store)}
+        elif not NO_DATA.match(what := drop_texts(ast.unparse(node))):
+            found.add(("", what))
+    return found
 
 
 def _find_needed(sources: list[str]) -> set[str]:
@@ -330,13 +346,12 @@ def _drop_installs(source: str, submission: Submission) -> str:
     """Leave out lines that install packages: they would change the instructor's machine."""
     if SETUP.fullmatch(strip_spaces(source)):
         return source
-    kept, goes_on = [], False
-    is_shell = SHELL.match(source) is not None
-    for line in source.split("\n"):
-        if goes_on or INSTALLS.match(("!" if is_shell else "") + line[:1000]):
-            goes_on = line.endswith("\\")
+    kept, is_shell = [], SHELL.match(source) is not None
+    for line in re.split(r"(?<!\\)\n", source):
+        if INSTALLS.match(("!" if is_shell else "") + line[:1000].replace("\\\n", " ")):
             indent = line[: len(line) - len(line.lstrip())]
-            kept.append(f"{indent}{':' if is_shell else 'pass'}  # nothing is installed here")
+            ours = f"{indent}{':' if is_shell else 'pass'}  # nothing is installed here"
+            kept += [ours] * (1 + line.count("\n"))
             submission.flag("file", "lines that install packages were left out")
         else:
             kept.append(line)

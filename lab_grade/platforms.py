@@ -13,29 +13,36 @@ NAMES = {
     "canvas": r"(?P<name>(?:(?!_\d+_).)*?[^\W\d_](?:(?!_\d+_).)*?)_(?P<late>LATE_)?"
     r"(?P<id>(?!(?:19|20)\d\d_[01]?\d_[0-3]?\d(?!\d))\d+)_(?:\d+_.|(?:link|text)\.html)",
     "blackboard": r"(?P<id>(?:.*_)?(?P<name>[^_]+))_attempt_(?P<date>\d[\d-]+)(?:_.|\.txt$|$)",
-    "brightspace": r"(?P<id>\d+)-\d+ - (?P<name>.+?) - (?P<date>(?:(?! - ).)*\d{4}(?:(?! - ).)*)"
+    "brightspace": r"(?P<id>\d+)-\d+ - (?P<name>.+?) ?- (?P<date>(?:(?! - ).)*\d{4}(?:(?! - ).)*)"
     r"(?: - .|$)",
     "gradescope": r"(?P<name>submission_(?P<id>\d+))$",
 }
 PATTERNS = {platform: re.compile(pattern) for platform, pattern in NAMES.items()}
 UPLOAD = re.compile(r".*?_assignsubmission_[a-z]+|(?:LATE_)?anon_\w+?_\d+(?=_)|.*?_\d+_\d+(?=_)")
-SAKAI = re.compile(r"(?P<name>[^()]+,[^()]*)\((?P<id>[^()]+)\)$")  # folders: Kim, Jane(kimjane)
+SAKAI = re.compile(r"(?P<name>[^(]+,.*)\((?P<id>[^()]+)\)$")  # folders: Kim, Jane(kimjane)
 # Files that a platform, a system or an instructor adds; nobody hands them in for a notebook.
 ADDED = re.compile(
-    r"(?:\.|__|~\$|readme\b).*|.*\.(?:csv|tsv|xlsx?|ods|ya?ml|xml|log|ini|db|lnk|url|lock)|"
+    r"(?:~\$|readme\b).*|icon\r|.*\.(?:csv|tsv|xlsx?|ods|ya?ml|xml|log|ini|db|lnk|url|lock)|"
     r"index\.html?|feedbacktext\.html|(?:.*[_ -])?(?:log|errors|timestamp|comments|metadata)\.txt|"
     r"(?:manifest|.*metadata)\.json",
     re.IGNORECASE,
 )
 # Folders around those of students: Teams, SharePoint and Google Drive make them.
 AROUND = re.compile(r"submitted files|student work|submissions?|제출(?:된|한) 파일", re.IGNORECASE)
-BESIDE = re.compile(r"working files|작업 파일|feedback attachment.*|__macosx", re.IGNORECASE)
+_BESIDE = r"working files|작업 파일|feedback attachment.*|\$recycle\.bin|#recycle|@eadir"
+BESIDE = re.compile(rf"{_BESIDE}|lost\+found|system volume information", re.IGNORECASE)
+HIDDEN = re.compile(r"\.(?!ipynb$)|__", re.IGNORECASE)  # but not a notebook that has lost its name
+# A notebook's suffix, and what browsers and editors append to it.
+NOTEBOOK = re.compile(r"(?i)\.ipynb(?:\.(?:txt|json|bak|orig|download|part|\d+)| ?\(\d+\)|~)?$")
 # What systems and browsers append to the name of a second copy.
 COPY = re.compile(
-    r"(?:\s*\(\d+\)|-Copy\d*|\s+-\s+(?:copy|복사본)|\s+copy|의 사본)(?:\s*\(?\d+\)?)?$",
+    r"(?:\s*\(\d+\)|-Copy\d*|\s+-\s+(?:copy|kopie|copi[ea]|복사본|コピー|副本)|\s+copy|의 사본"
+    r"|\s?のコピー|的副本)(?:\s*\(?\d+\)?)?$|^(?:copy of|kopie von|copi[ea] d[ei]) ",
     re.IGNORECASE,
 )
-MONTHS = "janfebmaraprmayjunjulaugsepoctnovdec"
+# As they begin in the languages of platforms.
+MONTHS = "jan|ene|gen f[eé][bv] m[aä]r|mrt a[bpv]r ma[giy]|mei jui?n|giu jui?l|lug ao[uû]|aug|ago"
+MONTHS += " sep|set o[ck]t|ott|out nov d[eéi][cz]"
 
 
 @dataclass(frozen=True)
@@ -71,21 +78,21 @@ def read_owner(name: str, is_folder: bool) -> Owner:
 
 def read_date(text: str) -> tuple[int, ...]:
     """Return the parts of a date, largest first, so that later ones are larger."""
-    numbers = re.findall(r"\d+", text)
-    found = re.search("|".join(re.findall("...", MONTHS)), text.lower())
-    if found and len(numbers) > 1:
-        day, year, *rest = numbers
-        numbers = [year, str(MONTHS.find(found[0]) // 3 + 1), day, *rest]
-    if half := re.search(r"([AP])M\b|(오전|오후)", text):
+    numbers, months = re.findall(r"\d+", text), enumerate(MONTHS.split(), start=1)
+    found = [str(i) for i, month in months if re.search(rf"\b(?:{month})", text.lower())]
+    numbers[1:1] = found[:1]
+    if len(numbers) > 2 and len(numbers[0]) < 4 <= len(numbers[2]):
+        numbers[:3] = reversed(numbers[:3])
+    if half := re.search(r"[ap]\.?\s?m\b|오전|오후", text.lower()):
         time = "".join(numbers[3:]).zfill(4)
-        is_afternoon = half[0] in ("PM", "오후")
+        is_afternoon = half[0].startswith(("p", "오후"))
         numbers[3:] = [str(int(time[:2]) % 12 + 12 * is_afternoon), time[2:4]]
     return tuple(map(int, numbers))
 
 
 def strip_suffix(name: str) -> str:
     """Return a file's name without its suffix, or the two that a browser makes of one."""
-    return re.sub(r"\.ipynb(?:\.txt|\.json)?$|(?<=.)\.\w{1,5}$", "", name, flags=re.IGNORECASE)
+    return re.sub(rf"{NOTEBOOK.pattern}|(?<=.)\.\w{{1,5}}$", "", name)
 
 
 def tidy_name(name: str) -> str:

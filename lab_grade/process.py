@@ -29,7 +29,8 @@ from lab_grade.sandbox import PACKAGE
 from text_recognizer.errors import LabError
 
 PACKAGES = tuple(PACKAGE.parent / name for name in ("lab_grade", "lab_utils", "text_recognizer"))
-LIBRARIES = ("ipykernel", "ipython", "numpy", "pytorch-lightning", "torch", "torchmetrics")
+LIBRARIES = "h5py ipykernel ipython matplotlib nbval numpy pillow pytorch-lightning torch"
+LIBRARIES += " torchmetrics"
 # The rest of the instructor's environment, such as tokens, does not concern a submission.
 PASSED_ON = "PATH LANG LC_ALL TZ SYSTEMROOT LD_LIBRARY_PATH VIRTUAL_ENV LAB_FAST"
 MAX_STARTUP = 180  # seconds in which a process and its kernels start and end
@@ -116,11 +117,11 @@ def _make_folder() -> Path:
 def hash_packages() -> str:
     """Return the SHA-256 of what grades depend on: files of the lab's packages, and libraries."""
     content = hashlib.sha256(sys.version.encode())
-    for name in LIBRARIES:
+    for name in LIBRARIES.split():
         with contextlib.suppress(PackageNotFoundError):
             content.update(f"{name} {version(name)}\n".encode())
-    for package in PACKAGES:
-        for path in sorted(package.rglob("*")):
+    for package in (*PACKAGES, *sandbox.find_packages()[2:]):  # and the data that ships with them
+        for path in sorted([package, *package.rglob("*")]):
             if path.is_file() and "__pycache__" not in path.parts:
                 name = path.relative_to(package.parent).as_posix()
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ BEGINNINGS = {
     "<": "it is a web page; the .ipynb file itself is needed",
     "version https://git-lfs": "it is a pointer of Git LFS; the notebook itself was not uploaded",
     "%PDF": "it is a printout; the .ipynb file itself is needed",
+    "{\\rtf": "it is a printout; the .ipynb file itself is needed",
     "PK\x03\x04": "it is an archive",
 }
 LANGUAGE = re.compile(r'^os\.environ\["LAB_LANGUAGE"\] = "(\w+)"', re.MULTILINE)
@@ -90,7 +92,7 @@ def read_submission(submission: Submission, assignment: Assignment) -> None:
     else:
         submission.by_hand = _collect_by_hand(cells, assignment)
         fit, work = _measure(submission, assignment)
-        submission.quality = (work > 0, submission.owner.attempt, fit + work)
+        submission.quality = (work > 0, submission.owner.attempt, fit / 4 + work)
         if fit + work == 0:
             submission.flag("file", "nothing in it is of this assignment: is it another notebook?")
         metadata = _get_table(notebook, "metadata")
@@ -108,7 +110,7 @@ def _get_table(held: dict, name: str) -> dict:
 
 
 def _parse_notebook(content: bytes) -> dict:
-    text = decode_text(content).strip("\ufeff \t\r\n")
+    text = decode_text(content).strip("\0\ufeff \t\r\n")
     if not text:
         raise ValueError("it is empty")
     for beginning, what in BEGINNINGS.items():
@@ -146,21 +148,25 @@ def _list_cells(notebook: dict) -> Iterator[Cell]:
 
 
 def _recover_code(cells: list[Cell], assignment: Assignment, submission: Submission) -> list[Cell]:
-    """Return cells, with those for code again that a stray key has turned into text.
+    """Return cells, with those for code again that a stray key has turned into text or split.
 
-    That is text which defines what a code cell of the assignment did, and no code cell does.
+    That is text which defines what a code cell of the assignment did, and no code cell does; and
+    what is Python only together with the cell below.
     """
     code = [source for kind, source, _ in cells if kind == "code"]
+    given = {drop_texts(cell.source) for cell in assignment.cells if cell.is_given}
     defined = {name for source in code for name in find_definitions(source, imports=True)}
+    written = set().union(*(find_definitions(s) for s in code if drop_texts(s) not in given))
     checked = {found[1] for source in code for found in ANY_CHECK.finditer(source)}
     released = {strip_spaces(cell.released) for cell in assignment.cells if cell.kind != "code"}
     wanted = [
         names
         for cell in assignment.cells
         if cell.kind == "code" and not cell.check
-        if not (names := find_definitions(cell.source, imports=True)) & defined
+        if not (names := find_definitions(cell.source, imports=True))
+        & (written if cell.is_answer else defined)
     ]
-    found = []
+    found: list[Cell] = []
     for kind, source, cell in cells:
         is_code = kind == "code"
         if not is_code and strip_spaces(source) not in released:
@@ -171,11 +177,18 @@ def _recover_code(cells: list[Cell], assignment: Assignment, submission: Submiss
                 is_code = True
                 text = f"the cell {first[:60]!r} had become {kind} text; it was run as code"
                 submission.flag("file", text)
-        found.append(("code" if is_code else kind, source, cell))
+        before = found[-1][1] if found and is_code and found[-1][0] == "code" else ""
+        whole = f"{before}\n{source}"
+        if before and not (parse_cell(before) or ANY_CHECK.search(whole)) and parse_cell(whole):
+            text = f"the cell {find_first_line(before)[:60]!r} had been split; it was run as one"
+            submission.flag("file", text)
+            found[-1] = "code", whole, cell
+        else:
+            found.append(("code" if is_code else kind, source, cell))
     return found
 
 
-def _strip_stub(source: str) -> str:
+def strip_stub(source: str) -> str:
     """Return code without comments, and without what says that an answer is missing."""
     code = re.sub(r"#.*|raise NotImplementedError.*|^\s*pass$", "", source, flags=re.MULTILINE)
     return "\n".join(line.rstrip() for line in code.split("\n") if line.strip())
@@ -184,8 +197,8 @@ def _strip_stub(source: str) -> str:
 def _measure(submission: Submission, assignment: Assignment) -> tuple[float, float]:
     """Return how much of what was handed out is in a notebook, and how much of it is answered."""
     own = {drop_texts(normalize_check(source)) for source in submission.code}
-    released = {_strip_stub(cell.released) for cell in assignment.cells}
-    answers = [s for s in submission.code if _strip_stub(s) not in released]
+    released = {strip_stub(cell.released) for cell in assignment.cells}
+    answers = [s for s in submission.code if strip_stub(s) not in released]
     defined = set().union(*map(find_definitions, answers))
     fixed, done = [], [bool(part["text"]) for part in submission.by_hand.values()]
     for cell in assignment.cells:
@@ -205,13 +218,16 @@ def _collect_by_hand(cells: list[Cell], assignment: Assignment) -> dict[str, dic
     found: dict[str, dict[str, Any]] = {
         m.question: {"text": "", "figures": []} for m in assignment.manual
     }
+    pairs = pairwise(assignment.cells)  # where a mark was written over, what stands before it tells
+    before = {strip_spaces(a.released): b.manual.question for a, b in pairs if b.manual}
     question = ""
     for _, source, cell in cells:
         first = find_first_line(source)
         if marked := ANY_MANUAL.match(first):
             question = marked[1].lower()
         elif strip_spaces(source) in released or ANY_CHECK.match(first):
-            question = ""
+            question = before.get(strip_spaces(source), "")
+            continue
         if part := found.get(question):
             own = "\n".join(line for line in source.split("\n") if line.strip() not in lines)
             part["text"] = f"{part['text']}\n\n{own}".strip()[:MAX_TEXT]

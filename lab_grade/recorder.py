@@ -33,7 +33,7 @@ from nbval import kernel as nbval_kernel
 
 from lab_grade import sandbox
 from lab_grade.bridge import END, Channel, Ended
-from lab_grade.examiner import Examiner, compile_check, find_names, run_check, take_plain
+from lab_grade.examiner import Examiner, compile_check, find_shared, run_check, take_plain
 from lab_grade.process import FORKS
 from lab_grade.samples import split_sample
 
@@ -48,6 +48,7 @@ SAY = {
     "memory": "it took too much memory",
     "died": "the kernel died",
 }
+ENDED = {"outcome": "died", "message": "it ended the kernel"}  # by exit(): it lives
 PORTS = os.name == "nt"  # sockets have no paths there
 
 
@@ -105,7 +106,7 @@ class Recorder:
             result = {"outcome": "not run", "message": "time was up, or the kernel died too often"}
         elif step["kind"] == "cell":
             result = self.execute(step["source"])
-            if result["outcome"] in ("ok", "error"):
+            if result["outcome"] in ("ok", "error") or result == ENDED:
                 self.done.append(step["source"])
         else:
             result = self.serve(lambda: self.check(number, step))
@@ -116,8 +117,9 @@ class Recorder:
     def keep(self, number: int) -> dict:
         """Let the kernel keep its names for a hidden check, and take their plain values."""
         code = compile_check(self.job["steps"][number]["source"])
-        Examiner(self.channel).ask("keep", number, list(find_names(code)))
-        self.known[number] = take_plain(Examiner(self.channel), code)
+        examiner = Examiner(self.channel)
+        examiner.ask("keep", number, find_shared(examiner, code))
+        self.known[number] = take_plain(examiner, code)
         return {"outcome": "ok"}
 
     def check(self, number: int, step: dict) -> dict:
@@ -125,7 +127,7 @@ class Recorder:
         if step["kind"] == "hidden":
             Examiner(self.channel).ask("restore", number)
         known = self.known.get(number, {})
-        return run_check(self.channel, step["source"], self.prelude, known, self.kept)
+        return run_check(self.channel, step["source"], self.prelude, known, self.kept, self.kept)
 
     def serve(self, work: Callable[[], dict]) -> dict:
         """Let the kernel serve while something asks it; end it where that does not end well."""
@@ -173,8 +175,7 @@ class Recorder:
         if self.stopped and not (self.stopped == "output" and reply["status"] == "ok"):
             return self.explain(self.stopped)
         if any(payload.get("source") == "ask_exit" for payload in reply.get("payload", [])):
-            self.stop()
-            return {"outcome": "died", "message": "it ended the kernel"}
+            return ENDED
         if reply["status"] == "error":
             text = f"{reply.get('ename')}: {reply.get('evalue')}"[:2000]
             return {"outcome": "error", "message": text}
@@ -242,7 +243,7 @@ class Recorder:
                     result = self.execute(what)
                 else:
                     result = self.serve(functools.partial(self.keep, what))
-                if result["outcome"] not in ("ok", "error"):
+                if result["outcome"] not in ("ok", "error") and result != ENDED:
                     self.done.remove(what)
                     self.stop()
                     break

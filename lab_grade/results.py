@@ -107,7 +107,9 @@ def score(
                 cells.setdefault(step.number, told | {"message": redact(message, secrets)})
             continue
         by_check[step.check] = outcome
-        if what == "died":
+        if what == "died" and step.check.hidden:  # of which no student is told
+            submission.flag("tampering", f"the hidden check of {step.check.question} was ended")
+        elif what == "died":
             submission.flag("running", f"the check of {step.check.question} ended the kernel")
     checks = []
     for cell in assignment.cells:

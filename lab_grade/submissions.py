@@ -14,14 +14,14 @@ import yaml
 
 from lab_grade import platforms
 from lab_grade.notebook import Assignment
-from lab_grade.platforms import Owner, decode_name, fold, read_owner, tidy_name
+from lab_grade.platforms import NOTEBOOK, Owner, decode_name, fold, read_owner, tidy_name
 from lab_grade.reading import Submission, read_submission
 from text_recognizer.errors import LabError
 
 MAX_UNPACKED, MAX_MEMBERS = 8 * 2**30, 50_000  # bytes and files of one archive
 MAX_GRADED = 3  # notebooks of one student, where none is better than the others
 ENOUGH = 0.25  # of 2: what a notebook may be worse than the best of a student's to be graded, too
-ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz")
+ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".zst", ".alz", ".egg")
 PRINTS = (".pdf", ".html", ".htm", ".mhtml", ".docx")
 # A browser or a mail program may have renamed a notebook to these.
 RENAMED = ("", ".json", ".txt")
@@ -100,7 +100,8 @@ def _list_entries(
             if is_folder
             else platforms.ADDED.fullmatch(name) and not owner.id
         )
-        if not is_added and not name.startswith((".", "__")) and path.resolve() not in skipped:
+        is_added = is_added or platforms.HIDDEN.match(name)
+        if not is_added and path.resolve() not in skipped:
             owner = replace(owner, name=names.get(path.name, owner.name))
             entries.append(_Entry(path, owner, name))
     for entry in entries:
@@ -140,9 +141,9 @@ def _read_gradescope(path: Path) -> dict[str, str]:
         known = yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         return {
             folder: tidy_name(
-                ", ".join(str(one[":name"]) for one in submission[":submitters"])[:80]
+                ", ".join(str(p.get(":name") or p.get(":email")) for p in of[":submitters"])[:80]
             )
-            for folder, submission in known.items()
+            for folder, of in known.items()
         }
     except (OSError, yaml.YAMLError, LookupError, TypeError, AttributeError):
         return {}
@@ -156,12 +157,13 @@ def _name_students(entries: list[_Entry], assignment: str) -> Iterator[_Entry]:
     """
     assignment = fold(assignment)
     names = [fold(platforms.COPY.sub("", e.owner.name)) for e in entries if not e.owner.id]
-    titles = [name.rpartition(" - ")[2] for name in names if " - " in name]
+    titles = [platforms.COPY.sub("", n.rpartition(" - ")[2]) for n in names if " - " in n]
     for number, entry in enumerate(entries, start=1):
         name = entry.owner.name
         if not entry.owner.id:
             base = platforms.COPY.sub("", name)
             student, _, title = base.rpartition(" - ")
+            title = platforms.COPY.sub("", title)
             if student and (fold(title) == assignment or titles.count(fold(title)) > 1):
                 name = student
             elif fold(base) != assignment and names.count(fold(base)) > 1:
@@ -187,10 +189,6 @@ def _unpack(archive: Path, unpacked: Path) -> Path:
         raise ValueError(f"cannot be unpacked ({str(error).rstrip('.')})") from None
 
 
-def _is_notebook(name: str) -> bool:
-    return re.search(r"\.ipynb(\.txt|\.json)?$", name, re.IGNORECASE) is not None
-
-
 def _list_files(entry: _Entry, unpacked: Path, depth: int = 2) -> list[_Entry]:
     """Return the files of a student's file, folder or archive, and of archives in it."""
     if entry.path.is_file():
@@ -200,15 +198,16 @@ def _list_files(entry: _Entry, unpacked: Path, depth: int = 2) -> list[_Entry]:
     root, found = entry.path.resolve(), []
     for path in sorted(entry.path.rglob("*")):
         parts = [decode_name(part) for part in path.relative_to(entry.path).parts]
-        hidden = [p for p in parts if p.startswith((".", "__")) or platforms.BESIDE.fullmatch(p)]
+        hidden = [p for p in parts if platforms.HIDDEN.match(p) or platforms.BESIDE.fullmatch(p)]
         if path.is_file() and not hidden and path.resolve().is_relative_to(root):
             name = "/".join([entry.name, *parts])
             found.append(_Entry(path, entry.owner, name, path.parent))
-    archives = [file for file in found if zipfile.is_zipfile(file.path)]
-    if depth and not any(_is_notebook(file.name) for file in found):
-        inner = [file for a in archives for file in _list_files(a, unpacked, depth - 1)]
-        return [file for file in inner if _is_notebook(file.name)] or found
-    return found
+    has_notebook, inner = any(NOTEBOOK.search(file.name) for file in found), []
+    for archive in filter(lambda file: depth and zipfile.is_zipfile(file.path), found):
+        with contextlib.suppress(*[ValueError] * has_notebook):  # then it may be damaged
+            inner += _list_files(archive, unpacked, depth - 1)
+    inner = [file for file in inner if NOTEBOOK.search(file.name)]
+    return (found if has_notebook else []) + inner or found
 
 
 def _read_all(
@@ -223,7 +222,7 @@ def _read_all(
             files += _list_files(entry, unpacked)
         except ValueError as error:
             problem = f"{entry.name} {error}"
-    notebooks = [file for file in files if _is_notebook(file.name)] or [
+    notebooks = [file for file in files if NOTEBOOK.search(file.name)] or [
         file for file in files if file.path.suffix.lower() in RENAMED
     ]
     found = [Submission(student, f.path, "", f.owner, f.name, f.folder) for f in notebooks]

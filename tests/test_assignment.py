@@ -121,6 +121,35 @@ def test_what_is_no_end_of_a_line_stays_as_it_is(tmp_path, mark):
     assert mark not in released[40:] and assignment.checks[0].source == check
 
 
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "<!-- {} SOLUTION -->",
+        "**{} SOLUTION**",
+        "{} SOLUTION",
+        "> ### {} solutions:",
+        "#\t{}_SOLUTION",
+    ],
+)
+def test_a_solution_is_replaced_however_it_is_marked(tmp_path, mark):
+    notebook = nbformat.read(write(tmp_path, FUNCTION, CHECK), as_version=4)
+    text = f"Why?\n{mark.format('BEGIN')}\nThus.\n{mark.format('END')}"
+    notebook.cells.append(new_markdown_cell(text))
+    nbformat.write(notebook, tmp_path / "reference.ipynb")
+    released = Assignment(tmp_path / "reference.ipynb").release()
+    assert released.cells[-1].source == "Why?\n*Your answer here.*"
+
+
+def test_data_that_only_checks_use_are_the_references(tmp_path):
+    given = "sizes, a = [1], b = 2\ntable = {'a': (1, -2)}\nused = [3]\nscale = 4\nagain = 5"
+    given = given.replace("sizes, a = [1], b = 2", "sizes = [1]\na, b = 1, 2\nmade = len('a')")
+    use = "def f(x):\n    used.append(x)\n    return scale * x\nagain = 6"
+    assignment = Assignment(write(tmp_path, given, use, FUNCTION, CHECK))
+    names: dict = {}
+    exec(assignment.collect_constants(), {}, names)
+    assert names == {"sizes": [1], "table": {"a": (1, -2)}, "scale": 4}
+
+
 def test_a_question_may_be_graded_by_hand(tmp_path):
     why = "# MANUAL q5 (3 points)\nWhy?\n\n### BEGIN SOLUTION\nThus.\n### END SOLUTION"
     path = write(tmp_path, FUNCTION, CHECK, "# MANUAL q6 (1.5 points)\nx = 1")
@@ -178,6 +207,8 @@ def test_an_assignment_knows_its_points_and_what_checks_may_rely_on(tmp_path):
         ([FUNCTION, "# CHECK q1 (2 points)\nassert ("], "cell 3, is not Python"),
         ([FUNCTION.replace("### END SOLUTION", ""), CHECK], "without '### END SOLUTION'"),
         ([FUNCTION.replace("### BEGIN SOLUTION", ""), CHECK], "without its counterpart"),
+        ([FUNCTION.replace("SOLUTION", "SOLUTION of q1"), CHECK], "must be alone in its line"),
+        (["### BEGIN HIDDEN TESTS\nx = 1", FUNCTION, CHECK], "must be alone in its line"),
         ([FUNCTION + "\n" + "    ### BEGIN SOLUTION", CHECK], "without '### END SOLUTION'"),
         ([CLASS.replace("# class Box:", "# class Box"), CHECK], "as released, is not Python"),
     ],

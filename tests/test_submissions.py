@@ -16,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_
 
 from lab_grade import grader, submissions
 from lab_grade.cli import grade_main
-from lab_grade.notebook import Assignment
+from lab_grade.notebook import Assignment, parse_cell
 from lab_grade.placement import find_own_cells, hash_code, plan_steps
 from lab_grade.platforms import decode_name, read_owner
 from lab_grade.reading import Submission, read_submission
@@ -61,6 +61,9 @@ def order(assignment, code):
 
 
 (A1, A2, A3), (Q1, Q2, Q3) = ANSWERS, CHECKS
+STUB = (
+    'def f1():\n    # YOUR CODE HERE\n    raise NotImplementedError("your code is still missing")'
+)
 AS_IT_SHOULD = "A1 q1 A2 q2 h2 A3 q3"
 
 
@@ -101,6 +104,8 @@ AS_IT_SHOULD = "A1 q1 A2 q2 h2 A3 q3"
             ["q9, which is not a question"],
         ),
         ([Q1, Q2, Q3], "q1 q2 h2 q3", []),
+        ([GIVEN, A1, STUB, Q1, A2, Q2, A3, Q3], "A1 + q1 A2 q2 h2 A3 q3", []),
+        ([GIVEN, STUB, Q1, A1, A2, Q2, A3, Q3], "+ A1 q1 A2 q2 h2 A3 q3", ["q1 was moved"]),
     ],
 )
 def test_each_check_runs_once_and_after_its_answer(assignment, code, expected, flagged):
@@ -123,6 +128,8 @@ def test_each_check_runs_once_and_after_its_answer(assignment, code, expected, f
         ("%%bash\nls\npip install a\nuv add b", "%%bash ls"),
         ("%%script sh\npython -m pip install a", "%%script sh"),
         ("%%capture\n!pip install a", "%%capture"),
+        ("%pip \\\n  install a\n! python -mpip install a \\\n  b\nx = 1", "x = 1"),
+        ("get_ipython().run_line_magic('pip', 'install a')\n!sudo dnf -y install a", ""),
         ("# pip install a\npip = 'install'\nprint('pip install a')", None),
     ],
 )
@@ -138,6 +145,11 @@ def test_nothing_is_installed(assignment, code, left):
         lines = [line for line in source.split("\n") if not line.strip().startswith(ours)]
         assert " ".join(lines) == left
         assert told == ["lines that install packages were left out"]
+
+
+def test_what_stands_beside_an_install_of_two_lines_runs(assignment):
+    submission = Submission("kim", None, code=["!pip install a \\\n  b\nx = 1"])
+    assert parse_cell(plan_steps(assignment, submission)[0].source)
 
 
 @pytest.mark.parametrize(
@@ -159,6 +171,11 @@ def test_nothing_is_installed(assignment, code, left):
         (
             "x = 7\n# CHECK q1 (1 point)\nassert x == 1\ndef f2():\n    return 2",
             ["x = 7\n# CHECK q1 (1 point)\nassert x == 1", "def f2():\n    return 2"],
+        ),
+        ("k = 1\n%matplotlib qt\nx = 2", ["k = 1\n%matplotlib qt", "x = 2"]),
+        (
+            "os.chdir('/content')\nbreakpoint()\nx = 1",
+            ["os.chdir('/content')", "breakpoint()", "x = 1"],
         ),
         ("def ask():\n    return input()\nx = 1", None),
         ("import no_such\ndef f1():\n    return 1", None),  # an answer needs what it imports
@@ -209,6 +226,27 @@ def test_given_cells_are_put_back_where_a_check_or_the_student_needs_them(with_d
     back, *_ = put_back(*given[1:], "def f1():\n    return math.floor(1)", check, A2, Q2)
     assert back == ["import math"]
     assert put_back(*given[1:], A1, check, A2, Q2)[0] == []  # nobody needs it
+
+
+@pytest.mark.parametrize(
+    ("given", "old", "new"),
+    [
+        ("random.seed(1)\nsizes = [random.random()]", "seed(1)", "seed(2)"),
+        ("sizes = []\nfor i in range(3):\n    sizes.append(i)", "range(3)", "range(1)"),
+        ("if True:\n    sizes = [1, 2]", "True", "False"),
+    ],
+)
+def test_given_data_are_put_back_however_they_were_made(tmp_path, given, old, new):
+    check = "# CHECK q1 (1 point)\nassert f1() and sizes"
+    cells = [new_code_cell(s) for s in (f"{given}\nprint(sizes)", solution(A1), check)]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "homework.ipynb")
+    assignment = Assignment(tmp_path / "homework.ipynb")
+    for changed, is_back in (
+        (given + "  # mine\nplt.plot(sizes)", False),
+        (given.replace(old, new), True),
+    ):
+        steps = plan_steps(assignment, Submission("kim", None, code=[changed, A1, check]))
+        assert [s.source for s in steps if s.number == 0] == [f"{given}\nprint(sizes)"] * is_back
 
 
 @pytest.mark.parametrize(
@@ -343,15 +381,48 @@ def test_code_that_became_text_runs_and_is_told(tmp_path, assignment):
             (Q1.split("\n")[0], "markdown"),
         ]
     ]
+    head, body = A2.split("\n")  # split by another key
+    found = read(path, turned(GIVEN, A1, Q1, head, body, Q2, A3, Q3), assignment)
+    assert found.code == [GIVEN, A1, Q1, A2, Q2, A3, Q3]
+    assert list_flags(found) == ["the cell 'def f2():' had been split; it was run as one"]
     earlier = new_raw_cell("def f1():\n    return 7")  # put away by the student, who wrote another
     found = read(path, turned(GIVEN, earlier, A1, Q1, A2, Q2, A3, Q3), assignment)
     assert found.code == [GIVEN, A1, Q1, A2, Q2, A3, Q3] and found.flags == []
+
+
+def test_an_answer_that_a_given_cell_goes_on_with_is_found_in_text(tmp_path):
+    answer, use = "x, y = 1, 2", "x = x + 1"
+    solved = f"### BEGIN SOLUTION\n{answer}\n### END SOLUTION"
+    check = "# CHECK q1 (1 point)\nassert y == 2"
+    cells = [new_code_cell(source) for source in (solved, use, check)]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "homework.ipynb")
+    assignment = Assignment(tmp_path / "homework.ipynb")
+    found = read(tmp_path / "a.ipynb", turned(new_raw_cell(answer), use, check), assignment)
+    assert found.code == [answer, use, check]
+
+
+def test_an_answer_by_hand_may_have_lost_its_mark(tmp_path):
+    why = "# MANUAL q4 (2 points)\nWhy?\n\n### BEGIN SOLUTION\nThus.\n### END SOLUTION"
+    cells = [
+        new_code_cell(GIVEN),
+        new_markdown_cell(why),
+        new_code_cell(solution(A1)),
+        new_code_cell(Q1),
+    ]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "homework.ipynb")
+    assignment = Assignment(tmp_path / "homework.ipynb")
+    found = read(tmp_path / "a.ipynb", turned(GIVEN, new_markdown_cell("So."), A1, Q1), assignment)
+    assert found.by_hand["q4"]["text"].startswith("So.")
+    found = read(tmp_path / "a.ipynb", turned(GIVEN, A1, Q1), assignment)
+    assert "So." not in found.by_hand["q4"]["text"]
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
         ("", "it is empty"),
+        ("\0" * 300, "it is empty"),
+        ("{\\rtf1\\ansi", "a printout"),
         ("<!DOCTYPE html>", "a web page"),
         ('{"cells": [{"cell_type": "co', "ends in the middle"),
         ('{"cells": [', "ends in the middle"),
@@ -479,21 +550,26 @@ HW_6_bo_attempt_2026-03-01-10-00-00.txt | bo | HW_6_bo""",
 123-9 - Jane Kim - Mar 1, 2026 205 PM/homework.ipynb | Jane Kim | 123
 index.html
 124-9 - Bo Lee - 1 March, 2026 1405/homework.ipynb | Bo Lee | 124
-125-9 - 김민준 - 2026년 3월 1일 오후 205/homework.ipynb | 김민준 | 125""",
+125-9 - 김민준 - 2026년 3월 1일 오후 205/homework.ipynb | 김민준 | 125
+126-9 - Cy Ro- Mar 1, 2026 205 PM/homework.ipynb | Cy Ro | 126
+127-9 - Group 2026 - 1 févr. 2026 1405 - homework.ipynb | Group 2026 | 127""",
     "gradescope": """
 assignment_1_export/submission_77/homework.ipynb | Jane Kim | 77
 assignment_1_export/submission_78/homework.ipynb | Bo Lee, 김민준 | 78
+assignment_1_export/submission_79/homework.ipynb | cy@x.edu | 79
 assignment_1_export/submission_metadata.yml""",
     "sakai": """
 Homework/Kim, Jane(kimjane)/Submission attachment(s)/homework.ipynb | Kim, Jane | kimjane
 Homework/Kim, Jane(kimjane)/Feedback Attachment(s)/homework.ipynb
 Homework/Kim, Jane(kimjane)/timestamp.txt
 Homework/grades.csv
+Homework/Park, Cy (C.)(cy@x.edu)/Submission attachment(s)/homework.ipynb | Park, Cy (C.) | cy@x.edu
 Homework/Lee, Bo(bo12)/comments.txt | Lee, Bo | bo12""",
     "classroom": """
 Homework/Jane Kim - Week 6.ipynb | Jane Kim |
 Homework/김민준 - Week 6.ipynb | 김민준 |
 Homework/Jane Kim - Week 6 (1).ipynb
+Homework/Cy Ro - Copy of Week 6.ipynb | Cy Ro |
 Homework/Bo - Lee - homework.ipynb | Bo - Lee |""",
     "teams": """
 Submitted files/Jane Kim/Homework 6/Version 2/homework.ipynb | Jane Kim |
@@ -527,6 +603,10 @@ submission_78:
   :submitters:
   - :name: Bo Lee
   - :name: "\\uAE40\\uBBFC\\uC900"
+submission_79:
+  :submitters:
+  - :name:
+    :email: cy@x.edu
 """
 
 
@@ -625,6 +705,15 @@ def test_a_class_of_twenty_is_graded_for_its_platform(folder, assignment, platfo
             1,
         ),
         (["5-9 - Bo - 2 March, 2026 0905/x.ipynb", "5-9 - Bo - 1 March, 2026 1405/x.ipynb"], 0),
+        (["5-9 - Bo - 30 avril 2026 0905/x.ipynb", "5-9 - Bo - 1 mai 2026 0805/x.ipynb"], 1),
+        (
+            [
+                "5-9 - Bo - Mar 1, 2026 205 p. m./x.ipynb",
+                "5-9 - Bo - Mar 1, 2026 1146 a. m./x.ipynb",
+            ],
+            0,
+        ),
+        (["5-9 - Bo - 28-02-2026 0905/x.ipynb", "5-9 - Bo - 01-03-2026 0805/x.ipynb"], 1),
     ],
 )
 def test_the_last_attempt_with_an_answer_counts(folder, assignment, names, last):
@@ -677,6 +766,33 @@ def test_notebooks_that_are_as_good_are_all_graded(folder, assignment):
     assert [s.number for s in found] == [1, 2] and {s.student for s in found} == {"kim"}
 
 
+def test_a_notebook_in_an_archive_is_one_of_several(folder, assignment):
+    folder.mkdir()
+    with zipfile.ZipFile(folder.parent / "a.zip", "w") as packed:
+        packed.writestr("homework.ipynb", SOLVED)
+    zipped = (folder.parent / "a.zip").read_bytes()
+    blank = nbformat.writes(assignment.release())
+    (found,) = find_all(
+        folder,
+        assignment,
+        {"kim/a.zip": zipped, "kim/homework.ipynb": blank, "kim/b.zip": b"PK\3\4"},
+    )
+    assert found.file == "kim/a.zip/homework.ipynb"
+
+
+def test_answers_count_more_than_what_was_given(folder, assignment):
+    released = [
+        cell.released for cell in assignment.cells if not (cell.check and cell.check.hidden)
+    ]
+    begun = notebook_text(*released[:1], A1, *released[2:])
+    (found,) = find_all(
+        folder,
+        assignment,
+        {"kim/homework.ipynb": begun, "kim/Untitled.ipynb": notebook_text(A1, A2, A3)},
+    )
+    assert found.file == "kim/Untitled.ipynb"
+
+
 def test_one_person_has_one_row(folder, assignment):
     decomposed = unicodedata.normalize("NFD", "김민준")
     found = hand_in(
@@ -690,8 +806,12 @@ def test_one_person_has_one_row(folder, assignment):
         "homework.ipynb",  # of whom?
         "homework (1).ipynb",
         "\u200b.ipynb",
+        ".ipynb",
+        "Copy of homework.ipynb",
+        "homework - Kopie.ipynb",
     )
-    known = ["homework", "homework (1)", "unnamed 4", "김민준", "김철수 과제", "이 지은 (2)"]
+    known = ["Copy of homework", "homework", "homework (1)", "homework - Kopie"]
+    known += ["unnamed 1", "unnamed 7", "김민준", "김철수 과제", "이 지은 (2)"]
     assert list(found) == known
 
 
@@ -787,6 +907,11 @@ def test_whatever_was_handed_in_has_a_row_that_says_why(folder, assignment):
         "__MACOSX/x",
         "index.html",
         "Thumbs.db",
+        "Icon\r",
+        "$RECYCLE.BIN/x",
+        "System Volume Information/x",
+        "jan.ipynb.1",
+        "kai.tar.xz",
         "grades.csv",
         "download-log.txt",
         **{"ann.ipynb": "{}", "notes.txt": "{}"},
@@ -807,6 +932,8 @@ def test_whatever_was_handed_in_has_a_row_that_says_why(folder, assignment):
         "gil": "there is no notebook in the folder; readme.md is not a notebook",
         "hal": "there is no notebook in the folder, nor anything else",
         "ida": "",
+        "jan": "",
+        "kai.tar": "kai.tar.xz is an archive: unpack it, and grade again",
         "leebo": "leebo_222_333_essay.pdf is a printout: the .ipynb file itself is needed",
         "notes": "notes.txt is not a notebook that can be run: it is JSON, but has no cells",
         "outside": "outside is a link, which is not followed",

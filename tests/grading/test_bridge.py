@@ -552,6 +552,42 @@ def test_a_kernel_that_says_nonsense_or_nothing_ends_the_check():
         assert found["outcome"] in ("error", "died")
 
 
+def test_a_check_hands_over_networks_of_its_own():
+    source = """
+class Own(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.unused = nn.Linear(3, 2), nn.Linear(2, 2)
+
+    def forward(self, x):
+        return 2 * self.layer(x)
+
+
+network, x = Own(), torch.ones(4, 3)
+weight = network.layer.weight.detach().clone()
+changed = train_copy(network, x)
+assert set(changed) == {"layer.weight", "layer.bias"}
+assert torch.equal(network.layer.weight, weight)
+train(network, x)
+assert not torch.equal(network.layer.weight, weight)
+"""
+    code = """
+import copy, torch
+from torch import nn
+
+def train(network, x):
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    network(x).sum().backward()
+    optimizer.step()
+
+def train_copy(network, x):
+    copied, before = copy.deepcopy(network), dict(network.named_parameters())
+    train(copied, x)
+    return [n for n, p in copied.named_parameters() if not torch.equal(p, before[n])]
+"""
+    assert check(code, source) == {"outcome": "passed", "message": ""}
+
+
 def test_a_cached_given_function_is_computed_once():
     prelude = "import functools\n@functools.cache\ndef measure(n): return n + found()"
     kept: dict = {}
@@ -563,6 +599,69 @@ def test_a_cached_given_function_is_computed_once():
         assert kept == {"measure(1,)": 2, "measure(5,)": 7}
         source = "assert measure(5) == 7 and len(calls) == 2"
         assert run_check(channel, source, code, {}, dict(kept))["outcome"] == "passed"
+
+
+IMITATIONS = {
+    "a class": "class Fake:\n    shape = (2, 2)\n    mean = lambda self: 0.0\n"
+    "    __sub__ = lambda self, other: self\n    __getitem__ = lambda self, i: self\n",
+    "a tuple": "from collections import namedtuple\n"
+    "Fake = lambda: namedtuple('T', 'shape mean')((2, 2), lambda: 0.0)",
+    "a mock": "from unittest.mock import MagicMock\n"
+    "Fake = lambda: MagicMock(shape=(2, 2), mean=lambda: 0.0, __getitem__=lambda self, i: self)",
+    "a module": "class Fake(torch.nn.Module):\n    shape = (2, 2)\n    mean = lambda self: 0.0\n",
+}
+
+
+@pytest.mark.parametrize("imitation", IMITATIONS.values(), ids=IMITATIONS)
+@pytest.mark.parametrize(
+    "source",
+    [
+        "y = centred()\nassert tuple(y.shape) == (2, 2) and float(y.mean()) == 0",
+        "y = Maker()()\nassert float((y - y).mean()) == 0",
+        "assert all(float(row.mean()) == 0 for row in [centred()[0]])",
+        "assert float(centre.mean()) == 0",
+    ],
+)
+def test_what_imitates_a_tensor_is_none_where_the_reference_has_one(source, imitation):
+    made = "\ndef centred(): return Fake()\nclass Maker:\n    def __call__(self): return Fake()"
+    made += "\ncentre = Fake()"
+    places: dict = {}
+    for fake, expected in (("Fake = lambda: torch.zeros(2, 2)", "passed"), (imitation, "error")):
+        with notebook("import torch\n" + fake + made) as channel:
+            found = run_check(channel, source, NOTHING, {}, {}, places)
+        assert found["outcome"] == expected, found
+
+
+def test_what_is_no_imitation_may_be_of_another_kind_than_the_references():
+    source = "assert set(names('ab')) == {'a', 'b'} and [n for n in names('ab')] == ['a', 'b']\n"
+    source += "if len(list(names('ab'))) == 3 or both(1) == 2:\n    assert other(Counted()) == 1"
+    code = (
+        "class Counted:\n    n = 1\ndef other(counted): return counted.n\ndef both(x): return 2\n"
+    )
+    places: dict = {}
+    for body in ("list(x)", "(c for c in x)", "map(str, x)", "dict.fromkeys(x).keys()"):
+        with notebook(f"{code}def names(x): return {body}") as channel:
+            assert run_check(channel, source, NOTHING, {}, {}, places)["outcome"] == "passed"
+
+
+def test_of_a_hidden_checks_names_a_notebook_hears_only_its_own(monkeypatch):
+    heard = []
+
+    def act(self, action, values, act=KernelPeer.act):
+        heard.extend([action, *map(str, values)])
+        return act(self, action, values)
+
+    monkeypatch.setattr(KernelPeer, "act", act)
+    with notebook("x = 5") as channel:
+        code = compile("secret = x\nassert secret.mean == other", "", "exec")
+        assert take_plain(Examiner(channel), code) == {"x": 5}
+    assert set(heard) == {"names", "name", "x"}
+
+
+def test_an_error_of_a_function_ends_no_loop():
+    stop = "def even(n): raise StopIteration\ndef numbers():\n    yield 2"
+    assert check(stop, "assert all(map(even, [1, 2]))")["outcome"] == "error"
+    assert check(stop, "assert list(numbers()) == [2]")["outcome"] == "passed"
 
 
 def test_stand_ins_say_what_they_are():

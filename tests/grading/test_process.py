@@ -126,6 +126,13 @@ def test_a_kernel_that_ends_is_started_anew_without_what_ended_it():
 
 
 @pytest.mark.slow
+def test_what_a_cell_has_made_before_it_leaves_is_kept():
+    steps = ["x = 1\nexit()\ny = 2", ("check", "assert x + y == 3"), "import os\nos._exit(0)"]
+    steps.append(("check", "assert x + y == 3"))
+    assert told(run(steps)) == ["died", "passed", "died", "passed"]
+
+
+@pytest.mark.slow
 def test_loops_in_a_check_end_with_its_time():
     loops = (
         "def loop():\n    while True: pass\ndef stubborn():\n    while True:\n        try: loop()\n"
@@ -260,6 +267,11 @@ def test_every_file_of_the_packages_decides_whether_grades_are_kept(tmp_path, mo
     (tmp_path / "lab_grade" / "__pycache__").mkdir()
     (tmp_path / "lab_grade" / "__pycache__" / "bridge.pyc").write_text("")
     assert count() in seen
+    (tmp_path / "sample.h5").write_text("")  # ships with the packages
+    monkeypatch.setattr(
+        sandbox, "find_packages", lambda: [tmp_path, tmp_path, tmp_path / "sample.h5"]
+    )
+    assert count() not in seen
     monkeypatch.undo()
     assert {package.name for package in process.PACKAGES} == {
         "lab_grade",
