@@ -20,7 +20,6 @@ COMMANDS = {
         "-c",
         "from lab_grade.cli import release_main; release_main(['--help'])",
     ],
-    "run_experiment --version": ["-m", "lab_utils.run_experiment", "--version"],
 }
 
 

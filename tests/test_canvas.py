@@ -273,23 +273,14 @@ def test_ink_that_was_not_read_can_be_chosen_what_it_is():
 # What a hand can do, from Python.
 
 
-def test_undo_and_redo_press_the_buttons_in_the_browser(canvas, sent):
-    canvas.draw([DOT, TICK])
-    sent.clear()
-    canvas.undo()
-    canvas.redo()
-    assert [message["content"] for message in sent] == [{"undo": 1}, {"redo": 1}]
-
-
 def test_clear_takes_all_strokes_away(canvas):
     canvas.draw([DOT, TICK])
     canvas.clear()
     assert (canvas.strokes, canvas.result) == ([], {"number": 2})
 
 
-@pytest.mark.parametrize("act", ["undo", "redo", "clear"])
-def test_with_nothing_to_do_nothing_happens(canvas, reader, act):
-    getattr(canvas, act)()
+def test_with_nothing_to_clear_nothing_happens(canvas, reader):
+    canvas.clear()
     assert (canvas.strokes, canvas.number, reader.images) == ([], 0, [])
 
 
@@ -438,7 +429,7 @@ def test_a_canvas_takes_back_its_own_drawing_and_no_other(canvas):
     other.commit("b")
     take_back(canvas)
     assert count_saved(canvas) == ["b"]
-    MyHandwriting(canvas.keep_in).remove_last()
+    MyHandwriting(canvas.keep_in).remove()
     take_back(other)  # it is gone already
     assert other.strokes == sample_strokes("b")
     assert not canvas.keep_in.exists()

@@ -99,7 +99,7 @@ def test_a_stray_drawing_shifts_no_other_character(path, tmp_path):
 def test_single_drawings_are_removed(path, capsys):
     save(path, "abcd")
     data = MyHandwriting(path)
-    data.remove_last()
+    data.remove()
     assert [MAPPING[label] for label in data.labels] == ["a", "b", "c"]
     data.remove(0)
     assert [MAPPING[label] for label in data.labels] == ["b", "c"]
@@ -108,11 +108,11 @@ def test_single_drawings_are_removed(path, capsys):
     with pytest.raises(LabError, match="number=2 must be"):
         data.remove(2)
     data.remove(1)
-    data.remove_last()
+    data.remove()
     assert not path.exists()
     assert "only this drawing" in capsys.readouterr().out
     with pytest.raises(LabError, match=r"holds no drawings yet: draw on a canvas"):
-        data.remove_last()
+        data.remove()
     assert save(path, "x") == 1
 
 
@@ -125,7 +125,7 @@ def test_an_interrupted_removal_leaves_the_file_as_it_was(path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        MyHandwriting(path).remove_last()
+        MyHandwriting(path).remove()
     assert path.read_bytes() == before
     assert not list(path.parent.glob("*.partial"))
 
@@ -300,7 +300,7 @@ def test_a_file_of_another_kind_is_one_error_and_stays_as_it_is(path, content):
     for act in (
         lambda: save(path, "a"),
         lambda: MyHandwriting(path).setup(),
-        lambda: MyHandwriting(path).remove_last(),
+        lambda: MyHandwriting(path).remove(),
     ):
         with pytest.raises(LabError, match=rf"^{re.escape(str(path))} is damaged"):
             act()

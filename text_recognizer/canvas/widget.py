@@ -180,21 +180,13 @@ class HandwritingCanvas(anywidget.AnyWidget):
             else:
                 self.model = self.models[0]
 
-    # What a hand can do, Python can do, too.
+    # What a hand can do, from Python.
 
     def draw(self, strokes) -> None:
         """Add strokes, such as `sample_strokes("R")`; they are scaled if they would not fit."""
         if drawn := check_strokes(strokes):
             with self.hold_sync():  # one message, with what is read of them
                 self.strokes = [*self.strokes, *fit_strokes(drawn, self.width)]
-
-    def undo(self) -> None:
-        """Press the button: what is on the canvas in the browser becomes what it was before."""
-        self.send({"undo": self.number})
-
-    def redo(self) -> None:
-        """Press the button: what was undone last in the browser is there again."""
-        self.send({"redo": self.number})
 
     def clear(self) -> None:
         """Take all strokes away; in the browser, they can be brought back."""

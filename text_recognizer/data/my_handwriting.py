@@ -57,13 +57,10 @@ class Drawing(NamedTuple):
         """Return the line of a file that holds a drawing."""
         png = io.BytesIO()
         Image.fromarray(self.image).save(png, format="PNG")
-        strokes = [
-            {
-                "pointer": stroke.pointer,
-                "points": [[int(v) if v.is_integer() else v for v in point] for point in stroke],
-            }
-            for stroke in self.strokes
-        ]
+        strokes = []
+        for stroke in self.strokes:
+            points = [[int(v) if v.is_integer() else v for v in point] for point in stroke]
+            strokes.append({"pointer": stroke.pointer, "points": points})
         image = PNG_ADDRESS + base64.b64encode(png.getvalue()).decode()
         fields: dict[str, object] = {"character": self.character, "strokes": strokes}
         fields |= {"image": image, "crc32": self.compute_checksum()}
@@ -248,12 +245,8 @@ class MyHandwriting(BaseDataModule):
         self.data_train = self._part(~(test | val), self.augment)
         self.data_val, self.data_test = self._part(val), self._part(test)
 
-    def remove_last(self) -> None:
-        """Delete the drawing from the file that was saved last."""
-        self.remove(None)
-
-    def remove(self, number: int | None) -> None:
-        """Delete a drawing from the file: the one at this place in `images`, or the last (None)."""
+    def remove(self, number: int | None = None) -> None:
+        """Delete a drawing from the file: the one at this place in `images`, or the last one."""
         if remove_drawing(self.path, number):
             self.setup()
         else:

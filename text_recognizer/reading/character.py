@@ -21,9 +21,8 @@ SCAN_SIZE = 60  # pixels: the longer side of a character in a scan
 BORDER = 2  # pixels round a scan, before it is scaled down
 BLUR = np.exp(-(np.arange(-4, 5) ** 2) / 2)  # a Gaussian of 1 pixel
 MIN_SCANNED_PEN = 1.5  # pixels of a scan: thinner strokes are thickened before they are scaled down
-MIN_PREPARED_SIZE = 16  # pixels: the longer side of a character in an image that is prepared
 MIN_DOT_FILL = 0.6  # of its extent: a character that fills so much is a dot, and may be smaller
-MAX_OFF_CENTRE = 3  # pixels, of a character in an image that is prepared
+MIN_PREPARED_SIZE, MAX_OFF_CENTRE = 16, 3  # pixels, of a character in an image that is prepared
 MIN_SOFT = 0.1  # of the ink of an image that is prepared: so much is neither black nor white
 
 

@@ -45,7 +45,8 @@ WORD = -1.0  # for each character of a word that CTC reads by itself
 LOST = -3.0  # for each stroke of such a word that it has lost
 JOINED = 1.5  # for each character of a word that is joined up
 MIN_JOINED = 1.5  # characters a stroke: a word with more of them is joined up
-PART, MIN_WIDTH = -3.0, 1.3  # for each character of a part of a word; x-heights: of joined ones
+PART = -3.0  # for each character of a part of a word that CTC reads by itself
+MIN_JOINING = 1.3  # x-heights: a stroke as wide as this may join letters
 GAP, OVERLAP = 8.0, 2.0  # for each x-height between strokes of a group; for ink shared with others
 HEIGHT_SPREAD, MAX_OFF = 0.9, 4.0  # x-heights: how careless heights are; the most it costs
 SWITCH = 1.0  # for a digit beside a letter
@@ -225,7 +226,7 @@ def find_words(
     ]
     starts = np.searchsorted(steps, strokes.cuts).tolist()  # the first label in each stroke
     letters = np.cumsum([0, *(label != SPACE for label in labels)])
-    joins = (np.diff(letters[starts]) > 1) & (strokes.right - strokes.left >= MIN_WIDTH)
+    joins = (np.diff(letters[starts]) > 1) & (strokes.right - strokes.left >= MIN_JOINING)
     for first in range(len(joins)):
         for last in range(first + 1, min(first + MAX_GROUP, len(joins)) + 1):
             i, j = starts[first], starts[last]

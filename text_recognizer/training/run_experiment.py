@@ -9,11 +9,6 @@ if __name__ == "__main__":  # before the imports that take seconds
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # ignored in the background
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is to be put in order: it just ends
     limit_threads()
-    if "--version" in sys.argv:
-        from importlib.metadata import version
-
-        print("handwriting-lab", version("handwriting-lab"))
-        sys.exit()
 
 import os
 import re

@@ -186,11 +186,8 @@ class View {
 
   // From Python.
 
-  onMessage({ live, undo, redo }) {
+  onMessage({ live }) {
     if (live) this.showLive(live);
-    const number = this.model.get("number"); // another view may have been quicker
-    if (undo === number) this.tools.undo();
-    if (redo === number) this.tools.redo();
   }
 
   showInk() {

@@ -169,7 +169,7 @@ function findWords(steps, said, read, line) {
   const starts = cuts.map((cut) => before(read.map(({ step }) => step), cut));
   const joins = strokes.map(({ left, right }, k) => {
     const letters = read.slice(starts[k], starts[k + 1]).filter(({ label }) => label !== C.SPACE);
-    return letters.length > 1 && right - left >= C.MIN_WIDTH;
+    return letters.length > 1 && right - left >= C.MIN_JOINING;
   });
   for (let first = 0; first < strokes.length; first += 1) {
     for (let last = first + 1; last <= Math.min(first + C.MAX_GROUP, strokes.length); last += 1) {
