@@ -11,11 +11,13 @@ def limit_threads() -> None:
     """Let PyTorch compute with no more threads than this process has cores.
 
     PyTorch counts the cores that it sees, also in a container that may use one of sixteen, where
-    its threads then wait for each other. What somebody has chosen by `OMP_NUM_THREADS` or
-    `torch.set_num_threads` stands. Threads that wait sleep: in a loop, as OpenMP would have them
-    wait, they keep the core from the very thread that they wait for where others compute, too.
+    its threads then wait for each other. Where others compute, too, threads that wait in a loop
+    keep the core from the very thread that they wait for, so they soon sleep. What somebody has
+    chosen by `OMP_NUM_THREADS`, `OMP_WAIT_POLICY` or `torch.set_num_threads` stands.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before PyTorch is imported, or in vain
+    # Before PyTorch is imported, or in vain; GNU's OpenMP is best asleep after some microseconds.
+    if os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE") == "PASSIVE":
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     seen, allowed = _count_seen_cores(), max(1, int(count_cores()))
     if allowed == seen or "OMP_NUM_THREADS" in os.environ:
         return

@@ -72,8 +72,7 @@ class LineCNN(nn.Module):
         """
         check_images(x, self.stem.in_channels, self.input_height)
         used = int(find_used_columns(x).max()) + 2 * self.STEP
-        if self.training:  # few widths, as oneDNN compiles its kernels for each
-            used = -(-used // GLYPH_SIZE) * GLYPH_SIZE
+        used += self.training * (-used % GLYPH_SIZE)  # few widths: oneDNN compiles for each
         return self.convolve(x[..., :used])
 
     def convolve(self, x: torch.Tensor) -> torch.Tensor:

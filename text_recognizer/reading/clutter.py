@@ -14,8 +14,7 @@ MAX_SPECK_LENGTH, MAX_SCRAP_LENGTH = 0.15, 0.25  # of the largest part
 MAX_GAP = 0.6  # of the largest part: a small part that is farther from all large ones is a scrap
 MIN_BESIDE_RULES = 0.1  # of the picture's shorter side: beside less ink, rules are the writing
 RULE_BLOCKS = 16  # side by side: a rule is full in all of them but one at most
-MAX_RULE_TILT = 0.04  # rows a column: how much a rule rises or falls
-MAX_RULE_WIDTH = 0.035  # of the picture's height
+MAX_RULE_TILT, MAX_RULE_WIDTH = 0.04, 0.035  # rows a column, up or down; of the picture's height
 MAX_SWELLING = 0.3  # of a rule's thickness: where more is added to it, a stroke crosses the rule
 MIN_FRAME = 0.4  # of each side of the picture: the box of a form is as long
 
