@@ -34,7 +34,7 @@ SIGNS = {"ok": "🟢", "note": "🟡", "problem": "🔴"}
 # The largest notebook takes 1.5 GB, JupyterLab a few hundred MB: benchmarks/README.md.
 MIN_MEMORY, ENOUGH_MEMORY = 0.9e9, 1.9e9  # bytes
 MIN_DISK, ENOUGH_DISK = 0.1e9, 1.5e9  # bytes, of EMNIST's download and what is prepared of it
-STEP_SECONDS = 13.4 / 40  # a training step where the notebooks were timed: benchmarks/README.md
+STEP_SECONDS = 0.14  # a training step where the notebooks were timed
 MEASURE_SECONDS, FAST_SECONDS = 5, 0.5
 PROGRESS_FILE = "progress.json"
 
@@ -60,13 +60,13 @@ class Notebook(NamedTuple):
 
 
 COURSE = (
-    Notebook("01_look_at_emnist", "Look at EMNIST", "20-30", 30, 2),
-    Notebook("02_train_cnn", "Train a CNN", "30-40", 150, 3),
-    Notebook("03_overfit", "Overfit on purpose", "20-30", 80, 2),
-    Notebook("04_build_lines", "Build lines", "25-35", 70, 2),
-    Notebook("05_read_lines", "Read lines", "25-35", 180, 2),
-    Notebook("06_draw_your_own", "Draw your own", "40-50", 40, 2),
-    Notebook("07_homework_resnet", "Homework: a ResNet", "60-90", 60, 7),
+    Notebook("01_look_at_emnist", "Look at EMNIST", "20-30", 7, 2),
+    Notebook("02_train_cnn", "Train a CNN", "30-40", 52, 3),
+    Notebook("03_overfit", "Overfit on purpose", "20-30", 55, 2),
+    Notebook("04_build_lines", "Build lines", "25-35", 37, 2),
+    Notebook("05_read_lines", "Read lines", "25-35", 107, 2),
+    Notebook("06_draw_your_own", "Draw your own", "40-50", 21, 2),
+    Notebook("07_homework_resnet", "Homework: a ResNet", "60-90", 17, 7),
 )
 QUESTIONS = {f"{book.number} q{i + 1}" for book in COURSE for i in range(book.questions)}
 

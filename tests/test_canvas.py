@@ -28,6 +28,7 @@ from lab_utils import (
 from text_recognizer import strokes as strokes_module
 from text_recognizer.canvas.script import MAX_INK, STATIC, join_modules, read_static
 from text_recognizer.data.emnist import EMNIST
+from text_recognizer.data.my_handwriting import remove_drawing
 from text_recognizer.errors import LabError
 from text_recognizer.mapping import MAPPING
 from text_recognizer.reading.character import mark_prepared
@@ -429,7 +430,7 @@ def test_a_canvas_takes_back_its_own_drawing_and_no_other(canvas):
     other.commit("b")
     take_back(canvas)
     assert count_saved(canvas) == ["b"]
-    MyHandwriting(canvas.keep_in).remove()
+    remove_drawing(canvas.keep_in, sample_strokes("b"))
     take_back(other)  # it is gone already
     assert other.strokes == sample_strokes("b")
     assert not canvas.keep_in.exists()

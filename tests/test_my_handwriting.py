@@ -16,7 +16,7 @@ from PIL import Image
 
 from lab_utils import MyHandwriting, prepare, sample_strokes
 from text_recognizer.data import my_handwriting
-from text_recognizer.data.my_handwriting import save_drawing
+from text_recognizer.data.my_handwriting import remove_drawing, save_drawing
 from text_recognizer.errors import LabError
 from text_recognizer.mapping import MAPPING
 
@@ -96,23 +96,20 @@ def test_a_stray_drawing_shifts_no_other_character(path, tmp_path):
     assert parts == [["abab", "ab", "ab"], ["aqbab", "ab", "ab"]]
 
 
-def test_single_drawings_are_removed(path, capsys):
-    save(path, "abcd")
+def test_single_drawings_are_removed(path):
+    save(path, "abc")
+    save_drawing(path, "d", sample_strokes("a", 0), prepare(sample_strokes("d")))
+    assert remove_drawing(path, sample_strokes("a", 0)) == 3  # the last with these strokes
+    assert read(path) == "abc"
+    assert remove_drawing(path, sample_strokes("a", 0)) == 2
     data = MyHandwriting(path)
-    data.remove()
-    assert [MAPPING[label] for label in data.labels] == ["a", "b", "c"]
-    data.remove(0)
-    assert [MAPPING[label] for label in data.labels] == ["b", "c"]
+    data.setup()
     assert data.strokes == [sample_strokes("b", 1), sample_strokes("c", 2)]
     assert torch.equal(data.images[1], prepare(sample_strokes("c", 2)))
-    with pytest.raises(LabError, match="number=2 must be"):
-        data.remove(2)
-    data.remove(1)
-    data.remove()
+    assert remove_drawing(path, sample_strokes("x")) == 2
+    assert remove_drawing(path, sample_strokes("c", 2)) == 1
+    assert remove_drawing(path, sample_strokes("b", 1)) == 0
     assert not path.exists()
-    assert "only this drawing" in capsys.readouterr().out
-    with pytest.raises(LabError, match=r"holds no drawings yet: draw on a canvas"):
-        data.remove()
     assert save(path, "x") == 1
 
 
@@ -125,7 +122,7 @@ def test_an_interrupted_removal_leaves_the_file_as_it_was(path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        MyHandwriting(path).remove()
+        remove_drawing(path, sample_strokes("b", 1))
     assert path.read_bytes() == before
     assert not list(path.parent.glob("*.partial"))
 
@@ -194,9 +191,8 @@ def test_the_last_line_may_be_cut_off(path, capsys):
     assert capsys.readouterr().out == ""  # once is enough
     assert save(path, "d") == 4
     assert read(path) == "abd"
-    MyHandwriting(path).remove(2)
-    MyHandwriting(path).remove(1)
-    assert read(path) == "a"
+    remove_drawing(path, sample_strokes("b", 1))
+    assert read(path) == "ad"
 
 
 @pytest.mark.parametrize(
@@ -222,7 +218,7 @@ def test_a_changed_line_is_left_out_and_named(path, change, capsys):
     path.write_bytes(b"\n".join([lines[0], changed, lines[2], b""]))
     assert read(path) == "ac"
     assert capsys.readouterr().out == f"Left out of {path}, as cut off or damaged: line 2.\n"
-    MyHandwriting(path).remove(1)  # which is the third line
+    remove_drawing(path, sample_strokes("c", 2))
     assert path.read_bytes().splitlines() == [lines[0], changed]
 
 
@@ -300,7 +296,7 @@ def test_a_file_of_another_kind_is_one_error_and_stays_as_it_is(path, content):
     for act in (
         lambda: save(path, "a"),
         lambda: MyHandwriting(path).setup(),
-        lambda: MyHandwriting(path).remove(),
+        lambda: remove_drawing(path, sample_strokes("a")),
     ):
         with pytest.raises(LabError, match=rf"^{re.escape(str(path))} is damaged"):
             act()
@@ -311,9 +307,8 @@ def test_a_file_with_nothing_in_it_is_as_good_as_none(path):
     path.touch()
     data = MyHandwriting(path)
     assert data.find_missing("ab", 1) == "ab"
-    for act in (data.setup, data.remove_last):
-        with pytest.raises(LabError, match=r"holds no drawings yet: draw on a canvas"):
-            act()
+    with pytest.raises(LabError, match=r"holds no drawings yet: draw on a canvas"):
+        data.setup()
     assert save(path, "a") == 1
 
 

@@ -109,7 +109,7 @@ def test_what_is_short_or_bound_by_memory_waits_for_no_second_thread(two_threads
         )
     )
     drawn.__getitems__([0, 1])
-    assert counted[3:] == [1]
+    assert counted[-1] == 1
     assert torch.get_num_threads() == 2
 
 

@@ -229,7 +229,7 @@ class HandwritingCanvas(anywidget.AnyWidget):
 
     def _take_back(self) -> None:
         """Remove the drawing that was saved last from its file, and show it again."""
-        count = remove_drawing(self.keep_in, strokes=self._saved)
+        count = remove_drawing(self.keep_in, self._saved)
         with self.hold_sync():
             self.strokes, self._saved = self._saved, []
             self.text, self.ask = self._before_saving

@@ -48,7 +48,7 @@ class BatchedDataset(Dataset):
     @one_thread()
     def __getitems__(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return a whole batch: float32 (B, 1, 28, W) from 0 to 1, and its labels, int64."""
-        numbers = torch.as_tensor(indices)
+        numbers = torch.from_numpy(np.asarray(indices, np.int64))  # quicker than from a list
         images, labels = self.fetch(numbers)
         if self.augment:
             images = augment(images, generator=self._seed_by(numbers), **self.amounts)

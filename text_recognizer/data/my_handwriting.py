@@ -127,30 +127,22 @@ def save_drawing(path: Path, character: str, strokes: list[Stroke], image: torch
         raise cannot_write(path, error) from None
 
 
-def remove_drawing(
-    path: Path, number: int | None = None, strokes: list[Stroke] | None = None
-) -> int:
-    """Remove one drawing from the file, and the file with its last one; return how many are left.
+def remove_drawing(path: Path, strokes: list[Stroke]) -> int:
+    """Remove the last drawing with these strokes, if there is any; return how many are left.
 
-    It is the one at that place, or the last with these strokes if there is any, or the last one.
-    LabError if there is none, or the file is missing, damaged or cannot be written.
+    The file goes with its last line. LabError if it is damaged or cannot be written.
     """
     with whole_file.lock(path):
         lines = _read_lines(path)
-        found = [(at, drawing) for at, (_, drawing) in enumerate(lines) if drawing]
-        if strokes is not None:
-            same = [i for i, (_, drawing) in enumerate(found) if drawing.strokes == strokes]
-            if not same:
-                return len(found)
-            number = same[-1]
-        if not found:
-            raise _miss_drawings(path)
-        last = len(found) - 1
-        del lines[found[last if number is None else check_int("number", number, 0, last)][0]]
+        found = [(at, drawing.strokes) for at, (_, drawing) in enumerate(lines) if drawing]
+        same = [at for at, drawn in found if drawn == strokes]
+        if not same:
+            return len(found)
+        del lines[same[-1]]
         write_whole(path, b"".join(line + b"\n" for line, _ in lines))
         if not lines:
             path.unlink()
-        return last
+        return len(found) - 1
 
 
 def _miss_drawings(path: Path) -> LabError:
@@ -244,13 +236,6 @@ class MyHandwriting(BaseDataModule):
         test, val = earlier % 4 == 1, earlier % 4 == 3
         self.data_train = self._part(~(test | val), self.augment)
         self.data_val, self.data_test = self._part(val), self._part(test)
-
-    def remove(self, number: int | None = None) -> None:
-        """Delete a drawing from the file: the one at this place in `images`, or the last one."""
-        if remove_drawing(self.path, number):
-            self.setup()
-        else:
-            print(_(f"There was only this drawing in {self.path.name}."))
 
     def find_missing(self, characters: str, each: int) -> str:
         """Return what is still to be drawn until the file holds `each` drawings of each character.
