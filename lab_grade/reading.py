@@ -92,6 +92,7 @@ def read_submission(submission: Submission, assignment: Assignment) -> None:
     else:
         submission.by_hand = _collect_by_hand(cells, assignment)
         fit, work = _measure(submission, assignment)
+        # What is answered counts most: it may have been pasted into a notebook of one's own.
         submission.quality = (work > 0, submission.owner.attempt, fit / 4 + work)
         if fit + work == 0:
             submission.flag("file", "nothing in it is of this assignment: is it another notebook?")

@@ -4,8 +4,8 @@ A pen says what pixels do not: where letters can part. Strokes are sorted along 
 group of up to `MAX_GROUP` neighbours is an edge of a lattice, which the network for *characters*
 reads, all groups as one batch. The network for lines says what it has read in the columns of each
 group, so that both have a say in each character; and each word that it reads by itself is one more
-edge, for strokes that hold several letters. A beam finds the best way from the first stroke to the
-last, in a time that grows as the number of strokes does.
+edge, and so is a part of one, for strokes that hold several letters. A beam finds the best way from
+the first stroke to the last, in a time that grows as the number of strokes does.
 """
 
 import functools
