@@ -28,7 +28,6 @@ from lab_grade import sandbox
 from lab_grade.sandbox import PACKAGE
 from text_recognizer.errors import LabError
 
-PACKAGES = tuple(PACKAGE.parent / name for name in ("lab_grade", "lab_utils", "text_recognizer"))
 LIBRARIES = "h5py ipykernel ipython matplotlib nbval numpy pillow pytorch-lightning torch"
 LIBRARIES += " torchmetrics"
 # The rest of the instructor's environment, such as tokens, does not concern a submission.
@@ -115,12 +114,12 @@ def _make_folder() -> Path:
 
 @functools.cache
 def hash_packages() -> str:
-    """Return the SHA-256 of what grades depend on: files of the lab's packages, and libraries."""
+    """Return the SHA-256 of what grades depend on: the lab's packages, its data, and libraries."""
     content = hashlib.sha256(sys.version.encode())
     for name in LIBRARIES.split():
         with contextlib.suppress(PackageNotFoundError):
             content.update(f"{name} {version(name)}\n".encode())
-    for package in (*PACKAGES, *sandbox.find_packages()[2:]):  # and the data that ships with them
+    for package in (PACKAGE, *sandbox.find_packages()):
         for path in sorted([package, *package.rglob("*")]):
             if path.is_file() and "__pycache__" not in path.parts:
                 name = path.relative_to(package.parent).as_posix()

@@ -255,7 +255,9 @@ def test_every_file_of_the_packages_decides_whether_grades_are_kept(tmp_path, mo
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
-    monkeypatch.setattr(process, "PACKAGES", (tmp_path / "lab_grade", tmp_path / "text_recognizer"))
+    found = [tmp_path / "text_recognizer"]
+    monkeypatch.setattr(process, "PACKAGE", tmp_path / "lab_grade")
+    monkeypatch.setattr(sandbox, "find_packages", lambda: found)
     count = process.hash_packages.__wrapped__
     seen = {count()}
     for path in sorted(tmp_path.rglob("*.*")):
@@ -268,17 +270,12 @@ def test_every_file_of_the_packages_decides_whether_grades_are_kept(tmp_path, mo
     (tmp_path / "lab_grade" / "__pycache__" / "bridge.pyc").write_text("")
     assert count() in seen
     (tmp_path / "sample.h5").write_text("")  # ships with the packages
-    monkeypatch.setattr(
-        sandbox, "find_packages", lambda: [tmp_path, tmp_path, tmp_path / "sample.h5"]
-    )
+    found.append(tmp_path / "sample.h5")
     assert count() not in seen
     monkeypatch.undo()
-    assert {package.name for package in process.PACKAGES} == {
-        "lab_grade",
-        "lab_utils",
-        "text_recognizer",
-    }
-    assert all(package.is_dir() for package in process.PACKAGES)
+    hashed = [process.PACKAGE, *sandbox.find_packages()]
+    assert {"lab_grade", "lab_utils", "text_recognizer"} < {package.name for package in hashed}
+    assert all(package.exists() for package in hashed)
 
 
 @pytest.mark.parametrize(
