@@ -34,7 +34,9 @@ def _set_up_notebook() -> None:
     """Change how this notebook shows errors, and remember the checks that pass in it."""
     shell = sys.modules["IPython"].get_ipython()
     if shell is not None:
-        import_module("text_recognizer.threads").limit_threads()
+        threads = import_module("text_recognizer.threads")
+        threads.limit_threads()
+        threads.keep_freed_memory()
         if import_module(f"{__name__}.friendly_errors").choose_language() == "ko":
             import_module(f"{__name__}.fonts").add_hangul()
         import_module(f"{__name__}.friendly_errors").set_up(shell)

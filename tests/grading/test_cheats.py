@@ -227,7 +227,8 @@ from pathlib import Path
 import lab_utils
 root = Path(lab_utils.__file__).resolve().parent.parent
 names = ['REFERENCE', *root.rglob('*.ip' + 'ynb'), *Path('/tmp').rglob('*.ip' + 'ynb')]
-text = ' '.join(Path(name).read_text() for name in names if Path(name).exists())
+ours = [path for path in map(Path, names) if 'site-packages' not in path.parts]
+text = ' '.join(path.read_text() for path in ours if path.exists())
 git = ['git', '-c', 'safe.directory=*', '-C', str(root), 'log', '--oneline']
 try:
     text += subprocess.run(git, capture_output=True, text=True).stdout

@@ -3,12 +3,13 @@
 import signal
 import sys
 
-from text_recognizer.threads import limit_threads
+from text_recognizer.threads import keep_freed_memory, limit_threads
 
 if __name__ == "__main__":  # before the imports that take seconds
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # ignored in the background
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is to be put in order: it just ends
     limit_threads()
+    keep_freed_memory()
 
 import os
 import re
