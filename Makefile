@@ -11,8 +11,6 @@ BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # Tests and committed outputs use the bundled sample, whatever this machine has prepared.
 SAMPLE_ONLY := LAB_OFFLINE=1 LAB_DATA_DIR=$(abspath build/no-data) EMNIST_ARCHIVE= MNIST_DIR= NLTK_DATA=
-# Linux: memory that a step of training frees is kept for the next, not returned page by page.
-KEEP_MEMORY := GLIBC_TUNABLES=glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=1073741824
 
 .PHONY: help lab check test test-browser test-real binder-check colab-check faults coverage \
 	notebook notebooks bench sample weights translations pictures links site wheel clean
@@ -35,7 +33,7 @@ test: .venv/.complete ## everything that must hold: tests, browser, notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy & types=$$!; \
-	$(SAMPLE_ONLY) $(KEEP_MEMORY) LAB_FAST=1 OMP_NUM_THREADS=1 \
+	$(SAMPLE_ONLY) LAB_FAST=1 OMP_NUM_THREADS=1 \
 		PYTHONPATH=tests$(if $(PYTHONPATH),:$(PYTHONPATH)) $(BIN)/pytest -p kernels -rs \
 		-n 3 --dist loadgroup --nbval --nbval-cell-timeout=300 tests $(NOTEBOOKS); \
 	tests=$$?; wait $$types || { echo "mypy: as it says above"; exit 1; }; exit $$tests
@@ -51,7 +49,7 @@ test-real: export NLTK_DATA = $(abspath $(REAL_DATA))/nltk_data
 test-real: export PHOTOS = $(abspath $(REAL_DATA))/handwriting/photos.zip
 test-real: export LAB_DATA_DIR = $(abspath build/real-data)
 test-real: .venv/.complete ## the figures and the notebooks on real data: REAL_DATA=folder
-	$(KEEP_MEMORY) OMP_NUM_THREADS=1 $(BIN)/pytest -rP -n 2 tests/real
+	OMP_NUM_THREADS=1 $(BIN)/pytest -rP -n 2 tests/real
 	printf '%s\n' $(NOTEBOOKS) | LAB_FAST=1 OMP_NUM_THREADS=1 \
 		xargs -n 1 -P 2 $(BIN)/python tools/course/execute.py --to build/real-notebooks
 

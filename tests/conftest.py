@@ -49,6 +49,14 @@ def pytest_collection():
 
 
 @pytest.fixture(scope="session", autouse=True)
+def kept_memory():
+    """Train as notebooks do, in memory that the step before has freed."""
+    from text_recognizer.threads import keep_freed_memory
+
+    keep_freed_memory()
+
+
+@pytest.fixture(scope="session", autouse=True)
 def kept_images():
     """Unpack images of the bundled files once: most trainings of tests take less time than that."""
     from text_recognizer.files import (

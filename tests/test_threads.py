@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import platform
 import subprocess
 import sys
 
@@ -27,6 +28,18 @@ threads.count_cores = lambda: {cores}
 threads.limit_threads()
 import torch
 print(torch.get_num_threads())
+"""
+STEPS = """
+import resource
+import numpy as np
+from text_recognizer import threads
+
+{keep}
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    step = [np.ones(25_000_000, np.uint8) for _ in range(4)]
+    del step
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 AS_IF_FOUR = "import torch; torch.set_num_threads(4)"  # what PyTorch takes by itself on four cores
 
@@ -112,6 +125,16 @@ def test_what_is_short_or_bound_by_memory_waits_for_no_second_thread(two_threads
     drawn.__getitems__([0, 1])
     assert counted[20:] == [1]
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="elsewhere nothing is changed")
+def test_memory_that_a_step_frees_is_there_for_the_next(monkeypatch):
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    faults = []
+    for keep in ("", "threads.keep_freed_memory()"):
+        command = [sys.executable, "-c", STEPS.format(keep=keep)]
+        faults.append(int(subprocess.run(command, capture_output=True, check=True).stdout))
+    assert faults[1] < 0.2 * faults[0]
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def experiment(
     _check_end(arguments, stop_early)
     if load_checkpoint is not None:
         _check_resumable(load_checkpoint, lit_model)
-    arguments |= _choose_precision(arguments, lit_model.model)
+    arguments |= _choose_precision(arguments)
     # What is learned by heart reads other images worse and worse: the first epoch would be best.
     has_best = not arguments["overfit_batches"] and arguments["limit_val_batches"] != 0
     # What is resumed stays in its folder, so that "best" is the best of both runs.
@@ -168,7 +168,7 @@ def _choose_hardware(gpus: int | None, arguments: dict) -> dict:
     return {"accelerator": "gpu" if gpus else "cpu", "devices": gpus or 1}
 
 
-def _choose_precision(arguments: dict, model: torch.nn.Module) -> dict:
+def _choose_precision(arguments: dict) -> dict:
     """Take bfloat16 where a CPU trains that multiplies it, unless a precision was asked for."""
     has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
     on_cpu = ("cpu",) if has_gpu else ("cpu", "auto")
@@ -176,8 +176,8 @@ def _choose_precision(arguments: dict, model: torch.nn.Module) -> dict:
         return {}
     known: Mapping = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch has none
     has_bfloat16 = known.get("avx512_bf16") or known.get("amx_bf16")
-    # Characters are read as well with it: benchmarks/README.md. Lines have not been measured.
-    precision = "bf16-mixed" if has_bfloat16 and not reads_lines(model) else "32-true"
+    # Characters and lines are read as well with it: benchmarks/README.md.
+    precision = "bf16-mixed" if has_bfloat16 else "32-true"
     say(_(f"Training on the CPU with --precision={precision}."))
     return {"precision": precision}
 
