@@ -31,7 +31,7 @@ def __dir__() -> list[str]:
 
 
 def _set_up_notebook() -> None:
-    """Change how this notebook shows errors, and remember the checks that pass in it."""
+    """Set up how this notebook computes, shows errors and remembers the checks that pass in it."""
     shell = sys.modules["IPython"].get_ipython()
     if shell is not None:
         threads = import_module("text_recognizer.threads")

@@ -127,7 +127,7 @@ def test_a_model_that_is_no_network_is_one_error(model):
         Recognizer(model, MAPPING)
 
 
-@pytest.mark.parametrize("mapping", [None, [], ()])
+@pytest.mark.parametrize("mapping", [None, [], (), torch.ones(2)])
 def test_a_missing_mapping_is_one_error(mapping):
     with pytest.raises(LabError, match=r"^mapping=.* must be a list of names: give data.mapping"):
         Recognizer(network(), mapping)

@@ -32,10 +32,7 @@ def limit_threads() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Keep up to 128 MiB of what a step of training frees for the next one (Linux, glibc).
-
-    Otherwise it goes back to the system page by page, and comes from there anew in each step.
-    """
+    """Keep up to 128 MiB for the next step of training, which glibc would return page by page."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD: the most that it may be
         libc.mallopt(-1, 128 << 20)  # M_TRIM_THRESHOLD

@@ -1,6 +1,7 @@
 """What all data modules share: a data set in memory, and loaders that fetch whole batches."""
 
 import os
+import signal
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -97,6 +98,10 @@ class Reshuffle(Sampler[int]):
         yield from (order + seed * self.count).tolist()
 
 
+def _ignore_interrupts(_worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that trains ends its workers
+
+
 class BaseDataModule(pl.LightningDataModule):
     """What all data modules share: their loaders, their configuration and how they print.
 
@@ -181,6 +186,7 @@ class BaseDataModule(pl.LightningDataModule):
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.num_workers,
+            worker_init_fn=_ignore_interrupts,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             collate_fn=tuple,  # which leaves what `__getitems__` has made as it is

@@ -64,12 +64,12 @@ class Recognizer:
     ):
         if isinstance(model, str | os.PathLike):
             model, own_mapping = load_network(model)
-            mapping = mapping or own_mapping
+            mapping = own_mapping if mapping is None else mapping
         if not isinstance(model, nn.Module):
             raise LabError(f"model={show(model)} must be a network or the path of a checkpoint.")
         _check_float32(model)
         has_names = isinstance(mapping, list | tuple) and all(isinstance(n, str) for n in mapping)
-        if not mapping or not has_names:
+        if not has_names or not mapping:
             raise LabError(f"mapping={show(mapping)} must be a list of names: give data.mapping.")
         expected = [1.0] * len(mapping) if expected is None else expected
         if not isinstance(expected, list | tuple) or len(expected) != len(mapping):
